@@ -1,0 +1,92 @@
+package status
+
+import "time"
+
+// Report is the agent as it is at one moment. The page, the JSON at /api/v1/report, the metrics and the health checks are all views
+// of it. It holds no secret: URLs come without user and password.
+type Report struct {
+	Version  string    `json:"version"`
+	Started  time.Time `json:"started"`
+	Now      time.Time `json:"now"`
+	Sources  []Source  `json:"sources"`  // by name
+	Channels []Channel `json:"channels"` // by name
+}
+
+// Source is one source and its hub.
+type Source struct {
+	Name     string  `json:"name"`
+	URL      string  `json:"url"`
+	State    string  `json:"state"` // idle, starting, running, stalled, failed
+	Error    string  `json:"error,omitempty"`
+	Restarts uint64  `json:"restarts"`
+	Tracks   []Track `json:"tracks"`
+	Watchers int     `json:"watchers"` // subscriptions now
+}
+
+// Track is one track of a source or of a peer.
+type Track struct {
+	Codec     string  `json:"codec"`
+	Width     int     `json:"width,omitempty"`
+	Height    int     `json:"height,omitempty"`
+	Frames    uint64  `json:"frames"`
+	KeyFrames uint64  `json:"key_frames,omitempty"`
+	Bytes     uint64  `json:"bytes"`
+	FPS       float64 `json:"fps,omitempty"` // frames a second, over the last seconds
+	Bitrate   float64 `json:"bitrate"`       // bits a second, over the last seconds
+	Packets   uint64  `json:"packets,omitempty"`
+	Lost      uint64  `json:"lost,omitempty"`    // packets
+	Dropped   uint64  `json:"dropped,omitempty"` // frames that the peer was too slow for
+}
+
+// Channel is one signaling channel.
+type Channel struct {
+	Name       string    `json:"name"`         // the key in the config
+	KVSName    string    `json:"channel_name"` // the channel's name at KVS
+	ARN        string    `json:"arn,omitempty"`
+	Role       string    `json:"role"`               // master, viewer
+	State      string    `json:"state"`              // connecting, connected, waiting
+	Error      string    `json:"error,omitempty"`    // why it is not connected
+	RetryIn    float64   `json:"retry_in,omitempty"` // seconds
+	Since      time.Time `json:"since,omitzero"`     // of the present state
+	Connects   uint64    `json:"connects"`
+	Received   uint64    `json:"received"` // messages
+	Sent       uint64    `json:"sent"`     // messages
+	Refused    uint64    `json:"refused"`  // messages the service refused (STATUS_RESPONSE)
+	Ignored    uint64    `json:"ignored"`  // frames that were no message, and messages that nobody could use
+	Source     string    `json:"source,omitempty"`
+	MaxViewers int       `json:"max_viewers,omitempty"`
+	Peers      []Peer    `json:"peers"`
+	Ended      []Ended   `json:"ended,omitempty"` // the last sessions, newest first, at most 10
+}
+
+// Peer is one session with one remote client.
+type Peer struct {
+	ClientID   string    `json:"client_id"` // "" is the master
+	Session    string    `json:"session"`   // short id, as in the log
+	State      string    `json:"state"`     // negotiating, connecting, connected, disconnected
+	Offerer    string    `json:"offerer"`   // us, them
+	Since      time.Time `json:"since"`
+	Local      string    `json:"local,omitempty"`  // chosen candidate: host, srflx, prflx, relay
+	Remote     string    `json:"remote,omitempty"` // likewise
+	RTT        float64   `json:"rtt,omitempty"`    // seconds
+	Sending    []Track   `json:"sending,omitempty"`
+	Receiving  []Track   `json:"receiving,omitempty"`
+	FirstFrame Stages    `json:"first_frame"`
+}
+
+// Stages is how long each step to the first frame took, in milliseconds since the session began; 0 is not yet.
+type Stages struct {
+	Description float64 `json:"description_ms,omitempty"` // answer sent or received
+	ICE         float64 `json:"ice_ms,omitempty"`
+	Connected   float64 `json:"connected_ms,omitempty"` // DTLS done
+	Frame       float64 `json:"frame_ms,omitempty"`     // first key frame sent or received
+}
+
+// Ended is a session that is over.
+type Ended struct {
+	ClientID string    `json:"client_id"`
+	Session  string    `json:"session"`
+	At       time.Time `json:"at"`
+	Seconds  float64   `json:"seconds"`
+	Reason   string    `json:"reason"`
+}
