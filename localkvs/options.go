@@ -1,0 +1,123 @@
+package localkvs
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options say where a Server listens and how strict it is. The zero value is a plain HTTP service on loopback with the documented
+// quotas.
+type Options struct {
+	// Listen is the address for HTTP and WebSocket without TLS; default 127.0.0.1:9790. Port 0 takes a free one. "off" turns it off.
+	Listen string
+
+	// TLSListen is the address for HTTPS and WSS; default none. TLSDir must be set with it.
+	TLSListen string
+
+	// TLSDir is where the service's own CA lives: ca.pem for clients to trust and ca.key beside it, both made when missing, the key
+	// with mode 0600.
+	TLSDir string
+
+	// AccessKey and SecretKey are the one pair of keys that is accepted; default localkvs and localkvs.
+	AccessKey, SecretKey string
+
+	// TURNListen is the address of STUN and TURN, the same for UDP and TCP; default 127.0.0.1:0. With TLSListen set, TURN over TLS
+	// listens on a free port of the same address. It must be one address, not all of them: it is where relayed media comes from.
+	TURNListen string
+
+	// StateFile keeps the channels over a restart; default none: they are gone with the process.
+	StateFile string
+
+	// NamedEndpoints hands out endpoints such as wss://m-1a2b3c4d.localhost:9790, by which the service tells roles apart as AWS does.
+	// Only for clients that resolve names under .localhost, which browsers do. The default endpoints are the host the caller used.
+	NamedEndpoints bool
+
+	Limits   Limits
+	Readings Readings
+
+	// Log gets what happens; default nowhere.
+	Log *slog.Logger
+
+	// Now is the service's clock for signatures, credentials and message ages; default time.Now. Tests set it.
+	Now func() time.Time
+}
+
+// Limits are the service's quotas. A zero field means the documented value, a negative one no limit. (KVS WebRTC developer guide,
+// "Quotas".)
+type Limits struct {
+	Channels int // channels in all; default 10,000
+	Viewers  int // viewer connections of one channel; default 10
+
+	Idle  time.Duration // silence after which a connection is closed; default 10 minutes
+	Life  time.Duration // age at which a connection gets GO_AWAY; default 1 hour
+	Grace time.Duration // time from GO_AWAY to the close; default 1 minute
+
+	ConnectRate   float64 // connects a second for one channel and role; default 3
+	SDPRate       float64 // offers a second, and answers a second, of one connection; default 5
+	CandidateRate float64 // candidates a second of one connection; default 20
+	ChannelCalls  float64 // calls a second of one operation for one channel; default 5
+	AccountCalls  float64 // calls a second of one operation; default 50, 300 or 100, by operation
+
+	CredentialLife time.Duration // of TURN credentials; default 5 minutes
+	Allocations    int           // TURN allocations of one channel; default 50
+	RelayBitrate   int           // bits a second of one allocation, each way; default 5,000,000
+	ActiveAfter    time.Duration // time a new channel stays CREATING; default none
+}
+
+// Readings choose what the service does where the documentation is silent. The zero value is the reading that most observations
+// support; each field switches to the other one.
+type Readings struct {
+	CloseOnRate    bool // a message above its rate closes the connection, instead of a STATUS_RESPONSE
+	CloseDisplaced bool // a newer connection of the same identity closes the older one, instead of leaving it open and deaf
+	OnlyClose      bool // an old connection is closed without GO_AWAY before
+	PingsAreIdle   bool // WebSocket pings do not count as activity
+	RefuseAbsent   bool // a message for somebody not connected is refused with ResourceNotFoundException, instead of kept
+	DropCandidates bool // candidates for somebody not connected are dropped, instead of kept like descriptions
+	SignOnce       bool // a pre-signed URL is good for one connection only
+}
+
+// Values that Options fill in.
+const (
+	DefaultListen     = "127.0.0.1:9790"
+	DefaultTURNListen = "127.0.0.1:0"
+	DefaultAccessKey  = "localkvs"
+	DefaultSecretKey  = "localkvs"
+)
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Listen, DefaultListen)
+	setDefault(&o.TURNListen, DefaultTURNListen)
+	setDefault(&o.AccessKey, DefaultAccessKey)
+	setDefault(&o.SecretKey, DefaultSecretKey)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
+
+func (l Limits) withDefaults() Limits {
+	setDefault(&l.Channels, 10000)
+	setDefault(&l.Viewers, 10)
+	setDefault(&l.Idle, 10*time.Minute)
+	setDefault(&l.Life, time.Hour)
+	setDefault(&l.Grace, time.Minute)
+	setDefault(&l.ConnectRate, 3)
+	setDefault(&l.SDPRate, 5)
+	setDefault(&l.CandidateRate, 20)
+	setDefault(&l.ChannelCalls, 5)
+	setDefault(&l.CredentialLife, 5*time.Minute)
+	setDefault(&l.Allocations, 50)
+	setDefault(&l.RelayBitrate, 5_000_000)
+	return l
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
