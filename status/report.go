@@ -57,6 +57,10 @@ type Channel struct {
 	MaxViewers int       `json:"max_viewers,omitempty"`
 	Peers      []Peer    `json:"peers"`
 	Ended      []Ended   `json:"ended,omitempty"` // the last sessions, newest first, at most 10
+
+	// EndedBy counts the sessions that are over by reason, since the agent started. The keys are a few fixed words (closed, failed,
+	// replaced, limit, ...), never a text with an address or an id in it: each becomes a time series.
+	EndedBy map[string]uint64 `json:"ended_by,omitempty"`
 }
 
 // Peer is one session with one remote client.

@@ -1,0 +1,78 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+)
+
+// Options is what the handler shows and who may see it. The zero value shows an empty report on loopback.
+type Options struct {
+	// Report returns the agent as it is now. It is called once for each request, from many goroutines. Default: an empty report.
+	Report func() Report
+
+	// Watch plays a KVS viewer for the page: it sends the offer (SDP, with all of the page's candidates) to the master of the channel
+	// (Channel.Name) and calls send for the answer and for each candidate that comes back, until ctx is done or signaling ends. It may
+	// call send from several goroutines; once send has returned an error the page is gone. Return a *Problem to choose the HTTP
+	// status and to give a hint; any other error is a 502. Default: no picture.
+	Watch func(ctx context.Context, channel, offer string, send func(Signal) error) error
+
+	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
+	Hosts []string
+
+	// Log gets what went wrong. Default: nothing is logged.
+	Log *slog.Logger
+}
+
+// withDefaults fills what was left out.
+func (o Options) withDefaults() Options {
+	if o.Report == nil {
+		o.Report = func() Report { return Report{} }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Handler serves the routes of the package comment.
+func Handler(o Options) http.Handler {
+	o = o.withDefaults()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.Handle("GET /readyz", readyz(o.Report))
+	mux.Handle("GET /api/v1/report", report(o.Report))
+	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
+	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
+	page(mux)
+	return guard(o.Hosts, mux)
+}
+
+func report(get func() Report) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, filled(get()))
+	})
+}
+
+// filled returns r with empty lists in place of missing ones, so that readers of the JSON may loop without asking.
+func filled(r Report) Report {
+	r.Sources = append([]Source{}, r.Sources...)
+	for i := range r.Sources {
+		r.Sources[i].Tracks = append([]Track{}, r.Sources[i].Tracks...)
+	}
+	r.Channels = append([]Channel{}, r.Channels...)
+	for i := range r.Channels {
+		r.Channels[i].Peers = append([]Peer{}, r.Channels[i].Peers...)
+	}
+	return r
+}
+
+// writeJSON answers with v, indented for the people who read it in a terminal.
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the client is gone; nobody is left to tell
+}

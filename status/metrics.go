@@ -1,0 +1,208 @@
+package status
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics serves the Report, and the Go runtime and the process beside it, in the Prometheus text format.
+func metrics(get func() Report, log *slog.Logger) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(
+		newCollector(get),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		MaxRequestsInFlight: 4,
+	})
+}
+
+// A client id is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is counted for
+// one session is summed over the sessions of its channel.
+var (
+	forSource  = []string{"source"}
+	forChannel = []string{"channel", "role"}
+
+	descBuild = desc("build_info", "The version of this agent; always 1.", "version", "go_version")
+	descStart = desc("start_time_seconds", "When this agent started, in seconds since 1970.")
+
+	descRunning      = desc("source_running", "Whether the source delivers: 1 or 0 (also 0 while nobody watches).", forSource...)
+	descFailing      = desc("source_failing", "Whether the source has failed or stalled and is being tried again: 1 or 0.", forSource...)
+	descRestarts     = desc("source_restarts_total", "Starts of the source after a failure.", forSource...)
+	descWatchers     = desc("source_watchers", "Subscriptions to the source now.", forSource...)
+	descSourceFrames = desc("source_frames_total", "Frames the source has delivered.", "source", "codec", "kind")
+	descSourceKeys   = desc("source_key_frames_total", "Key frames the source has delivered.", "source", "codec", "kind")
+	descSourceBytes  = desc("source_bytes_total", "Payload bytes the source has delivered.", "source", "codec", "kind")
+
+	descConnected = desc("channel_connected", "Whether signaling is connected: 1 or 0.", forChannel...)
+	descRetry     = desc("channel_retry_seconds", "Time until the next attempt to connect; 0 when none is planned.", forChannel...)
+	descConnects  = desc("channel_connects_total", "Signaling connections made.", forChannel...)
+	descReceived  = desc("channel_messages_received_total", "Signaling messages received.", forChannel...)
+	descSent      = desc("channel_messages_sent_total", "Signaling messages sent.", forChannel...)
+	descRefused   = desc("channel_messages_refused_total", "Signaling messages that the service refused.", forChannel...)
+	descIgnored   = desc("channel_messages_ignored_total", "Signaling frames received that nobody could use.", forChannel...)
+
+	descPeers      = desc("channel_peers", "Sessions now, in any state.", forChannel...)
+	descPeersUp    = desc("channel_peers_connected", "Sessions now whose media is connected.", forChannel...)
+	descPeersRelay = desc("channel_peers_relayed", "Sessions now whose media goes through a TURN relay.", forChannel...)
+	descPeersMax   = desc("channel_peers_limit", "Sessions allowed at a time; 0 is no limit.", forChannel...)
+	descRTT        = desc("channel_peers_rtt_max_seconds", "The longest round trip of the sessions now.", forChannel...)
+	descFirst      = desc("channel_peers_first_frame_max_seconds", "The longest time to the first frame of the sessions now.", forChannel...)
+	descEnded      = desc("channel_sessions_ended_total", "Sessions that are over, by reason.", "channel", "role", "reason")
+
+	descPeerSend    = desc("channel_peers_sending_bytes_per_second", "Media sent to the sessions now.", "channel", "role", "codec", "kind")
+	descPeerReceive = desc("channel_peers_receiving_bytes_per_second", "Media received from the sessions now.", "channel", "role", "codec", "kind")
+	descPeerDropped = desc("channel_peers_dropped_frames", "Frames the sessions now were too slow for.", "channel", "role", "codec", "kind")
+	descPeerLost    = desc("channel_peers_lost_packets", "Packets lost on the way to and from the sessions now.", "channel", "role", "codec", "kind")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("kvsagent_"+name, help, labels, nil)
+}
+
+// collector reads the Report at each scrape.
+type collector struct{ report func() Report }
+
+var _ prometheus.Collector = collector{}
+
+func newCollector(get func() Report) collector { return collector{get} }
+
+// Describe names no metric: which ones there are depends on the report, so the registry checks each scrape instead.
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect turns one report into metrics.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	r, out := c.report(), emitter(ch)
+	out.gauge(descBuild, 1, r.Version, runtime.Version())
+	if !r.Started.IsZero() {
+		out.gauge(descStart, float64(r.Started.UnixMilli())/1000)
+	}
+	for i := range r.Sources {
+		out.source(&r.Sources[i])
+	}
+	for i := range r.Channels {
+		out.channel(&r.Channels[i])
+	}
+}
+
+// emitter sends constant metrics to one scrape.
+type emitter chan<- prometheus.Metric
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.metric(d, prometheus.GaugeValue, v, labels)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e.metric(d, prometheus.CounterValue, float64(v), labels)
+}
+
+// metric sends one value; a label that is not UTF-8 is mended, since it would cost the scrape all other values.
+func (e emitter) metric(d *prometheus.Desc, t prometheus.ValueType, v float64, labels []string) {
+	for i, l := range labels {
+		labels[i] = strings.ToValidUTF8(l, "?")
+	}
+	m, err := prometheus.NewConstMetric(d, t, v, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	e <- m
+}
+
+func (e emitter) source(s *Source) {
+	e.gauge(descRunning, truth(s.State == "running"), s.Name)
+	e.gauge(descFailing, truth(s.State == "failed" || s.State == "stalled"), s.Name)
+	e.counter(descRestarts, s.Restarts, s.Name)
+	e.gauge(descWatchers, float64(s.Watchers), s.Name)
+	for codec, t := range sums(s.Tracks) {
+		e.counter(descSourceFrames, t.Frames, s.Name, codec, kind(codec))
+		e.counter(descSourceBytes, t.Bytes, s.Name, codec, kind(codec))
+		if kind(codec) == "video" {
+			e.counter(descSourceKeys, t.KeyFrames, s.Name, codec, kind(codec))
+		}
+	}
+}
+
+func (e emitter) channel(c *Channel) {
+	e.gauge(descConnected, truth(c.connected()), c.Name, c.Role)
+	e.gauge(descRetry, c.RetryIn, c.Name, c.Role)
+	e.counter(descConnects, c.Connects, c.Name, c.Role)
+	e.counter(descReceived, c.Received, c.Name, c.Role)
+	e.counter(descSent, c.Sent, c.Name, c.Role)
+	e.counter(descRefused, c.Refused, c.Name, c.Role)
+	e.counter(descIgnored, c.Ignored, c.Name, c.Role)
+	for reason, n := range c.EndedBy {
+		e.counter(descEnded, n, c.Name, c.Role, reason)
+	}
+	e.peers(c)
+}
+
+// peers sums up the sessions of one channel.
+func (e emitter) peers(c *Channel) {
+	var up, relayed, rtt, first float64
+	var sending, receiving []Track
+	for _, p := range c.Peers {
+		up += truth(p.State == "connected")
+		relayed += truth(p.Local == "relay" || p.Remote == "relay")
+		rtt = max(rtt, p.RTT)
+		first = max(first, p.FirstFrame.Frame/1000)
+		sending = append(sending, p.Sending...)
+		receiving = append(receiving, p.Receiving...)
+	}
+	e.gauge(descPeers, float64(len(c.Peers)), c.Name, c.Role)
+	e.gauge(descPeersUp, up, c.Name, c.Role)
+	e.gauge(descPeersRelay, relayed, c.Name, c.Role)
+	e.gauge(descPeersMax, float64(c.MaxViewers), c.Name, c.Role)
+	e.gauge(descRTT, rtt, c.Name, c.Role)
+	e.gauge(descFirst, first, c.Name, c.Role)
+
+	for codec, t := range sums(sending) {
+		e.gauge(descPeerSend, t.Bitrate/8, c.Name, c.Role, codec, kind(codec))
+	}
+	for codec, t := range sums(receiving) {
+		e.gauge(descPeerReceive, t.Bitrate/8, c.Name, c.Role, codec, kind(codec))
+	}
+	for codec, t := range sums(append(sending, receiving...)) {
+		e.gauge(descPeerDropped, float64(t.Dropped), c.Name, c.Role, codec, kind(codec))
+		e.gauge(descPeerLost, float64(t.Lost), c.Name, c.Role, codec, kind(codec))
+	}
+}
+
+// sums adds up the tracks of each codec: a scrape must not hold the same labels twice.
+func sums(tracks []Track) map[string]Track {
+	out := make(map[string]Track)
+	for _, t := range tracks {
+		s := out[t.Codec]
+		s.Frames += t.Frames
+		s.KeyFrames += t.KeyFrames
+		s.Bytes += t.Bytes
+		s.Bitrate += t.Bitrate
+		s.Lost += t.Lost
+		s.Dropped += t.Dropped
+		out[t.Codec] = s
+	}
+	return out
+}
+
+// kind tells the audio codecs of the agent from everything else.
+func kind(codec string) string {
+	switch strings.ToLower(codec) {
+	case "opus", "pcmu", "pcma":
+		return "audio"
+	}
+	return "video"
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,96 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+const (
+	maxConns    = 128 // connections at a time
+	stopTimeout = 900 * time.Millisecond
+)
+
+// Server serves a Handler at one address. After Run has returned it is finished; make another.
+type Server struct {
+	ln      net.Listener
+	handler http.Handler
+	log     *slog.Logger
+}
+
+// Listen opens addr ("host:port") without serving it yet; the caller must call Run, which closes it. An empty host is 127.0.0.1: to be seen
+// from other machines takes an address that says so. A host written in addr is allowed in the Host header too.
+func Listen(addr string, o Options) (*Server, error) {
+	o = o.withDefaults()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("status: listen address %q: %w; hint: write it as 127.0.0.1:9780", addr, err)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if !unspecified(host) {
+		o.Hosts = append([]string{host}, o.Hosts...)
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, fmt.Errorf("status: %w; hint: another program may hold the port, choose another under status.listen", err)
+	}
+	return &Server{ln: ln, handler: Handler(o), log: o.Log}, nil
+}
+
+// URL is where the page is.
+func (s *Server) URL() string {
+	host, port, err := net.SplitHostPort(s.ln.Addr().String())
+	if err != nil {
+		return ""
+	}
+	if unspecified(host) {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// Run serves until ctx is done and then returns nil within a second: requests under way are finished, watch streams are told to end.
+// It returns earlier only with the error of the listener.
+func (s *Server) Run(ctx context.Context) error {
+	srv := &http.Server{
+		Handler:           s.handler,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the watch streams
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second, // watch streams move theirs
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(netutil.LimitListener(s.ln, maxConns)) }()
+	select {
+	case err := <-served:
+		return errors.Join(fmt.Errorf("status: serve: %w", err), srv.Close())
+	case <-ctx.Done():
+	}
+
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		s.log.Warn("status connections cut off", "err", err, "after", stopTimeout)
+		_ = srv.Close()
+	}
+	<-served
+	return nil
+}
+
+// unspecified says whether host is 0.0.0.0 or ::.
+func unspecified(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsUnspecified()
+}
