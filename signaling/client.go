@@ -1,0 +1,182 @@
+package signaling
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// Options say which channel, in which role, and with whose keys. Channel, Role, Region and Credentials must be given.
+type Options struct {
+	Channel     string // KVS channel name
+	Role        Role
+	ClientID    string // a viewer's own name; must be empty for a master
+	Region      string // AWS region, for example eu-central-1
+	Credentials aws.CredentialsProvider
+
+	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" is AWS in the region. When it
+	// is given, the addresses that the service hands out are believed, whatever their host.
+	Endpoint string
+
+	DualStack bool // use AWS's IPv4 and IPv6 host names
+	FIPS      bool // use AWS's FIPS host names; always on in us-gov regions
+
+	RootCAs *x509.CertPool // trusted for HTTPS and WebSocket; nil means the system's
+
+	Create bool              // create the channel when it does not exist
+	TTL    time.Duration     // of messages in a channel that Create makes, 5 s to 120 s; 0 means the service's 60 s
+	Tags   map[string]string // of a channel that Create makes
+
+	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n agents
+	// wants n/300 seconds, so that 10,000 cameras that lose the service together come back without being throttled.
+	Spread time.Duration
+
+	Log *slog.Logger // nil means no log
+
+	// The rest is for tests and special networks.
+
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) // nil means the net package's
+	Proxy       func(*http.Request) (*url.URL, error)                             // nil means http.ProxyFromEnvironment
+	Now         func() time.Time                                                  // nil means time.Now
+	Rand        func() float64                                                    // uniform in [0,1); nil means math/rand/v2
+}
+
+// check names everything that is wrong with the options, and fills in the defaults.
+func (o *Options) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !idPattern.MatchString(o.Channel) {
+		bad("channel %q: bad name; hint: 1 to 256 of a-z A-Z 0-9 _ . -", clip(o.Channel))
+	}
+	switch o.Role {
+	case Master:
+		if o.ClientID != "" {
+			bad("client id %q: a master has none; hint: leave it out, or take the role %s", clip(o.ClientID), Viewer)
+		}
+	case Viewer:
+		if !idPattern.MatchString(o.ClientID) || reservedPattern.MatchString(o.ClientID) {
+			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and not AWS_ at its start", clip(o.ClientID))
+		}
+	default:
+		bad("role %q: no such role; hint: %s or %s", o.Role, Master, Viewer)
+	}
+	if !regionPattern.MatchString(o.Region) {
+		bad("region %q: not an AWS region; hint: such as eu-central-1", clip(o.Region))
+	}
+	if o.Endpoint != "" {
+		if u, err := url.Parse(o.Endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			bad("endpoint %q: not a URL; hint: such as https://127.0.0.1:9443", clip(o.Endpoint))
+		}
+	}
+	if o.Credentials == nil {
+		bad("no credentials")
+	}
+	if o.TTL != 0 && (o.TTL < 5*time.Second || o.TTL > 120*time.Second) {
+		bad("message TTL %v: out of range; hint: 5s to 2m", o.TTL) // KVS API reference, SingleMasterConfiguration
+	}
+	o.defaults()
+	return errors.Join(errs...)
+}
+
+func (o *Options) defaults() {
+	if o.Spread <= 0 {
+		o.Spread = 2 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.DialContext == nil {
+		o.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+}
+
+// State is where a client stands.
+type State string
+
+// The states of a [Client]. One that is replacing a working WebSocket stays connected.
+const (
+	Idle       State = "idle"       // Run has not been called, or has returned
+	Connecting State = "connecting" // asking the service, dialling
+	Online     State = "connected"  // a WebSocket is open
+	Waiting    State = "waiting"    // the last try failed, the next one has its time
+)
+
+// Report is a client as it is at one moment. Counters run from New.
+type Report struct {
+	State    State
+	Since    time.Time     // of the state
+	ARN      string        // "" until the channel has been found
+	Err      error         // why it is not connected; nil when it is
+	RetryIn  time.Duration // when waiting
+	Connects uint64        // WebSockets opened
+	Received uint64        // messages handed to the owner
+	Sent     uint64        // messages written
+	Queued   int           // messages waiting to be written
+	Expired  uint64        // messages dropped because they waited longer than 30 s
+	Refused  uint64        // messages that the service did not take
+	Ignored  uint64        // frames that were no message, or one that this role cannot use
+}
+
+// Client keeps one role on one channel connected. Its methods may be called from any goroutine.
+type Client struct {
+	opts Options
+
+	mu     sync.Mutex
+	report Report // guarded by mu
+}
+
+// New checks the options, all of them, and starts nothing.
+func New(opts Options) (*Client, error) {
+	if err := opts.check(); err != nil {
+		return nil, fmt.Errorf("signaling: %w", err)
+	}
+	return &Client{opts: opts, report: Report{State: Idle, Since: opts.Now()}}, nil
+}
+
+// Run connects and stays connected until ctx is done; then it returns nil, with everything that it started ended. It returns an error
+// only when no later try could do better. It calls on from one goroutine, in order; on must not block for long, since no message is read
+// meanwhile. A Client may be Run again after Run has returned, and never twice at a time.
+//
+// Every failure and every recovery is logged here once; the owner need not.
+func (c *Client) Run(ctx context.Context, on func(Event)) error {
+	return errors.New("signaling: not built yet")
+}
+
+// Send checks m against every limit of the service and queues it. It never blocks: an error says that m cannot be sent at all, or that
+// the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate limits at most 30 s and is then
+// dropped and counted. Messages to one recipient keep their order.
+func (c *Client) Send(m Message) error {
+	return m.check(c.opts.Role, false)
+}
+
+// ICEServers returns the channel's TURN servers, asking the service when the ones at hand are about to end. It finds the channel first
+// when that has not happened yet, and so works without Run.
+func (c *Client) ICEServers(ctx context.Context) ([]ICEServer, error) {
+	return nil, errors.New("signaling: not built yet")
+}
+
+// Report says how the client stands.
+func (c *Client) Report() Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.report
+}

@@ -1,0 +1,94 @@
+package signaling
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"regexp"
+)
+
+// Role is the side of the channel that a client takes.
+type Role string
+
+// The roles (KVS API reference, GetSignalingChannelEndpoint). A channel has one master and up to ten viewers.
+const (
+	Master Role = "MASTER"
+	Viewer Role = "VIEWER"
+)
+
+// MessageType says what a message carries.
+type MessageType string
+
+// The messages that clients exchange (KVS dev guide, SendSdpOffer, SendSdpAnswer, SendIceCandidate).
+const (
+	SDPOffer     MessageType = "SDP_OFFER"
+	SDPAnswer    MessageType = "SDP_ANSWER"
+	ICECandidate MessageType = "ICE_CANDIDATE"
+)
+
+// Message is one message between a master and a viewer.
+type Message struct {
+	Type MessageType
+
+	// ClientID is the sender of a message received, "" for the master and for the storage service, and the recipient of a
+	// message sent: required from a master to a viewer, empty from a viewer, whose messages all go to the master.
+	ClientID string
+
+	// Payload is JSON text, without the base64 it travels in.
+	Payload []byte
+
+	// CorrelationID is how the service's refusal finds its way back. Send makes one when it is empty. It is empty on receipt.
+	CorrelationID string
+}
+
+// MaxPayload is the longest payload in base64 characters (KVS dev guide, Limits: 10 k). In JSON text that is [MaxPayloadText] bytes.
+const (
+	MaxPayload     = 10_000
+	MaxPayloadText = MaxPayload / 4 * 3
+)
+
+var (
+	idPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,256}$`)
+	// KVS dev guide, ConnectAsViewer: a client id must not begin with AWS_, in any case.
+	reservedPattern = regexp.MustCompile(`^(?i)AWS_`)
+)
+
+// check says why a message may not be sent in this role, or nil. Only to the storage service does a master send without a recipient.
+func (m Message) check(role Role, storage bool) error {
+	switch m.Type {
+	case SDPOffer, SDPAnswer, ICECandidate:
+	default:
+		return fmt.Errorf("send %q: not a message type; hint: %s, %s or %s", m.Type, SDPOffer, SDPAnswer, ICECandidate)
+	}
+	switch {
+	case role == Viewer && m.ClientID != "":
+		return fmt.Errorf("send %s to %q: a viewer's messages go to the master; hint: leave the recipient out", m.Type, m.ClientID)
+	case role == Master && m.ClientID == "" && !storage:
+		return fmt.Errorf("send %s: no recipient; hint: a master must name the viewer", m.Type)
+	case m.ClientID != "" && !idPattern.MatchString(m.ClientID):
+		return fmt.Errorf("send %s to %q: bad recipient; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.ClientID))
+	case m.CorrelationID != "" && !idPattern.MatchString(m.CorrelationID):
+		return fmt.Errorf("send %s: bad correlation id %q; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.CorrelationID))
+	case len(m.Payload) == 0:
+		return fmt.Errorf("send %s to %q: empty payload", m.Type, m.ClientID)
+	}
+	if n := base64.StdEncoding.EncodedLen(len(m.Payload)); n > MaxPayload {
+		return fmt.Errorf("send %s to %q: payload is %d base64 characters, the service takes %d; hint: fewer codecs or candidates in the SDP",
+			m.Type, m.ClientID, n, MaxPayload)
+	}
+	if !json.Valid(m.Payload) {
+		return fmt.Errorf("send %s to %q: payload is not JSON", m.Type, m.ClientID)
+	}
+	return nil
+}
+
+// clip shortens text that a remote or a user wrote, for errors and logs.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+var regionPattern = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
