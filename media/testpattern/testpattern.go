@@ -1,0 +1,76 @@
+// Package testpattern is a source that needs no camera: colour bars, a bouncing ball that is heard where it hits, a clock, and a frame
+// number that machines read, as H.264 Constrained Baseline and Opus, made in this package.
+package testpattern
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"log/slog"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// Options shapes the pattern. The zero value is 1280x720 at 30 frames a second.
+type Options struct {
+	Size image.Point   // pixels, even, at least 320x180; default 1280x720
+	Rate int           // frames a second, 1 to 120; default 30
+	GOP  time.Duration // from one key frame to the next, at most 1 minute; default 2s
+	Log  *slog.Logger  // default: nothing is logged
+}
+
+// Source makes the pattern. It holds no state between runs.
+type Source struct {
+	opts Options
+}
+
+var _ media.Source = (*Source)(nil)
+
+// New checks opts, fills in defaults, and starts nothing.
+func New(opts Options) (*Source, error) {
+	opts = opts.fill()
+	if err := opts.check(); err != nil {
+		return nil, fmt.Errorf("test pattern: %w", err)
+	}
+	return &Source{opts: opts}, nil
+}
+
+// fill returns o with its defaults filled in.
+func (o Options) fill() Options {
+	if o.Size == (image.Point{}) {
+		o.Size = image.Pt(1280, 720)
+	}
+	if o.Rate == 0 {
+		o.Rate = 30
+	}
+	if o.GOP == 0 {
+		o.GOP = 2 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// check says what is wrong with o and what would be right.
+func (o Options) check() error {
+	switch {
+	case o.Size.X < 320 || o.Size.Y < 180 || o.Size.X > 4096 || o.Size.Y > 4096:
+		return fmt.Errorf("size %dx%d: outside 320x180 to 4096x4096; hint: size=1280x720", o.Size.X, o.Size.Y)
+	case o.Size.X%2 != 0 || o.Size.Y%2 != 0:
+		return fmt.Errorf("size %dx%d: an odd number; hint: 4:2:0 video has an even width and height", o.Size.X, o.Size.Y)
+	case o.Rate < 1 || o.Rate > 120:
+		return fmt.Errorf("rate %d: outside 1 to 120 frames a second; hint: rate=30", o.Rate)
+	case o.GOP < 0 || o.GOP > time.Minute:
+		return fmt.Errorf("gop %v: outside 0 to 1m; hint: gop=2s", o.GOP)
+	}
+	return nil
+}
+
+// Run writes the pattern to out in real time until ctx is done, and then returns nil.
+func (s *Source) Run(ctx context.Context, out media.Sink) error {
+	out.Tracks([]media.Track{{Codec: media.H264, Width: s.opts.Size.X, Height: s.opts.Size.Y}, {Codec: media.Opus, Channels: 2}})
+	<-ctx.Done()
+	return nil
+}
