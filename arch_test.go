@@ -1,0 +1,82 @@
+package kvsagent_test
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kvsagent/kvsagent"
+
+// rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
+var rooms = map[string][]string{
+	"cmd/kvsagent": {"agent", "config", "localkvs", "status", "doctor"},
+	"agent":        {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
+	"config":       {},
+	"credentials":  {},
+	"doctor":       {"config", "credentials", "signaling", "media", "media/*"},
+	"localkvs":     {}, // not signaling: two independent readings of the wire, so that agreement is evidence
+	"media":        {"internal/*"},
+	"media/*":      {"media"}, // never each other
+	"peer":         {"media"},
+	"signaling":    {"internal/*"},
+	"status":       {},
+	"internal/*":   {},
+	"systemd":      {},
+	"packaging":    {},
+	"bench":        {"*"},
+	"e2e":          {"*"}, // by its tests only: the binary and the exported API
+}
+
+// libraries says which rooms may import a library. Libraries that are not named here are free.
+var libraries = map[string][]string{
+	"github.com/pion/webrtc":              {"peer"},
+	"github.com/pion/interceptor":         {"peer"},
+	"github.com/pion/turn":                {"localkvs"},
+	"github.com/gorilla/websocket":        {"signaling", "localkvs"},
+	"github.com/bluenviron/gortsplib":     {"media/rtsp"},
+	"github.com/aws/aws-sdk-go-v2":        {"credentials", "signaling"},
+	"github.com/prometheus/client_golang": {"status"},
+	"github.com/spf13/cobra":              {"cmd/kvsagent"},
+	"github.com/invopop/jsonschema":       {"config"},
+	"gopkg.in/yaml.v3":                    {"config"},
+	"os/exec":                             {"media/pipe"},
+}
+
+// match finds the entry that speaks for name: its own, or that of the longest prefix that ends in /*.
+func match(name string, has func(string) bool) (string, bool) {
+	if has(name) {
+		return name, true
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if has(dir + "/*") {
+			return dir + "/*", true
+		}
+	}
+	return "*", has("*")
+}
+
+func TestArrows(t *testing.T) {
+	for dir, files := range sources(t) {
+		room, known := match(dir, func(s string) bool { _, ok := rooms[s]; return ok })
+		if !known {
+			t.Errorf("%s: a room that nobody decided on; add it to rooms, with what it may import", dir)
+			continue
+		}
+		for name, file := range files {
+			for _, spec := range file.Imports {
+				imported := strings.Trim(spec.Path.Value, `"`)
+				own, ours := strings.CutPrefix(imported, module+"/")
+				if _, ok := match(own, func(s string) bool { return slices.Contains(rooms[room], s) }); ours && !ok {
+					t.Errorf("%s: %s must not import %s", name, room, own)
+				}
+				for library, may := range libraries {
+					if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(may, dir) {
+						t.Errorf("%s: only %v may import %s", name, may, library)
+					}
+				}
+			}
+		}
+	}
+}
