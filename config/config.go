@@ -1,0 +1,192 @@
+// Package config is what the operator writes: one YAML file, its defaults, and every mistake in it with its line and a hint.
+//
+//	bytes -> YAML nodes -> ${VAR} in scalars -> strict decoding and defaults -> secret files -> checks across keys -> *Config or Errors
+//
+// The comments in this file are the manual: the JSON Schema and docs/config.md take their descriptions from here, and the tags hold
+// each key's default, its choices (enum), range (min, max), pattern with its hint, and examples. A key without any default tag is
+// empty, false or 0 when it is left out.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is the whole file.
+type Config struct {
+	// Where the signaling channels are and how to prove who we are.
+	AWS AWS `yaml:"aws"`
+	// What channels have in common.
+	Defaults Defaults `yaml:"defaults"`
+	// Cameras and other places pictures and sound come from, each under a name of your choice.
+	Sources map[string]Source `yaml:"sources" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
+	// Signaling channels. The key is the channel's name at KVS unless channel_name says otherwise.
+	Channels map[string]Channel `yaml:"channels" required:"true" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
+	// How media travels.
+	WebRTC WebRTC `yaml:"webrtc"`
+	// Bounds that protect this host.
+	Limits Limits `yaml:"limits"`
+	// The status page, report, metrics and health checks, all on one port.
+	Status Status `yaml:"status"`
+	// What is written to standard error.
+	Log Log `yaml:"log"`
+}
+
+// AWS says where the signaling channels are and how to prove who we are.
+type AWS struct {
+	// AWS region of the channels. Left out, it is AWS_REGION or AWS_DEFAULT_REGION, then the region in the endpoint's host name,
+	// then us-east-1 if there is an endpoint.
+	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
+	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or for a
+	// server that speaks the same protocol without AWS.
+	Endpoint string `yaml:"endpoint" example:"http://127.0.0.1:9790"`
+	// PEM file with the certificate authorities to trust instead of the system's when talking to the endpoint.
+	CAFile string `yaml:"ca_file" example:"ca.pem"`
+	// AWS keys. Left out, they are looked for where every AWS tool looks: environment, shared files, container and instance roles.
+	Credentials Credentials `yaml:"credentials"`
+}
+
+// Credentials is one of three: a profile, an access key, or an IoT certificate.
+type Credentials struct {
+	// Profile in the shared AWS files (~/.aws, or where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE point).
+	Profile string `yaml:"profile" example:"cameras"`
+	// Access key, together with secret_access_key.
+	AccessKeyID string `yaml:"access_key_id" pattern:"^[a-zA-Z0-9_]{1,128}$" hint:"letters and digits, as AWS shows it"`
+	// Secret of the access key.
+	SecretAccessKey Secret `yaml:"secret_access_key"`
+	// File that holds the secret of the access key.
+	SecretAccessKeyFile string `yaml:"secret_access_key_file" example:"aws-secret"`
+	// Session token of a temporary access key.
+	SessionToken Secret `yaml:"session_token"`
+	// File that holds the session token.
+	SessionTokenFile string `yaml:"session_token_file"`
+	// X.509 certificate of an AWS IoT thing, exchanged for temporary keys.
+	IoT *IoT `yaml:"iot"`
+}
+
+// IoT is the AWS IoT Core credentials provider.
+type IoT struct {
+	// Host name of the credentials provider (aws iot describe-endpoint --endpoint-type iot:CredentialProvider).
+	Endpoint string `yaml:"endpoint" required:"true" example:"c123.credentials.iot.eu-central-1.amazonaws.com"`
+	// Role alias to assume.
+	RoleAlias string `yaml:"role_alias" required:"true" pattern:"^[a-zA-Z0-9_=,@-]{1,128}$" hint:"the alias's name, not its ARN" example:"cameras"`
+	// Name of the thing.
+	ThingName string `yaml:"thing_name" required:"true" pattern:"^[a-zA-Z0-9:_-]{1,128}$" hint:"letters, digits, : _ and -, at most 128 characters" example:"front-gate"`
+	// PEM file with the thing's certificate.
+	Certificate string `yaml:"certificate" required:"true" example:"thing.cert.pem"`
+	// PEM file with the private key of the certificate.
+	PrivateKey string `yaml:"private_key" required:"true" example:"thing.key.pem"`
+	// PEM file with the certificate authorities to trust instead of the system's when talking to the credentials provider.
+	CAFile string `yaml:"ca_file" example:"AmazonRootCA1.pem"`
+}
+
+// Defaults hold for every channel that does not say otherwise.
+type Defaults struct {
+	// Role of channels.
+	Role Role `yaml:"role" default:"master" enum:"master,viewer"`
+	// Source of master channels.
+	Source string `yaml:"source" example:"gate"`
+	// Create channels that do not exist.
+	Create bool `yaml:"create" default:"false"`
+	// Viewers at a time on each master channel.
+	MaxViewers int `yaml:"max_viewers" default:"10" min:"1" max:"1000"`
+}
+
+// Source is one camera, file or test pattern.
+type Source struct {
+	// rtsp://HOST[:PORT]/PATH for a camera (over TCP), file:PATH for an MP4 or H.264 file played in a loop, testpattern: for a
+	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
+	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,file:/srv/video/loop.mp4,testpattern:"`
+	// User name at the camera.
+	Username string `yaml:"username" example:"viewer"`
+	// Password at the camera.
+	Password Secret `yaml:"password"`
+	// File that holds the password at the camera.
+	PasswordFile string `yaml:"password_file" example:"gate.password"`
+	// Keep the source running when nobody watches: the first picture comes sooner, the camera's stream is always open.
+	KeepWarm bool `yaml:"keep_warm" default:"false"`
+	// How long the source runs on after the last viewer has gone.
+	Linger time.Duration `yaml:"linger" default:"10s" max:"24h"`
+}
+
+// Channel is one signaling channel and our part in it.
+type Channel struct {
+	// Name of the channel at KVS, when it is not the key.
+	ChannelName string `yaml:"channel_name" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"front-gate"`
+	// master shows the source to viewers; viewer watches the channel's master. Left out, it is defaults.role.
+	Role Role `yaml:"role" enum:"master,viewer"`
+	// Name of an entry under sources: what we send. Left out, it is defaults.source for a master and nothing for a viewer.
+	Source string `yaml:"source" example:"gate"`
+	// Create the channel if it does not exist. Left out, it is defaults.create.
+	Create bool `yaml:"create"`
+	// Client ids of viewers that we, the master, offer to instead of waiting for their offers.
+	OfferTo []string `yaml:"offer_to" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
+	// Who we are as a viewer. Left out, it is made of the host's name and the key.
+	ClientID string `yaml:"client_id" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
+	// As a viewer, wait for the master's offer instead of making one.
+	WaitForOffer bool `yaml:"wait_for_offer" default:"false"`
+	// Viewers at a time on a master channel. Left out, it is defaults.max_viewers.
+	MaxViewers int `yaml:"max_viewers" min:"1" max:"1000"`
+}
+
+// Role is our part in a signaling channel.
+type Role string
+
+// The parts there are.
+const (
+	Master Role = "master"
+	Viewer Role = "viewer"
+)
+
+// WebRTC says how media travels.
+type WebRTC struct {
+	// STUN and TURN servers to use besides those that KVS gives.
+	ICEServers []ICEServer `yaml:"ice_servers"`
+	// all uses every path; relay sends everything through TURN and shows no address of this host.
+	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,relay"`
+	// One UDP port for all viewers, for firewalls that open ports by number; 0 takes a free one for each.
+	UDPPort int `yaml:"udp_port" default:"0" min:"0" max:"65535"`
+	// Public addresses of this host behind a one-to-one NAT, offered in place of its own.
+	NAT1To1 []netip.Addr `yaml:"nat_1to1" example:"198.51.100.7"`
+}
+
+// ICEServer is one STUN or TURN server.
+type ICEServer struct {
+	// stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT].
+	URLs []string `yaml:"urls" required:"true" example:"turn:turn.example.org:3478?transport=udp"`
+	// User name at a TURN server.
+	Username string `yaml:"username"`
+	// Password at a TURN server.
+	Credential Secret `yaml:"credential"`
+	// File that holds the password at a TURN server.
+	CredentialFile string `yaml:"credential_file" example:"turn.password"`
+}
+
+// Limits protect this host.
+type Limits struct {
+	// A viewer that is not connected by then is given up.
+	SetupTimeout time.Duration `yaml:"setup_timeout" default:"20s" min:"1s" max:"10m"`
+	// Viewers of one channel that may be connecting at the same time.
+	MaxPending int `yaml:"max_pending" default:"4" min:"1" max:"1000"`
+	// Longest session of one viewer; 0 is no limit.
+	MaxSession time.Duration `yaml:"max_session" default:"0s"`
+}
+
+// Status is the port that shows how the agent is.
+type Status struct {
+	// Address to listen on, or off. There is no login: whoever reaches this port sees the pictures.
+	Listen string `yaml:"listen" default:"127.0.0.1:9780" example:"127.0.0.1:9780,off"`
+	// Host names, besides localhost and IP addresses, under which browsers may reach the port.
+	Hosts []string `yaml:"hosts" pattern:"^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$" hint:"a host name without scheme and port" example:"gate.example.org"`
+}
+
+// Off says that nothing listens.
+func (s Status) Off() bool { return s.Listen == "off" }
+
+// Log is what is written to standard error.
+type Log struct {
+	// Least severe level that is written.
+	Level string `yaml:"level" default:"info" enum:"debug,info,warn,error"`
+	// text for people, json for machines.
+	Format string `yaml:"format" default:"text" enum:"text,json"`
+}

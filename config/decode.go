@@ -1,0 +1,196 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxNodes bounds the work that aliases can ask for. A file of maxSize without aliases stays below it.
+const maxNodes = maxSize
+
+// A decoder fills a Config from YAML nodes by reflection on its types, and collects mistakes instead of stopping at one.
+// It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
+type decoder struct {
+	file  string
+	env   func(string) (string, bool)
+	errs  Errors
+	nodes int
+}
+
+// fail notes a mistake at m.
+func (d *decoder) fail(m *mark, what, hint string) {
+	m.bad = true
+	d.errs = append(d.errs, &Error{File: d.file, Line: m.line, Key: m.key, What: what, Hint: hint})
+}
+
+// root decodes the whole document into cfg.
+func (d *decoder) root(n *yaml.Node, cfg *Config) *mark {
+	top := &mark{line: 1}
+	d.value(n, top, reflect.ValueOf(cfg).Elem(), "")
+	return top
+}
+
+// value decodes n into v; a nil n leaves only defaults. The tag is that of the field that v is in.
+func (d *decoder) value(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
+	d.nodes++
+	if d.nodes == maxNodes {
+		d.fail(m, "too many values", "use fewer YAML aliases")
+	}
+	if d.nodes >= maxNodes {
+		return
+	}
+	n = content(n)
+	switch {
+	case isScalar(v.Type()):
+		d.scalar(n, m, v, tag)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.structure(n, m, v.Elem())
+	case v.Kind() == reflect.Struct:
+		d.structure(n, m, v)
+	case v.Kind() == reflect.Map:
+		d.table(n, m, v, tag)
+	case v.Kind() == reflect.Slice:
+		d.list(n, m, v, tag)
+	}
+}
+
+// structure decodes the keys of a struct, fills in what was not written, and complains of what should have been.
+func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
+	fields := make(map[string]reflect.StructField)
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		fields[yamlName(f)] = f
+	}
+	ok := d.pairs(n, m, func(key, val *yaml.Node) {
+		f, known := fields[key.Value]
+		if !known {
+			d.unknown(m, key, slices.Collect(maps.Keys(fields)))
+			return
+		}
+		if val = content(val); val != nil || isScalar(f.Type) {
+			d.value(val, m.add(key.Value, key.Line), v.FieldByIndex(f.Index), f.Tag)
+		}
+	})
+	if !ok {
+		return
+	}
+	for name, f := range fields {
+		if !m.has(name) {
+			d.absent(m, name, v.FieldByIndex(f.Index), f)
+		}
+	}
+}
+
+// absent deals with a key that was not written: it has a default, or it is a section of keys that do, or it should be there.
+func (d *decoder) absent(m *mark, name string, v reflect.Value, f reflect.StructField) {
+	if f.Tag.Get("required") != "" {
+		d.fail(m, name+" is missing", example(f.Tag))
+		return
+	}
+	if f.Type.Kind() == reflect.Struct && !isScalar(f.Type) {
+		d.structure(nil, m.at(name), v)
+		return
+	}
+	if def := f.Tag.Get("default"); def != "" {
+		if want := setScalar(v, def); want != "" {
+			panic("config: the default of " + name + " is not " + want)
+		}
+	}
+}
+
+// table decodes a mapping whose keys the operator chose.
+func (d *decoder) table(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
+	v.Set(reflect.MakeMap(v.Type()))
+	d.pairs(n, m, func(key, val *yaml.Node) {
+		km := m.add(key.Value, key.Line)
+		if !matches(tag, key.Value) {
+			d.fail(km, "bad name "+quote(key.Value), tag.Get("hint"))
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		d.value(val, km, elem, "")
+		v.SetMapIndex(reflect.ValueOf(key.Value), elem)
+	})
+}
+
+// list decodes a sequence; one value stands for a list of one.
+func (d *decoder) list(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		d.value(item, m.add(strconv.Itoa(i), item.Line), v.Index(i), tag)
+	}
+}
+
+// pairs calls each for every key of a mapping, once, in the order of the file. It says whether n is a mapping or nothing at all.
+func (d *decoder) pairs(n *yaml.Node, m *mark, each func(key, val *yaml.Node)) bool {
+	if n == nil {
+		return true
+	}
+	if n.Kind != yaml.MappingNode {
+		d.fail(m, "want keys and values, have "+kindOf(n), "")
+		return false
+	}
+	seen := make(map[string]int)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		km := &mark{key: m.key, line: key.Line}
+		switch first, twice := seen[key.Value], false; {
+		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
+			d.fail(km, "a key must be a word", "")
+		case key.ShortTag() == "!!merge":
+			d.fail(km, "merge keys (<<) are not supported", "put what channels share under defaults")
+		default:
+			first, twice = seen[key.Value]
+			if twice {
+				km.key = join(m.key, key.Value)
+				d.fail(km, fmt.Sprintf("written twice, first on line %d", first), "remove one of them")
+				continue
+			}
+			seen[key.Value] = key.Line
+			each(key, val)
+		}
+	}
+	return true
+}
+
+// unknown complains of a key that does not exist here.
+func (d *decoder) unknown(m *mark, key *yaml.Node, known []string) {
+	hint := "keys here: " + listed(known)
+	if near := nearest(key.Value, known); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	d.fail(&mark{key: join(m.key, printable(key.Value)), line: key.Line}, "unknown key", hint)
+}
+
+// content is the node behind aliases, nil for one that says nothing.
+func content(n *yaml.Node) *yaml.Node {
+	if n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return nil
+	}
+	return n
+}
+
+// kindOf names what a node is, for messages.
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "keys and values"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a single value"
+}
+
+// yamlName is the key of a field.
+func yamlName(f reflect.StructField) string { return f.Tag.Get("yaml") }
