@@ -1,0 +1,92 @@
+// Package h264 is the little of H.264 that sources and recorders share: picture size and rate of an SPS, slice types, parameter sets
+// put where media.Frame wants them, and access units out of an Annex B byte stream.
+//
+// Bit parsing is mediacommon's; what is here decides, bounds and groups. Nothing in it panics or grows without bound on bytes that a
+// camera or a file made up (see the fuzz tests).
+package h264
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/bits"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+)
+
+// Limits on what one remote or file may make us hold.
+const (
+	MaxUnitSize  = h264.MaxAccessUnitSize     // bytes in one access unit
+	MaxUnitNALs  = h264.MaxNALUsPerAccessUnit // NAL units in one access unit
+	maxParamSize = 4 << 10                    // bytes in one parameter set; real ones are below 600
+	maxParams    = 8                          // picture parameter sets kept for one stream
+	maxDimension = 16384                      // pixels; level 6.2 ends at 16880 (table A-1 and its note)
+)
+
+// Type is the nal_unit_type of a NAL unit, 0 when it is empty (ITU-T H.264, table 7-1).
+func Type(nal []byte) h264.NALUType {
+	if len(nal) == 0 {
+		return 0
+	}
+	return h264.NALUType(nal[0] & 0x1f)
+}
+
+// Size reads the picture size in pixels, after cropping, out of an SPS NAL unit.
+func Size(sps []byte) (width, height int, err error) {
+	var s h264.SPS
+	if err := s.Unmarshal(sps); err != nil {
+		return 0, 0, fmt.Errorf("sps: %w", err)
+	}
+	width, height = s.Width(), s.Height()
+	if width < 1 || height < 1 || width > maxDimension || height > maxDimension {
+		return 0, 0, fmt.Errorf("sps: picture of %d x %d pixels", width, height)
+	}
+	return width, height, nil
+}
+
+// FrameRate reads frames a second out of the VUI timing of an SPS NAL unit; 0 when it says nothing or nothing sensible.
+func FrameRate(sps []byte) float64 {
+	var s h264.SPS
+	if s.Unmarshal(sps) != nil {
+		return 0
+	}
+	if fps := s.FPS(); fps >= 0.1 && fps <= 240 {
+		return fps
+	}
+	return 0
+}
+
+// errSlice says that a NAL unit has no slice header.
+var errSlice = errors.New("no slice header")
+
+// sliceHeader reads the first two fields of the slice header of a slice NAL unit (H.264, 7.3.3).
+func sliceHeader(nal []byte) (firstMB, sliceType uint32, err error) {
+	if t := Type(nal); t != h264.NALUTypeNonIDR && t != h264.NALUTypeIDR && t != h264.NALUTypeDataPartitionA {
+		return 0, 0, errSlice
+	}
+	head := h264.EmulationPreventionRemove(nal[1:min(len(nal), 16)])
+	pos := 0
+	if firstMB, err = bits.ReadGolombUnsigned(head, &pos); err != nil {
+		return 0, 0, errSlice
+	}
+	if sliceType, err = bits.ReadGolombUnsigned(head, &pos); err != nil {
+		return 0, 0, errSlice
+	}
+	return firstMB, sliceType, nil
+}
+
+// Bidirectional says whether an access unit has B slices: pictures that are shown before others that come earlier in the stream.
+// WebRTC has no place for them, since a packet has one time (RFC 6184 sends in decoding order; browsers show in order of arrival).
+func Bidirectional(au [][]byte) bool {
+	for _, nal := range au {
+		if _, t, err := sliceHeader(nal); err == nil && t%5 == 1 { // table 7-6: 1 and 6 are B
+			return true
+		}
+	}
+	return false
+}
+
+// vcl says whether a NAL unit is a part of a coded picture.
+func vcl(nal []byte) bool {
+	t := Type(nal)
+	return t >= h264.NALUTypeNonIDR && t <= h264.NALUTypeIDR
+}

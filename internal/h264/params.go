@@ -1,0 +1,139 @@
+package h264
+
+import (
+	"bytes"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/bits"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+)
+
+// Unit is an access unit in the form of media.Frame.
+type Unit struct {
+	NALs    [][]byte // no delimiters and no filler; in a key frame the parameter sets come first
+	Key     bool     // an IDR picture
+	Changed bool     // the parameter sets are not those of the unit before
+}
+
+// Params remembers the parameter sets of one stream and puts them before each key frame. The zero value knows none.
+// It is used by one goroutine at a time.
+type Params struct {
+	sps     []byte
+	pps     [][]byte // one for each pic_parameter_set_id, in order of arrival, at most maxParams
+	changed bool     // since the last unit
+}
+
+// Set gives parameter sets that came outside of the stream (SDP, avcC). Ones that make no sense are ignored.
+func (p *Params) Set(sets ...[]byte) {
+	for _, nal := range sets {
+		p.keep(nal)
+	}
+}
+
+// SPS is the sequence parameter set in force, nil when there is none yet.
+func (p *Params) SPS() []byte { return p.sps }
+
+// PPS is the picture parameter set that came first, nil when there is none yet.
+func (p *Params) PPS() []byte {
+	if len(p.pps) == 0 {
+		return nil
+	}
+	return p.pps[0]
+}
+
+// Size is the picture size in pixels by the SPS in force, 0 x 0 when there is none yet.
+func (p *Params) Size() (width, height int) {
+	if p.sps == nil {
+		return 0, 0
+	}
+	width, height, _ = Size(p.sps) // keep let no bad one in
+	return width, height
+}
+
+// Next takes the NAL units of one access unit in stream order and gives them in the form of media.Frame. ok is false when nothing is
+// left to show (a unit of parameter sets or delimiters only), or when a key frame cannot be decoded for want of parameter sets.
+// The slices of au are shared, not copied.
+func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
+	picture := false
+	for _, nal := range au {
+		switch t := Type(nal); {
+		case t == h264.NALUTypeSPS || t == h264.NALUTypePPS:
+			p.keep(nal)
+		case vcl(nal):
+			picture = true
+			u.Key = u.Key || t == h264.NALUTypeIDR
+		}
+	}
+	if !picture || u.Key && (p.sps == nil || len(p.pps) == 0) {
+		return Unit{}, false
+	}
+
+	u.NALs = make([][]byte, 0, len(au)+1+len(p.pps))
+	if u.Key {
+		u.NALs = append(append(u.NALs, p.sps), p.pps...)
+	}
+	for _, nal := range au {
+		if payload(nal, u.Key) {
+			u.NALs = append(u.NALs, nal)
+		}
+	}
+	u.Changed, p.changed = p.changed, false
+	return u, true
+}
+
+// payload says whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key frame, no parameter
+// sets, since those were put first.
+func payload(nal []byte, key bool) bool {
+	switch Type(nal) {
+	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream, h264.NALUTypeFillerData:
+		return false
+	case h264.NALUTypeSPS, h264.NALUTypePPS:
+		return !key
+	}
+	return true
+}
+
+// keep remembers one parameter set, replacing the one that it overrides.
+func (p *Params) keep(nal []byte) {
+	if len(nal) < 2 || len(nal) > maxParamSize {
+		return
+	}
+	switch Type(nal) {
+	case h264.NALUTypeSPS:
+		if bytes.Equal(nal, p.sps) {
+			return
+		}
+		if _, _, err := Size(nal); err != nil {
+			return
+		}
+		p.sps, p.pps, p.changed = bytes.Clone(nal), nil, true // a PPS means nothing without its SPS
+
+	case h264.NALUTypePPS:
+		p.keepPPS(nal)
+	}
+}
+
+func (p *Params) keepPPS(nal []byte) {
+	id := ppsID(nal)
+	for i, old := range p.pps {
+		if ppsID(old) != id {
+			continue
+		}
+		if !bytes.Equal(old, nal) {
+			p.pps[i], p.changed = bytes.Clone(nal), true
+		}
+		return
+	}
+	if len(p.pps) < maxParams {
+		p.pps, p.changed = append(p.pps, bytes.Clone(nal)), true
+	}
+}
+
+// ppsID is pic_parameter_set_id (H.264, 7.3.2.2), or a number that no set can have.
+func ppsID(nal []byte) uint32 {
+	pos := 0
+	id, err := bits.ReadGolombUnsigned(h264.EmulationPreventionRemove(nal[1:min(len(nal), 8)]), &pos)
+	if err != nil {
+		return 1 << 31
+	}
+	return id
+}

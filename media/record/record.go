@@ -1,0 +1,187 @@
+// Package record writes the frames of a source to a file that players play: H.264 and Opus in fragmented MP4 (ISO/IEC 14496-12).
+//
+//	Write(frame) -> queue -> goroutine: muxer -> ftyp moov, then moof mdat, moof mdat, ... -> file
+//
+// The moov is written at the first key frame, a fragment at least every two seconds of media, so that a recording cut short by a crash
+// or a full disk is playable up to its last whole fragment.
+package record
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// What may wait for the disk. Beyond it frames are dropped, video up to the next key frame.
+const (
+	maxQueued      = 512      // frames
+	maxQueuedBytes = 32 << 20 // payload bytes
+)
+
+// ErrNothing is what Close returns, wrapped, when no frame could be recorded. The empty file is removed.
+var ErrNothing = errors.New("nothing recorded")
+
+var _ media.Sink = (*Writer)(nil)
+
+// Writer is one recording. It is a media.Sink; make it with Create. After Close, or after Err has returned an error, it ignores frames.
+type Writer struct {
+	// Log gets a line about each track that MP4 cannot hold and about frames that the disk was too slow for. It is set, if at all,
+	// before the first call of Tracks; nil means slog.Default.
+	Log *slog.Logger
+
+	path  string
+	queue chan item
+	done  chan struct{} // closed when the goroutine has ended
+
+	queued  atomic.Int64 // payload bytes in queue
+	dropped atomic.Uint64
+	frames  atomic.Uint64
+
+	mu     sync.Mutex // guards the fields below
+	closed bool
+	err    error // the first one
+	// skipVideo is set after a video frame was dropped: the ones up to the next key frame cannot be decoded.
+	skipVideo bool
+}
+
+// item is what passes through the queue: new tracks or a frame.
+type item struct {
+	tracks []media.Track
+	frame  *media.Frame
+}
+
+// Create makes or truncates the file at path (mode 0640) and starts a recording, which the caller ends with Close.
+func Create(path string) (*Writer, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("record: %w; hint: the directory must exist and be writable", err)
+	}
+	w := &Writer{path: path, queue: make(chan item, maxQueued), done: make(chan struct{})}
+	go w.run(f)
+	return w, nil
+}
+
+// Tracks says what is about to come. H.264 and Opus are recorded; anything else is left out with a log line.
+func (w *Writer) Tracks(tracks []media.Track) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	select {
+	case w.queue <- item{tracks: append([]media.Track(nil), tracks...)}:
+	default: // cannot happen unless hundreds of frames wait; the tracks in force stay
+		w.dropped.Add(1)
+	}
+}
+
+// Write records one frame. It never blocks and never touches the disk itself: a frame that finds the queue full is dropped and counted,
+// and with it the video up to the next key frame.
+func (w *Writer) Write(f *media.Frame) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || w.err != nil {
+		return
+	}
+	video := f.Codec.Video()
+	if video && w.skipVideo && !f.Key {
+		w.dropped.Add(1)
+		return
+	}
+	size := int64(f.Size())
+	if w.queued.Load()+size <= maxQueuedBytes {
+		select {
+		case w.queue <- item{frame: f}:
+			w.queued.Add(size)
+			if video {
+				w.skipVideo = false
+			}
+			return
+		default:
+		}
+	}
+	w.dropped.Add(1)
+	if video && !w.skipVideo {
+		w.skipVideo = true
+		w.log().Warn("recording drops frames: the disk is too slow", "file", w.path)
+	}
+}
+
+// Close writes what is left, closes the file and returns the first error of the recording. It waits for the disk. Calls after the
+// first return the same.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.queue)
+	}
+	w.mu.Unlock()
+	<-w.done
+	return w.Err()
+}
+
+// Err is the first error of the recording so far, such as a full disk; nil while all is well.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Frames is how many frames were recorded, those in the fragment not yet written included.
+func (w *Writer) Frames() uint64 { return w.frames.Load() }
+
+// Dropped is how many frames were lost because the disk was too slow.
+func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
+
+// run owns the file.
+func (w *Writer) run(f *os.File) {
+	defer close(w.done)
+	m := &muxer{out: f}
+	for it := range w.queue {
+		if it.frame == nil {
+			m.tracks(it.tracks, w.log())
+			continue
+		}
+		w.queued.Add(-int64(it.frame.Size()))
+		if w.Err() != nil {
+			continue // empties the queue
+		}
+		recorded, err := m.write(it.frame)
+		if recorded {
+			w.frames.Add(1)
+		}
+		w.fail(err)
+	}
+	if w.Err() == nil {
+		w.fail(m.finish())
+	}
+	w.fail(f.Close())
+	if !m.started() {
+		w.fail(fmt.Errorf("%w: no key frame came", ErrNothing))
+		w.fail(os.Remove(w.path))
+	}
+}
+
+// fail keeps the first error.
+func (w *Writer) fail(err error) {
+	if err == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = fmt.Errorf("record %s: %w", w.path, err)
+	}
+}
+
+func (w *Writer) log() *slog.Logger {
+	if w.Log == nil {
+		return slog.Default()
+	}
+	return w.Log
+}

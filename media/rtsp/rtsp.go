@@ -1,0 +1,127 @@
+// Package rtsp is a source that plays an RTSP camera: H.264, with Opus or G.711 sound, over one TCP connection, passed on as it comes.
+//
+//	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12)--> gortsplib --packets--> video, audio --frames--> sink
+//
+// What the camera says is bounded and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL units, timestamps that
+// may wrap and jump, and no redirect to another host. A camera that cannot be used gets one clear *Error that says what, where, and what
+// to do.
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+)
+
+// DefaultTimeout is the Timeout of Options that have none.
+const DefaultTimeout = 10 * time.Second
+
+// Options says which camera to play and how. URL is needed.
+type Options struct {
+	// URL is rtsp://[user[:password]@]host[:port]/path, port 554 by default.
+	URL string
+
+	// Username and Password, when set, take the place of those in URL.
+	Username string
+	Password string
+
+	// Timeout is how long to wait for the connection, for each answer, and for the next video packet; 0 is DefaultTimeout.
+	Timeout time.Duration
+
+	Log *slog.Logger // nil is slog.Default
+
+	// DialContext makes the TCP connection; nil is that of a net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// LogValue leaves out the password.
+func (o Options) LogValue() slog.Value {
+	address := "unreadable"
+	if u, err := parseURL(o.URL); err == nil {
+		address = u.CloneWithoutCredentials().String()
+	}
+	return slog.GroupValue(slog.String("url", address), slog.Duration("timeout", o.Timeout))
+}
+
+// Parse reads a URL as described at Options.URL. User and password are moved to their own fields, so that URL can be shown.
+func Parse(raw string) (Options, error) {
+	u, err := parseURL(raw)
+	if err != nil {
+		return Options{}, err
+	}
+	o := Options{URL: u.CloneWithoutCredentials().String()}
+	if u.User != nil {
+		o.Username = u.User.Username()
+		o.Password, _ = u.User.Password()
+	}
+	return o, nil
+}
+
+// parseURL never shows the URL in its error: one that cannot be read may hold a password anywhere.
+func parseURL(raw string) (*base.URL, error) {
+	u, err := base.ParseURL(raw)
+	switch {
+	case err != nil:
+		return nil, errors.New("rtsp URL cannot be read; hint: rtsp://user:password@host:554/path, " +
+			"with special characters in user and password percent-encoded (@ is %40, / is %2F), or given apart from the URL")
+	case u.Scheme != "rtsp":
+		return nil, fmt.Errorf("URL scheme %q; hint: this source speaks rtsp:// only", u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("rtsp URL without a host; hint: rtsp://user:password@host:554/path")
+	}
+	return u, nil
+}
+
+// Source plays one camera. Make it with New.
+type Source struct {
+	url     *base.URL // with user and password: never shown, see address
+	timeout time.Duration
+	log     *slog.Logger
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+
+	said sync.Map // what was said once and is not repeated at each run
+}
+
+// New checks the options. It does not connect: Run does.
+func New(o Options) (*Source, error) {
+	u, err := parseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	u = u.Clone()
+	if o.Username != "" {
+		u.User = url.UserPassword(o.Username, o.Password)
+	} else if o.Password != "" {
+		return nil, errors.New("rtsp password without a user; hint: set username too")
+	}
+	if o.Timeout < 0 {
+		return nil, fmt.Errorf("rtsp timeout %v; hint: 0 means %v", o.Timeout, DefaultTimeout)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.DialContext == nil {
+		o.DialContext = (&net.Dialer{}).DialContext
+	}
+	return &Source{url: u, timeout: o.Timeout, log: o.Log, dial: o.DialContext}, nil
+}
+
+// address is the URL without user and password.
+func (s *Source) address() string { return s.url.CloneWithoutCredentials().String() }
+
+// once logs a warning, the first time only.
+func (s *Source) once(message string, args ...any) {
+	if _, again := s.said.LoadOrStore(message, true); !again {
+		s.log.Warn(message, args...)
+	}
+}
