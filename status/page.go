@@ -17,6 +17,7 @@ func page(mux *http.ServeMux) {
 		"GET /style.css": "style.css",
 		"GET /app.js":    "app.js",
 		"GET /watch.js":  "watch.js",
+		"GET /format.js": "format.js",
 		"GET /icon.svg":  "icon.svg",
 	} {
 		mux.Handle(route, file(name))

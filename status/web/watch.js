@@ -1,0 +1,297 @@
+// Player shows one channel in a <video>. It offers to the channel's master through the agent (POST .../watch), reads the answer and
+// the candidates line by line, and begins again when the connection fails, until stop is called.
+
+const answerTimeout = 20000; // ms, from the offer to the answer: the agent may have to connect to the channel first
+const pictureTimeout = 20000; // ms, from the answer to the first frame
+const brokenTimeout = 5000; // ms that a connection may be interrupted before we make another
+const gatherTimeout = 1000; // ms for our candidates
+const maxWait = 10000; // ms between attempts
+const maxLine = 1 << 20; // characters of one line of signaling
+const maxCandidates = 64; // kept until the answer is there
+
+// Failure is an error with words for people. final: trying again cannot help.
+class Failure extends Error {
+  constructor(text, hint = '', final = false) {
+    super(text);
+    this.hint = hint;
+    this.final = final;
+  }
+}
+
+export class Player {
+  // stage: idle, offering, answering, connecting, picture, playing, interrupted, retrying, failed. Read by the page and by tests.
+  stage = 'idle';
+  error = '';
+  hint = '';
+  firstFrameMs = 0;
+  attempts = 0;
+  retryAt = 0; // performance.now() of the next attempt
+  stats = null;
+  hasPicture = false; // the video element shows a frame, maybe an old one
+  #abort = null;
+  #pc = null;
+  #last = null;
+
+  constructor(channel, video, changed) {
+    this.channel = channel;
+    this.video = video;
+    this.changed = changed;
+  }
+
+  get running() { return this.#abort !== null; }
+
+  start() {
+    if (this.running) return;
+    this.#abort = new AbortController();
+    this.error = this.hint = '';
+    this.#run(this.#abort);
+  }
+
+  stop() {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.#clear();
+    this.error = this.hint = '';
+    this.#set('idle');
+  }
+
+  #set(stage) {
+    if (this.stage === stage) return;
+    this.stage = stage;
+    this.changed(this);
+  }
+
+  #clear() {
+    this.video.srcObject = null;
+    this.hasPicture = false;
+    this.stats = this.#last = null;
+    this.firstFrameMs = 0;
+  }
+
+  async #run(abort) {
+    let wait = 1000;
+    while (!abort.signal.aborted) {
+      const begun = performance.now();
+      this.attempts++;
+      const err = await this.#session(abort.signal).catch(e => e);
+      if (abort.signal.aborted) return;
+      this.error = err.message;
+      this.hint = err.hint || '';
+      if (err.final) {
+        this.#abort = null;
+        this.#clear();
+        this.#set('failed');
+        return;
+      }
+      if (performance.now() - begun > 30000) wait = 1000; // it stayed well for a while
+      this.retryAt = performance.now() + wait;
+      this.#set('retrying');
+      await pause(wait, abort.signal);
+      wait = Math.min(wait * 2, maxWait);
+    }
+  }
+
+  // #session is one connection from offer to failure. It never resolves with a value: it throws why it is over.
+  async #session(outer) {
+    const own = new AbortController(); // ends the stream and the timers of this session
+    const signal = AbortSignal.any([outer, own.signal]);
+    const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
+    const begun = performance.now();
+    this.#pc = pc;
+    this.#last = null;
+    try {
+      this.#set('offering');
+      const offer = await makeOffer(pc);
+      const {over, within} = this.#watchConnection(pc, signal, begun);
+      this.#set('answering');
+      const signaling = this.#signaling(pc, offer, signal, within);
+      signaling.catch(() => {}); // it may still fail when over has already
+      await Promise.race([over, signaling]);
+      await over; // signaling has ended; the picture goes on without it
+    } finally {
+      own.abort();
+      pc.close();
+      if (this.#pc === pc) this.#pc = null;
+    }
+  }
+
+  // #watchConnection returns a promise that rejects when the connection is over, and within, which sets the one timer that makes it so.
+  #watchConnection(pc, signal, begun) {
+    let fail;
+    const over = new Promise((_, reject) => { fail = reject; });
+    let timer = 0;
+    const within = (ms, text, hint) => {
+      clearTimeout(timer);
+      timer = setTimeout(() => fail(new Failure(text, hint)), ms);
+    };
+    over.catch(() => {}); // it may fail while the offer is still being sent
+    signal.addEventListener('abort', () => { clearTimeout(timer); fail(new Failure('stopped')); });
+
+    const media = new MediaStream();
+    let shown = false;
+    const firstFrame = () => {
+      if (shown || signal.aborted) return;
+      shown = true;
+      clearTimeout(timer);
+      this.firstFrameMs = Math.round(performance.now() - begun);
+      this.hasPicture = true;
+      this.error = this.hint = '';
+      this.#set('playing');
+    };
+    pc.addEventListener('track', e => {
+      media.addTrack(e.track);
+      if (this.video.srcObject === media) return;
+      this.video.srcObject = media;
+      onFrame(this.video, signal, firstFrame);
+      this.video.play().catch(() => {}); // the next start or a click plays it
+    });
+    pc.addEventListener('connectionstatechange', () => {
+      switch (pc.connectionState) {
+        case 'connected':
+          if (shown) clearTimeout(timer);
+          this.#set(shown ? 'playing' : 'picture');
+          break;
+        case 'disconnected':
+          this.#set('interrupted');
+          within(brokenTimeout, 'the connection was lost', '');
+          break;
+        case 'failed':
+        case 'closed':
+          fail(new Failure(shown ? 'the connection was lost' : 'no connection to the camera host could be made',
+            shown ? '' : 'a firewall may block UDP between this browser and the master'));
+      }
+    });
+    return {over, within};
+  }
+
+  // #signaling sends the offer and applies what comes back, until the stream ends.
+  async #signaling(pc, offer, signal, within) {
+    within(answerTimeout, 'the master did not answer', 'is a master connected to the channel?');
+    const response = await fetch(`/api/v1/channels/${encodeURIComponent(this.channel)}/watch`, {
+      method: 'POST',
+      headers: {'Content-Type': 'application/json'},
+      body: JSON.stringify({sdp: offer}),
+      signal,
+    }).catch(() => { throw new Failure('the agent cannot be reached'); });
+    if (!response.ok) throw await problem(response);
+
+    let answered = false;
+    const early = []; // candidates before the answer, in order
+    try {
+      for await (const line of lines(response.body)) {
+        const m = JSON.parse(line);
+        if (m.type === 'answer' && !answered) {
+          await pc.setRemoteDescription({type: 'answer', sdp: m.sdp});
+          answered = true;
+          if (this.stage === 'answering') this.#set('connecting');
+          within(pictureTimeout, 'no picture came', 'the master answered, but sent no picture that this browser can show');
+          for (const c of early.splice(0)) await addCandidate(pc, c);
+        } else if (m.type === 'candidate') {
+          if (answered) await addCandidate(pc, m);
+          else if (early.length < maxCandidates) early.push(m);
+        } else if (m.type === 'error') {
+          throw new Failure(m.error, m.hint);
+        }
+      }
+    } catch (e) {
+      if (answered) return; // losing signaling never ends media
+      throw e instanceof Failure ? e : new Failure('the answer could not be used: ' + e.message);
+    }
+    if (!answered) throw new Failure('signaling ended without an answer', 'is a master connected to the channel?');
+  }
+
+  // measure reads getStats; the page calls it once a second.
+  async measure() {
+    const pc = this.#pc;
+    if (!pc || this.stage !== 'playing') return;
+    const report = await pc.getStats();
+    const all = [...report.values()];
+    const video = all.find(s => s.type === 'inbound-rtp' && s.kind === 'video');
+    const audio = all.find(s => s.type === 'inbound-rtp' && s.kind === 'audio');
+    const pair = all.find(s => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
+    if (!video || this.#pc !== pc) return;
+    const codec = s => report.get(s?.codecId)?.mimeType?.split('/')[1] ?? '';
+    const before = this.#last ?? video;
+    const took = (video.timestamp - before.timestamp) / 1000;
+    this.#last = video;
+    this.stats = {
+      codec: codec(video), audio: audio?.packetsReceived ? codec(audio) : '',
+      width: video.frameWidth, height: video.frameHeight,
+      frames: video.framesDecoded, dropped: video.framesDropped, lost: video.packetsLost,
+      fps: video.framesPerSecond ?? (took ? (video.framesDecoded - before.framesDecoded) / took : 0),
+      bitrate: took ? (video.bytesReceived - before.bytesReceived) * 8 / took : 0,
+      rtt: pair?.currentRoundTripTime ?? 0,
+    };
+  }
+}
+
+// makeOffer returns the SDP of an offer to receive, with all candidates that were found in time.
+// KVS takes 10,000 characters of base64 (KVS dev guide, SendSdpOffer), which a browser's full list of codecs does not leave room for:
+// so only what our sources produce is offered.
+async function makeOffer(pc) {
+  receive(pc, 'video', c => /^video\/(VP8|rtx)$/i.test(c.mimeType) || /^video\/H264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine));
+  receive(pc, 'audio', c => /^audio\/(opus|PCMU|PCMA)$/i.test(c.mimeType));
+  await pc.setLocalDescription();
+  await gathered(pc);
+  const sdp = pc.localDescription.sdp;
+  const length = 4 * Math.ceil(JSON.stringify({type: 'offer', sdp}).length / 3);
+  if (length > 10000) throw new Failure(`the browser's offer has ${length} characters, KVS allows 10,000`, 'fewer network interfaces make it shorter', true);
+  return sdp;
+}
+
+function receive(pc, kind, wanted) {
+  const transceiver = pc.addTransceiver(kind, {direction: 'recvonly'});
+  const codecs = (RTCRtpReceiver.getCapabilities?.(kind)?.codecs ?? []).filter(wanted);
+  if (codecs.length && transceiver.setCodecPreferences) transceiver.setCodecPreferences(codecs);
+}
+
+function gathered(pc) {
+  return new Promise(resolve => {
+    const done = () => { if (pc.iceGatheringState === 'complete') resolve(); };
+    pc.addEventListener('icegatheringstatechange', done);
+    setTimeout(resolve, gatherTimeout);
+    done();
+  });
+}
+
+async function addCandidate(pc, m) {
+  const {candidate = '', sdpMid, sdpMLineIndex} = m;
+  if (sdpMid === undefined && sdpMLineIndex === undefined && candidate) m = {sdpMid: '0'}; // bundled: all belong to the first
+  await pc.addIceCandidate({candidate, sdpMid: m.sdpMid, sdpMLineIndex: m.sdpMLineIndex}).catch(() => {}); // one bad candidate is no failure
+}
+
+// onFrame calls f when the video shows its next frame.
+function onFrame(video, signal, f) {
+  if (video.requestVideoFrameCallback) {
+    const id = video.requestVideoFrameCallback(f);
+    signal.addEventListener('abort', () => video.cancelVideoFrameCallback(id));
+    return;
+  }
+  video.addEventListener('loadeddata', f, {once: true, signal});
+}
+
+// lines yields the lines of a stream of text.
+async function* lines(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const {value, done} = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split('\n');
+    rest = parts.pop();
+    if (rest.length > maxLine) throw new Failure('a line of signaling is too long');
+    yield* parts.filter(Boolean);
+  }
+}
+
+async function problem(response) {
+  const p = await response.json().catch(() => ({}));
+  return new Failure(p.error || `the agent said ${response.status}`, p.hint, response.status < 500 || response.status === 501);
+}
+
+function pause(ms, signal) {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+  });
+}
