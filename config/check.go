@@ -1,9 +1,34 @@
 package config
 
-// A checker looks at what decoding alone cannot judge: addresses, references, secret files, and keys that must or must not go together.
+// A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go together.
+// It also brings values into the form that the rest of the program gets them in: secrets from their files, absolute paths, URLs
+// without passwords, channels with their defaults.
 type checker struct {
 	*decoder
 	cfg *Config
+	top *mark
 }
 
-func (c *checker) check(top *mark) {}
+func (c *checker) check() {
+	top := c.top
+	c.aws(top.at("aws"), &c.cfg.AWS)
+	for name, s := range c.cfg.Sources {
+		c.source(top.at("sources").at(name), &s)
+		c.cfg.Sources[name] = s
+	}
+	c.sourceRef(top.at("defaults").at("source"), c.cfg.Defaults.Source)
+	c.channels()
+	for i := range c.cfg.WebRTC.ICEServers {
+		c.iceServer(top.at("webrtc").at("ice_servers").item(i), &c.cfg.WebRTC.ICEServers[i])
+	}
+	c.listen(top.at("status").at("listen"), c.cfg.Status.Listen)
+	c.limits(top.at("limits"))
+}
+
+// limits are checked against each other.
+func (c *checker) limits(m *mark) {
+	m = m.at("max_session")
+	if l := c.cfg.Limits; !m.bad && l.MaxSession > 0 && l.MaxSession < l.SetupTimeout {
+		c.fail(m, "shorter than setup_timeout ("+l.SetupTimeout.String()+")", "0 for no limit")
+	}
+}

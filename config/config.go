@@ -34,8 +34,8 @@ type Config struct {
 
 // AWS says where the signaling channels are and how to prove who we are.
 type AWS struct {
-	// AWS region of the channels. Left out, it is AWS_REGION or AWS_DEFAULT_REGION, then the region in the endpoint's host name,
-	// then us-east-1 if there is an endpoint.
+	// AWS region of the channels. Left out, it is the one in the endpoint's host name, else AWS_REGION or AWS_DEFAULT_REGION
+	// from the environment, else, for an endpoint that is not AWS, us-east-1.
 	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
 	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or for a
 	// server that speaks the same protocol without AWS.

@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 
 	"gopkg.in/yaml.v3"
 )
 
-// maxNodes bounds the work that aliases can ask for. A file of maxSize without aliases stays below it.
-const maxNodes = maxSize
+// Bounds on what a file can ask for: values in all, which aliases multiply, and entries of one mapping or list.
+const (
+	maxNodes   = 100_000
+	maxEntries = 1000
+)
 
 // A decoder fills a Config from YAML nodes by reflection on its types, and collects mistakes instead of stopping at one.
 // It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
@@ -20,6 +24,8 @@ type decoder struct {
 	env   func(string) (string, bool)
 	errs  Errors
 	nodes int
+
+	patterns map[string]*regexp.Regexp // compiled so far
 }
 
 // fail notes a mistake at m.
@@ -66,10 +72,11 @@ func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		fields[yamlName(f)] = f
 	}
-	ok := d.pairs(n, m, func(key, val *yaml.Node) {
+	keys := slices.Collect(maps.Keys(fields))
+	ok := d.pairs(n, m, "keys here: "+listed(keys), func(key, val *yaml.Node) {
 		f, known := fields[key.Value]
 		if !known {
-			d.unknown(m, key, slices.Collect(maps.Keys(fields)))
+			d.unknown(m, key, keys)
 			return
 		}
 		if val = content(val); val != nil || isScalar(f.Type) {
@@ -106,9 +113,9 @@ func (d *decoder) absent(m *mark, name string, v reflect.Value, f reflect.Struct
 // table decodes a mapping whose keys the operator chose.
 func (d *decoder) table(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
 	v.Set(reflect.MakeMap(v.Type()))
-	d.pairs(n, m, func(key, val *yaml.Node) {
+	d.pairs(n, m, "a name of your choice and a colon, then its keys", func(key, val *yaml.Node) {
 		km := m.add(key.Value, key.Line)
-		if !matches(tag, key.Value) {
+		if !d.matches(tag, key.Value) {
 			d.fail(km, "bad name "+quote(key.Value), tag.Get("hint"))
 		}
 		elem := reflect.New(v.Type().Elem()).Elem()
@@ -119,41 +126,55 @@ func (d *decoder) table(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Stru
 
 // list decodes a sequence; one value stands for a list of one.
 func (d *decoder) list(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		items = n.Content
+	if n.Kind != yaml.SequenceNode {
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		only := m.add("0", m.line)
+		only.key = m.key
+		d.value(n, only, v.Index(0), tag)
+		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
-	for i, item := range items {
+	if !d.few(m, len(n.Content)) {
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, item := range n.Content {
 		d.value(item, m.add(strconv.Itoa(i), item.Line), v.Index(i), tag)
 	}
 }
 
+// few complains of more entries than anybody needs.
+func (d *decoder) few(m *mark, n int) bool {
+	if n > maxEntries {
+		d.fail(m, fmt.Sprintf("%d entries", n), fmt.Sprintf("at most %d", maxEntries))
+	}
+	return n <= maxEntries
+}
+
 // pairs calls each for every key of a mapping, once, in the order of the file. It says whether n is a mapping or nothing at all.
-func (d *decoder) pairs(n *yaml.Node, m *mark, each func(key, val *yaml.Node)) bool {
+func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *yaml.Node)) bool {
 	if n == nil {
 		return true
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(m, "want keys and values, have "+kindOf(n), "")
+		d.fail(m, "want keys and values, have "+kindOf(n), hint)
+		return false
+	}
+	if !d.few(m, len(n.Content)/2) {
 		return false
 	}
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		km := &mark{key: m.key, line: key.Line}
-		switch first, twice := seen[key.Value], false; {
+		switch first := seen[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
 			d.fail(km, "a key must be a word", "")
 		case key.ShortTag() == "!!merge":
 			d.fail(km, "merge keys (<<) are not supported", "put what channels share under defaults")
+		case first > 0:
+			km.key = join(m.key, printable(key.Value))
+			d.fail(km, fmt.Sprintf("written twice, first on line %d", first), "remove one of them")
 		default:
-			first, twice = seen[key.Value]
-			if twice {
-				km.key = join(m.key, key.Value)
-				d.fail(km, fmt.Sprintf("written twice, first on line %d", first), "remove one of them")
-				continue
-			}
 			seen[key.Value] = key.Line
 			each(key, val)
 		}
@@ -190,6 +211,12 @@ func kindOf(n *yaml.Node) string {
 		return "a list"
 	}
 	return "a single value"
+}
+
+// tagOf is the tag of a field of T.
+func tagOf[T any](field string) reflect.StructTag {
+	f, _ := reflect.TypeFor[T]().FieldByName(field)
+	return f.Tag
 }
 
 // yamlName is the key of a field.

@@ -43,8 +43,8 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	d := &decoder{file: name, env: env}
 	cfg := new(Config)
 	top := d.root(root, cfg)
-	c := &checker{decoder: d, cfg: cfg}
-	c.check(top)
+	c := &checker{decoder: d, cfg: cfg, top: top}
+	c.check()
 	if len(d.errs) > 0 {
 		d.errs.sort()
 		return nil, d.errs

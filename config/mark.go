@@ -7,7 +7,8 @@ type mark struct {
 	key  string // dotted path
 	line int
 	text string // the scalar as it was written, before variables were put in; may be a secret
-	bad  bool   // a mistake was found here or below: more complaints would be noise
+	here bool   // it was written, and not only asked for
+	bad  bool   // a mistake was found here: more complaints would be noise
 	kids map[string]*mark
 }
 
@@ -30,7 +31,7 @@ func (m *mark) add(name string, line int) *mark {
 	if m.kids == nil {
 		m.kids = make(map[string]*mark)
 	}
-	k := &mark{key: join(m.key, name), line: line}
+	k := &mark{key: join(m.key, name), line: line, here: true}
 	m.kids[name] = k
 	return k
 }

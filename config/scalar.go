@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,32 +89,20 @@ func (d *decoder) fits(m *mark, v reflect.Value, text string, tag reflect.Struct
 	name := m.key[strings.LastIndexByte(m.key, '.')+1:]
 	if enum := tag.Get("enum"); enum != "" {
 		choices := strings.Split(enum, ",")
-		if !contains(choices, text) {
+		if !slices.Contains(choices, text) {
 			d.fail(m, "unknown "+name+" "+quote(m.text), strings.Join(choices, " or "))
 		}
 	}
-	if lo := tag.Get("min"); lo != "" && number(v) < bound(v.Type(), lo) {
+	if lo := tag.Get("min"); lo != "" && v.Int() < bound(v.Type(), lo) {
 		d.fail(m, "want at least "+lo+", have "+quote(m.text), "")
 	}
-	if hi := tag.Get("max"); hi != "" && number(v) > bound(v.Type(), hi) {
+	if hi := tag.Get("max"); hi != "" && v.Int() > bound(v.Type(), hi) {
 		d.fail(m, "want at most "+hi+", have "+quote(m.text), "")
 	}
-	if !matches(tag, text) {
+	if !d.matches(tag, text) {
 		d.fail(m, "bad "+name+" "+quote(m.text), tag.Get("hint"))
 	}
 }
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}
-
-// number is an int or a duration as a number.
-func number(v reflect.Value) int64 { return v.Int() }
 
 // bound reads a min or max tag as the type that it bounds.
 func bound(t reflect.Type, text string) int64 {
@@ -125,9 +114,18 @@ func bound(t reflect.Type, text string) int64 {
 }
 
 // matches says whether a text has the pattern that the tag asks for.
-func matches(tag reflect.StructTag, text string) bool {
+func (d *decoder) matches(tag reflect.StructTag, text string) bool {
 	p := tag.Get("pattern")
-	return p == "" || regexp.MustCompile(p).MatchString(text)
+	if p == "" {
+		return true
+	}
+	if d.patterns[p] == nil {
+		if d.patterns == nil {
+			d.patterns = make(map[string]*regexp.Regexp)
+		}
+		d.patterns[p] = regexp.MustCompile(p)
+	}
+	return d.patterns[p].MatchString(text)
 }
 
 // example is a hint made of a field's first example.
@@ -135,4 +133,3 @@ func example(tag reflect.StructTag) string {
 	e, _, _ := strings.Cut(tag.Get("example"), ",")
 	return cmp.Or(tag.Get("hint"), e)
 }
-

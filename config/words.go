@@ -39,7 +39,7 @@ func listed(names []string) string {
 
 // nearest is the name that somebody who wrote s probably meant, or "".
 func nearest(s string, names []string) string {
-	if len(s) > maxShown {
+	if len(s) > maxShown || len(names) > 100 {
 		return ""
 	}
 	best, at := "", 1+max(1, len(s)/3)

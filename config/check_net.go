@@ -1,0 +1,92 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_.])?$`)
+
+// goodHost says whether a host is a name or an IP address.
+func goodHost(h string) bool {
+	if hostName.MatchString(h) {
+		return true
+	}
+	_, err := netip.ParseAddr(h)
+	return err == nil
+}
+
+// goodPort says whether a URL has a usable port or none.
+func goodPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	p, err := strconv.Atoi(u.Port())
+	return err == nil && p >= 1 && p <= 65535
+}
+
+// listen checks the status port's address.
+func (c *checker) listen(m *mark, addr string) {
+	if m.bad || addr == "off" {
+		return
+	}
+	const hint = "HOST:PORT, such as 127.0.0.1:9780, or off"
+	host, port, err := net.SplitHostPort(addr)
+	p, perr := strconv.Atoi(port)
+	switch {
+	case err != nil:
+		c.fail(m, "want an address and a port, have "+quote(m.text), hint)
+	case host == "":
+		c.fail(m, "no address before the port", hint+"; 0.0.0.0:9780 shows the pictures to everybody who can reach this host")
+	case !goodHost(host):
+		c.fail(m, "bad address in "+quote(m.text), hint)
+	case perr != nil || p < 0 || p > 65535:
+		c.fail(m, "bad port in "+quote(m.text), "0 to 65535")
+	}
+}
+
+// iceServer checks the URLs of a STUN or TURN server (RFC 7064, RFC 7065), and that TURN has a user and a password.
+func (c *checker) iceServer(m *mark, s *ICEServer) {
+	c.secret(m, "credential", &s.Credential, &s.CredentialFile)
+	turn := false
+	for i, raw := range s.URLs {
+		um := m.at("urls").item(i)
+		if um.bad {
+			continue
+		}
+		c.iceURL(um, raw)
+		turn = turn || strings.HasPrefix(raw, "turn")
+	}
+	auth := m.has("credential") || m.has("credential_file")
+	if turn && (!m.has("username") || !auth) {
+		c.fail(m, "a TURN server needs username and credential", "add username and credential_file")
+	}
+}
+
+func (c *checker) iceURL(m *mark, raw string) {
+	const hint = "stun:HOST:PORT, turn:HOST:PORT?transport=udp or turns:HOST:PORT"
+	scheme, rest, _ := strings.Cut(raw, ":")
+	turn := scheme == "turn" || scheme == "turns"
+	if !turn && scheme != "stun" {
+		c.fail(m, "not a STUN or TURN address", hint)
+		return
+	}
+	if strings.Contains(rest, "@") {
+		c.fail(m, "user or password in the URL", "use username and credential_file")
+		return
+	}
+	rest, query, hasQuery := strings.Cut(rest, "?")
+	u, err := url.Parse("//" + rest)
+	switch {
+	case strings.HasPrefix(rest, "//"):
+		c.fail(m, "no slashes belong here", hint)
+	case err != nil || u.Path != "" || u.Fragment != "" || !goodHost(u.Hostname()) || !goodPort(u):
+		c.fail(m, "bad host or port", hint)
+	case hasQuery && (!turn || query != "transport=udp" && query != "transport=tcp"):
+		c.fail(m, "only ?transport=udp or ?transport=tcp may follow a TURN address", hint)
+	}
+}
