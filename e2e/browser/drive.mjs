@@ -1,0 +1,61 @@
+// Drives Debian's Chromium for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
+//
+//   {"id":1,"open":"http://127.0.0.1:1234/"}           -> {"id":1,"page":1}
+//   {"id":2,"page":1,"call":"stats","args":[]}         -> {"id":2,"value":...}    calls window.stats(...args) and awaits it
+//   {"id":3,"page":1,"close":true,"screenshot":"FILE"} -> {"id":3,"value":["what the page wrote to its console"]}
+//
+// An answer with "error" says what went wrong. The end of stdin ends the browser.
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const watch = fileURLToPath(new URL('watch.js', import.meta.url));
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync', '--allow-loopback-in-peer-connection',
+    '--autoplay-policy=no-user-gesture-required',
+  ],
+});
+const pages = new Map();
+let opened = 0;
+
+async function open(url) {
+  // localkvs has a CA of its own, made for each test.
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1000, height: 700 } });
+  await context.addInitScript({ path: watch });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20000);
+  const log = [];
+  page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => log.push(`uncaught: ${error}`));
+  pages.set(++opened, { context, page, log });
+  await page.goto(url);
+  return opened;
+}
+
+async function close({ context, page, log }, screenshot) {
+  if (screenshot) await page.screenshot({ path: screenshot });
+  await context.close();
+  return log;
+}
+
+async function answer(command) {
+  if (command.open) return { page: await open(command.open) };
+  const entry = pages.get(command.page);
+  if (!entry) throw new Error(`no page ${command.page}`);
+  if (command.close) {
+    pages.delete(command.page);
+    return { value: await close(entry, command.screenshot) };
+  }
+  return { value: await entry.page.evaluate(([call, args]) => window[call](...args), [command.call, command.args ?? []]) };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  answer(command)
+    .catch((error) => ({ error: String(error.stack ?? error) }))
+    .then((result) => process.stdout.write(JSON.stringify({ id: command.id, ...result }) + '\n'));
+}
+await browser.close();

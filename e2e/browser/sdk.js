@@ -1,0 +1,115 @@
+// The two parts that a page plays with the official SDK: offer, and answer. Each takes
+// {channelARN, channelEndpoint, role, clientId, iceServers, relayOnly, send} and resolves once signaling is open.
+'use strict';
+
+const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
+
+function signaling({ channelARN, channelEndpoint, role, clientId, region }) {
+  const config = { channelARN, channelEndpoint, role, clientId, region, credentials: keys };
+  if (channelEndpoint.startsWith('ws:')) {
+    // The SDK's own signer insists on wss. The signature covers the host and the query, not the scheme.
+    const signer = new KVSWebRTC.SigV4RequestSigner(region, keys);
+    config.requestSigner = {
+      getSignedURL: async (endpoint, query, date) =>
+        (await signer.getSignedURL(endpoint.replace('ws:', 'wss:'), query, date)).replace('wss:', 'ws:'),
+    };
+  }
+  return new KVSWebRTC.SignalingClient(config);
+}
+
+function connection({ iceServers = [], relayOnly = false }) {
+  const pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' });
+  pc.addEventListener('track', ({ streams: [stream], track }) => {
+    const video = document.querySelector('#remote');
+    if (stream) video.srcObject = stream;
+    else (video.srcObject ??= new MediaStream()).addTrack(track);
+  });
+  pc.addEventListener('connectionstatechange', () => console.log('connection', pc.connectionState));
+  return pc;
+}
+
+// candidates holds what arrives before the remote description is set: the SDK hands them out as soon as it has passed on the SDP.
+function candidates(pc) {
+  const early = [];
+  const add = (candidate) => pc.addIceCandidate(candidate).catch((error) => console.error('candidate', JSON.stringify(candidate), error));
+  return {
+    add: (candidate) => (pc.remoteDescription ? add(candidate) : early.push(candidate)),
+    release: () => early.splice(0).forEach(add),
+  };
+}
+
+function opened(client) {
+  client.on('statusResponse', (status) => console.error('status', JSON.stringify(status)));
+  client.on('close', () => console.log('signaling closed'));
+  return new Promise((resolve, reject) => {
+    client.on('open', () => resolve());
+    client.on('error', (error) => reject(new Error(`signaling: ${error.message ?? error.type ?? error}`)));
+    client.open();
+  });
+}
+
+// offer makes one offer and plays the answer.
+window.offer = async (config) => {
+  const client = signaling(config);
+  const pc = connection(config);
+  const remote = candidates(pc);
+  client.on('sdpAnswer', async (answer) => {
+    await pc.setRemoteDescription(answer);
+    remote.release();
+  });
+  client.on('iceCandidate', (candidate) => remote.add(candidate));
+  pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate));
+  await opened(client);
+  pc.addTransceiver('video', { direction: 'recvonly' });
+  pc.addTransceiver('audio', { direction: 'recvonly' });
+  await pc.setLocalDescription();
+  client.sendSdpOffer(pc.localDescription, undefined, 'offer-1');
+};
+
+// answer waits for offers, one connection for each who offers, and sends a moving picture and a tone if config.send says so.
+window.answer = async (config) => {
+  const client = signaling(config);
+  const peers = new Map(); // by client id; '' is the master
+  const peer = (id = '') => {
+    if (!peers.has(id)) {
+      const pc = connection(config);
+      pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate, id || undefined));
+      peers.set(id, { pc, remote: candidates(pc) });
+    }
+    return peers.get(id);
+  };
+  client.on('sdpOffer', async (offer, id) => {
+    const { pc, remote } = peer(id);
+    await pc.setRemoteDescription(offer);
+    remote.release();
+    if (config.send) {
+      const stream = picture();
+      for (const track of stream.getTracks()) pc.addTrack(track, stream);
+    }
+    await pc.setLocalDescription();
+    client.sendSdpAnswer(pc.localDescription, id || undefined, 'answer-1');
+  });
+  client.on('iceCandidate', (candidate, id) => peer(id).remote.add(candidate));
+  await opened(client);
+};
+
+// picture is a canvas that changes, and a tone.
+function picture() {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 240 });
+  document.body.append(canvas);
+  const context = canvas.getContext('2d');
+  let n = 0;
+  setInterval(() => {
+    context.fillStyle = `hsl(${n++ % 360} 80% 50%)`;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.fillStyle = 'white';
+    context.font = '60px monospace';
+    context.fillText(n, 40, 140);
+  }, 40);
+  const audio = new AudioContext();
+  const tone = audio.createOscillator();
+  const out = audio.createMediaStreamDestination();
+  tone.connect(out);
+  tone.start();
+  return new MediaStream([...canvas.captureStream(25).getTracks(), ...out.stream.getTracks()]);
+}

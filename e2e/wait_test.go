@@ -1,0 +1,23 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+)
+
+// eventually asks until the answer is yes, and fails the test when that takes longer than limit. What said tells the reader what was
+// waited for; ask returns what it saw instead.
+func eventually(t *testing.T, limit time.Duration, what string, ask func() (ok bool, saw any)) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		ok, saw := ask()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s; saw %+v", limit, what, saw)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
