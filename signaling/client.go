@@ -2,11 +2,12 @@ package signaling
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -105,7 +106,7 @@ func (o *Options) defaults() {
 		o.Now = time.Now
 	}
 	if o.Rand == nil {
-		o.Rand = rand.Float64
+		o.Rand = mathrand.Float64
 	}
 }
 
@@ -138,10 +139,18 @@ type Report struct {
 
 // Client keeps one role on one channel connected. Its methods may be called from any goroutine.
 type Client struct {
-	opts Options
+	opts    Options
+	clock   *clock
+	http    *transport
+	control *control
+	ice     *iceCache
+	queue   *queue
+	sent    sentLog
 
-	mu     sync.Mutex
-	report Report // guarded by mu
+	mu      sync.Mutex
+	running bool      // guarded by mu
+	report  Report    // guarded by mu
+	retryAt time.Time // guarded by mu
 }
 
 // New checks the options, all of them, and starts nothing.
@@ -149,7 +158,12 @@ func New(opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("signaling: %w", err)
 	}
-	return &Client{opts: opts, report: Report{State: Idle, Since: opts.Now()}}, nil
+	c := &Client{opts: opts, queue: newQueue(), report: Report{State: Idle, Since: opts.Now()}}
+	c.clock = &clock{now: opts.Now, log: opts.Log}
+	c.http = newTransport(&c.opts, c.clock)
+	c.control = newControl(&c.opts, c.clock, c.http)
+	c.ice = &iceCache{control: c.control, lock: make(chan struct{}, 1)}
+	return c, nil
 }
 
 // Run connects and stays connected until ctx is done; then it returns nil, with everything that it started ended. It returns an error
@@ -158,25 +172,70 @@ func New(opts Options) (*Client, error) {
 //
 // Every failure and every recovery is logged here once; the owner need not.
 func (c *Client) Run(ctx context.Context, on func(Event)) error {
-	return errors.New("signaling: not built yet")
+	c.mu.Lock()
+	twice := c.running
+	c.running = true
+	c.mu.Unlock()
+	if twice {
+		return errors.New("signaling: Run was called twice at a time")
+	}
+	err := newRun(c, on).loop(ctx)
+	c.http.http.CloseIdleConnections()
+	c.update(func(r *Report) {
+		c.running = false
+		r.State, r.Err, r.RetryIn = Idle, err, 0
+	})
+	return err
 }
 
 // Send checks m against every limit of the service and queues it. It never blocks: an error says that m cannot be sent at all, or that
 // the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate limits at most 30 s and is then
 // dropped and counted. Messages to one recipient keep their order.
 func (c *Client) Send(m Message) error {
-	return m.check(c.opts.Role, false)
+	if err := m.check(c.opts.Role, false); err != nil {
+		return err
+	}
+	if m.CorrelationID == "" {
+		m.CorrelationID = rand.Text()
+	}
+	frame, err := encode(m)
+	if err != nil {
+		return err
+	}
+	return c.queue.put(queued{Message: m, frame: frame, since: c.opts.Now()})
 }
 
 // ICEServers returns the channel's TURN servers, asking the service when the ones at hand are about to end. It finds the channel first
-// when that has not happened yet, and so works without Run.
+// when that has not happened yet, and so works without Run. The error says what the owner can do.
 func (c *Client) ICEServers(ctx context.Context) ([]ICEServer, error) {
-	return nil, errors.New("signaling: not built yet")
+	servers, err := c.ice.get(ctx)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return servers, nil
 }
 
 // Report says how the client stands.
 func (c *Client) Report() Report {
+	now := c.opts.Now()
+	waiting, expired := c.queue.stats(now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.report
+	r := c.report
+	r.Queued, r.Expired = waiting, expired
+	if r.State == Waiting {
+		r.RetryIn = max(0, c.retryAt.Sub(now))
+	}
+	return r
+}
+
+// update changes the report, and its time when the state changes.
+func (c *Client) update(f func(*Report)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.report.State
+	f(&c.report)
+	if c.report.State != was {
+		c.report.Since = c.opts.Now()
+	}
 }

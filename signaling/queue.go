@@ -1,6 +1,107 @@
 package signaling
 
-import "errors"
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
 
 // ErrQueueFull says that more messages wait to be written than the queue holds.
 var ErrQueueFull = errors.New("send: too many messages wait for the signaling connection")
+
+const (
+	queueLen     = 1024             // messages
+	queuePerPeer = 64               // messages to one recipient: an answer and the candidates of a host with many addresses
+	queueLife    = 30 * time.Second // after that the other side has given up
+)
+
+// queued is a message on its way out.
+type queued struct {
+	Message
+	frame []byte
+	since time.Time
+}
+
+// queue holds messages between Send and the WebSocket, across reconnects. Messages to one recipient leave in the order they came;
+// those to different recipients pass each other when the pace of their kind allows.
+type queue struct {
+	wake chan struct{} // one slot: something was put
+
+	mu      sync.Mutex
+	items   []queued // guarded by mu, oldest first
+	expired uint64   // guarded by mu
+}
+
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+
+// put appends a message, or says ErrQueueFull: the older messages are the ones the newer ones need.
+func (q *queue) put(m queued) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(m.since)
+	same := 0
+	for _, o := range q.items {
+		if o.ClientID == m.ClientID {
+			same++
+		}
+	}
+	if len(q.items) >= queueLen || same >= queuePerPeer {
+		return ErrQueueFull
+	}
+	q.items = append(q.items, m)
+	q.poke()
+	return nil
+}
+
+// next takes the first message that the pace lets go. Without one, it says how long until there may be; 0 is until the next put.
+func (q *queue) next(now time.Time, p *pace) (m queued, ok bool, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(now)
+	held := map[string]bool{} // recipients with a message that has to wait
+	for i, o := range q.items {
+		if held[o.ClientID] {
+			continue
+		}
+		w := p.wait(o.Type, now)
+		if w == 0 {
+			q.items = slices.Delete(q.items, i, i+1)
+			return o, true, 0
+		}
+		held[o.ClientID] = true
+		if wait == 0 || w < wait {
+			wait = w
+		}
+	}
+	return queued{}, false, wait
+}
+
+// putBack returns a message that could not be written to where it came from.
+func (q *queue) putBack(m queued) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items = slices.Insert(q.items, 0, m)
+}
+
+func (q *queue) stats(now time.Time) (waiting int, expired uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(now)
+	return len(q.items), q.expired
+}
+
+// expire drops what has waited too long. The caller holds mu.
+func (q *queue) expire(now time.Time) {
+	before := len(q.items)
+	q.items = slices.DeleteFunc(q.items, func(m queued) bool { return now.Sub(m.since) > queueLife })
+	q.expired += uint64(before - len(q.items))
+}
+
+// poke wakes the writer: there is something to write, or a session to write to.
+func (q *queue) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,110 @@
+package signaling
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	smithy "github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// newAPIError reads an answer that is not a success: the type from the header, cut at its ":http://..." tail, or from the body, cut
+// at its "namespace#" head; the text from message or Message.
+func newAPIError(op string, resp *http.Response, body []byte) *APIError {
+	e := &APIError{Op: op, Status: resp.StatusCode, RequestID: clip(resp.Header.Get("X-Amzn-Requestid")), RetryAfter: retryAfter(resp.Header)}
+	var in struct {
+		Type    string `json:"__type"`
+		Code    string `json:"code"`
+		Message string `json:"message"` // any case
+	}
+	if json.Unmarshal(body, &in) != nil { // not an answer of the service's: a proxy's or a load balancer's page
+		in.Message = oneLine(string(body))
+	}
+	e.Message = clipTo(in.Message, maxStatusChars)
+	for _, code := range []string{resp.Header.Get("X-Amzn-Errortype"), in.Type, in.Code} {
+		if code != "" {
+			code, _, _ = strings.Cut(code, ":")
+			e.Code = clip(code[strings.LastIndexByte(code, '#')+1:])
+			break
+		}
+	}
+	return e
+}
+
+// fromSDK turns what the SDK returns into an APIError when the service has answered; anything else stays what it is, with op.
+func fromSDK(op string, err error) error {
+	var keys *keysError
+	if errors.As(err, &keys) {
+		return &opError{op, keys}
+	}
+	var answer *smithyhttp.ResponseError
+	if !errors.As(err, &answer) || answer.Response == nil {
+		return &opError{op, trimSDK(err)}
+	}
+	var bad *smithy.DeserializationError
+	if answer.HTTPStatusCode()/100 == 2 || errors.As(err, &bad) {
+		return &badAnswerError{op, trimSDK(err)}
+	}
+	h := answer.Response.Header
+	e := &APIError{Op: op, Status: answer.HTTPStatusCode(), RequestID: clip(h.Get("X-Amzn-Requestid")), RetryAfter: retryAfter(h)}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		e.Code, e.Message = clip(api.ErrorCode()), clipTo(api.ErrorMessage(), maxStatusChars)
+		e.Message = strings.TrimPrefix(e.Message, e.Code+": ")
+	}
+	return e
+}
+
+// trimSDK takes the SDK's own frames off an error, whose text then says things once.
+func trimSDK(err error) error {
+	var op *smithy.OperationError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var send *smithyhttp.RequestSendError
+	if errors.As(err, &send) {
+		return send.Err
+	}
+	return err
+}
+
+// opError is a request that had no answer.
+type opError struct {
+	op  string
+	err error
+}
+
+func (e *opError) Error() string { return e.op + ": " + e.err.Error() }
+func (e *opError) Unwrap() error { return e.err }
+
+// badAnswerError is a success that cannot be understood.
+type badAnswerError struct {
+	op  string
+	err error
+}
+
+func (e *badAnswerError) Error() string { return e.op + ": bad answer: " + e.err.Error() }
+func (e *badAnswerError) Unwrap() error { return e.err }
+
+// retryAfter reads the header's form in seconds. The form with a date is not believed: the clocks may differ.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+func clipTo(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+// oneLine makes text of unknown kind fit for a log line.
+func oneLine(s string) string { return clipTo(strings.Join(strings.Fields(s), " "), 200) }

@@ -1,0 +1,55 @@
+package signaling
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// clock is the time to sign with: the host's, put right by the Date that the service writes on its answers. AWS refuses a signature
+// that is more than five minutes off, and cameras boot without a clock.
+type clock struct {
+	now func() time.Time
+	log *slog.Logger
+
+	mu     sync.Mutex
+	offset time.Duration // guarded by mu; what to add to now
+}
+
+// skewed is the least difference that is put right; below it, Date's whole seconds and the way of the answer are all there is to see.
+const skewed = time.Minute
+
+// learn takes the Date header of an answer that has just come.
+func (k *clock) learn(h http.Header) {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return
+	}
+	now := k.now().Round(0) // the wall clock, not the monotonic one: it may have been set meanwhile
+	off := date.Sub(now)
+	if off.Abs() < skewed {
+		off = 0
+	}
+	k.mu.Lock()
+	changed := (off - k.offset).Abs() >= skewed
+	if changed || off == 0 {
+		k.offset = off
+	}
+	k.mu.Unlock()
+	if !changed {
+		return
+	}
+	if off == 0 {
+		k.log.Info("this host's clock is right again")
+		return
+	}
+	k.log.Warn("this host's clock is wrong; requests are signed with the service's time until it is set", "off_by", (-off).Round(time.Second), "hint", "run an NTP client")
+}
+
+// signing is the time to sign with.
+func (k *clock) signing() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now().Round(0).Add(k.offset)
+}

@@ -1,0 +1,292 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
+	"golang.org/x/time/rate"
+)
+
+const (
+	foundLife  = 24 * time.Hour // how long ARN and endpoints are believed
+	createPoll = time.Second    // between looks at a channel that is being made
+	createWait = 30 * time.Second
+)
+
+// channel is what the control plane says about a channel, for one role.
+type channel struct {
+	arn   string
+	wss   string // wss://host, or ws://
+	https string // for the calls under /v1
+	found time.Time
+}
+
+// control finds the channel and remembers it, so that a reconnect needs no call.
+type control struct {
+	opts   *Options
+	kv     *kinesisvideo.Client
+	signer clockedSigner
+	http   *transport
+
+	// budget bounds the walks through the control plane whatever goes wrong: six at once, then one a minute.
+	budget *rate.Limiter
+
+	lock    chan struct{} // one slot; who holds its token owns the fields below
+	channel channel       // empty arn: not found yet, or forgotten
+	last    error         // of the last walk
+}
+
+func newControl(o *Options, k *clock, t *transport) *control {
+	c := &control{opts: o, http: t, signer: clockedSigner{v4.NewSigner(), k}, budget: rate.NewLimiter(rate.Every(time.Minute), 6), lock: make(chan struct{}, 1)}
+	kv := kinesisvideo.Options{
+		Region:       o.Region,
+		Credentials:  aws.CredentialsProviderFunc(c.keys),
+		HTTPClient:   t,
+		HTTPSignerV4: c.signer,
+		Retryer:      aws.NopRetryer{}, // retry decides, for all requests in one place
+	}
+	if o.Endpoint != "" {
+		kv.BaseEndpoint = &o.Endpoint
+	} else {
+		kv.EndpointOptions.UseFIPSEndpoint = fips(o)
+		kv.EndpointOptions.UseDualStackEndpoint = state(o.DualStack)
+	}
+	c.kv = kinesisvideo.New(kv)
+	return c
+}
+
+// fips is on in the us-gov regions, where the other names do not exist everywhere.
+func fips(o *Options) aws.FIPSEndpointState {
+	if o.FIPS || strings.HasPrefix(o.Region, "us-gov-") {
+		return aws.FIPSEndpointStateEnabled
+	}
+	return aws.FIPSEndpointStateDisabled
+}
+
+func state(on bool) aws.DualStackEndpointState {
+	if on {
+		return aws.DualStackEndpointStateEnabled
+	}
+	return aws.DualStackEndpointStateDisabled
+}
+
+// clockedSigner signs with the service's time instead of the one it is given.
+type clockedSigner struct {
+	*v4.Signer
+	clock *clock
+}
+
+func (s clockedSigner) SignHTTP(ctx context.Context, keys aws.Credentials, r *http.Request, hash, service, region string, _ time.Time, opts ...func(*v4.SignerOptions)) error {
+	return s.Signer.SignHTTP(ctx, keys, r, hash, service, region, s.clock.signing(), opts...)
+}
+
+// find returns the channel, and whether it was remembered rather than asked for now. It runs once at a time.
+func (c *control) find(ctx context.Context) (ch channel, remembered bool, err error) {
+	select {
+	case c.lock <- struct{}{}:
+	case <-ctx.Done():
+		return channel{}, false, ctx.Err()
+	}
+	defer func() { <-c.lock }()
+	now := c.opts.Now()
+	if c.channel.arn != "" && now.Sub(c.channel.found) < foundLife {
+		return c.channel, true, nil
+	}
+	r := c.budget.ReserveN(now, 1)
+	if wait := r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return channel{}, false, &budgetError{wait, c.last}
+	}
+	c.channel, c.last = c.ask(ctx)
+	if notSent(c.last) {
+		r.CancelAt(now)
+	}
+	return c.channel, false, c.last
+}
+
+// ask walks through the control plane.
+func (c *control) ask(ctx context.Context) (channel, error) {
+	arn, err := c.describe(ctx)
+	if err != nil {
+		return channel{}, err
+	}
+	return c.endpoints(ctx, arn)
+}
+
+// notSent says that a request did not get as far as the service.
+func notSent(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	var keys *keysError
+	return errors.As(err, &dns) || errors.As(err, &keys) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// forget makes the next find ask again.
+func (c *control) forget(ctx context.Context) {
+	select {
+	case c.lock <- struct{}{}:
+		c.channel = channel{}
+		<-c.lock
+	case <-ctx.Done():
+	}
+}
+
+// budgetError says that the control plane has been asked too often already, and what it said last.
+type budgetError struct {
+	wait time.Duration
+	last error
+}
+
+func (e *budgetError) Error() string {
+	if e.last == nil {
+		return "the control plane was asked too often"
+	}
+	return e.last.Error() + " (now asked once a minute)"
+}
+
+func (e *budgetError) Unwrap() error { return e.last }
+
+// describe finds the ARN, making the channel if that is wanted.
+func (c *control) describe(ctx context.Context) (arn string, err error) {
+	arn, err = c.describeOnce(ctx)
+	var api *APIError
+	if c.opts.Create && errors.As(err, &api) && api.Status == http.StatusNotFound {
+		if err := c.create(ctx); err != nil {
+			return "", err
+		}
+		arn, err = c.describeOnce(ctx)
+	}
+	// A channel is made in the background (KVS API reference, CreateSignalingChannel).
+	for waited := time.Duration(0); errors.Is(err, errCreating) && waited < createWait; waited += createPoll {
+		if err := sleep(ctx, createPoll); err != nil {
+			return "", err
+		}
+		arn, err = c.describeOnce(ctx)
+	}
+	return arn, err
+}
+
+var (
+	errCreating = errors.New("the channel is still being created")
+	errDeleting = errors.New("the channel is being deleted")
+)
+
+func (c *control) describeOnce(ctx context.Context) (string, error) {
+	const op = "DescribeSignalingChannel"
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := c.kv.DescribeSignalingChannel(ctx, &kinesisvideo.DescribeSignalingChannelInput{ChannelName: &c.opts.Channel})
+	if err != nil {
+		return "", fromSDK(op, err)
+	}
+	if out.ChannelInfo == nil || aws.ToString(out.ChannelInfo.ChannelARN) == "" {
+		return "", &badAnswerError{op, errors.New("no ARN in it")}
+	}
+	switch out.ChannelInfo.ChannelStatus {
+	case types.StatusCreating:
+		return "", &opError{op, errCreating}
+	case types.StatusDeleting:
+		return "", &opError{op, errDeleting}
+	}
+	return *out.ChannelInfo.ChannelARN, nil
+}
+
+func (c *control) create(ctx context.Context) error {
+	const op = "CreateSignalingChannel"
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	in := &kinesisvideo.CreateSignalingChannelInput{ChannelName: &c.opts.Channel, ChannelType: types.ChannelTypeSingleMaster}
+	if c.opts.TTL > 0 {
+		in.SingleMasterConfiguration = &types.SingleMasterConfiguration{MessageTtlSeconds: aws.Int32(int32(c.opts.TTL / time.Second))}
+	}
+	for k, v := range c.opts.Tags {
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
+	}
+	_, err := c.kv.CreateSignalingChannel(ctx, in)
+	var exists *types.ResourceInUseException
+	if errors.As(err, &exists) { // somebody was faster
+		return nil
+	}
+	if err != nil {
+		return fromSDK(op, err)
+	}
+	c.opts.Log.Info("channel created")
+	return nil
+}
+
+func (c *control) endpoints(ctx context.Context, arn string) (channel, error) {
+	const op = "GetSignalingChannelEndpoint"
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := c.kv.GetSignalingChannelEndpoint(ctx, &kinesisvideo.GetSignalingChannelEndpointInput{
+		ChannelARN: &arn,
+		SingleMasterChannelEndpointConfiguration: &types.SingleMasterChannelEndpointConfiguration{
+			Protocols: []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps},
+			Role:      types.ChannelRole(c.opts.Role),
+		},
+	})
+	if err != nil {
+		return channel{}, fromSDK(op, err)
+	}
+	ch := channel{arn: arn, found: c.opts.Now()}
+	for _, e := range out.ResourceEndpointList {
+		switch strings.ToUpper(string(e.Protocol)) {
+		case "WSS":
+			ch.wss = aws.ToString(e.ResourceEndpoint)
+		case "HTTPS":
+			ch.https = aws.ToString(e.ResourceEndpoint)
+		}
+	}
+	for _, addr := range []string{ch.wss, ch.https} {
+		if err := c.opts.checkAddress(addr); err != nil {
+			return channel{}, &badAnswerError{op, err}
+		}
+	}
+	return ch, nil
+}
+
+// awsDomains are the ends of AWS's host names in its partitions (AWS endpoint rules, kinesisvideo).
+var awsDomains = []string{".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.eu", ".api.amazonwebservices.eu",
+	".c2s.ic.gov", ".sc2s.sgov.gov", ".api.aws.ic.gov", ".api.aws.scloud"}
+
+// checkAddress refuses an address that AWS cannot have handed out: what is sent there is signed with our keys.
+func (o *Options) checkAddress(addr string) error {
+	u, err := url.Parse(addr)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("%q is no address", clip(addr))
+	}
+	if o.Endpoint != "" {
+		return nil
+	}
+	if u.Scheme != "wss" && u.Scheme != "https" {
+		return fmt.Errorf("%q is not encrypted", clip(addr))
+	}
+	for _, d := range awsDomains {
+		if strings.HasSuffix(u.Hostname(), d) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not AWS's", clip(u.Hostname()))
+}
+
+// sleep waits for d or for ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

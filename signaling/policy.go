@@ -1,0 +1,235 @@
+package signaling
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	smithy "github.com/aws/smithy-go"
+	"github.com/gorilla/websocket"
+)
+
+// cause is what an error means for the next try.
+type cause int
+
+const (
+	lost      cause = iota // a session that was open has ended
+	failed                 // no answer, or the service's own failure
+	throttled              // too many requests
+	denied                 // 401 or 403: keys or permissions
+	skew                   // 403: the time of the signature; it is put right by now
+	missing                // no such channel
+	outdated               // what was remembered of the channel is no longer true; it is forgotten by now
+	untrusted              // not the service at the other end: TLS, captive portal
+	refused                // the request itself is not taken, or the answer makes no sense
+	rival                  // somebody else connects as we do
+	replacing              // a working session could not be replaced yet
+	spent                  // we have asked the control plane too often
+	hopeless               // no later try does better
+	causes                 // how many there are
+)
+
+// next is the whole policy: how long to wait when cause happened for the n+1st time in a row, u being uniform in [0,1). It is pure, so that a
+// model of a fleet drives the very function that the agent uses.
+//
+// Waits are full jitter, U(0, cap), where many agents fail together, and U(1/2, 3/2) where one is to be slow for sure.
+func next(c cause, n int, spread time.Duration, u float64) time.Duration {
+	full := func(base, limit time.Duration, n int) time.Duration { return scale(grow(base, limit, n), u) }
+	slow := func(base, limit time.Duration, n int) time.Duration { return scale(grow(base, limit, n), 0.5+u) }
+	switch c {
+	case lost:
+		if n == 0 {
+			return scale(spread, u)
+		}
+		return full(time.Second, time.Minute, n)
+	case failed:
+		return full(time.Second, time.Minute, n)
+	case throttled:
+		return full(16*time.Second, 5*time.Minute, n)
+	case denied, skew:
+		if n == 0 {
+			return 0 // with keys that are new, or a clock that is right
+		}
+		return slow(time.Minute, 10*time.Minute, n-1)
+	case outdated:
+		if n == 0 {
+			return 0
+		}
+		return slow(time.Minute, 5*time.Minute, n-1)
+	case missing, refused:
+		return slow(time.Minute, 5*time.Minute, n)
+	case untrusted:
+		return scale(30*time.Second, 1+u)
+	case rival:
+		return slow(5*time.Minute, 5*time.Minute, 0)
+	case replacing:
+		return full(time.Second, 20*time.Second, n)
+	}
+	return 0
+}
+
+// grow is base doubled n times, at most limit.
+func grow(base, limit time.Duration, n int) time.Duration {
+	for ; n > 0 && base < limit; n-- {
+		base *= 2
+	}
+	return min(base, limit)
+}
+
+func scale(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
+
+const (
+	steady      = 2 * time.Minute // a session that lived this long was well: waits begin anew
+	maxWaitTold = 5 * time.Minute // the longest Retry-After that is obeyed
+
+	// A close by the service, this soon and this often within a minute, looks like another master (KVS: the newest wins).
+	kickAge  = 30 * time.Second
+	kickSpan = time.Minute
+)
+
+// retrier decides what follows an error. It is owned by one goroutine.
+type retrier struct {
+	spread time.Duration
+	rand   func() float64
+	n      [causes]int  // how often in a row
+	kicks  [3]time.Time // the last ends that looked like another master's doing
+}
+
+// retry says how long to wait after err until the next try, or that there is none. Nothing else in this package decides that.
+func (r *retrier) retry(err error) (wait time.Duration, final bool) {
+	c, told := r.classify(err)
+	if c == hopeless {
+		return 0, true
+	}
+	count := &r.n[c]
+	if c == skew {
+		count = &r.n[denied] // one quick try for both
+	}
+	wait = next(c, *count, r.spread, r.rand())
+	*count++
+	if told > 0 {
+		wait = min(told, maxWaitTold) + scale(r.spread, r.rand()) // everybody was told the same
+	}
+	return wait, false
+}
+
+// classify also counts kicks and forgets old failures when a session had been well, and so is called once for each error.
+func (r *retrier) classify(err error) (c cause, told time.Duration) {
+	var (
+		end    *lostError
+		api    *APIError
+		budget *budgetError
+		old    *outdatedError
+		bad    *badAnswerError
+	)
+	switch {
+	case errors.As(err, &end):
+		if end.age >= steady {
+			r.n = [causes]int{}
+		}
+		return r.classifyEnd(end), 0
+	case errors.As(err, &old):
+		return outdated, 0
+	case errors.As(err, &budget):
+		return spent, budget.wait
+	case errors.As(err, &api):
+		return api.cause(), api.RetryAfter
+	case errors.As(err, &bad):
+		return refused, 0
+	case isUntrusted(err):
+		return untrusted, 0
+	case isOurs(err):
+		return hopeless, 0
+	}
+	return failed, 0
+}
+
+// classifyEnd reads the close code (RFC 6455 section 7.4.1).
+func (r *retrier) classifyEnd(e *lostError) cause {
+	switch e.code() {
+	case 0, websocket.CloseAbnormalClosure:
+		return lost
+	case websocket.ClosePolicyViolation:
+		return denied
+	case websocket.CloseTryAgainLater:
+		return throttled
+	case websocket.CloseMessageTooBig, websocket.CloseProtocolError, websocket.CloseUnsupportedData, websocket.CloseInvalidFramePayloadData:
+		return failed
+	}
+	if e.age < kickAge && r.kicked(e.at) {
+		return rival
+	}
+	return lost
+}
+
+// kicked notes one kick and says whether it is the third within a minute.
+func (r *retrier) kicked(at time.Time) bool {
+	first := r.kicks[1]
+	r.kicks = [3]time.Time{r.kicks[1], r.kicks[2], at}
+	return !first.IsZero() && at.Sub(first) < kickSpan
+}
+
+// cause reads the answer to a request. The service throttles with status 400, and says 403 for clocks, keys and permissions alike.
+func (e *APIError) cause() cause {
+	switch e.Code {
+	case "ClientLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded":
+		return throttled
+	case "RequestTimeTooSkewed", "RequestExpired":
+		return skew
+	}
+	switch {
+	case e.Status == http.StatusTooManyRequests:
+		return throttled
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		if strings.Contains(e.Message, "Signature expired") || strings.Contains(e.Message, "Signature not yet current") {
+			return skew
+		}
+		return denied
+	case e.Status == http.StatusNotFound:
+		return missing
+	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
+		return failed
+	case e.Status/100 == 3: // the service does not redirect; captive portals do
+		return untrusted
+	}
+	return refused
+}
+
+// isUntrusted says that TLS did not find the service at the other end.
+func isUntrusted(err error) bool {
+	var (
+		cert   *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		name   x509.HostnameError
+		author x509.UnknownAuthorityError
+		inval  x509.CertificateInvalidError
+	)
+	return errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
+}
+
+// isOurs says that the SDK would not even send the request.
+func isOurs(err error) bool {
+	var params smithy.InvalidParamsError
+	var encode *smithy.SerializationError
+	return errors.As(err, &params) || errors.As(err, &encode)
+}
+
+// outdatedError says that the request failed because of something remembered.
+type outdatedError struct{ err error }
+
+func (e *outdatedError) Error() string { return e.err.Error() }
+func (e *outdatedError) Unwrap() error { return e.err }
+
+// stale says whether err can come from an ARN or an address that was true once.
+func stale(err error) bool {
+	var api *APIError
+	if errors.As(err, &api) {
+		return api.cause() == missing || api.cause() == denied
+	}
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound // no such host, not a resolver that is out of reach
+}

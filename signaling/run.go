@@ -1,0 +1,421 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	drain       = time.Minute      // how long a replaced session is still read: the service's grace after GO_AWAY
+	replaceGap  = 30 * time.Second // between two replacements, however often GO_AWAY comes
+	minAge      = 45 * time.Minute // a session is replaced at a random age below the service's hour, so that a fleet
+	maxAge      = 57 * time.Minute // does not move in step
+	quietFor    = time.Minute      // between two log lines about frames of no use
+	sameFailure = 10 * time.Minute // between two log lines about the same failure
+)
+
+// run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing are goroutines of their own, and
+// tell it what happened.
+type run struct {
+	c   *Client
+	on  func(Event)
+	ctx context.Context // of this run; set once by loop
+	wg  sync.WaitGroup
+
+	arrivals chan arrival
+	dialled  chan dialled
+	live     atomic.Pointer[session] // where the writer writes; set by loop
+
+	// The rest is owned by loop.
+
+	retrier retrier
+	gen     int
+	cur     *session // nil: not connected
+	old     *session // replaced, and read until it ends
+	dialing bool
+	dialAt  *time.Timer // next dial: a redial, or the replacement of cur
+	dropAt  *time.Timer // end of old
+
+	replaced  time.Time // when a replacement last began
+	refusals  int       // of this replacement
+	overlap   overlap
+	frameLog  limiter // frames of no use
+	failLog   time.Time
+	failText  string
+	failTimes int
+}
+
+// arrival is a frame, or the end of a session.
+type arrival struct {
+	from *session
+	data []byte
+	err  error
+}
+
+// dialled is how a dial ended.
+type dialled struct {
+	session *session
+	err     error
+}
+
+func newRun(c *Client, on func(Event)) *run {
+	return &run{
+		c: c, on: on,
+		arrivals: make(chan arrival),
+		dialled:  make(chan dialled),
+		retrier:  retrier{spread: c.opts.Spread, rand: c.opts.Rand},
+	}
+}
+
+// loop runs until ctx is done or nothing can be done any more.
+func (r *run) loop(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.end()
+	defer cancel()
+	r.ctx = ctx
+	r.dialAt, r.dropAt = time.NewTimer(0), time.NewTimer(drain)
+	defer r.dialAt.Stop()
+	defer r.dropAt.Stop()
+	r.wg.Go(r.write)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.dialAt.C:
+			r.dial()
+		case <-r.dropAt.C:
+			r.dropOld()
+		case d := <-r.dialled:
+			if err := r.onDialled(d); err != nil {
+				return err
+			}
+		case a := <-r.arrivals:
+			if err := r.onArrival(a); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// end closes what is open and waits for everybody.
+func (r *run) end() {
+	r.live.Store(nil)
+	for _, s := range []*session{r.cur, r.old} {
+		if s != nil {
+			s.close()
+		}
+	}
+	r.wg.Wait()
+}
+
+// dial starts a dial, unless one is under way.
+func (r *run) dial() {
+	if r.dialing {
+		return
+	}
+	r.dialing = true
+	if r.cur == nil {
+		r.c.update(func(p *Report) { p.State = Connecting })
+	} else if r.refusals == 0 {
+		r.replaced = r.c.opts.Now()
+	}
+	r.wg.Go(func() {
+		s, err := r.c.connect(r.ctx)
+		select {
+		case r.dialled <- dialled{s, err}:
+		case <-r.ctx.Done():
+			if s != nil {
+				s.close()
+			}
+		}
+	})
+}
+
+// connect finds the channel and opens a WebSocket to it. What an error proves wrong is forgotten.
+func (c *Client) connect(ctx context.Context) (*session, error) {
+	ch, remembered, err := c.control.find(ctx)
+	var s *session
+	if err == nil {
+		c.update(func(p *Report) { p.ARN = ch.arn })
+		s, err = c.dial(ctx, ch)
+	}
+	if err == nil {
+		return s, nil
+	}
+	var api *APIError
+	if errors.As(err, &api) && api.cause() == denied {
+		if cache, ok := c.opts.Credentials.(interface{ Invalidate() }); ok {
+			cache.Invalidate()
+		}
+	}
+	if remembered && stale(err) {
+		c.control.forget(ctx)
+		if api == nil || api.cause() != denied {
+			err = &outdatedError{err}
+		}
+	}
+	return nil, err
+}
+
+func (r *run) onDialled(d dialled) error {
+	r.dialing = false
+	switch {
+	case d.err == nil:
+		r.open(d.session)
+		return nil
+	case r.cur != nil:
+		r.notReplaced(d.err)
+		return nil
+	}
+	return r.fail(d.err)
+}
+
+// open makes s the session in use. One that it replaces is still read until it ends, at most for drain: the service may have messages
+// on their way there.
+func (r *run) open(s *session) {
+	r.gen++
+	s.gen = r.gen
+	planned := r.cur != nil
+	r.overlap.opened(planned)
+	if planned {
+		r.dropOld()
+		r.old = r.cur
+		r.dropAt.Reset(drain)
+	}
+	r.cur = s
+	r.refusals = 0
+	r.wg.Go(func() { r.read(s) })
+	r.wg.Go(func() { s.keepAlive(r.ctx) })
+	r.live.Store(s)
+	r.c.queue.poke()
+	life := minAge + scale(maxAge-minAge, r.c.opts.Rand())
+	r.dialAt.Reset(life)
+	r.c.update(func(p *Report) {
+		p.State, p.Err = Online, nil
+		p.Connects++
+	})
+	r.failText, r.failTimes = "", 0
+	r.c.opts.Log.Info("signaling connected", "role", r.c.opts.Role, "generation", s.gen, "replaced", planned)
+	r.on(Connected{Generation: s.gen})
+}
+
+// notReplaced keeps the session at hand after a try to replace it has failed.
+func (r *run) notReplaced(err error) {
+	wait := next(replacing, r.refusals, r.c.opts.Spread, r.c.opts.Rand())
+	r.refusals++
+	if r.c.opts.Now().Sub(r.replaced) > drain {
+		wait, _ = r.retrier.retry(err)
+	}
+	r.dialAt.Reset(wait)
+	r.c.opts.Log.Warn("signaling connection not replaced yet", "err", r.c.explain(err), "retry_in", wait.Round(time.Millisecond))
+}
+
+// fail plans the next try.
+func (r *run) fail(err error) error {
+	wait, final := r.retrier.retry(err)
+	err = r.c.explain(err)
+	if final {
+		return err
+	}
+	r.dialAt.Reset(wait)
+	now := r.c.opts.Now()
+	r.c.update(func(p *Report) {
+		p.State, p.Err = Waiting, err
+		r.c.retryAt = now.Add(wait)
+	})
+	r.logFailure(now, err, wait)
+	r.on(Disconnected{Err: err, RetryIn: wait})
+	return nil
+}
+
+// logFailure writes one line for a failure, not one for each of a thousand tries.
+func (r *run) logFailure(now time.Time, err error, wait time.Duration) {
+	r.failTimes++
+	if err.Error() == r.failText && now.Sub(r.failLog) < sameFailure {
+		return
+	}
+	r.failText, r.failLog = err.Error(), now
+	r.c.opts.Log.Warn("signaling not connected", "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
+}
+
+// read hands what comes over s to loop, until the session is dead.
+func (r *run) read(s *session) {
+	for {
+		data, err := s.receive()
+		select {
+		case r.arrivals <- arrival{s, data, err}:
+		case <-r.ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (r *run) onArrival(a arrival) error {
+	switch {
+	case a.err == nil:
+		r.onFrame(a.from, a.data)
+		return nil
+	case a.from == r.old:
+		r.dropOld()
+		return nil
+	case a.from != r.cur: // one that dropOld has closed
+		return nil
+	}
+	r.cur = nil
+	r.live.Store(nil)
+	a.from.close()
+	now := r.c.opts.Now()
+	err := &lostError{err: a.err, age: now.Sub(a.from.opened), at: now}
+	if !r.dialing {
+		return r.fail(err)
+	}
+	// Its replacement is on the way. What becomes of that decides.
+	r.c.update(func(p *Report) { p.State, p.Err = Connecting, err })
+	r.on(Disconnected{Err: err})
+	return nil
+}
+
+func (r *run) dropOld() {
+	if r.old != nil {
+		old := r.old
+		r.old = nil
+		r.wg.Go(old.close) // which may wait a moment for a peer that does not read
+	}
+}
+
+// onFrame acts on one frame.
+func (r *run) onFrame(from *session, data []byte) {
+	f, err := decode(data)
+	if err == nil {
+		err = r.usable(f)
+	}
+	if err != nil {
+		r.ignore(err, len(data))
+		return
+	}
+	switch f.Type {
+	case goAway:
+		r.onGoAway(from)
+	case reconnectICE:
+		r.c.opts.Log.Info("the service moves its TURN servers")
+		r.c.ice.drop(r.ctx)
+		r.on(ICEServersChanged{})
+	case statusResponse:
+		r.onStatus(f.Status)
+	default:
+		if r.overlap.repeated(f, from.gen, r.c.opts.Now()) {
+			return
+		}
+		r.c.update(func(p *Report) { p.Received++ })
+		r.on(Received{Message{Type: f.Type, ClientID: f.Sender, Payload: f.Payload}})
+	}
+}
+
+// usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master without one.
+func (r *run) usable(f frame) error {
+	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master {
+		return errors.New(string(f.Type) + " without senderClientId")
+	}
+	return nil
+}
+
+// ignore counts a frame of no use, and says so once in a while.
+func (r *run) ignore(err error, size int) {
+	var total uint64
+	r.c.update(func(p *Report) {
+		p.Ignored++
+		total = p.Ignored
+	})
+	if r.frameLog.allow(r.c.opts.Now(), quietFor) {
+		r.c.opts.Log.Warn("ignored a signaling frame", "reason", err, "bytes", size, "ignored", total)
+	}
+}
+
+// onGoAway replaces the session, once, whatever the service says ten times a second. An old session's farewell is expected.
+func (r *run) onGoAway(from *session) {
+	if from != r.cur || r.dialing || r.refusals > 0 {
+		return
+	}
+	wait := time.Duration(0)
+	if !r.replaced.IsZero() {
+		wait = max(0, replaceGap-r.c.opts.Now().Sub(r.replaced))
+	}
+	r.c.opts.Log.Info("the service ends the signaling connection; a new one is opened first", "in", wait)
+	r.dialAt.Reset(wait)
+}
+
+// onStatus leads a refusal back to the message it is about. The service says nothing about success; a fake one may.
+func (r *run) onStatus(s StatusError) {
+	m, ok := r.c.sent.take(s.CorrelationID)
+	if s.StatusCode == successStatus {
+		return
+	}
+	r.c.update(func(p *Report) { p.Refused++ })
+	r.c.opts.Log.Warn("the service refused a message", "err", &s, "type", m.Type, "client", m.ClientID, "ours", ok)
+	if ok {
+		r.on(Refused{Message: m, Err: &s})
+	}
+}
+
+// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so that no message passes
+// another when the session changes.
+func (r *run) write() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait, wrote := r.writeOne()
+		if wrote {
+			continue
+		}
+		if wait == 0 {
+			wait = time.Hour // until a message or a session comes
+		}
+		timer.Reset(wait)
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.c.queue.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// writeOne writes one message, or says how long until there may be one to write.
+func (r *run) writeOne() (wait time.Duration, wrote bool) {
+	s := r.live.Load()
+	if s == nil || r.ctx.Err() != nil {
+		return 0, false
+	}
+	now := r.c.opts.Now()
+	m, ok, wait := r.c.queue.next(now, &s.pace)
+	if !ok {
+		return wait, false
+	}
+	r.c.sent.add(m.Message) // before the answer can come
+	if err := s.send(m.frame); err != nil {
+		r.c.queue.putBack(m)
+		r.live.CompareAndSwap(s, nil)
+		s.conn.Close() // the reader says why
+		return 0, false
+	}
+	s.pace.sent(m.Type, now)
+	r.c.update(func(p *Report) { p.Sent++ })
+	return 0, true
+}
+
+// limiter lets one through in a while.
+type limiter struct{ last time.Time }
+
+func (l *limiter) allow(now time.Time, every time.Duration) bool {
+	if !l.last.IsZero() && now.Sub(l.last) < every {
+		return false
+	}
+	l.last = now
+	return true
+}

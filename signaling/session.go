@@ -1,0 +1,158 @@
+package signaling
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	pingEvery  = 15 * time.Second
+	pongWithin = 10 * time.Second // after a ping
+	writeLimit = 10 * time.Second
+	goodbye    = time.Second // for the close frame of a session that we end
+)
+
+// session is one WebSocket. It is dead after the first error of any of its methods; make another. Its owner must read until an error
+// and keep keepAlive running.
+type session struct {
+	conn   *websocket.Conn
+	opened time.Time
+	gen    int
+	pace   pace // owned by the writer
+	once   sync.Once
+}
+
+// dial opens a WebSocket. A refused upgrade is an *APIError.
+func (c *Client) dial(ctx context.Context, ch channel) (*session, error) {
+	op := "ConnectAsMaster"
+	params := url.Values{"X-Amz-ChannelARN": {ch.arn}}
+	if c.opts.Role == Viewer {
+		op = "ConnectAsViewer"
+		params.Set("X-Amz-ClientId", c.opts.ClientID)
+	}
+	keys, err := c.control.keys(ctx)
+	if err != nil {
+		return nil, &opError{op, err}
+	}
+	address, err := presign(ctx, keys, ch.wss, params, service, c.opts.Region, c.clock.signing())
+	if err != nil {
+		return nil, &opError{op, err}
+	}
+	d := websocket.Dialer{
+		NetDialContext:   c.opts.DialContext,
+		TLSClientConfig:  c.opts.tls(),
+		Proxy:            c.opts.Proxy,
+		HandshakeTimeout: callTimeout,
+	}
+	conn, resp, err := d.DialContext(ctx, address, nil)
+	if resp != nil {
+		c.clock.learn(resp.Header)
+	}
+	if err != nil {
+		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
+			body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // the dialler kept the first KiB
+			return nil, newAPIError(op, resp, body)
+		}
+		return nil, &opError{op, err}
+	}
+	conn.SetReadLimit(maxFrame)
+	s := &session{conn: conn, opened: c.opts.Now()}
+	conn.SetPongHandler(func(string) error { return s.alive() })
+	return s, nil
+}
+
+// alive moves the deadline: something must come within a ping and its pong. A clock that jumps does not touch it.
+func (s *session) alive() error {
+	return s.conn.SetReadDeadline(time.Now().Add(pingEvery + pongWithin))
+}
+
+// receive returns the next frame.
+func (s *session) receive() ([]byte, error) {
+	if err := s.alive(); err != nil {
+		return nil, err
+	}
+	_, data, err := s.conn.ReadMessage()
+	if err != nil {
+		return nil, err
+	}
+	return bytes.ToValidUTF8(data, nil), nil
+}
+
+// send writes one text frame.
+func (s *session) send(frame []byte) error {
+	if err := s.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return err
+	}
+	return s.conn.WriteMessage(websocket.TextMessage, frame)
+}
+
+// keepAlive pings until ctx is done or the session is dead. Pings are also what holds the service's ten idle minutes off.
+func (s *session) keepAlive(ctx context.Context) {
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(pongWithin)); err != nil {
+			s.conn.Close()
+			return
+		}
+	}
+}
+
+// close ends the session. The reader then gets an error.
+func (s *session) close() {
+	s.once.Do(func() {
+		bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		_ = s.conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(goodbye)) // a courtesy
+		s.conn.Close()
+	})
+}
+
+// lostError is the end of a session that was open.
+type lostError struct {
+	err error
+	age time.Duration
+	at  time.Time
+}
+
+func (e *lostError) Error() string {
+	return fmt.Sprintf("connection lost after %v: %s", e.age.Round(time.Second), e.reason())
+}
+
+func (e *lostError) Unwrap() error { return e.err }
+
+func (e *lostError) reason() string {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case e.code() == websocket.CloseAbnormalClosure, errors.Is(e.err, io.EOF), errors.Is(e.err, io.ErrUnexpectedEOF):
+		return "the service or the network dropped it"
+	case e.code() != 0:
+		return strings.TrimPrefix(e.err.Error(), "websocket: ")
+	case errors.As(e.err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("nothing heard for %v", pingEvery+pongWithin)
+	}
+	return strings.TrimPrefix(e.err.Error(), "websocket: ")
+}
+
+// code is the code of the close frame (RFC 6455 section 7.4), 0 without one.
+func (e *lostError) code() int {
+	var closed *websocket.CloseError
+	if errors.As(e.err, &closed) {
+		return closed.Code
+	}
+	return 0
+}
