@@ -204,3 +204,15 @@ func (p *page) plays(frames, width, height int, audioCodec string) stats {
 	})
 	return now
 }
+
+// moves waits until so many more frames were decoded, of any size, and sound arrives.
+func (p *page) moves(frames int) stats {
+	p.t.Helper()
+	first := p.stats()
+	var now stats
+	eventually(p.t, 30*time.Second, fmt.Sprintf("%d frames decoded and sound", frames), func() (bool, any) {
+		now = p.stats()
+		return now.Video.Frames >= first.Video.Frames+frames && now.Video.Width > 0 && now.Audio.Packets >= first.Audio.Packets+frames/2, now
+	})
+	return now
+}

@@ -18,6 +18,9 @@ type sdk struct {
 	clientID      string // of a viewer
 	send          bool   // a picture and a tone
 	relayOnly     bool   // through TURN
+
+	candidatesFirst bool   // all candidates go out before the offer
+	offerTo         string // the viewer that a master offers to
 }
 
 // join opens the page and returns when its signaling is open.
@@ -27,6 +30,7 @@ func (s sdk) join(t *testing.T, part string) *page {
 	config := map[string]any{
 		"channelARN": s.arn, "channelEndpoint": endpoint(t, s.endpoint, s.ca, s.arn, s.role), "role": s.role, "region": region,
 		"send": s.send, "relayOnly": s.relayOnly,
+		"candidatesFirst": s.candidatesFirst, "offerTo": s.offerTo,
 	}
 	if s.role == types.ChannelRoleViewer {
 		config["clientId"] = s.clientID

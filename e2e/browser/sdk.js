@@ -1,5 +1,5 @@
 // The two parts that a page plays with the official SDK: offer, and answer. Each takes
-// {channelARN, channelEndpoint, role, clientId, iceServers, relayOnly, send} and resolves once signaling is open.
+// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo} and resolves once signaling is open.
 'use strict';
 
 const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
@@ -48,23 +48,37 @@ function opened(client) {
   });
 }
 
-// offer makes one offer and plays the answer.
+// offer makes one offer and plays the answer. A master names the viewer in config.offerTo.
 window.offer = async (config) => {
   const client = signaling(config);
   const pc = connection(config);
   const remote = candidates(pc);
+  const to = config.offerTo || undefined;
   client.on('sdpAnswer', async (answer) => {
     await pc.setRemoteDescription(answer);
     remote.release();
   });
   client.on('iceCandidate', (candidate) => remote.add(candidate));
-  pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate));
+  pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate, to));
   await opened(client);
-  pc.addTransceiver('video', { direction: 'recvonly' });
-  pc.addTransceiver('audio', { direction: 'recvonly' });
-  await pc.setLocalDescription();
-  client.sendSdpOffer(pc.localDescription, undefined, 'offer-1');
+  if (config.send) {
+    const stream = picture();
+    for (const track of stream.getTracks()) pc.addTrack(track, stream);
+  } else {
+    pc.addTransceiver('video', { direction: 'recvonly' });
+    pc.addTransceiver('audio', { direction: 'recvonly' });
+  }
+  const offer = await pc.createOffer();
+  await pc.setLocalDescription(offer);
+  if (config.candidatesFirst) await gathered(pc);
+  client.sendSdpOffer(offer, to, 'offer-1'); // as it was made: without the candidates that were found since
 };
+
+function gathered(pc) {
+  return new Promise((resolve) => {
+    pc.addEventListener('icegatheringstatechange', () => pc.iceGatheringState === 'complete' && resolve());
+  });
+}
 
 // answer waits for offers, one connection for each who offers, and sends a moving picture and a tone if config.send says so.
 window.answer = async (config) => {

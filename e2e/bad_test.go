@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
+	"github.com/kvsagent/kvsagent/localkvs"
+)
+
+// TestBadInput gives one agent everything that goes wrong, one thing after the other, while a viewer of a good channel watches. Each
+// gets a clear line in the log, and the viewer notices nothing.
+func TestBadInput(t *testing.T) {
+	service := startService(t)
+	cameraAddress := freeAddress(t)
+	locked := startCamera(t, "127.0.0.1:0", "viewer", "right", opusAudio)
+	agent := startAgent(t, environment(keys...), service.URL(), "", fmt.Sprintf(`
+sources:
+  test: {url: "testpattern:"}
+  dark: {url: "rtsp://%s/live"}
+  locked: {url: %q, username: viewer, password: wr0ng-secret}
+defaults: {create: true}
+channels:
+  good: {source: test}
+  dark: {source: dark}
+  locked: {source: locked}
+  absent: {source: test, create: false}
+`, cameraAddress, locked.URL()))
+	arn := agent.connected(t, "good")
+	good := viewer(t, service, arn, "good-viewer")
+	good.moves(25)
+
+	// step runs one thing that goes wrong, and then looks at the good viewer.
+	step := func(name string, wrong func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			before := good.stats()
+			wrong(t)
+			after := good.moves(25)
+			if after.Video.Lost != before.Video.Lost || after.Video.Freezes != before.Video.Freezes || after.Audio.Lost != before.Audio.Lost {
+				t.Errorf("the good viewer noticed: before %+v, after %+v", before, after)
+			}
+			if agent.over() {
+				t.Fatalf("the agent ended: %v", agent.cmd.ProcessState)
+			}
+		})
+	}
+
+	step("channel that does not exist", func(t *testing.T) {
+		agent.complains(t, "absent", "create: true")
+	})
+	step("camera that is off", func(t *testing.T) {
+		watcher := viewer(t, service, agent.connected(t, "dark"), "dark-viewer")
+		agent.complains(t, "dark", cameraAddress, "refused")
+		startCamera(t, cameraAddress, "", "", opusAudio)
+		watcher.plays(cameraFPS, cameraWidth, cameraHeight, "audio/opus")
+		watcher.showsBars(t, "#remote")
+	})
+	step("wrong RTSP password", func(t *testing.T) {
+		viewer(t, service, agent.connected(t, "locked"), "locked-viewer")
+		agent.complains(t, "locked", "password")
+	})
+	step("SDP that is not SDP", func(t *testing.T) {
+		dialRaw(t, service.URL(), arn, "raw-sdp").message("SDP_OFFER", `{"type":"offer","sdp":"to be or not to be"}`)
+		agent.complains(t, "good", "raw-sdp")
+	})
+	step("payload that is not JSON", func(t *testing.T) {
+		dialRaw(t, service.URL(), arn, "raw-payload").message("SDP_OFFER", `{"type":`)
+		agent.complains(t, "good", "raw-payload")
+	})
+	step("payload of 20 KiB", func(t *testing.T) {
+		r := dialRaw(t, service.URL(), arn, "raw-long")
+		r.message("SDP_OFFER", `{"type":"offer","sdp":"`+strings.Repeat("a", 20<<10)+`"}`)
+		if got := r.refused(); got != "InvalidArgumentException" {
+			t.Errorf("errorType = %q, want InvalidArgumentException", got)
+		}
+	})
+	step("candidates without an offer", func(t *testing.T) {
+		r := dialRaw(t, service.URL(), arn, "raw-candidate")
+		r.message("ICE_CANDIDATE", `{"candidate":"candidate:1 1 udp 2130706431 127.0.0.1 9 typ host","sdpMid":"0","sdpMLineIndex":0}`)
+		r.message("ICE_CANDIDATE", `{"candidate":"candidate:nonsense"}`)
+	})
+	for _, do := range []string{"empty", "garbage", "unknown"} {
+		step("service sends "+do, func(t *testing.T) {
+			was := agent.channel(t, "good")
+			if n, err := service.Act(localkvs.Action{Do: do, Channel: "good", Client: "MASTER"}); n != 1 || err != nil {
+				t.Fatalf("sent to %d masters, %v", n, err)
+			}
+			viewer(t, service, arn, "after-"+do).moves(5) // what came behind it was read
+			now := agent.channel(t, "good")
+			if now.Connects != was.Connects {
+				t.Errorf("connects = %d, was %d: one bad frame is no reason to hang up", now.Connects, was.Connects)
+			}
+			if do != "empty" && now.Ignored == was.Ignored { // empty frames are part of the service's habits
+				t.Errorf("ignored = %d, as before", now.Ignored)
+			}
+		})
+	}
+	step("service sends oversized", func(t *testing.T) {
+		if n, err := service.Act(localkvs.Action{Do: "oversized", Channel: "good", Client: "MASTER"}); n != 1 || err != nil {
+			t.Fatalf("sent to %d masters, %v", n, err)
+		}
+		agent.complains(t, "good")
+		viewer(t, service, arn, "after-oversized").moves(5)
+	})
+	if text := agent.stderr.String(); strings.Contains(text, "wr0ng-secret") {
+		t.Error("the log has the password in it")
+	}
+}
+
+// TestNoCredentials: the daemon says what is missing and goes on.
+func TestNoCredentials(t *testing.T) {
+	service := startService(t)
+	agent := startAgent(t, environment(), service.URL(), "", `{sources: {test: {url: "testpattern:"}}, channels: {front: {source: test, create: true}}}`)
+	agent.complains(t, "front", "credentials")
+}
+
+// TestWrongClock: a day off is more than a signature may be; the log says so, and the agent goes by the service's clock.
+func TestWrongClock(t *testing.T) {
+	service := startService(t)
+	service.SetFaults(localkvs.Faults{ClockOffset: 24 * time.Hour})
+	agent := startAgent(t, environment(keys...), service.URL(), "", `{sources: {test: {url: "testpattern:"}}, channels: {front: {source: test, create: true}}}`)
+	agent.complains(t, "front", "clock")
+	agent.connected(t, "front")
+}
+
+// viewer watches a channel of the service with the official SDK.
+func viewer(t *testing.T, service *localkvs.Server, arn, id string) *page {
+	t.Helper()
+	return sdk{arn: arn, endpoint: service.URL(), role: types.ChannelRoleViewer, clientID: id}.join(t, "offer")
+}
+
+// complains waits for a line of at least a warning that has all the words in it, and fails the test when there are many of them: a
+// fault that lasts is told, not repeated.
+func (a *agent) complains(t *testing.T, words ...string) {
+	t.Helper()
+	var lines []string
+	eventually(t, 15*time.Second, fmt.Sprintf("the log warns about %q", words), func() (bool, any) {
+		lines = append(a.stderr.lines(append(words, "level=WARN")...), a.stderr.lines(append(words, "level=ERROR")...)...)
+		return len(lines) > 0, "no such line"
+	})
+	if len(lines) > 5 {
+		t.Errorf("%d lines about %q, want few:\n%s", len(lines), words, strings.Join(lines, "\n"))
+	}
+}
