@@ -12,8 +12,10 @@ func (c *checker) source(m *mark, s *Source) {
 	if m.has("url") && !um.bad {
 		scheme, rest, found := strings.Cut(s.URL, ":")
 		switch {
+		case s.URL == "testpattern":
+			s.URL = "testpattern:"
 		case !found:
-			c.fail(um, "no scheme", "rtsp://HOST/PATH, file:PATH or testpattern:")
+			c.fail(um, "no scheme", "rtsp://HOST/PATH, file:PATH or testpattern")
 		case scheme == "rtsp":
 			c.rtsp(m, um, s)
 		case scheme == "file":
@@ -25,7 +27,7 @@ func (c *checker) source(m *mark, s *Source) {
 		case scheme == "rtsps":
 			c.fail(um, "rtsps is not supported yet", "rtsp://, in a network that you trust")
 		default:
-			c.fail(um, "unknown kind of source", "rtsp://HOST/PATH, file:PATH or testpattern:")
+			c.fail(um, "unknown kind of source", "rtsp://HOST/PATH, file:PATH or testpattern")
 		}
 		if scheme != "rtsp" && !um.bad {
 			for _, key := range []string{"username", "password", "password_file"} {

@@ -12,7 +12,18 @@ import (
 	"time"
 )
 
-// Config is the whole file.
+// Config is the whole file: YAML, at most 256 KiB, one document. An editor with a YAML language server completes and checks it
+// with the output of kvsagent schema; kvsagent validate -c FILE names every mistake with its line.
+//
+// Keys that do not exist are mistakes. So are keys written twice, and keys without a value; a section may be empty.
+// Durations have units: 500ms, 20s, 1h30m. A list of one may be written as its only value.
+//
+// ${VAR} in a value stands for an environment variable, and ${VAR:default} has a default for when it is not set or empty; $$ is a
+// dollar. Variables are put in after the YAML was read, so a value cannot change the meaning of the rest.
+//
+// Paths are relative to the directory of the file. A secret can be written as its value, come from a variable, or stand in a file of
+// its own, whose one line it is: each secret key has a twin whose name ends in _file. Under systemd, ${CREDENTIALS_DIRECTORY}/NAME
+// is the file that LoadCredential=NAME:PATH brought in.
 type Config struct {
 	// Where the signaling channels are and how to prove who we are.
 	AWS AWS `yaml:"aws"`
@@ -21,7 +32,7 @@ type Config struct {
 	// Cameras and other places pictures and sound come from, each under a name of your choice.
 	Sources map[string]Source `yaml:"sources" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
 	// Signaling channels. The key is the channel's name at KVS unless channel_name says otherwise.
-	Channels map[string]Channel `yaml:"channels" required:"true" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
+	Channels map[string]Channel `yaml:"channels" required:"true" example:"front-gate: {source: gate}" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
 	// How media travels.
 	WebRTC WebRTC `yaml:"webrtc"`
 	// Bounds that protect this host.
@@ -94,9 +105,9 @@ type Defaults struct {
 
 // Source is one camera, file or test pattern.
 type Source struct {
-	// rtsp://HOST[:PORT]/PATH for a camera (over TCP), file:PATH for an MP4 or H.264 file played in a loop, testpattern: for a
+	// rtsp://HOST[:PORT]/PATH for a camera (over TCP), file:PATH for an MP4 or H.264 file played in a loop, testpattern for a
 	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
-	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,file:/srv/video/loop.mp4,testpattern:"`
+	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,file:/srv/video/loop.mp4,testpattern"`
 	// User name at the camera.
 	Username string `yaml:"username" example:"viewer"`
 	// Password at the camera.

@@ -34,10 +34,11 @@ func (d *decoder) fail(m *mark, what, hint string) {
 	d.errs = append(d.errs, &Error{File: d.file, Line: m.line, Key: m.key, What: what, Hint: hint})
 }
 
-// root decodes the whole document into cfg.
+// root decodes the whole document into cfg. The mark it returns is bad when it is no use to check the rest.
 func (d *decoder) root(n *yaml.Node, cfg *Config) *mark {
 	top := &mark{line: 1}
 	d.value(n, top, reflect.ValueOf(cfg).Elem(), "")
+	top.bad = top.bad || d.nodes >= maxNodes
 	return top
 }
 
@@ -96,7 +97,7 @@ func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 // absent deals with a key that was not written: it has a default, or it is a section of keys that do, or it should be there.
 func (d *decoder) absent(m *mark, name string, v reflect.Value, f reflect.StructField) {
 	if f.Tag.Get("required") != "" {
-		d.fail(m, name+" is missing", example(f.Tag))
+		d.fail(&mark{key: m.key, line: m.line}, name+" is missing", example(f.Tag))
 		return
 	}
 	if f.Type.Kind() == reflect.Struct && !isScalar(f.Type) {
@@ -150,7 +151,8 @@ func (d *decoder) few(m *mark, n int) bool {
 	return n <= maxEntries
 }
 
-// pairs calls each for every key of a mapping, once, in the order of the file. It says whether n is a mapping or nothing at all.
+// pairs calls each for every key of a mapping, once, in the order of the file. It says whether that
+// was all there is: n is a mapping without merges, or nothing.
 func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *yaml.Node)) bool {
 	if n == nil {
 		return true
@@ -162,7 +164,7 @@ func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *
 	if !d.few(m, len(n.Content)/2) {
 		return false
 	}
-	seen := make(map[string]int)
+	seen, merges := make(map[string]int), false
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		km := &mark{key: m.key, line: key.Line}
@@ -170,6 +172,7 @@ func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!null":
 			d.fail(km, "a key must be a word", "")
 		case key.ShortTag() == "!!merge":
+			merges = true
 			d.fail(km, "merge keys (<<) are not supported", "put what channels share under defaults")
 		case first > 0:
 			km.key = join(m.key, printable(key.Value))
@@ -179,7 +182,7 @@ func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *
 			each(key, val)
 		}
 	}
-	return true
+	return !merges
 }
 
 // unknown complains of a key that does not exist here.

@@ -44,7 +44,9 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	cfg := new(Config)
 	top := d.root(root, cfg)
 	c := &checker{decoder: d, cfg: cfg, top: top}
-	c.check()
+	if !top.bad {
+		c.check()
+	}
 	if len(d.errs) > 0 {
 		d.errs.sort()
 		return nil, d.errs

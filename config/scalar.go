@@ -86,11 +86,11 @@ func setScalar(v reflect.Value, text string) (want string) {
 
 // fits holds a value against its field's range, choices and pattern.
 func (d *decoder) fits(m *mark, v reflect.Value, text string, tag reflect.StructTag) {
-	name := m.key[strings.LastIndexByte(m.key, '.')+1:]
+	name, _, _ := strings.Cut(m.key[strings.LastIndexByte(m.key, '.')+1:], "[")
 	if enum := tag.Get("enum"); enum != "" {
 		choices := strings.Split(enum, ",")
 		if !slices.Contains(choices, text) {
-			d.fail(m, "unknown "+name+" "+quote(m.text), strings.Join(choices, " or "))
+			d.fail(m, "unknown "+name+" "+quote(m.text), either(choices))
 		}
 	}
 	if lo := tag.Get("min"); lo != "" && v.Int() < bound(v.Type(), lo) {
@@ -128,8 +128,8 @@ func (d *decoder) matches(tag reflect.StructTag, text string) bool {
 	return d.patterns[p].MatchString(text)
 }
 
-// example is a hint made of a field's first example.
+// example is a field's first example, as a hint.
 func example(tag reflect.StructTag) string {
 	e, _, _ := strings.Cut(tag.Get("example"), ",")
-	return cmp.Or(tag.Get("hint"), e)
+	return cmp.Or(e, tag.Get("hint"))
 }

@@ -37,6 +37,12 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// either lists choices: a, b or c.
+func either(choices []string) string {
+	last := len(choices) - 1
+	return strings.Join(choices[:last], ", ") + " or " + choices[last]
+}
+
 // nearest is the name that somebody who wrote s probably meant, or "".
 func nearest(s string, names []string) string {
 	if len(s) > maxShown || len(names) > 100 {

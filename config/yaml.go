@@ -37,6 +37,7 @@ func parse(name string, data []byte) (*yaml.Node, *Error) {
 
 var (
 	yamlLine   = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+	yamlBlock  = regexp.MustCompile(`did not find expected (',' or|key|'-' indicator|node content|<document start>)`)
 	yamlAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 )
 
@@ -46,6 +47,9 @@ func syntaxError(name string, data []byte, err error) *Error {
 	e := &Error{File: name, What: "not YAML: " + strings.TrimPrefix(err.Error(), m[0])}
 	if m[1] != "" {
 		e.Line, _ = strconv.Atoi(m[1])
+	}
+	if yamlBlock.MatchString(e.What) {
+		e.Line++ // yaml.v3 counts lines from 0 in what its parser, not its scanner, finds
 	}
 	if a := yamlAnchor.FindStringSubmatch(e.What); a != nil {
 		e.What, e.Hint = "not YAML: unknown anchor", "put a value that begins with * in quotes"
