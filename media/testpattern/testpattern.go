@@ -3,13 +3,13 @@
 package testpattern
 
 import (
-	"context"
 	"fmt"
 	"image"
 	"log/slog"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
 )
 
 // Options shapes the pattern. The zero value is 1280x720 at 30 frames a second.
@@ -20,9 +20,10 @@ type Options struct {
 	Log  *slog.Logger  // default: nothing is logged
 }
 
-// Source makes the pattern. It holds no state between runs.
+// Source makes the pattern. It holds no state between runs, so that several may go on at a time.
 type Source struct {
-	opts Options
+	opts  Options
+	sound [][]byte // Opus packets, played in a loop
 }
 
 var _ media.Source = (*Source)(nil)
@@ -33,7 +34,11 @@ func New(opts Options) (*Source, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("test pattern: %w", err)
 	}
-	return &Source{opts: opts}, nil
+	sound, err := loop(hits)
+	if err != nil {
+		return nil, fmt.Errorf("test pattern: sound: %w", err)
+	}
+	return &Source{opts: opts, sound: sound}, nil
 }
 
 // fill returns o with its defaults filled in.
@@ -65,12 +70,6 @@ func (o Options) check() error {
 	case o.GOP < 0 || o.GOP > time.Minute:
 		return fmt.Errorf("gop %v: outside 0 to 1m; hint: gop=2s", o.GOP)
 	}
-	return nil
-}
-
-// Run writes the pattern to out in real time until ctx is done, and then returns nil.
-func (s *Source) Run(ctx context.Context, out media.Sink) error {
-	out.Tracks([]media.Track{{Codec: media.H264, Width: s.opts.Size.X, Height: s.opts.Size.Y}, {Codec: media.Opus, Channels: 2}})
-	<-ctx.Done()
-	return nil
+	_, err := avc.NewEncoder(o.Size, o.Rate) // does a level of H.264 allow so much?
+	return err
 }
