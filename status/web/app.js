@@ -75,6 +75,7 @@ function stateCell(tr, i, state, more) {
   const td = cell(tr, i, state, more);
   td.firstChild.className = 'state';
   tone(td.firstChild, fmt.tones[state] ?? 'idle');
+  return td;
 }
 
 // ---- the header
@@ -138,10 +139,11 @@ class Card {
 
   showPicture() {
     const p = this.player, picture = this.$('.picture');
+    this.element.dataset.watched = String(p.stage !== 'idle' && p.stage !== 'failed');
     picture.dataset.stage = p.stage;
     picture.dataset.over = String(p.hasPicture);
     text(this.$('.stage-text'), stageWords(p, this.channel));
-    text(this.$('.stage-error'), p.stage === 'playing' || p.stage === 'idle' ? '' : [p.stage === 'failed' ? '' : p.error, p.hint].filter(Boolean).join('. '));
+    text(this.$('.stage-error'), p.stage === 'playing' || p.stage === 'idle' ? '' : [p.stage === 'failed' ? '' : p.error, p.hint].filter(Boolean).map(sentence).join('. '));
     this.showStats();
   }
 
@@ -173,7 +175,7 @@ class Card {
     empty.hidden = n > 0;
     text(empty, channel.role === 'viewer' ? 'No session with the master.' : 'Nobody is watching.');
     keyed(table.tBodies[0], channel.peers, p => p.session + ' ' + p.client_id, () => row([
-      ['Client', 'key'], ['State'], ['Path'], ['Media'], ['Bitrate', 'num'], ['RTT', 'num'], ['Dropped', 'num'], ['First frame', 'num'],
+      ['Client', 'key'], ['State'], ['Path'], ['Media', 'wide'], ['Bitrate', 'num'], ['RTT', 'num'], ['Dropped', 'num'], ['First frame', 'num'],
     ]), (tr, p) => showPeer(tr, p, now));
     this.showEnded(channel, now);
   }
@@ -218,6 +220,7 @@ function stageWords(player, channel) {
     case 'answering': return 'Waiting for the master to answer';
     case 'connecting': return 'Waiting for the connection';
     case 'picture': return 'Waiting for the first picture';
+    case 'stalled': return 'Connected, but no new pictures come. Waiting for the source';
     case 'interrupted': return 'Connection interrupted, waiting for it to come back';
     case 'retrying': return `Trying again in ${fmt.seconds(Math.ceil((player.retryAt - performance.now()) / 1000))}`;
     case 'failed': return sentence(player.error);
@@ -265,10 +268,10 @@ function showSources(report) {
   byId('no-sources').hidden = report.sources.length > 0;
   byId('sources').parentElement.hidden = !report.sources.length;
   keyed(byId('sources'), report.sources, s => s.name, () => row([
-    ['Source', 'key'], ['State'], ['Video'], ['Audio'], ['Bitrate', 'num'], ['Watchers', 'num'], ['Restarts', 'num'],
+    ['Source', 'key'], ['State'], ['Video', 'wide'], ['Audio'], ['Bitrate', 'num'], ['Watchers', 'num'], ['Restarts', 'num'],
   ]), (tr, s) => {
     cell(tr, 0, s.name, s.url);
-    stateCell(tr, 1, s.state, s.error);
+    stateCell(tr, 1, s.state, s.error).classList.toggle('error', Boolean(s.error));
     cell(tr, 2, fmt.media(s.tracks.filter(t => !fmt.isAudio(t))));
     cell(tr, 3, fmt.media(s.tracks.filter(fmt.isAudio)));
     cell(tr, 4, fmt.bitrate(s.tracks.reduce((n, t) => n + t.bitrate, 0)));

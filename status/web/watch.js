@@ -5,9 +5,12 @@ const answerTimeout = 20000; // ms, from the offer to the answer: the agent may 
 const pictureTimeout = 20000; // ms, from the answer to the first frame
 const brokenTimeout = 5000; // ms that a connection may be interrupted before we make another
 const gatherTimeout = 1000; // ms for our candidates
+const stallTimeout = 5000; // ms without a new frame before we say so
 const maxWait = 10000; // ms between attempts
 const maxLine = 1 << 20; // characters of one line of signaling
 const maxCandidates = 64; // kept until the answer is there
+
+const noPicture = ['no picture came', 'the master answered, but sent no picture that this browser can show'];
 
 // Failure is an error with words for people. final: trying again cannot help.
 class Failure extends Error {
@@ -19,7 +22,7 @@ class Failure extends Error {
 }
 
 export class Player {
-  // stage: idle, offering, answering, connecting, picture, playing, interrupted, retrying, failed. Read by the page and by tests.
+  // stage: idle, offering, answering, connecting, picture, playing, stalled, interrupted, retrying, failed. Read by the page and by tests.
   stage = 'idle';
   error = '';
   hint = '';
@@ -30,7 +33,8 @@ export class Player {
   hasPicture = false; // the video element shows a frame, maybe an old one
   #abort = null;
   #pc = null;
-  #last = null;
+  #last = null; // getStats of the video, one second ago
+  #moved = 0; // performance.now() when a new frame was last seen
 
   constructor(channel, video, changed) {
     this.channel = channel;
@@ -102,9 +106,9 @@ export class Player {
     try {
       this.#set('offering');
       const offer = await makeOffer(pc);
-      const {over, within} = this.#watchConnection(pc, signal, begun);
+      const {over, within, fail} = this.#watchConnection(pc, signal, begun);
       this.#set('answering');
-      const signaling = this.#signaling(pc, offer, signal, within);
+      const signaling = this.#signaling(pc, offer, signal, within, fail);
       signaling.catch(() => {}); // it may still fail when over has already
       await Promise.race([over, signaling]);
       await over; // signaling has ended; the picture goes on without it
@@ -115,7 +119,8 @@ export class Player {
     }
   }
 
-  // #watchConnection returns a promise that rejects when the connection is over, and within, which sets the one timer that makes it so.
+  // #watchConnection returns a promise that rejects when the connection is over, fail, which makes it so, and within, which sets the one
+  // timer that does.
   #watchConnection(pc, signal, begun) {
     let fail;
     const over = new Promise((_, reject) => { fail = reject; });
@@ -149,6 +154,7 @@ export class Player {
       switch (pc.connectionState) {
         case 'connected':
           if (shown) clearTimeout(timer);
+          else within(pictureTimeout, ...noPicture);
           this.#set(shown ? 'playing' : 'picture');
           break;
         case 'disconnected':
@@ -161,11 +167,11 @@ export class Player {
             shown ? '' : 'a firewall may block UDP between this browser and the master'));
       }
     });
-    return {over, within};
+    return {over, within, fail};
   }
 
   // #signaling sends the offer and applies what comes back, until the stream ends.
-  async #signaling(pc, offer, signal, within) {
+  async #signaling(pc, offer, signal, within, fail) {
     within(answerTimeout, 'the master did not answer', 'is a master connected to the channel?');
     const response = await fetch(`/api/v1/channels/${encodeURIComponent(this.channel)}/watch`, {
       method: 'POST',
@@ -184,7 +190,8 @@ export class Player {
           await pc.setRemoteDescription({type: 'answer', sdp: m.sdp});
           answered = true;
           if (this.stage === 'answering') this.#set('connecting');
-          within(pictureTimeout, 'no picture came', 'the master answered, but sent no picture that this browser can show');
+          within(pictureTimeout, ...noPicture);
+          onClosed(pc, signal, () => fail(new Failure('the master ended the session')));
           for (const c of early.splice(0)) await addCandidate(pc, c);
         } else if (m.type === 'candidate') {
           if (answered) await addCandidate(pc, m);
@@ -203,17 +210,19 @@ export class Player {
   // measure reads getStats; the page calls it once a second.
   async measure() {
     const pc = this.#pc;
-    if (!pc || this.stage !== 'playing') return;
+    if (!pc || this.stage !== 'playing' && this.stage !== 'stalled') return;
     const report = await pc.getStats();
     const all = [...report.values()];
     const video = all.find(s => s.type === 'inbound-rtp' && s.kind === 'video');
     const audio = all.find(s => s.type === 'inbound-rtp' && s.kind === 'audio');
     const pair = all.find(s => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
-    if (!video || this.#pc !== pc) return;
+    if (!video || this.#pc !== pc || this.stage !== 'playing' && this.stage !== 'stalled') return; // it was stopped meanwhile
     const codec = s => report.get(s?.codecId)?.mimeType?.split('/')[1] ?? '';
     const before = this.#last ?? video;
     const took = (video.timestamp - before.timestamp) / 1000;
     this.#last = video;
+    if (video.framesDecoded !== before.framesDecoded || before === video) this.#moved = performance.now();
+    this.#set(performance.now() - this.#moved > stallTimeout ? 'stalled' : 'playing');
     this.stats = {
       codec: codec(video), audio: audio?.packetsReceived ? codec(audio) : '',
       width: video.frameWidth, height: video.frameHeight,
@@ -268,6 +277,12 @@ function onFrame(video, signal, f) {
     return;
   }
   video.addEventListener('loadeddata', f, {once: true, signal});
+}
+
+// onClosed calls f when the other side closes the connection. No connectionstatechange tells that: the browser would wait for ICE to time out.
+function onClosed(pc, signal, f) {
+  const transport = pc.getReceivers()[0]?.transport; // one for all, see bundlePolicy
+  transport?.addEventListener('statechange', () => { if (transport.state === 'closed') f(); }, {signal});
 }
 
 // lines yields the lines of a stream of text.

@@ -1,0 +1,9 @@
+package status
+
+import "net"
+
+// NewServer is Listen on a listener of the test's own.
+func NewServer(ln net.Listener, o Options) *Server {
+	o = o.withDefaults()
+	return &Server{ln: ln, handler: Handler(o), log: o.Log}
+}
