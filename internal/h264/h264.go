@@ -90,3 +90,33 @@ func vcl(nal []byte) bool {
 	t := Type(nal)
 	return t >= h264.NALUTypeNonIDR && t <= h264.NALUTypeIDR
 }
+
+// SplitLengths cuts a sample of an MP4 into NAL units, each of which is preceded by its length in lengthSize bytes (ISO/IEC 14496-15,
+// 5.3.4.2). The slices share b.
+func SplitLengths(b []byte, lengthSize int) ([][]byte, error) {
+	if lengthSize != 1 && lengthSize != 2 && lengthSize != 4 {
+		return nil, fmt.Errorf("NAL unit lengths of %d bytes", lengthSize)
+	}
+	var au [][]byte
+	for len(b) > 0 {
+		if len(b) < lengthSize {
+			return nil, errors.New("a NAL unit length is cut off")
+		}
+		n := uint32(0)
+		for _, digit := range b[:lengthSize] {
+			n = n<<8 | uint32(digit)
+		}
+		b = b[lengthSize:]
+		if uint64(n) > uint64(len(b)) {
+			return nil, fmt.Errorf("NAL unit of %d bytes in %d", n, len(b))
+		}
+		if n > 0 {
+			au = append(au, b[:n:n])
+		}
+		b = b[n:]
+		if len(au) > MaxUnitNALs {
+			return nil, fmt.Errorf("more than %d NAL units in an access unit", MaxUnitNALs)
+		}
+	}
+	return au, nil
+}

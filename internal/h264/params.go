@@ -137,3 +137,6 @@ func ppsID(nal []byte) uint32 {
 	}
 	return id
 }
+
+// Settle makes what Set gave count as announced: the next unit is Changed only when it brings others.
+func (p *Params) Settle() { p.changed = false }

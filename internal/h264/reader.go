@@ -12,6 +12,9 @@ import (
 // ErrNotAnnexB says that a byte stream does not begin with a start code.
 var ErrNotAnnexB = errors.New("not an H.264 byte stream: no start code at its beginning")
 
+// ErrTooBig says that an access unit is above MaxUnitSize or MaxUnitNALs.
+var ErrTooBig = fmt.Errorf("access unit above %d bytes or %d NAL units", MaxUnitSize, MaxUnitNALs)
+
 // Reader cuts an Annex B byte stream (H.264, annex B) into access units, holding one unit at a time. After an error it is finished.
 type Reader struct {
 	br      *bufio.Reader
@@ -26,7 +29,7 @@ func NewReader(r io.Reader) *Reader {
 }
 
 // Next returns the NAL units of the next access unit, without start codes, in memory of their own. At the end of the stream it returns
-// io.EOF; ErrNotAnnexB, and units above MaxUnitSize or MaxUnitNALs, are the other ends.
+// io.EOF; ErrNotAnnexB, ErrTooBig and what the reader below says are the other ends.
 func (r *Reader) Next() ([][]byte, error) {
 	var au [][]byte
 	size, picture := 0, false
@@ -46,7 +49,7 @@ func (r *Reader) Next() ([][]byte, error) {
 		picture = picture || vcl(nal)
 		au = append(au, nal)
 		if size > MaxUnitSize || len(au) > MaxUnitNALs {
-			r.err = fmt.Errorf("access unit above %d bytes or %d NAL units", MaxUnitSize, MaxUnitNALs)
+			r.err = ErrTooBig
 			return nil, r.err
 		}
 	}
@@ -126,7 +129,7 @@ func (r *Reader) cut() []byte {
 			zeros = 0
 		}
 		if nal = append(nal, b); len(nal) > MaxUnitSize {
-			r.err = fmt.Errorf("NAL unit above %d bytes", MaxUnitSize)
+			r.err = ErrTooBig
 			return nil
 		}
 	}
