@@ -18,6 +18,10 @@ type Options struct {
 	// with mode 0600.
 	TLSDir string
 
+	// TLSNames are further names and addresses for the server's certificate, which has localhost, names under .localhost, the loopback
+	// addresses and the address a client connects to without being told.
+	TLSNames []string
+
 	// AccessKey and SecretKey are the one pair of keys that is accepted; default localkvs and localkvs.
 	AccessKey, SecretKey string
 

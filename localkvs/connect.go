@@ -1,0 +1,121 @@
+package localkvs
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and serves the connection until it is
+// over. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) *apiError {
+	sc, err := s.authenticate(r, nil)
+	if err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	if s.opts.Readings.SignOnce && !s.urls.first(param(q, "X-Amz-Signature"), time.Now()) {
+		return badSignature("The pre-signed URL has been used.")
+	}
+	ch, err := s.target(sc, param(q, "X-Amz-ChannelARN"))
+	if err != nil {
+		return err
+	}
+	client, err := clientOf(r.Host, param(q, "X-Amz-ClientId"))
+	if err != nil {
+		return err
+	}
+	sk := newSocket(ch, client, r.RemoteAddr, s.opts.Limits, time.Now())
+	if !ch.allow("ConnectAs"+sk.role(), s.opts.Limits.ConnectRate) {
+		return limitExceeded("too many connections a second for channel %s", ch.name)
+	}
+	return s.accept(w, r, sk)
+}
+
+// target is the channel that a connection or a call to a channel's own endpoint is for. Such endpoints belong to one region.
+func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
+	if !isARN(arn) {
+		return nil, invalidArgument("channelARN %.80q is not the ARN of a channel", arn)
+	}
+	ch := s.channels.find(arn)
+	if ch == nil {
+		return nil, notFound("channel")
+	}
+	if ch.region != sc.region {
+		return nil, badSignature("Credential should be scoped to a valid region, not '%s'.", sc.region)
+	}
+	return ch, nil
+}
+
+// clientOf tells roles apart. Host names m-... and v-... say it, as the service's do; on any other host, who gives a client id is a
+// viewer. A master may call itself MASTER, which the service tolerates.
+func clientOf(host, id string) (client string, err *apiError) {
+	switch named := strings.HasSuffix(strings.Split(host, ":")[0], ".localhost"); {
+	case named && strings.HasPrefix(host, "m-"), id == "", id == roleMaster && !strings.HasPrefix(host, "v-"):
+		if named && strings.HasPrefix(host, "v-") {
+			return "", invalidArgument("X-Amz-ClientId is required to connect as a viewer")
+		}
+		return masterMailbox, nil
+	case !isViewerID(id):
+		return "", invalidArgument("X-Amz-ClientId must match [a-zA-Z0-9_.-]{1,256} and not begin with AWS_")
+	}
+	return id, nil
+}
+
+// accept upgrades and serves.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, sk *socket) *apiError {
+	if !s.enter() {
+		return &apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "shutting down"}
+	}
+	defer s.sockets.Done()
+	// The seat is taken before the upgrade, whose answer is the last chance to refuse.
+	if err := sk.channel.join(sk, s.opts.Limits.Viewers, s.opts.Readings.CloseDisplaced); err != nil {
+		return err
+	}
+	defer sk.channel.leave(sk)
+	up := upgrader()
+	ws, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return badRequest("BadRequestException", "the WebSocket upgrade is malformed")
+	}
+	sk.ws = ws
+	s.opts.Log.Info("connected", "channel", sk.channel.name, "client", sk.name(), "remote", sk.remote)
+	s.serveSocket(r.Context(), sk)
+	return nil
+}
+
+// receive handles one frame of a client. Success is silent.
+func (s *Server) receive(sk *socket, frame []byte) {
+	if len(frame) == 0 {
+		return
+	}
+	m, err := parseMessage(frame)
+	if err == nil && !sk.allow(m.Action) {
+		err = limitExceeded("too many messages of type %s a second", m.Action)
+		if s.opts.Readings.CloseOnRate {
+			sk.end(ending{code: closeGoingAway, text: "too many messages"})
+		}
+	}
+	if err == nil {
+		err = sk.channel.post(sk, m, s.now(), s.opts.Readings, s.faults.get())
+	}
+	if err != nil {
+		sk.channel.refuse(sk, m, err)
+	}
+	s.recent.add(record{
+		Time: s.now(), Channel: sk.channel.name, From: sk.name(), Type: clip(m.Action, 40), To: clip(m.RecipientClientID, maxID),
+		Payload: clip(m.MessagePayload, maxPayload), Refused: errText(err),
+	})
+}
+
+func clip(s string, n int) string { return s[:min(len(s), n)] }
+
+func errText(err *apiError) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// goAway tells a client to reconnect; it has Limits.Grace for it.
+func goAway() []byte { return encode(relayed{MessageType: "GO_AWAY"}) }

@@ -1,0 +1,52 @@
+package localkvs
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+)
+
+// iceServer is one TURN server as a client is told of it.
+type iceServer struct {
+	Uris               []string
+	Username, Password string
+	Ttl                int
+}
+
+func (s *Server) getICEServers(c *call, in struct{ ChannelARN, ClientID, Service, Username string }) (any, *apiError) {
+	switch {
+	case in.ClientID != "" && !isID(in.ClientID), in.Username != "" && !isID(in.Username):
+		return nil, invalidArgument("clientId and username must match [a-zA-Z0-9_.-]{1,256}")
+	case in.Service != "" && in.Service != "TURN":
+		return nil, invalidArgument("service must be TURN")
+	}
+	ch, err := s.byARN(c, in.ChannelARN)
+	if err != nil {
+		return nil, err
+	}
+	life := max(0, s.opts.Limits.CredentialLife)
+	user := strconv.FormatInt(c.now.Add(life).Unix(), 10) + ":" + base64.StdEncoding.EncodeToString([]byte("v1:"+ch.arn))
+	return struct{ IceServerList []iceServer }{[]iceServer{{
+		Uris: s.turn.uris(), Username: user, Password: s.turnPassword(user), Ttl: int(life.Seconds()),
+	}}}, nil
+}
+
+// turnPassword is computed from the user name, so that nothing is stored and credentials outlive a restart.
+func (s *Server) turnPassword(user string) string {
+	return base64.StdEncoding.EncodeToString(mac([]byte(s.opts.SecretKey), "turn\n"+user))
+}
+
+// turnUser checks a user name: its expiry has not passed, and its channel is known.
+func (s *Server) turnUser(user string) (arn string, ok bool) {
+	until, rest, _ := strings.Cut(user, ":")
+	unix, err := strconv.ParseInt(until, 10, 64)
+	if err != nil {
+		return "", false
+	}
+	text, err := base64.StdEncoding.DecodeString(rest)
+	if err != nil {
+		return "", false
+	}
+	arn, ok = strings.CutPrefix(string(text), "v1:")
+	return arn, ok && s.channels.find(arn) != nil && s.now().Unix() <= unix
+}

@@ -1,0 +1,44 @@
+package localkvs
+
+import (
+	"sync"
+	"time"
+)
+
+const maxRecent = 200 // messages of the whole service
+
+// record is one message that went through, for the page and for GET /localkvs/state.
+type record struct {
+	Time    time.Time `json:"time"`
+	Channel string    `json:"channel"`
+	From    string    `json:"from"`
+	To      string    `json:"to,omitempty"`
+	Type    string    `json:"type"`
+	Payload string    `json:"payload,omitempty"` // as it was sent, in base64
+	Refused string    `json:"refused,omitempty"`
+}
+
+// recent is the last messages.
+type recent struct {
+	mu   sync.Mutex // guards what is below
+	ring [maxRecent]record
+	n    int // ever added
+}
+
+func (r *recent) add(rec record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ring[r.n%maxRecent] = rec
+	r.n++
+}
+
+// last is the messages, newest first.
+func (r *recent) last() []record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]record, 0, min(r.n, maxRecent))
+	for i := r.n - 1; i >= 0 && i >= r.n-maxRecent; i-- {
+		out = append(out, r.ring[i%maxRecent])
+	}
+	return out
+}

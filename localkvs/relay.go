@@ -1,0 +1,221 @@
+package localkvs
+
+import (
+	"strconv"
+	"time"
+)
+
+const maxDeaf = 64 // displaced connections of one channel that stay open
+
+// relay is the part of a channel that passes messages. The channel's mutex guards it.
+type relay struct {
+	master  *socket
+	viewers map[string]*socket // by client id
+	deaf    []*socket          // displaced by a newer connection of the same identity, oldest first
+	boxes   map[string]*mailbox
+}
+
+// join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the same id. The
+// older one stays open but hears nothing more, as the service's does, unless closeOld.
+func (c *channel) join(sk *socket, maxViewers int, closeOld bool) *apiError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deleted {
+		return notFound("channel")
+	}
+	old := c.current(sk.client)
+	if sk.client == masterMailbox {
+		c.master = sk
+	} else {
+		if old == nil && maxViewers >= 0 && len(c.viewers) >= maxViewers {
+			return limitExceeded("the channel has %d viewers, which is as many as it may have", len(c.viewers))
+		}
+		if c.viewers == nil {
+			c.viewers = map[string]*socket{}
+		}
+		c.viewers[sk.client] = sk
+	}
+	if old != nil {
+		c.displace(old, closeOld)
+	}
+	return nil
+}
+
+func (c *channel) displace(old *socket, closeIt bool) {
+	c.deaf = append(c.deaf, old)
+	if closeIt {
+		old.end(ending{code: closeGoingAway, text: "a newer connection took over"})
+	} else if len(c.deaf) > maxDeaf {
+		c.deaf[0].end(ending{code: closeGoingAway})
+	}
+}
+
+// leave forgets a connection. Nothing switches back to an older one.
+func (c *channel) leave(sk *socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.current(sk.client) != sk:
+		for i, d := range c.deaf {
+			if d == sk {
+				c.deaf = append(c.deaf[:i], c.deaf[i+1:]...)
+				break
+			}
+		}
+	case sk.client == masterMailbox:
+		c.master = nil
+	default:
+		delete(c.viewers, sk.client)
+	}
+}
+
+// current is the connection that receives for a client, nil when there is none.
+func (c *channel) current(client string) *socket {
+	if client == masterMailbox {
+		return c.master
+	}
+	return c.viewers[client]
+}
+
+// sockets is every connection, the deaf ones too.
+func (c *channel) sockets() []*socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := append([]*socket(nil), c.deaf...)
+	for _, v := range c.viewers {
+		all = append(all, v)
+	}
+	if c.master != nil {
+		all = append(all, c.master)
+	}
+	return all
+}
+
+// post puts a message into the mailbox of whom it is for. A viewer's goes to the master, whatever recipient it names; the master's
+// to the viewer it names. (KVS dev guide, SendSdpOffer.)
+func (c *channel) post(from *socket, m message, now time.Time, read Readings, f Faults) *apiError {
+	to := masterMailbox
+	if from.client == masterMailbox {
+		switch {
+		case m.RecipientClientID == "" && c.media().Status == "ENABLED":
+			return nil // for the storage service, which is not here
+		case !isID(m.RecipientClientID):
+			return invalidArgument("recipientClientId must match [a-zA-Z0-9_.-]{1,256}")
+		}
+		to = m.RecipientClientID
+	}
+	l := letter{
+		kind: m.Action, from: from.client,
+		frame: encode(relayed{SenderClientID: from.client, MessageType: m.Action, MessagePayload: m.MessagePayload}),
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.expires = now.Add(time.Duration(c.ttl) * time.Second)
+	there := c.current(to)
+	switch {
+	case there == nil && read.RefuseAbsent:
+		return notFound("recipient")
+	case there == nil && read.DropCandidates && m.Action == iceCandidate:
+		return nil
+	}
+	box, err := c.box(to, now)
+	if err != nil {
+		return err
+	}
+	f.deliver(box, l)
+	if there != nil {
+		wake(there.wake)
+	}
+	return nil
+}
+
+func (c *channel) box(client string, now time.Time) (*mailbox, *apiError) {
+	if b := c.boxes[client]; b != nil {
+		return b, nil
+	}
+	if len(c.boxes) >= maxMailboxes {
+		c.purgeLocked(now)
+	}
+	if len(c.boxes) >= maxMailboxes {
+		return nil, limitExceeded("messages are kept for %d clients already", maxMailboxes)
+	}
+	if c.boxes == nil {
+		c.boxes = map[string]*mailbox{}
+	}
+	b := &mailbox{}
+	c.boxes[client] = b
+	return b, nil
+}
+
+// next is what a connection should write now: first what is for this connection alone, then its client's mailbox.
+func (c *channel) next(sk *socket, now time.Time) (frame []byte, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(sk.control) > 0 {
+		frame, sk.control = sk.control[0], sk.control[1:]
+		return frame, 0
+	}
+	b := c.boxes[sk.client]
+	if b == nil || c.current(sk.client) != sk {
+		return nil, 0
+	}
+	l, wait, ok := b.take(now)
+	if len(b.letters) == 0 {
+		delete(c.boxes, sk.client)
+	}
+	if !ok {
+		return nil, wait
+	}
+	return l.frame, 0
+}
+
+// tell queues a frame for one connection alone. One that does not read its frames loses the newest.
+func (c *channel) tell(sk *socket, frame []byte) {
+	const most = 64
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(sk.control) < most {
+		sk.control = append(sk.control, frame)
+	}
+	wake(sk.wake)
+}
+
+// refuse tells a sender what was wrong, if it asked to be told by giving a correlation id.
+func (c *channel) refuse(sk *socket, m message, err *apiError) {
+	if !isID(m.CorrelationID) {
+		return
+	}
+	c.tell(sk, encode(relayed{MessageType: "STATUS_RESPONSE", StatusResponse: &statusResponse{
+		CorrelationID: m.CorrelationID,
+		ErrorType:     err.code,
+		StatusCode:    strconv.Itoa(err.status),
+		Description:   err.message,
+	}}))
+}
+
+// purge drops what has outlived its time.
+func (c *channel) purge(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.purgeLocked(now)
+}
+
+func (c *channel) purgeLocked(now time.Time) {
+	for id, b := range c.boxes {
+		if b.purge(now); len(b.letters) == 0 {
+			delete(c.boxes, id)
+		}
+	}
+}
+
+// close ends every connection of a deleted channel.
+func (c *channel) close() {
+	c.mu.Lock()
+	c.deleted = true
+	c.boxes = nil
+	c.mu.Unlock()
+	for _, sk := range c.sockets() {
+		sk.end(ending{code: closeGoingAway, text: "channel deleted"})
+	}
+}
