@@ -1,0 +1,323 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/kvsagent/kvsagent/config"
+)
+
+func noEnv(string) (string, bool) { return "", false }
+
+// parse is Parse of a file in testdata that has no mistakes.
+func parse(t *testing.T, text string, env func(string) (string, bool)) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("testdata/inline.yaml", []byte(text), env)
+	if err != nil {
+		t.Fatalf("Parse:\n%v", err)
+	}
+	return cfg
+}
+
+func TestDefaults(t *testing.T) {
+	cfg := parse(t, `
+aws: {region: eu-central-1}
+sources: {gate: {url: testpattern}}
+channels: {front-gate: {source: gate}}`, noEnv)
+	want := &config.Config{
+		AWS:      config.AWS{Region: "eu-central-1"},
+		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10},
+		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Linger: 10 * time.Second}},
+		Channels: map[string]config.Channel{
+			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10},
+		},
+		WebRTC: config.WebRTC{ICETransportPolicy: "all"},
+		Limits: config.Limits{SetupTimeout: 20 * time.Second, MaxPending: 4},
+		Status: config.Status{Listen: "127.0.0.1:9780"},
+		Log:    config.Log{Level: "info", Format: "text"},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got  %+v\nwant %+v", cfg, want)
+	}
+}
+
+// The defaults block reaches channels: all of it a master, role and create a viewer.
+func TestInheritance(t *testing.T) {
+	cfg := parse(t, `
+aws: {endpoint: "http://127.0.0.1:9790/"}
+defaults: {role: viewer, source: gate, create: true, max_viewers: 3}
+sources: {gate: {url: testpattern}, yard: {url: "file:yard.mp4"}}
+channels:
+  watch:
+  named: {channel_name: front-gate, client_id: tablet, wait_for_offer: true, create: false}
+  gate: {role: master}
+  yard: {role: master, source: yard, max_viewers: 2, offer_to: [tablet, phone]}`, noEnv)
+	host, _ := os.Hostname()
+	for name, want := range map[string]config.Channel{
+		"watch": {ChannelName: "watch", Role: config.Viewer, Create: true, ClientID: "kvsagent-" + host + "-watch"},
+		"named": {ChannelName: "front-gate", Role: config.Viewer, ClientID: "tablet", WaitForOffer: true},
+		"gate":  {ChannelName: "gate", Role: config.Master, Source: "gate", Create: true, MaxViewers: 3},
+		"yard":  {ChannelName: "yard", Role: config.Master, Source: "yard", Create: true, MaxViewers: 2, OfferTo: []string{"tablet", "phone"}},
+	} {
+		if got := cfg.Channels[name]; !reflect.DeepEqual(got, want) {
+			t.Errorf("channel %s:\ngot  %+v\nwant %+v", name, got, want)
+		}
+	}
+	if cfg.AWS.Endpoint != "http://127.0.0.1:9790" {
+		t.Errorf("endpoint = %q, want it without the slash", cfg.AWS.Endpoint)
+	}
+	if got, want := cfg.Sources["yard"].URL, "file:"+absolute(t, "testdata/yard.mp4"); got != want {
+		t.Errorf("file source = %q, want %q", got, want)
+	}
+}
+
+func TestRegion(t *testing.T) {
+	const aws = "https://kinesisvideo.eu-west-1.amazonaws.com"
+	for _, tt := range []struct {
+		name, region, endpoint string
+		env                    map[string]string
+		want                   string
+	}{
+		{"key", "eu-central-1", "", map[string]string{"AWS_REGION": "us-west-2"}, "eu-central-1"},
+		{"AWS_REGION", "", "", map[string]string{"AWS_REGION": "us-west-2", "AWS_DEFAULT_REGION": "x-y-1"}, "us-west-2"},
+		{"AWS_DEFAULT_REGION", "", "", map[string]string{"AWS_DEFAULT_REGION": "ap-south-1"}, "ap-south-1"},
+		{"AWS endpoint", "", aws, map[string]string{"AWS_REGION": "us-west-2"}, "eu-west-1"},
+		{"VPC endpoint", "", "https://vpce-0a1b-x.kinesisvideo.eu-west-1.vpce.amazonaws.com", nil, "eu-west-1"},
+		{"dual-stack endpoint", "", "https://kinesisvideo.eu-west-1.api.aws", nil, "eu-west-1"},
+		{"other endpoint", "", "http://127.0.0.1:9790", nil, "us-east-1"},
+		{"other endpoint, AWS_REGION", "", "http://127.0.0.1:9790", map[string]string{"AWS_REGION": "us-west-2"}, "us-west-2"},
+		{"other endpoint, key", "eu-central-1", "http://127.0.0.1:9790", nil, "eu-central-1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}\naws:\n  ca_file: files/ca.pem\n"
+			if strings.HasPrefix(tt.endpoint, "http:") {
+				text = strings.Replace(text, "  ca_file: files/ca.pem\n", "", 1)
+			}
+			if tt.region != "" {
+				text += "  region: " + tt.region + "\n"
+			}
+			if tt.endpoint != "" {
+				text += "  endpoint: " + tt.endpoint + "\n"
+			}
+			cfg := parse(t, text, func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok })
+			if cfg.AWS.Region != tt.want {
+				t.Errorf("region = %q, want %q", cfg.AWS.Region, tt.want)
+			}
+			if cfg.AWS.CAFile != "" && cfg.AWS.CAFile != absolute(t, "testdata/files/ca.pem") {
+				t.Errorf("ca_file = %q", cfg.AWS.CAFile)
+			}
+		})
+	}
+	_, err := config.Parse("x.yaml", []byte("sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}"),
+		func(name string) (string, bool) { return "Hunter 2", name == "AWS_REGION" })
+	if err == nil || strings.Contains(err.Error(), "Hunter") || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("bad AWS_REGION: %v, want a mistake that names it and hides its value", err)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	for _, tt := range []struct{ written, want string }{
+		{"plain", "plain"},
+		{"${HOST}", "192.0.2.10"},
+		{"a${HOST}b${PASSWORD}c", "a192.0.2.10bhunter2c"},
+		{"${EMPTY}", ""},
+		{"${EMPTY:full}", "full"},
+		{"${NONE:de:fault}", "de:fault"},
+		{"${NONE:}", ""},
+		{"${HOST:other}", "192.0.2.10"},
+		{"pa$$word", "pa$word"},
+		{"$${HOST}", "${HOST}"},
+		{"pa$word$", "pa$word$"},
+		{"${YAML}", `": [a, {b: c}] # `},
+	} {
+		env := func(name string) (string, bool) {
+			if name == "YAML" {
+				return `": [a, {b: c}] # `, true
+			}
+			return environment(name)
+		}
+		cfg := parse(t, `
+aws: {region: eu-central-1}
+sources: {gate: {url: "rtsp://192.0.2.10/", username: "`+tt.written+`"}}
+channels: {front-gate: {source: gate}}`, env)
+		if got := cfg.Sources["gate"].Username; got != tt.want {
+			t.Errorf("%s is %q, want %q", tt.written, got, tt.want)
+		}
+	}
+}
+
+// Every kind of value can come from a variable.
+func TestVariablesInOtherTypes(t *testing.T) {
+	cfg := parse(t, `
+aws: {region: "${R:eu-central-1}"}
+sources: {gate: {url: "${U:testpattern}", keep_warm: "${K:true}"}}
+channels: {front-gate: {source: gate, role: "${ROLE:master}", max_viewers: "${M:7}"}}
+limits: {setup_timeout: "${T:3s}"}
+webrtc: {nat_1to1: "${IP:198.51.100.7}"}`, noEnv)
+	got := fmt.Sprint(cfg.Sources["gate"].KeepWarm, cfg.Channels["front-gate"].MaxViewers, cfg.Limits.SetupTimeout, cfg.WebRTC.NAT1To1)
+	if want := "true 7 3s [198.51.100.7]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestSecretsFromFiles(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", absolute(t, "testdata/files"))
+	cfg := parse(t, `
+aws:
+  region: eu-central-1
+  credentials: {access_key_id: AKIDEXAMPLE, secret_access_key_file: files/password, session_token_file: "${CREDENTIALS_DIRECTORY}/password"}
+sources:
+  file: {url: "rtsp://192.0.2.10/", username: viewer, password_file: "`+absolute(t, "testdata/files/password")+`"}
+  url: {url: "rtsp://viewer:hun%2Fter2@192.0.2.10:8554/a?b=c"}
+channels: {front-gate: {source: file}}
+webrtc: {ice_servers: [{urls: "turn:192.0.2.1:3478?transport=tcp", username: me, credential_file: files/password}, {urls: [stun:192.0.2.1]}]}
+status: {listen: off}`, os.LookupEnv)
+	for what, got := range map[string]config.Secret{
+		"secret_access_key": cfg.AWS.Credentials.SecretAccessKey,
+		"session_token":     cfg.AWS.Credentials.SessionToken,
+		"password":          cfg.Sources["file"].Password,
+		"credential":        cfg.WebRTC.ICEServers[0].Credential,
+	} {
+		if string(got) != "hunter2" {
+			t.Errorf("%s = %q, want hunter2", what, string(got))
+		}
+	}
+	got := cfg.Sources["url"]
+	if got.URL != "rtsp://192.0.2.10:8554/a?b=c" || got.Username != "viewer" || string(got.Password) != "hun/ter2" {
+		t.Errorf("got %q, %q, %q: want user and password out of the URL", got.URL, got.Username, string(got.Password))
+	}
+	if !cfg.Status.Off() {
+		t.Errorf("listen: off gives %q", cfg.Status.Listen)
+	}
+	if want := []string{"stun:192.0.2.1"}; !reflect.DeepEqual(cfg.WebRTC.ICEServers[1].URLs, want) {
+		t.Errorf("urls = %q, want %q", cfg.WebRTC.ICEServers[1].URLs, want)
+	}
+}
+
+func TestIoT(t *testing.T) {
+	dir := t.TempDir()
+	key := "-----BEGIN EC PRIVATE " + "KEY-----\nAAAA\n-----END EC PRIVATE " + "KEY-----\n"
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := parse(t, `
+aws:
+  region: eu-central-1
+  credentials:
+    iot: {endpoint: c123.credentials.iot.eu-central-1.amazonaws.com, role_alias: cameras, thing_name: gate, certificate: files/ca.pem, private_key: "`+dir+`/key.pem", ca_file: files/ca.pem}
+sources: {gate: {url: testpattern}}
+channels: {front-gate: {source: gate}}`, noEnv)
+	ca := absolute(t, "testdata/files/ca.pem")
+	want := config.IoT{Endpoint: "c123.credentials.iot.eu-central-1.amazonaws.com", RoleAlias: "cameras", ThingName: "gate",
+		Certificate: ca, PrivateKey: dir + "/key.pem", CAFile: ca}
+	if got := cfg.AWS.Credentials.IoT; got == nil || *got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A generated client id is one that KVS accepts, whatever the host is called.
+func TestClientIDIsGenerated(t *testing.T) {
+	name := strings.Repeat("gate.", 50)
+	cfg := parse(t, "aws: {region: eu-central-1}\nchannels: {"+name+": {role: viewer}}", noEnv)
+	id := cfg.Channels[name].ClientID
+	if len(id) > 256 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" || !strings.HasPrefix(id, "kvsagent-") {
+		t.Errorf("client id %q of %d characters", id, len(id))
+	}
+}
+
+// An alias is the value it stands for.
+func TestAlias(t *testing.T) {
+	cfg := parse(t, `
+aws: {region: eu-central-1}
+sources: {gate: {url: &u testpattern}, yard: {url: *u}}
+channels: {front-gate: {source: gate}}
+webrtc: {nat_1to1: [198.51.100.7, "2001:db8::7"]}`, noEnv)
+	if got := cfg.Sources["yard"].URL; got != "testpattern:" {
+		t.Errorf("url = %q, want testpattern:", got)
+	}
+	if want := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")}; !reflect.DeepEqual(cfg.WebRTC.NAT1To1, want) {
+		t.Errorf("nat_1to1 = %v, want %v", cfg.WebRTC.NAT1To1, want)
+	}
+}
+
+func TestSecretIsHidden(t *testing.T) {
+	type holder struct {
+		Password config.Secret
+		Nested   map[string]*config.Secret
+	}
+	s := config.Secret("hunter2")
+	v := holder{s, map[string]*config.Secret{"a": &s}}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s, "holder", v)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", s, "holder", v)
+	asJSON, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asYAML, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var verbs string
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%U"} {
+		verbs += fmt.Sprintf(verb+" "+verb, s, v)
+	}
+	for what, text := range map[string]string{"log": log.String(), "JSON": string(asJSON), "YAML": string(asYAML), "fmt": verbs} {
+		if strings.Contains(text, "hunter2") || strings.Contains(strings.ToLower(text), "68756e74657232") {
+			t.Errorf("%s shows the secret: %s", what, text)
+		}
+		if !strings.Contains(text, "[hidden]") {
+			t.Errorf("%s does not show that there is a secret: %s", what, text)
+		}
+	}
+	if got := config.Secret("").String(); got != "" {
+		t.Errorf("an empty secret is shown as %q, want nothing", got)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	t.Setenv("KVSAGENT_TEST_HOST", "192.0.2.10")
+	path := filepath.Join(t.TempDir(), "kvsagent.yaml")
+	text := "aws: {region: eu-central-1}\nsources: {gate: {url: 'rtsp://${KVSAGENT_TEST_HOST}/'}}\nchannels: {front-gate: {source: gate}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil || cfg.Sources["gate"].URL != "rtsp://192.0.2.10/" {
+		t.Fatalf("Load = %+v, %v", cfg, err)
+	}
+	if err := os.WriteFile(path, []byte(text+strings.Repeat("#\n", 128<<10)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		path:                           path + ": larger than 256 KiB; hint: is this the right file?",
+		filepath.Dir(path):             filepath.Dir(path) + ": is a directory",
+		filepath.Dir(path) + "/x.yaml": filepath.Dir(path) + "/x.yaml: no such file or directory; hint: give another file with -c FILE",
+	} {
+		_, err := config.Load(path)
+		if _, ok := errors.AsType[config.Errors](err); !ok || err.Error() != want {
+			t.Errorf("Load = %v, want %s", err, want)
+		}
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
