@@ -122,13 +122,9 @@ type stream struct {
 	ended   bool
 }
 
-// newStream takes over w once the request's body has been read.
+// newStream takes over w.
 func newStream(w http.ResponseWriter) *stream {
-	rc := http.NewResponseController(w)
-	// The server's ReadTimeout would otherwise end the stream: net/http reads on to see the client leave. A writer without
-	// deadlines (a recorder in a test) has no such timeout either.
-	_ = rc.SetReadDeadline(time.Time{})
-	return &stream{w: w, rc: rc}
+	return &stream{w: w, rc: http.NewResponseController(w)}
 }
 
 // errEnded is what a Watch gets that sends after it has returned.

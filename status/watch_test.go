@@ -17,10 +17,7 @@ import (
 
 const offer = `{"sdp": "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"}`
 
-type (
-	watchFunc = func(ctx context.Context, channel, offer string, send func(status.Signal) error) error
-	sendFunc  = func(status.Signal) error
-)
+type watchFunc = func(ctx context.Context, channel, offer string, send func(status.Signal) error) error
 
 // answering is a Watch that answers at once and ends.
 func answering(_ context.Context, _, _ string, send func(status.Signal) error) error {
@@ -186,17 +183,19 @@ func compact(t *testing.T, raw []byte) string {
 
 // A goroutine of the agent may be late; it must not write into an answer that is over.
 func TestWatchRefusesLinesAfterItsEnd(t *testing.T) {
-	kept := make(chan sendFunc, 1)
-	s := serve(t, func(_ context.Context, _, _ string, send func(status.Signal) error) error {
-		kept <- send
-		return nil
-	})
-	w := do(t, s, watchRequest(t.Context(), t, s.URL, "front-gate", offer))
-	if _, err := io.ReadAll(w.Body); err != nil {
-		t.Fatal(err)
-	}
-	if err := (<-kept)(status.Signal{Type: "answer"}); err == nil {
+	var late func(status.Signal) error
+	h := status.Handler(status.Options{Report: house, Watch: func(_ context.Context, _, _ string, send func(status.Signal) error) error {
+		late = send
+		return send(status.Signal{Type: "answer", SDP: "v=0"})
+	}})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, watchRequest(t.Context(), t, "http://127.0.0.1", "front-gate", offer))
+	before := w.Body.String()
+	if err := late(status.Signal{Type: "candidate"}); err == nil {
 		t.Error("send after the end = nil, want an error")
+	}
+	if got := w.Body.String(); got != before {
+		t.Errorf("the late line was written: %q after %q", got, before)
 	}
 }
 
