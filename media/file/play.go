@@ -15,6 +15,9 @@ import (
 // maxGap is the longest time between two samples that is believed.
 const maxGap = time.Hour
 
+// minStep is the shortest time between two samples that is believed, on average. Opus packets last at least 2.5 ms.
+const minStep = time.Millisecond
+
 // maxLate is how far the player may fall behind (a suspended host, a slow disk) before it gives the time up instead of hurrying after it.
 const maxLate = time.Second
 
@@ -97,8 +100,8 @@ type player struct {
 // pass plays the file once.
 func (p *player) pass(ctx context.Context, c container) error {
 	p.keyed, p.begin = false, p.end
-	last := time.Duration(-1 << 63)
-	for n := 0; ; n++ {
+	last, n := time.Duration(-1<<63), 0
+	for ; ; n++ {
 		s, err := c.next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -128,8 +131,8 @@ func (p *player) pass(ctx context.Context, c container) error {
 	if !p.keyed {
 		return errors.New("no key frame (IDR picture) in the whole file; hint: is it cut off?")
 	}
-	if p.end == p.begin {
-		return errors.New("the file lasts no time at all")
+	if lasts := p.end - p.begin; lasts < time.Duration(n)*minStep {
+		return fmt.Errorf("damaged: %d samples in %v", n, lasts)
 	}
 	return nil
 }

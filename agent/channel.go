@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/signaling"
+)
+
+// master is how a viewer calls the other side: KVS names no sender when the master speaks.
+const master = ""
+
+// channel is one signaling channel of the config, in our role, and its sessions. Its goroutine alone starts and ends sessions.
+type channel struct {
+	name    string
+	cfg     config.Channel
+	network *network
+	source  *source    // nil for a viewer that sends nothing
+	sink    media.Sink // where received frames go; nil only counts them
+	epoch   time.Time  // time zero of received frames, over all sessions
+	client  *signaling.Client
+	log     *slog.Logger
+
+	events chan signaling.Event
+	ended  chan *session
+	due    chan string // client ids that it is time to offer to
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	// Owned by run.
+	early  earlyCandidates
+	offers map[string]*offering
+
+	mu       sync.Mutex // guards the fields below, which run writes and Report reads
+	sessions map[string]*session
+	history  []ended // newest first
+	ignored  uint64  // messages that nobody could use
+}
+
+func newChannel(name string, c config.Channel, n *network, src *source, log *slog.Logger) (*channel, error) {
+	ch := &channel{
+		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: log.With("channel", name),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), due: make(chan string, 16),
+		sessions: map[string]*session{}, offers: map[string]*offering{},
+	}
+	o := signaling.Options{Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, Log: ch.log}
+	if c.Role == config.Viewer {
+		o.Role, o.ClientID = signaling.Viewer, c.ClientID
+	}
+	var err error
+	if ch.client, err = n.client(o); err != nil {
+		return nil, err
+	}
+	for _, id := range ch.offerTo() {
+		ch.offers[id] = &offering{}
+	}
+	return ch, nil
+}
+
+// offerTo is whom we offer to, instead of waiting for their offer.
+func (ch *channel) offerTo() []string {
+	if ch.cfg.Role == config.Master {
+		return ch.cfg.OfferTo
+	}
+	if ch.cfg.WaitForOffer {
+		return nil
+	}
+	return []string{master}
+}
+
+func (ch *channel) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch.cancel = cancel
+	ch.wg.Go(func() { ch.run(ctx) })
+	ch.wg.Go(func() {
+		err := ch.client.Run(ctx, func(e signaling.Event) {
+			select {
+			case ch.events <- e:
+			case <-ctx.Done():
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			ch.log.Error("signaling ended", "err", err)
+		}
+	})
+}
+
+func (ch *channel) stop() {
+	ch.cancel()
+	ch.wg.Wait()
+}
+
+func (ch *channel) run(ctx context.Context) {
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	defer ch.stopOffering()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-ch.events:
+			ch.on(ctx, &sessions, e)
+		case id := <-ch.due:
+			ch.offer(ctx, &sessions, id)
+		case s := <-ch.ended:
+			ch.onEnded(ctx, s)
+		}
+	}
+}
+
+func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e signaling.Event) {
+	switch e := e.(type) {
+	case signaling.Connected:
+		ch.startOffering(ctx)
+	case signaling.Received:
+		ch.onMessage(ctx, wg, e.Message)
+	case signaling.Refused:
+		ch.onRefused(e)
+	}
+	// Disconnected and ICEServersChanged: running sessions do not need signaling, and new ones ask for fresh servers.
+}
+
+func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signaling.Message) {
+	from := m.ClientID
+	signal, err := toSignal(m)
+	if err != nil {
+		ch.ignore("message ignored", "from", from, "err", err)
+		return
+	}
+	s := ch.sessions[from]
+	switch signal := signal.(type) {
+	case peer.Offer:
+		ch.onOffer(ctx, wg, from, s, signal)
+	case peer.Answer:
+		if s == nil {
+			ch.ignore("answer ignored", "from", from, "err", "no session waits for one")
+			return
+		}
+		s.conn.Handle(signal)
+	case peer.Candidate:
+		if s == nil {
+			ch.early.keep(from, signal, time.Now())
+			return
+		}
+		s.conn.Handle(signal)
+	}
+}
+
+// onOffer answers an offer. When both sides have offered, the viewer's offer stands: most viewers can do nothing else.
+func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
+	switch {
+	case s == nil:
+	case s.conn.SameRemote(o.SDP):
+		s.conn.Handle(o)
+		return
+	case s.offerer && ch.cfg.Role == config.Viewer && s.conn.Report().Stages.Description == 0:
+		ch.ignore("offer ignored", "from", from, "err", "our own offer is under way, and a viewer's stands")
+		return
+	default:
+		ch.end(s, "replaced by a new offer of the same client")
+	}
+	if reason := ch.full(); reason != "" {
+		ch.log.Warn("viewer refused", "client", from, "reason", reason)
+		if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from); err != nil {
+			ch.log.Warn("refusal not sent", "client", from, "err", err)
+		}
+		return
+	}
+	ch.begin(ctx, wg, from, false, o)
+}
+
+// full says why no other viewer is taken, or nothing.
+func (ch *channel) full() string {
+	if ch.cfg.Role != config.Master {
+		return ""
+	}
+	pending := 0
+	for _, s := range ch.sessions {
+		if s.conn.Report().Stages.Connected == 0 {
+			pending++
+		}
+	}
+	switch {
+	case len(ch.sessions) >= ch.cfg.MaxViewers:
+		return fmt.Sprintf("%d viewers are connected, which is max_viewers", len(ch.sessions))
+	case pending >= ch.network.limits.MaxPending:
+		return fmt.Sprintf("%d viewers are connecting, which is limits.max_pending", pending)
+	}
+	return ""
+}
+
+// onRefused ends the session whose description the service did not take. A candidate that was not taken is one path less, no more.
+func (ch *channel) onRefused(e signaling.Refused) {
+	s := ch.sessions[e.Message.ClientID]
+	if s == nil || e.Message.Type == signaling.ICECandidate {
+		return
+	}
+	ch.end(s, fmt.Sprintf("the service refused our %s: %v", e.Message.Type, e.Err))
+}
+
+// send hands a signal to the service. What cannot be sent ends the session that it belongs to, with the reason.
+func (ch *channel) send(signal peer.Signal, to string) error {
+	m, err := toMessage(signal, to)
+	if err != nil {
+		return err
+	}
+	return ch.client.Send(m)
+}
+
+func (ch *channel) ignore(message string, attrs ...any) {
+	ch.mu.Lock()
+	ch.ignored++
+	ch.mu.Unlock()
+	ch.log.Warn(message, attrs...)
+}
+
+// snapshot is the sessions now, by client id.
+func (ch *channel) snapshot() []*session {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return slices.SortedFunc(maps.Values(ch.sessions), func(a, b *session) int { return a.began.Compare(b.began) })
+}

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/signaling"
+	"github.com/kvsagent/kvsagent/status"
+)
+
+// Report tells how everything is.
+func (a *Agent) Report() status.Report {
+	a.mu.Lock()
+	sources, channels := slices.Collect(maps.Values(a.sources)), slices.Collect(maps.Values(a.channels))
+	a.mu.Unlock()
+	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
+	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now()}
+	for _, s := range sources {
+		r.Sources = append(r.Sources, s.report())
+	}
+	for _, ch := range channels {
+		r.Channels = append(r.Channels, ch.report())
+	}
+	return r
+}
+
+func (s *source) report() status.Source {
+	h := s.hub.Report()
+	r := status.Source{Name: s.name, URL: s.publicURL(), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers()}
+	for _, t := range h.Tracks {
+		r.Tracks = append(r.Tracks, status.Track{
+			Codec: string(t.Codec), Width: t.Width, Height: t.Height,
+			Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes, FPS: t.FPS, Bitrate: t.Bitrate,
+		})
+	}
+	return r
+}
+
+func (ch *channel) report() status.Channel {
+	c := ch.client.Report()
+	r := status.Channel{
+		Name: ch.name, KVSName: ch.cfg.ChannelName, ARN: c.ARN, Role: string(ch.cfg.Role),
+		State: string(c.State), Error: text(c.Err), RetryIn: c.RetryIn.Seconds(), Since: c.Since,
+		Connects: c.Connects, Received: c.Received, Sent: c.Sent, Refused: c.Refused, Ignored: c.Ignored,
+		Source: ch.cfg.Source, MaxViewers: ch.cfg.MaxViewers,
+	}
+	if c.State == signaling.Idle {
+		r.State = string(signaling.Connecting)
+	}
+	for _, s := range ch.snapshot() {
+		r.Peers = append(r.Peers, s.report(ch))
+	}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	r.Ignored += ch.ignored
+	for _, e := range ch.history {
+		r.Ended = append(r.Ended, status.Ended{ClientID: e.client, Session: e.id, At: e.at, Seconds: e.lasted.Seconds(), Reason: e.reason})
+	}
+	return r
+}
+
+func (s *session) report(ch *channel) status.Peer {
+	p := s.conn.Report()
+	r := status.Peer{
+		ClientID: s.client, Session: s.id, State: string(p.State), Offerer: "them", Since: s.began,
+		Local: p.Local, Remote: p.Remote, RTT: p.RTT.Seconds(), FirstFrame: stages(p.Stages),
+	}
+	if s.offerer {
+		r.Offerer = "us"
+	}
+	sizes := map[media.Codec]media.Track{}
+	if ch.source != nil {
+		for _, t := range ch.source.hub.Report().Tracks {
+			sizes[t.Codec] = t.Track
+		}
+	}
+	for _, t := range p.Sending {
+		t.Width, t.Height = sizes[t.Codec].Width, sizes[t.Codec].Height
+		r.Sending = append(r.Sending, track(t))
+	}
+	for _, t := range p.Receiving {
+		r.Receiving = append(r.Receiving, track(t))
+	}
+	return r
+}
+
+func track(t peer.TrackReport) status.Track {
+	return status.Track{
+		Codec: string(t.Codec), Width: t.Width, Height: t.Height, Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes,
+		FPS: t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped,
+	}
+}
+
+func stages(s peer.Stages) status.Stages {
+	return status.Stages{Description: ms(s.Description), ICE: ms(s.ICE), Connected: ms(s.Connected), Frame: ms(s.Frame)}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

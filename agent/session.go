@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/peer"
+)
+
+// session is one peer connection with one client, from its offer to its end.
+type session struct {
+	id      string // short, for the log
+	client  string
+	offerer bool // we made the offer
+	conn    *peer.Conn
+	log     *slog.Logger
+	began   time.Time
+	cancel  context.CancelFunc
+
+	mu     sync.Mutex // guards reason
+	reason string     // why it is over, once it is
+}
+
+// ended is a session that is over.
+type ended struct {
+	client, id, reason string
+	at                 time.Time
+	lasted             time.Duration
+}
+
+const historyLength = 10
+
+// begin starts a session; first is what it has to work with already.
+func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string, offerer bool, first ...peer.Signal) {
+	s := &session{id: shortID(), client: client, offerer: offerer, began: time.Now()}
+	s.log = ch.log.With("client", clientName(client), "session", s.id)
+	sessionCtx, cancel := ch.sessionContext(ctx)
+	s.cancel = cancel
+	c := peer.Config{
+		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
+		Sink: ch.sink, Epoch: ch.epoch,
+		ICEServers:   func(ctx context.Context) []peer.ICEServer { return ch.network.iceServers(ctx, ch.client, s.log) },
+		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
+		SetupTimeout: ch.network.limits.SetupTimeout,
+		Log:          s.log,
+		Send: func(signal peer.Signal) {
+			if err := ch.send(signal, client); err != nil {
+				s.log.Error("not sent", "err", err)
+				if _, isCandidate := signal.(peer.Candidate); !isCandidate {
+					s.stop(err.Error())
+				}
+			}
+		},
+		OnConnected: func() {
+			r := s.conn.Report()
+			s.log.Info("peer connected", "local", r.Local, "remote", r.Remote, "after", r.Stages.Connected.Round(time.Millisecond))
+		},
+	}
+	if ch.source != nil {
+		c.Broadcast = ch.source.broadcast
+	}
+	var err error
+	if s.conn, err = peer.New(c); err != nil {
+		s.log.Error("no session", "err", err)
+		s.cancel()
+		return
+	}
+	for _, signal := range append(first, ch.early.take(client)...) {
+		s.conn.Handle(signal)
+	}
+	ch.mu.Lock()
+	ch.sessions[client] = s
+	ch.mu.Unlock()
+	wg.Go(func() {
+		err := s.conn.Run(sessionCtx)
+		s.over(err, sessionCtx)
+		select {
+		case ch.ended <- s:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// sessionContext ends with the channel, or after limits.max_session.
+func (ch *channel) sessionContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d := ch.network.limits.MaxSession; d > 0 {
+		return context.WithTimeout(ctx, d)
+	}
+	return context.WithCancel(ctx)
+}
+
+// over writes the session's last line.
+func (s *session) over(err error, ctx context.Context) {
+	s.mu.Lock()
+	switch {
+	case s.reason != "":
+	case err != nil:
+		s.reason = err.Error()
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		s.reason = "limits.max_session is over"
+	default:
+		s.reason = "the agent stops"
+	}
+	reason := s.reason
+	s.mu.Unlock()
+	s.cancel()
+	r := s.conn.Report()
+	var sent, received, dropped uint64
+	for _, t := range r.Sending {
+		sent += t.Bytes
+		dropped += t.Dropped
+	}
+	for _, t := range r.Receiving {
+		received += t.Bytes
+	}
+	s.log.Info("peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond), "connected", r.Stages.Connected != 0,
+		"sent_bytes", sent, "received_bytes", received, "dropped_frames", dropped)
+}
+
+// stop ends a session; the reason is kept for its last log line.
+func (s *session) stop(reason string) {
+	s.mu.Lock()
+	if s.reason == "" {
+		s.reason = reason
+	}
+	s.mu.Unlock()
+	s.cancel()
+}
+
+// end takes a session out and stops it, without waiting for it.
+func (ch *channel) end(s *session, reason string) {
+	s.stop(reason)
+	ch.forget(s)
+}
+
+func (ch *channel) forget(s *session) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if ch.sessions[s.client] == s {
+		delete(ch.sessions, s.client)
+	}
+}
+
+// onEnded takes a session out that is over.
+func (ch *channel) onEnded(ctx context.Context, s *session) {
+	ch.forget(s)
+	s.mu.Lock()
+	e := ended{client: s.client, id: s.id, reason: s.reason, at: time.Now(), lasted: time.Since(s.began)}
+	s.mu.Unlock()
+	ch.mu.Lock()
+	ch.history = append([]ended{e}, ch.history[:min(len(ch.history), historyLength-1)]...)
+	ch.mu.Unlock()
+	ch.offerAgain(ctx, s)
+}
+
+func shortID() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// clientName is a client for people.
+func clientName(id string) string {
+	if id == master {
+		return "master"
+	}
+	return id
+}

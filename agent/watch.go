@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/signaling"
+	"github.com/kvsagent/kvsagent/status"
+)
+
+// answerWithin is how long a page waits for the master's answer.
+const answerWithin = 20 * time.Second
+
+// Watch plays the viewer for a page that cannot speak to KVS itself: it takes the page's offer to the channel's master through the
+// signaling service, and gives send the answer and the candidates that come back. It ends with ctx, or when there is no answer. The page
+// needs no AWS keys and never sees a pre-signed URL.
+func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.Signal) error) error {
+	ch, err := a.watchable(name)
+	if err != nil {
+		return err
+	}
+	client, err := ch.network.client(signaling.Options{
+		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: "page-" + shortID(), Log: ch.log,
+	})
+	if err != nil {
+		return err
+	}
+	w := &watcher{client: client, offer: offer, send: send}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(answerWithin, func() {
+		cancel(&status.Problem{Status: 504, Text: "the master did not answer", Hint: "is its camera running? the agent's log tells"})
+	})
+	defer timer.Stop()
+	err = client.Run(ctx, func(e signaling.Event) {
+		answered, err := w.on(e)
+		if answered {
+			timer.Stop()
+		}
+		if err != nil {
+			cancel(err)
+		}
+	})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (a *Agent) watchable(name string) (*channel, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ch := a.channels[name]
+	switch {
+	case ch == nil:
+		return nil, &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
+	case ch.cfg.Role != config.Master:
+		return nil, &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, not its camera"}
+	}
+	return ch, nil
+}
+
+// watcher carries one page's signals.
+type watcher struct {
+	client *signaling.Client
+	offer  string // "" once it is sent
+	send   func(status.Signal) error
+}
+
+// on handles one event, and reports whether it was the answer.
+func (w *watcher) on(e signaling.Event) (answered bool, err error) {
+	switch e := e.(type) {
+	case signaling.Connected:
+		if w.offer == "" {
+			return false, nil
+		}
+		m, err := toMessage(peer.Offer{SDP: w.offer}, master)
+		if err != nil {
+			return false, err
+		}
+		w.offer = ""
+		return false, w.client.Send(m)
+	case signaling.Disconnected:
+		if w.offer != "" {
+			return false, fmt.Errorf("signaling: %w", e.Err)
+		}
+	case signaling.Refused:
+		return false, e.Err
+	case signaling.Received:
+		signal, err := toSignal(e.Message)
+		if err != nil {
+			return false, err
+		}
+		switch s := signal.(type) {
+		case peer.Answer:
+			return true, w.send(status.Signal{Type: "answer", SDP: s.SDP})
+		case peer.Candidate:
+			return false, w.send(status.Signal{Type: "candidate", Candidate: s.Candidate, SDPMid: s.SDPMid, SDPMLineIndex: s.SDPMLineIndex})
+		}
+	}
+	return false, nil
+}

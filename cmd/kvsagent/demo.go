@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/localkvs"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+// demoConfig is the whole config of the demo. The two gaps are the service's URL and the page's address, quoted.
+const demoConfig = `
+aws:
+  endpoint: %q
+  region: us-west-2
+  credentials: {access_key_id: localkvs, secret_access_key: localkvs}
+sources:
+  pattern: {url: "testpattern:"}
+channels:
+  demo: {source: pattern, create: true}
+status: {listen: %q}
+`
+
+func demoCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "demo", Short: "Show a live test picture in your browser, with nothing else installed", Args: noArgs,
+		Long: "Start a KVS signaling service (localkvs) and an agent with one channel, demo, as master on the built-in test pattern, and\n" +
+			"serve a page that plays it. Everything stays on this machine.",
+	}
+	listen := c.Flags().String("listen", "127.0.0.1:9780", "address of the page")
+	kvsListen := c.Flags().String("localkvs-listen", "127.0.0.1:9790", "address of the signaling service")
+	level := c.Flags().String("log-level", "info", "debug, info, warn or error")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		log := newLog(c.ErrOrStderr(), config.Log{Level: *level})
+		kvs, err := localkvs.New(localkvs.Options{Listen: *kvsListen, Log: log.With("service", "localkvs")})
+		if err != nil {
+			return fmt.Errorf("%w; hint: is another demo running? else try --localkvs-listen 127.0.0.1:0", err)
+		}
+		cfg, err := config.Parse("demo", fmt.Appendf(nil, demoConfig, kvs.URL(), *listen), os.LookupEnv)
+		if err != nil {
+			return err
+		}
+		group, ctx := errgroup.WithContext(c.Context())
+		group.Go(func() error { return kvs.Run(ctx) })
+		group.Go(func() error {
+			err := serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, kvs) })
+			if err != nil {
+				return fmt.Errorf("%w; hint: is another demo running? else try --listen 127.0.0.1:0", err)
+			}
+			return nil
+		})
+		return group.Wait()
+	}
+	return c
+}
+
+func describeDemo(w io.Writer, page string, kvs *localkvs.Server) {
+	fmt.Fprintf(w, `
+kvsagent demo
+
+  page       %s   the live picture: open it in your browser
+  channel    demo   this agent is its master, showing the built-in test pattern
+`, page)
+	fmt.Fprint(w, "  ")
+	describeKVS(w, kvs)
+	fmt.Fprintf(w, `
+To watch from a terminal:
+  AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent view demo --endpoint %s
+
+Press Ctrl-C to stop.
+
+`, kvs.URL())
+}

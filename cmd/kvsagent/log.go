@@ -1,0 +1,19 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/kvsagent/kvsagent/config"
+)
+
+// newLog writes to w as the config says. Its words were checked there.
+func newLog(w io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level))
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,87 @@
+// Command kvsagent shows cameras to WebRTC viewers through Amazon Kinesis Video Streams signaling.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as in sysexits.h where it has one; the systemd unit does not restart on exitConfig.
+const (
+	exitError  = 1
+	exitUsage  = 2
+	exitConfig = 78
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, explain(err))
+	}
+	os.Exit(exitCode(err))
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kvsagent",
+		Short:         "Show cameras to WebRTC viewers through Kinesis Video Streams signaling",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("kvsagent {{.Version}}\n")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
+	})
+	root.AddCommand(runCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), schemaCommand(), versionCommand())
+	return root
+}
+
+// explain puts an error the way people read it. Mistakes in a config stand one on each line, without a prefix, for editors to jump to.
+func explain(err error) string {
+	if _, ok := errors.AsType[config.Errors](err); ok {
+		return err.Error()
+	}
+	return "kvsagent: " + err.Error()
+}
+
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case isA[config.Errors](err):
+		return exitConfig
+	case isA[usageError](err):
+		return exitUsage
+	}
+	return exitError
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// noArgs and oneArg are cobra's, with our exit code.
+func noArgs(c *cobra.Command, args []string) error { return usage(c, cobra.NoArgs(c, args)) }
+
+func oneArg(c *cobra.Command, args []string) error { return usage(c, cobra.ExactArgs(1)(c, args)) }
+
+func usage(c *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{fmt.Errorf("%w; hint: %s", err, c.UseLine())}
+}

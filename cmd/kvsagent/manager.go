@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/kvsagent/kvsagent/status"
+	"golang.org/x/sys/unix"
+)
+
+// manager tells systemd how we are (sd_notify). Without systemd it says nothing.
+type manager struct {
+	log    *slog.Logger
+	report func() status.Report
+}
+
+// run says that we are ready and then, for as long as the watchdog wants it, that we are alive: each time only after the agent has given its whole
+// report, which takes every lock that there is. An agent that is stuck is killed and started again.
+func (m *manager) run(ctx context.Context) error {
+	defer m.tell(daemon.SdNotifyStopping)
+	m.ready()
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			m.tell(daemon.SdNotifyWatchdog + "\nSTATUS=" + summary(m.report()))
+		}
+	}
+}
+
+// ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for it.
+func (m *manager) ready() { m.tell(daemon.SdNotifyReady) }
+
+// reloading is what systemd.service(5) asks of a service that reloads: the state, and when.
+func (m *manager) reloading() {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {
+		m.tell(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+	}
+}
+
+func (m *manager) tell(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		m.log.Warn("systemd not told", "err", err)
+	}
+}
+
+// summary is one line for systemctl status.
+func summary(r status.Report) string {
+	connected, viewers := 0, 0
+	for _, c := range r.Channels {
+		if c.State == "connected" {
+			connected++
+		}
+		viewers += len(c.Peers)
+	}
+	return fmt.Sprintf("%d of %d channels connected, %d viewers", connected, len(r.Channels), viewers)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/spf13/cobra"
+)
+
+const defaultConfig = "/etc/kvsagent/kvsagent.yaml"
+
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", defaultConfig, "config file")
+}
+
+func validateCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "validate", Short: "Check a config file and name every mistake with its line", Args: noArgs,
+		Long: "Check a config file and name every mistake with its line. Exit status 0 when it is good, 78 when it is not.",
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*path)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources), len(cfg.Channels))
+		return err
+	}
+	return c
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of the config file, for editors", Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			schema, err := config.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s\n", schema)
+			return err
+		},
+	}
+}

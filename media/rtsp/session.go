@@ -1,0 +1,338 @@
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+const (
+	maxMedias    = 8                // in the camera's SDP
+	maxRedirects = 3                // on the same host
+	keyTimeout   = 30 * time.Second // for the first key frame
+)
+
+var _ media.Source = (*Source)(nil)
+
+// Run plays the camera until ctx is done or something breaks, as media.Source says. Its errors are *Error, which have Slow.
+func (s *Source) Run(ctx context.Context, out media.Sink) error {
+	u := s.url
+	for range maxRedirects + 1 {
+		next, err := s.session(ctx, u, out)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if next == nil {
+			return err
+		}
+		u = next
+	}
+	return s.refuse("describe", fmt.Errorf("more than %d redirects", maxRedirects), "check the path after the host")
+}
+
+// session is one connection to the camera. After run it is finished.
+type session struct {
+	s      *Source
+	client *gortsplib.Client
+	out    media.Sink
+	video  *video
+	audio  *audio // nil when there is no sound
+
+	redirect string      // Location of the last answer that had one
+	playing  bool        // PLAY was answered
+	stall    *time.Timer // runs out when no video packet comes
+	keyframe *time.Timer // runs out when no key frame comes
+	failed   chan error  // from the packet callbacks; the first one counts
+	faults   faults
+}
+
+// session connects, plays and cleans up. It returns a URL when the camera redirects to another path of its own.
+func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*base.URL, error) {
+	ss := &session{s: s, out: out, failed: make(chan error, 1), faults: faults{log: s.log}}
+	sniffer := &sniffer{}
+	ss.client = s.newClient(ss, u, sniffer)
+	if err := ss.client.Start(); err != nil {
+		return nil, s.fail("connect", err)
+	}
+
+	defer ss.client.Close()
+
+	// The client has no context: closing it is how it is told.
+	told := make(chan struct{})
+	untell := context.AfterFunc(ctx, func() { defer close(told); ss.client.Close() })
+	defer func() {
+		if !untell() {
+			<-told
+		}
+	}()
+
+	err := ss.run(ctx, u)
+	ss.client.Close() // the callbacks are over: what they wrote may be read
+	if ss.redirect != "" && !ss.playing {
+		return s.follow(u, ss.redirect)
+	}
+	if answer := sniffer.answer(); err != nil && answer != "" {
+		return nil, s.refuse("connect", fmt.Errorf("%w, but %q", errNotRTSP, answer),
+			"this port speaks something else; RTSP is on 554 by default")
+	}
+	return nil, err
+}
+
+func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortsplib.Client {
+	tcp := gortsplib.ProtocolTCP
+	return &gortsplib.Client{
+		Scheme: u.Scheme, Host: u.Host, Protocol: &tcp,
+		ReadTimeout: s.timeout, WriteTimeout: s.timeout,
+		UserAgent: "kvsagent",
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := s.dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return sniffer.wrap(conn), nil
+		},
+		OnRequest:     s.warnOfBasic,
+		OnResponse:    ss.holdRedirect,
+		OnPacketsLost: func(n uint64) { ss.faults.count(fmt.Errorf("%d packets lost", n)) },
+		OnDecodeError: ss.faults.count,
+	}
+}
+
+// warnOfBasic tells, once, that the password can be read by everybody on the way.
+func (s *Source) warnOfBasic(req *base.Request) {
+	if v := req.Header["Authorization"]; len(v) == 1 && strings.HasPrefix(v[0], "Basic ") {
+		s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest", "url", s.address())
+	}
+}
+
+// holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number of times, and
+// log in there with our password.
+func (ss *session) holdRedirect(res *base.Response) {
+	if res.StatusCode < base.StatusMovedPermanently || res.StatusCode > base.StatusUseProxy {
+		return
+	}
+	if location := res.Header["Location"]; len(location) == 1 {
+		ss.redirect = location[0]
+	}
+	delete(res.Header, "Location")
+}
+
+// follow decides on a redirect: another path of the same host and port, or an error.
+func (s *Source) follow(from *base.URL, location string) (*base.URL, error) {
+	to, err := base.ParseURL(location)
+	if err == nil && to.Scheme == from.Scheme && sameHost(to, from) {
+		to.User = from.User
+		return to, nil
+	}
+	if err != nil {
+		return nil, s.refuse("describe", errors.New("the camera redirects to what is no URL"), "check the path after the host")
+	}
+	return nil, s.refuse("describe",
+		fmt.Errorf("the camera redirects to another host, %s", printable(to.CloneWithoutCredentials().String())),
+		"user and password are not sent there; if it is right, make it the URL of this source")
+}
+
+func sameHost(a, b *base.URL) bool {
+	port := func(u *base.URL) string {
+		if p := u.Port(); p != "" {
+			return p
+		}
+		return "554"
+	}
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// run goes through the steps of RFC 2326 and then waits for the end.
+func (ss *session) run(ctx context.Context, u *base.URL) error {
+	desc, _, err := ss.client.Describe(u)
+	if err != nil {
+		return ss.s.fail(step(err, "describe"), err)
+	}
+	// The connection stays the one we made, and requests name its host whatever the SDP or Content-Base says.
+	address := desc.BaseURL.Clone()
+	address.Scheme, address.Host, address.User = u.Scheme, u.Host, u.User
+	desc.BaseURL = address
+
+	if err := ss.setup(desc); err != nil {
+		return ss.s.fail("setup", err)
+	}
+	ss.announce()
+
+	ss.stall, ss.keyframe = time.NewTimer(ss.s.timeout), time.NewTimer(keyTimeout)
+	defer ss.stall.Stop()
+	defer ss.keyframe.Stop()
+	if _, err := ss.client.Play(nil); err != nil {
+		return ss.s.fail("play", err)
+	}
+	ss.playing = true
+	return ss.wait(ctx)
+}
+
+// step names the first step for errors of the connection itself, which the library makes at the first request.
+func step(err error, otherwise string) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return "connect"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok || errors.Is(err, context.DeadlineExceeded) {
+		return "connect"
+	}
+	return otherwise
+}
+
+// wait returns when the session is over.
+func (ss *session) wait(ctx context.Context) error {
+	dead := make(chan error, 1)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer ss.client.Close()
+	wg.Go(func() { dead <- ss.client.Wait() })
+
+	e := &Error{Op: "receive", URL: ss.s.address()}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-ss.failed:
+		return ss.s.refuse("receive", err, "set the camera's H.264 profile to Baseline, or the number of B-frames to 0")
+	case <-ss.stall.C:
+		e.Err = fmt.Errorf("no video packet for %v", ss.s.timeout)
+		e.Hint = "the camera or the network stands still"
+	case <-ss.keyframe.C:
+		e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
+		e.Hint = "set the camera's key frame (I-frame) interval to 2 seconds or less"
+	case err := <-dead:
+		return ss.s.fail("receive", err)
+	}
+	return e
+}
+
+// setup chooses a video and an audio track out of the SDP and asks for them.
+func (ss *session) setup(desc *description.Session) error {
+	if len(desc.Medias) > maxMedias {
+		return ss.s.refuse("describe", fmt.Errorf("the camera offers %d tracks", len(desc.Medias)),
+			fmt.Sprintf("at most %d are taken; choose one stream by the path after the host", maxMedias))
+	}
+	if err := ss.setupVideo(desc); err != nil {
+		return err
+	}
+	return ss.setupAudio(desc)
+}
+
+func (ss *session) setupVideo(desc *description.Session) error {
+	var offered []string
+	for _, medi := range desc.Medias {
+		for _, forma := range medi.Formats {
+			f, ok := forma.(*format.H264)
+			if !ok || medi.IsBackChannel {
+				offered = append(offered, codecName(forma))
+				continue
+			}
+			v, err := newVideo(f)
+			if err != nil {
+				return ss.s.refuse("setup", err, "set the video codec of this stream to plain H.264 in the camera")
+			}
+			ss.video = v
+			v.out, v.changed = ss.out.Write, ss.announce
+			return ss.ask(desc.BaseURL, medi, f, ss.videoPacket)
+		}
+	}
+	return ss.s.refuse("describe", fmt.Errorf("no H.264 video: the camera offers %s", list(offered)),
+		"set the video codec of this stream to H.264 in the camera, or use its sub stream")
+}
+
+func (ss *session) setupAudio(desc *description.Session) error {
+	var refused []string
+	for _, medi := range desc.Medias {
+		if medi.Type != description.MediaTypeAudio || medi.IsBackChannel {
+			continue
+		}
+		for _, forma := range medi.Formats {
+			a, err := newAudio(forma)
+			if err != nil {
+				refused = append(refused, err.Error())
+				continue
+			}
+			ss.audio = a
+			a.out = ss.out.Write
+			return ss.ask(desc.BaseURL, medi, forma, ss.audioPacket)
+		}
+	}
+	if refused != nil {
+		ss.s.once("source has no sound: its audio codec cannot be sent to browsers; hint: set the camera's audio to Opus or G.711 (PCMU, PCMA)",
+			"url", ss.s.address(), "codec", list(refused))
+	}
+	return nil
+}
+
+// ask sends SETUP for one track.
+func (ss *session) ask(address *base.URL, medi *description.Media, forma format.Format,
+	packet func(pkt *rtp.Packet, ticks int64, timed bool)) error {
+	// The library takes a control attribute that makes no URL for granted.
+	if u, err := medi.URL(address); err != nil || u == nil {
+		return ss.s.refuse("setup", fmt.Errorf("control attribute %q in the SDP makes no URL", printable(medi.Control)),
+			"update the camera's firmware, or try another path")
+	}
+	if _, err := ss.client.Setup(address, medi, 0, 0); err != nil {
+		return err
+	}
+	ss.client.OnPacketRTP(medi, forma, func(pkt *rtp.Packet) {
+		ticks, ok := ss.client.PacketPTS(medi, pkt)
+		packet(pkt, ticks, ok)
+	})
+	return nil
+}
+
+// announce tells the sink what is about to come.
+func (ss *session) announce() {
+	tracks := []media.Track{ss.video.track()}
+	if ss.audio != nil {
+		tracks = append(tracks, ss.audio.track())
+	}
+	ss.out.Tracks(tracks)
+}
+
+// videoPacket and audioPacket are called by the library's reader, one at a time. The packets of a track are timed from its first
+// random access point on.
+func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
+	ss.stall.Reset(ss.s.timeout)
+	if !timed {
+		return
+	}
+	damage, fatal := ss.video.packet(pkt, ticks, time.Now())
+	if damage != nil {
+		ss.faults.count(damage)
+	}
+	if ss.video.keyed {
+		ss.keyframe.Stop()
+	}
+	if fatal != nil {
+		select {
+		case ss.failed <- fatal:
+		default:
+		}
+	}
+}
+
+func (ss *session) audioPacket(pkt *rtp.Packet, ticks int64, timed bool) {
+	if timed {
+		ss.audio.packet(pkt, ticks, time.Now())
+	}
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,335 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	defaultSetup  = 20 * time.Second
+	failedGrace   = 5 * time.Second  // after ICE has failed, for a restart offer
+	tracksWithin  = 12 * time.Second // how long an offer waits for the source's first tracks
+	gatherWithin  = 2 * time.Second  // how long the description for a remote that does not trickle waits for candidates
+	closeWithin   = 5 * time.Second
+	signalsQueued = 128
+)
+
+// Config says what one connection is for. Engine and Send are required.
+type Config struct {
+	Engine *Engine
+	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
+
+	Offer     bool       // make the offer; else wait for one
+	Broadcast *Broadcast // what to send; nil is nothing
+	Receive   bool       // take what the remote sends
+	Sink      media.Sink // where received frames go; nil only counts them
+	Epoch     time.Time  // time zero of received frames; default is now
+
+	OnConnected func() // called once from Run, when media can flow
+
+	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
+	RelayOnly    bool
+	SetupTimeout time.Duration // from Run to connected; default 20 s
+	Log          *slog.Logger
+}
+
+// Conn is one connection to one remote client.
+type Conn struct {
+	o       Config
+	signals chan Signal
+	wake    chan struct{} // 1 slot: the state of pc may have changed
+	broken  chan error    // 1 slot: sending ended
+	began   time.Time
+
+	// Owned by Run.
+	early    []Candidate // before the remote description
+	taken    int         // candidates given to pc
+	lastIn   string      // the last offer we answered
+	lastOut  string      // our answer to it
+	codecs   []media.Codec
+	leave    func()
+	detach   func()
+	sendersW sync.WaitGroup
+
+	mu       sync.Mutex // guards the fields below
+	pc       *webrtc.PeerConnection
+	sender   *sender
+	receiver *receiver
+	state    State
+	stages   Stages
+	remote   string // the remote's fingerprint, once known
+	overflow uint64
+
+	channels atomic.Int32
+}
+
+// State is how far a connection has come.
+type State string
+
+// The states of a Conn.
+const (
+	Negotiating  State = "negotiating" // descriptions are not yet exchanged
+	Connecting   State = "connecting"  // ICE or DTLS is under way
+	Connected    State = "connected"
+	Disconnected State = "disconnected" // nothing heard for a while; may come back by itself
+)
+
+// Stages is when each step to the first frame was reached, since Run began; 0 is not yet.
+type Stages struct{ Description, ICE, Connected, Frame time.Duration }
+
+// New checks the config. Run starts the connection.
+func New(o Config) (*Conn, error) {
+	if o.Engine == nil || o.Send == nil {
+		return nil, errors.New("peer: Engine and Send are required")
+	}
+	if o.Broadcast == nil && !o.Receive {
+		return nil, errors.New("peer: nothing to send and nothing to receive")
+	}
+	if o.SetupTimeout == 0 {
+		o.SetupTimeout = defaultSetup
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Conn{
+		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
+		state: Negotiating, began: time.Now(),
+	}, nil
+}
+
+// Handle hands over what the remote has sent. It never blocks; signals beyond a bound are dropped and counted.
+func (c *Conn) Handle(s Signal) {
+	select {
+	case c.signals <- s:
+	default:
+		c.mu.Lock()
+		c.overflow++
+		c.mu.Unlock()
+	}
+}
+
+// RefusedError is an offer that was answered with a refusal, or not at all because it was none.
+type RefusedError struct{ Reason error }
+
+func (e *RefusedError) Error() string { return e.Reason.Error() }
+func (e *RefusedError) Unwrap() error { return e.Reason }
+
+// ErrEnded is why a connection is over that the remote has closed.
+var ErrEnded = errors.New("the remote ended the connection")
+
+// Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says why. It is called
+// once. When it returns, all that it started has ended.
+func (c *Conn) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer c.close()
+	defer cancel()
+	setup := time.NewTimer(c.o.SetupTimeout)
+	defer setup.Stop()
+	failed := time.NewTimer(0)
+	defer failed.Stop()
+	<-failed.C
+	var changed <-chan struct{}
+	if c.o.Broadcast != nil {
+		c.leave = c.o.Broadcast.join()
+		_, changed = c.o.Broadcast.current()
+	}
+	if c.o.Offer {
+		if err := c.offer(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-c.signals:
+			if err := c.on(ctx, s); err != nil {
+				return err
+			}
+		case <-c.wake:
+			if err := c.onState(ctx, setup, failed); err != nil {
+				return err
+			}
+		case err := <-c.broken:
+			return fmt.Errorf("sending: %w", err)
+		case <-changed:
+			var tracks []media.Track
+			tracks, changed = c.o.Broadcast.current()
+			if err := c.stillFits(tracks); err != nil {
+				return err
+			}
+		case <-setup.C:
+			return c.setupError()
+		case <-failed.C:
+			return errors.New("ice failed: nothing heard from the remote for half a minute")
+		}
+	}
+}
+
+func (c *Conn) on(ctx context.Context, s Signal) error {
+	switch s := s.(type) {
+	case Offer:
+		return c.onOffer(ctx, s)
+	case Answer:
+		return c.onAnswer(s)
+	case Candidate:
+		return c.onCandidate(s)
+	}
+	return nil
+}
+
+// onState follows the peer connection. Losing contact is no end: ICE may find its way again, and a failed one may be restarted.
+func (c *Conn) onState(ctx context.Context, setup, failed *time.Timer) error {
+	pc := c.connection()
+	if pc == nil {
+		return nil
+	}
+	if s := pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected || s == webrtc.ICEConnectionStateCompleted {
+		c.reached(func(st *Stages) *time.Duration { return &st.ICE })
+	}
+	switch pc.ConnectionState() {
+	case webrtc.PeerConnectionStateConnecting:
+		c.enter(Connecting)
+	case webrtc.PeerConnectionStateConnected:
+		setup.Stop()
+		failed.Stop()
+		c.enter(Connected)
+		if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
+			c.startSending(ctx)
+			if c.o.OnConnected != nil {
+				c.o.OnConnected()
+			}
+		}
+	case webrtc.PeerConnectionStateDisconnected:
+		c.enter(Disconnected)
+	case webrtc.PeerConnectionStateFailed:
+		if c.Report().Stages.Connected == 0 {
+			return c.setupError()
+		}
+		c.enter(Disconnected)
+		failed.Reset(failedGrace)
+	case webrtc.PeerConnectionStateClosed:
+		return ErrEnded
+	}
+	return nil
+}
+
+// setupError says how far a connection came that did not come about.
+func (c *Conn) setupError() error {
+	r := c.Report()
+	switch {
+	case r.Stages.Description == 0 && c.o.Offer:
+		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", c.o.SetupTimeout)
+	case r.Stages.Description == 0:
+		return fmt.Errorf("no offer in %v", c.o.SetupTimeout)
+	case r.Stages.ICE == 0:
+		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
+	}
+	return errors.New("the dtls handshake did not end")
+}
+
+func (c *Conn) startSending(ctx context.Context) {
+	c.mu.Lock()
+	s := c.sender
+	c.mu.Unlock()
+	if s == nil {
+		return
+	}
+	c.detach = c.o.Broadcast.attach(s)
+	c.sendersW.Go(func() {
+		if err := s.run(ctx); err != nil && ctx.Err() == nil {
+			select {
+			case c.broken <- err:
+			default:
+			}
+		}
+	})
+}
+
+// stillFits ends the session when the source has changed to a codec that was not negotiated.
+func (c *Conn) stillFits(tracks []media.Track) error {
+	if c.connection() == nil {
+		return nil
+	}
+	for _, t := range tracks {
+		if !t.Codec.Video() {
+			continue
+		}
+		for _, codec := range c.codecs {
+			if codec == t.Codec {
+				return nil
+			}
+		}
+		return fmt.Errorf("the source changed to %s, which was not negotiated", t.Codec)
+	}
+	return nil
+}
+
+func (c *Conn) connection() *webrtc.PeerConnection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pc
+}
+
+func (c *Conn) enter(s State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+}
+
+// reached notes when a stage was reached first, and reports whether this was it.
+func (c *Conn) reached(stage func(*Stages) *time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := stage(&c.stages)
+	if *d != 0 {
+		return false
+	}
+	*d = max(time.Since(c.began), 1)
+	return true
+}
+
+func (c *Conn) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close ends the peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
+func (c *Conn) close() {
+	if c.detach != nil {
+		c.detach()
+	}
+	if c.leave != nil {
+		c.leave()
+	}
+	pc := c.connection()
+	if pc == nil {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = pc.GracefulClose()
+		c.sendersW.Wait()
+	}()
+	timer := time.NewTimer(closeWithin)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		c.o.Log.Error("closing a peer connection hangs; going on without")
+	}
+}

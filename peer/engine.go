@@ -1,0 +1,153 @@
+package peer
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/transport/v5"
+	"github.com/pion/webrtc/v4"
+)
+
+// EngineOptions says how all connections of a process meet the network. The zero value works.
+type EngineOptions struct {
+	UDPPort  int           // the one UDP port of all connections; 0 is any free one
+	Loopback bool          // offer 127.0.0.1 and take remotes on it: for development on one machine
+	NAT1To1  []string      // public addresses of this host behind a 1:1 NAT
+	Net      transport.Net // nil is the host's network; tests pass a virtual one
+	Log      *slog.Logger
+}
+
+// Engine is what all connections share: the certificate, the UDP socket, the settings. Close it after the last Conn has ended.
+type Engine struct {
+	o        EngineOptions
+	settings webrtc.SettingEngine
+	mux      ice.UDPMux
+
+	mu   sync.Mutex // guards cert
+	cert *webrtc.Certificate
+}
+
+// NewEngine opens the shared socket.
+func NewEngine(o EngineOptions) (*Engine, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{o: o}
+	s := &e.settings
+	s.LoggerFactory = pionLog{o.Log}
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled) // a parser in every camera's LAN is not worth it: viewers with .local names arrive as peer reflexive
+	s.SetPrflxAcceptanceMinWait(0)                         // browsers hide their addresses, so most viewers are peer reflexive
+	s.DisableActiveTCP(true)                               // a remote must not make us open TCP connections
+	s.SetDTLSInsecureSkipHelloVerify(true)                 // ICE has verified the address already; saves a round trip
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.SetIncludeLoopbackCandidate(o.Loopback)
+	s.SetRemoteIPFilter(e.acceptable)
+	if len(o.NAT1To1) > 0 {
+		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: o.NAT1To1, AsCandidateType: webrtc.ICECandidateTypeHost,
+		}); err != nil {
+			return nil, fmt.Errorf("nat_1to1: %w", err)
+		}
+	}
+	if o.Net != nil {
+		s.SetNet(o.Net)
+	} else {
+		conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: o.UDPPort})
+		if err != nil {
+			return nil, fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+		}
+		e.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: s.LoggerFactory.NewLogger("udpmux")})
+		s.SetICEUDPMux(e.mux)
+	}
+	if _, err := e.certificate(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close closes the shared socket.
+func (e *Engine) Close() error {
+	if e.mux == nil {
+		return nil
+	}
+	return e.mux.Close()
+}
+
+// acceptable says whether a remote candidate's address may be sent packets to. A viewer writes it, and it must not aim us at this host
+// or at the cloud's metadata service.
+func (e *Engine) acceptable(ip net.IP) bool {
+	if v4 := ip.To4(); v4 != nil {
+		ip = v4
+	}
+	switch {
+	case ip.IsLoopback():
+		return e.o.Loopback
+	case ip.IsUnspecified(), ip.IsMulticast(), ip.Equal(net.IPv4bcast), ip.Equal(net.IPv4(169, 254, 169, 254)):
+		return false
+	}
+	return true
+}
+
+// certificate is the process's DTLS certificate. Making one is cheap (ECDSA), but all connections share it; it is made anew a day before it
+// ends, because Pion refuses an expired one and this daemon runs for years.
+func (e *Engine) certificate() (webrtc.Certificate, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cert == nil || time.Until(e.cert.Expires()) < 24*time.Hour {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return webrtc.Certificate{}, fmt.Errorf("dtls key: %w", err)
+		}
+		if e.cert, err = webrtc.GenerateCertificate(key); err != nil {
+			return webrtc.Certificate{}, fmt.Errorf("dtls certificate: %w", err)
+		}
+	}
+	return *e.cert, nil
+}
+
+// connection makes a peer connection with the given codecs.
+func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool) (*webrtc.PeerConnection, error) {
+	cert, err := e.certificate()
+	if err != nil {
+		return nil, err
+	}
+	registry := &interceptor.Registry{}
+	if err := webrtc.ConfigureNack(codecs.engine, registry); err != nil {
+		return nil, fmt.Errorf("nack: %w", err)
+	}
+	if err := webrtc.ConfigureRTCPReports(registry); err != nil {
+		return nil, fmt.Errorf("rtcp reports: %w", err)
+	}
+	api := webrtc.NewAPI(
+		webrtc.WithSettingEngine(e.settings), webrtc.WithMediaEngine(codecs.engine), webrtc.WithInterceptorRegistry(registry))
+	config := webrtc.Configuration{Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
+	if relayOnly {
+		config.ICETransportPolicy = webrtc.ICETransportPolicyRelay
+	}
+	for _, s := range servers {
+		config.ICEServers = append(config.ICEServers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
+	}
+	pc, err := api.NewPeerConnection(config)
+	if err != nil {
+		return nil, fmt.Errorf("peer connection: %w", err)
+	}
+	return pc, nil
+}
+
+// ICEServer is a STUN or TURN server: URLs such as "stun:host:port" or "turn:host:port?transport=udp" (RFC 7064, RFC 7065).
+type ICEServer struct {
+	URLs                 []string
+	Username, Credential string
+}
+
+// LogValue hides the credential.
+func (s ICEServer) LogValue() slog.Value { return slog.AnyValue(s.URLs) }

@@ -1,0 +1,343 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
+)
+
+// SameRemote tells whether an offer comes from the remote of this connection: the same DTLS fingerprint. If so it is a restart of ICE
+// (RFC 8839 section 4.4.1.1.1) or a duplicate, for Handle; if not, a page was reloaded under the same client id, and this
+// connection is to be replaced.
+func (c *Conn) SameRemote(offer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote != "" && c.remote == fingerprint(offer)
+}
+
+// offer makes our offer and sends it.
+func (c *Conn) offer(ctx context.Context) error {
+	tracks, err := c.sourceTracks(ctx)
+	if err != nil {
+		return err
+	}
+	set := newCodecSet()
+	for _, t := range tracks {
+		if err := set.addTrack(t); err != nil {
+			return err
+		}
+	}
+	if c.o.Receive {
+		if err := set.addReceivable(); err != nil {
+			return err
+		}
+	}
+	pc, err := c.open(ctx, set)
+	if err != nil {
+		return err
+	}
+	if err := c.addTransceivers(pc, tracks); err != nil {
+		return err
+	}
+	desc, err := pc.CreateOffer(&webrtc.OfferOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
+	if err != nil {
+		return fmt.Errorf("create offer: %w", err)
+	}
+	c.o.Send(Offer{SDP: desc.SDP}) // before the candidates, which come as soon as the description is set
+	if err := pc.SetLocalDescription(desc); err != nil {
+		return fmt.Errorf("set local offer: %w", err)
+	}
+	return nil
+}
+
+// addTransceivers adds what we send, and what we only receive, in the order video, audio.
+func (c *Conn) addTransceivers(pc *webrtc.PeerConnection, tracks []media.Track) error {
+	out, err := c.addTracks(pc, tracks)
+	if err != nil || !c.o.Receive {
+		return err
+	}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if out[kind] {
+			continue
+		}
+		if _, err := pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			return fmt.Errorf("add %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// addTracks adds what we send.
+func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[webrtc.RTPCodecType]bool, error) {
+	added := map[webrtc.RTPCodecType]bool{}
+	if len(tracks) == 0 {
+		return added, nil
+	}
+	direction := webrtc.RTPTransceiverDirectionSendonly
+	if c.o.Receive {
+		direction = webrtc.RTPTransceiverDirectionSendrecv
+	}
+	var outs []*outTrack
+	for _, t := range tracks {
+		out := newOutTrack(t.Codec)
+		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
+		if err != nil {
+			return nil, fmt.Errorf("add %s: %w", t.Codec, err)
+		}
+		c.sendersW.Go(func() { drain(tr.Sender()) })
+		outs = append(outs, out)
+		added[out.Kind()] = true
+		c.codecs = append(c.codecs, t.Codec)
+	}
+	s := newSender(outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sender = s
+	return added, nil
+}
+
+// drain reads the RTCP of a sender, so that the interceptors see it (NACK is answered there).
+func drain(s *webrtc.RTPSender) {
+	buf := make([]byte, 1500)
+	for {
+		if _, _, err := s.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// sourceTracks is what we have to send, as soon as that is known.
+func (c *Conn) sourceTracks(ctx context.Context) ([]media.Track, error) {
+	if c.o.Broadcast == nil {
+		return nil, nil
+	}
+	return c.o.Broadcast.waitTracks(ctx, tracksWithin)
+}
+
+// open makes the peer connection and hangs our callbacks on it.
+func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection, error) {
+	var servers []ICEServer
+	if c.o.ICEServers != nil {
+		servers = c.o.ICEServers(ctx)
+	}
+	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly)
+	if err != nil {
+		return nil, err
+	}
+	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
+		if cand == nil {
+			return // no client wants to be told of the end
+		}
+		init := cand.ToJSON()
+		c.o.Send(Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex})
+	})
+	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.poke() })
+	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.poke() })
+	pc.OnDataChannel(c.onDataChannel)
+	r := newReceiver(c.o.Sink, c.o.Epoch, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		if c.o.Receive {
+			r.run(t, askKeyFrame(pc))
+		}
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pc = pc
+	if c.o.Receive {
+		c.receiver = r
+	}
+	return pc, nil
+}
+
+// maxChannels is how many data channels a remote may open. Clients open one by habit; nobody needs more, and each costs memory.
+const maxChannels = 4
+
+func (c *Conn) onDataChannel(d *webrtc.DataChannel) {
+	if c.channels.Add(1) > maxChannels {
+		select {
+		case c.broken <- errors.New("the remote opened too many data channels"):
+		default:
+		}
+	}
+}
+
+// onOffer answers an offer: the first, a restart, or one that came twice.
+func (c *Conn) onOffer(ctx context.Context, o Offer) error {
+	if err := checkSDP(o.SDP); err != nil {
+		if c.connection() != nil {
+			c.o.Log.Warn("offer ignored", "err", err)
+			return nil
+		}
+		return &RefusedError{err}
+	}
+	pc := c.connection()
+	switch {
+	case pc == nil:
+		var err error
+		if pc, err = c.openFor(ctx, o); err != nil {
+			return err
+		}
+	case o.SDP == c.lastIn:
+		c.o.Send(Answer{SDP: c.lastOut})
+		return nil
+	case pc.SignalingState() != webrtc.SignalingStateStable:
+		c.o.Log.Warn("offer ignored", "err", "we have an offer under way")
+		return nil
+	}
+	return c.answer(pc, o)
+}
+
+// openFor makes the peer connection that fits a first offer.
+func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, error) {
+	offered, err := offeredCodecs(o.SDP)
+	if err != nil {
+		return nil, &RefusedError{err}
+	}
+	tracks, err := c.sourceTracks(ctx)
+	if err != nil {
+		return nil, c.refuse(o, err)
+	}
+	set := newCodecSet()
+	var fitting []media.Track
+	for _, t := range tracks {
+		kind := "audio"
+		if t.Codec.Video() {
+			kind = "video"
+		}
+		match, ok := matchCodec(t, offered[kind])
+		switch {
+		case ok:
+			if err := set.add(t.Codec, match.fmtp); err != nil {
+				return nil, err
+			}
+			fitting = append(fitting, t)
+		case t.Codec.Video():
+			return nil, c.refuse(o, fmt.Errorf("no common video codec: the remote takes %s; the source gives %s; hint: a browser without that codec cannot show this camera",
+				names(offered[kind]), t.Codec))
+		case len(offered[kind]) > 0:
+			c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(offered[kind]), "source_gives", t.Codec)
+		}
+	}
+	if c.o.Receive {
+		if err := set.addReceivable(); err != nil {
+			return nil, err
+		}
+	}
+	pc, err := c.open(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.addTracks(pc, fitting)
+	return pc, err
+}
+
+// refuse answers an offer with a refusal and gives the error that ends the connection.
+func (c *Conn) refuse(o Offer, reason error) error {
+	c.o.Send(Answer{SDP: Refusal(o.SDP, reason.Error())})
+	return &RefusedError{reason}
+}
+
+func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
+		return c.refuse(o, fmt.Errorf("offer not understood: %w", err))
+	}
+	c.setRemote(o.SDP)
+	desc, err := pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
+	if err != nil {
+		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	trickles := pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
+	if trickles {
+		c.o.Send(Answer{SDP: desc.SDP}) // before the candidates
+	}
+	if err := pc.SetLocalDescription(desc); err != nil {
+		return fmt.Errorf("set local answer: %w", err)
+	}
+	out := desc.SDP
+	if !trickles {
+		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
+		waitFor(gathered, gatherWithin)
+		out = pc.LocalDescription().SDP
+		c.o.Send(Answer{SDP: out})
+	}
+	c.lastIn, c.lastOut = o.SDP, out
+	c.reached(func(st *Stages) *time.Duration { return &st.Description })
+	return c.takeEarly(pc)
+}
+
+func (c *Conn) onAnswer(a Answer) error {
+	pc := c.connection()
+	if pc == nil || pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
+		c.o.Log.Warn("answer ignored", "err", "there is no offer of ours that waits for one")
+		return nil
+	}
+	if err := checkSDP(a.SDP); err != nil {
+		return fmt.Errorf("answer refused: %w", err)
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
+		return fmt.Errorf("answer not understood: %w", err)
+	}
+	c.setRemote(a.SDP)
+	c.reached(func(st *Stages) *time.Duration { return &st.Description })
+	return c.takeEarly(pc)
+}
+
+func (c *Conn) setRemote(sdp string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remote = fingerprint(sdp)
+}
+
+// onCandidate takes a candidate, or keeps it, in order, until there is a description (RFC 8838 section 10).
+func (c *Conn) onCandidate(cand Candidate) error {
+	if len(cand.Candidate) > maxCandidateBytes {
+		c.o.Log.Warn("candidate ignored", "err", "too long", "bytes", len(cand.Candidate))
+		return nil
+	}
+	pc := c.connection()
+	if pc == nil || pc.RemoteDescription() == nil {
+		if len(c.early) < maxEarlyCandidates {
+			c.early = append(c.early, cand)
+		}
+		return nil
+	}
+	return c.take(pc, cand)
+}
+
+func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
+	early := c.early
+	c.early = nil
+	for _, cand := range early {
+		if err := c.take(pc, cand); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
+	if c.taken++; c.taken > maxCandidates {
+		return fmt.Errorf("the remote sent more than %d candidates", maxCandidates)
+	}
+	if err := pc.AddICECandidate(webrtc.ICECandidateInit{
+		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
+	}); err != nil {
+		c.o.Log.Warn("candidate ignored", "err", err)
+	}
+	return nil
+}
+
+// waitFor waits for done, but no longer than limit.
+func waitFor(done <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,206 @@
+package peer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
+)
+
+// receiver turns what a remote sends into frames.
+type receiver struct {
+	sink    media.Sink // may be nil
+	onFirst func()
+	epoch   time.Time // PTS zero
+
+	mu     sync.Mutex // guards the fields below, and the order of what sink gets
+	tracks []media.Track
+	meters map[media.Codec]*media.Meter
+	counts map[media.Codec]*packetCount
+}
+
+// packetCount is packets as they came.
+type packetCount struct{ packets, lost uint64 }
+
+func newReceiver(sink media.Sink, epoch time.Time, onFirst func()) *receiver {
+	return &receiver{sink: sink, onFirst: onFirst, epoch: epoch, meters: map[media.Codec]*media.Meter{}, counts: map[media.Codec]*packetCount{}}
+}
+
+// pliEvery is how often a key frame is asked for at the most.
+const pliEvery = time.Second
+
+// run reads one track until it ends. askKey asks the remote for a key frame.
+func (r *receiver) run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
+	codec := canonical(track.Codec().MimeType[len(track.Kind().String())+1:])
+	count := r.open(codec)
+	a := newAssembler(codec, track.Codec().ClockRate)
+	if a == nil {
+		return
+	}
+	var asked time.Time
+	for {
+		p, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		r.mu.Lock()
+		count.packets++
+		r.mu.Unlock()
+		a.push(p, time.Since(r.epoch))
+		for f := a.pop(); f != nil; f = a.pop() {
+			r.deliver(f, a)
+		}
+		if a.wantKey && codec.Video() && time.Since(asked) > pliEvery {
+			asked = time.Now()
+			askKey(uint32(track.SSRC()))
+		}
+		r.mu.Lock()
+		count.lost = a.lost
+		r.mu.Unlock()
+	}
+}
+
+func (r *receiver) open(codec media.Codec) *packetCount {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts[codec] == nil {
+		r.counts[codec], r.meters[codec] = &packetCount{}, &media.Meter{}
+		r.tracks = append(r.tracks, media.Track{Codec: codec})
+	}
+	return r.counts[codec]
+}
+
+func (r *receiver) deliver(f *media.Frame, a *assembler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.meters[f.Codec]
+	first := f.Key && m.KeyFrames == 0
+	m.Add(time.Now(), f.Key, f.Size())
+	changed := r.learn(f)
+	if r.sink != nil {
+		if changed {
+			r.sink.Tracks(append([]media.Track(nil), r.tracks...))
+		}
+		r.sink.Write(f)
+	}
+	if first && r.onFirst != nil {
+		r.onFirst()
+	}
+}
+
+// learn reads from a key frame what it says of its track. It reports whether there was something new.
+func (r *receiver) learn(f *media.Frame) bool {
+	for i := range r.tracks {
+		t := &r.tracks[i]
+		if t.Codec != f.Codec {
+			continue
+		}
+		if !f.Codec.Video() {
+			changed := t.Channels == 0
+			t.Channels = 1
+			if f.Codec == media.Opus {
+				t.Channels = 2
+			}
+			return changed
+		}
+		if !f.Key {
+			return false
+		}
+		return learnVideo(t, f)
+	}
+	return false
+}
+
+// assembler puts the packets of one track back together.
+type assembler struct {
+	codec   media.Codec
+	rate    uint32
+	builder *samplebuilder.SampleBuilder
+	wantKey bool
+	lost    uint64
+
+	started bool
+	offset  time.Duration // PTS of the first packet
+	last    uint32        // RTP timestamp
+	ticks   int64         // since the first packet
+}
+
+// reorder is how many packets may be missing before those behind them are taken without.
+const reorder = 400
+
+func newAssembler(codec media.Codec, rate uint32) *assembler {
+	var d rtp.Depacketizer
+	switch codec {
+	case media.H264:
+		d = &codecs.H264Packet{IsAVC: true}
+	case media.VP8:
+		d = &codecs.VP8Packet{}
+	case media.Opus:
+		d = &codecs.OpusPacket{}
+	case media.PCMU, media.PCMA:
+		d = plain{}
+	default:
+		return nil
+	}
+	return &assembler{
+		codec: codec, rate: rate, wantKey: codec.Video(),
+		builder: samplebuilder.New(reorder, d, rate, samplebuilder.WithMaxTimeDelay(500*time.Millisecond)),
+	}
+}
+
+// plain is the depacketizer of codecs whose frame is the payload.
+type plain struct{}
+
+func (plain) Unmarshal(p []byte) ([]byte, error) { return p, nil }
+func (plain) IsPartitionHead([]byte) bool        { return true }
+func (plain) IsPartitionTail(bool, []byte) bool  { return true }
+
+func (a *assembler) push(p *rtp.Packet, now time.Duration) {
+	if !a.started {
+		a.started, a.offset, a.last = true, now, p.Timestamp
+	}
+	a.builder.Push(p)
+}
+
+// pop gives the next whole frame, or nil. After a loss it gives no picture before the next key frame.
+func (a *assembler) pop() *media.Frame {
+	for {
+		s := a.builder.Pop()
+		if s == nil {
+			return nil
+		}
+		a.lost += uint64(s.PrevDroppedPackets)
+		if s.PrevDroppedPackets > 0 && a.codec.Video() {
+			a.wantKey = true
+		}
+		a.ticks += int64(int32(s.PacketTimestamp - a.last))
+		a.last = s.PacketTimestamp
+		f := &media.Frame{Codec: a.codec, Captured: time.Now(), PTS: max(0, a.offset+ticksToTime(a.ticks, a.rate))}
+		f.Data, f.Key = split(a.codec, s.Data)
+		if len(f.Data) == 0 {
+			continue
+		}
+		if f.Key {
+			a.wantKey = false
+		}
+		if a.wantKey {
+			continue
+		}
+		return f
+	}
+}
+
+func ticksToTime(ticks int64, rate uint32) time.Duration {
+	r := int64(rate)
+	return time.Duration(ticks/r)*time.Second + time.Duration(ticks%r)*time.Second/time.Duration(r)
+}
+
+// askKeyFrame asks the remote for a key frame (PLI, RFC 4585 section 6.3.1).
+func askKeyFrame(pc *webrtc.PeerConnection) func(uint32) {
+	return func(ssrc uint32) { _ = pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}) }
+}

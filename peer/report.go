@@ -1,0 +1,100 @@
+package peer
+
+import (
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
+)
+
+// Report is a connection at one moment.
+type Report struct {
+	State         State
+	Began         time.Time
+	Stages        Stages
+	Local, Remote string // types of the chosen candidates: host, srflx, prflx, relay
+	RTT           time.Duration
+	Sending       []TrackReport
+	Receiving     []TrackReport
+}
+
+// TrackReport is one track of a connection.
+type TrackReport struct {
+	media.Track
+	Frames, KeyFrames, Bytes uint64
+	Packets, Lost            uint64 // received
+	Dropped                  uint64 // frames that the remote was too slow for
+	FPS, Bitrate             float64
+}
+
+// Report tells how the connection is.
+func (c *Conn) Report() Report {
+	c.mu.Lock()
+	r := Report{State: c.state, Began: c.began, Stages: c.stages}
+	pc, s, rec := c.pc, c.sender, c.receiver
+	c.mu.Unlock()
+	if s != nil {
+		r.Sending = s.report()
+	}
+	if rec != nil {
+		r.Receiving = rec.report()
+	}
+	if pc != nil && r.State != Negotiating {
+		r.path(pc)
+	}
+	return r
+}
+
+// path fills in the chosen candidate pair.
+func (r *Report) path(pc *webrtc.PeerConnection) {
+	ice := pc.SCTP().Transport().ICETransport()
+	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
+		r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
+	}
+	if stats, ok := ice.GetSelectedCandidatePairStats(); ok {
+		r.RTT = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
+	}
+}
+
+func (s *sender) report() []TrackReport {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []TrackReport
+	for _, codec := range sorted(s.meters) {
+		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec]}
+		t.fill(s.meters[codec])
+		out = append(out, t)
+	}
+	return out
+}
+
+func (r *receiver) report() []TrackReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []TrackReport
+	for _, track := range r.tracks {
+		n := r.counts[track.Codec]
+		t := TrackReport{Track: track, Packets: n.packets, Lost: n.lost}
+		t.fill(r.meters[track.Codec])
+		out = append(out, t)
+	}
+	return out
+}
+
+func (t *TrackReport) fill(m *media.Meter) {
+	t.Frames, t.KeyFrames, t.Bytes = m.Frames, m.KeyFrames, m.Bytes
+	t.FPS, t.Bitrate = m.Rates(time.Now())
+}
+
+// sorted gives the codecs of meters, video first.
+func sorted(meters map[media.Codec]*media.Meter) []media.Codec {
+	var video, audio []media.Codec
+	for c := range meters {
+		if c.Video() {
+			video = append(video, c)
+		} else {
+			audio = append(audio, c)
+		}
+	}
+	return append(video, audio...)
+}
