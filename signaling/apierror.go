@@ -41,20 +41,26 @@ func fromSDK(op string, err error) error {
 	if errors.As(err, &keys) {
 		return &opError{op, keys}
 	}
+	var unsent *smithyhttp.RequestSendError // comes inside a ResponseError of status 0
 	var answer *smithyhttp.ResponseError
-	if !errors.As(err, &answer) || answer.Response == nil {
+	if errors.As(err, &unsent) || !errors.As(err, &answer) || answer.Response == nil {
 		return &opError{op, trimSDK(err)}
 	}
-	var bad *smithy.DeserializationError
-	if answer.HTTPStatusCode()/100 == 2 || errors.As(err, &bad) {
+	var odd *smithy.DeserializationError
+	unread := errors.As(err, &odd)
+	switch {
+	case answer.HTTPStatusCode()/100 == 2:
+		if unread {
+			err = odd.Err
+		}
 		return &badAnswerError{op, trimSDK(err)}
+	case unread: // a page of a proxy's or a load balancer's
+		return newAPIError(op, answer.Response.Response, odd.Snapshot)
 	}
-	h := answer.Response.Header
-	e := &APIError{Op: op, Status: answer.HTTPStatusCode(), RequestID: clip(h.Get("X-Amzn-Requestid")), RetryAfter: retryAfter(h)}
+	e := newAPIError(op, answer.Response.Response, nil)
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		e.Code, e.Message = clip(api.ErrorCode()), clipTo(api.ErrorMessage(), maxStatusChars)
-		e.Message = strings.TrimPrefix(e.Message, e.Code+": ")
 	}
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 )
@@ -72,7 +73,7 @@ func tlsHint(err error) string {
 		return "is this host's clock right?"
 	}
 	var record tls.RecordHeaderError
-	if errors.As(err, &record) {
+	if errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) {
 		return "the other end does not speak TLS; is the endpoint http, not https?"
 	}
 	return "a private service or a TLS-inspecting proxy needs its CA certificate in ca_file"

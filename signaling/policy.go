@@ -208,7 +208,7 @@ func isUntrusted(err error) bool {
 		author x509.UnknownAuthorityError
 		inval  x509.CertificateInvalidError
 	)
-	return errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
 }
 
 // isOurs says that the SDK would not even send the request.

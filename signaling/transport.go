@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -47,6 +48,10 @@ func (o *Options) tls() *tls.Config {
 
 // Do is what the SDK wants of an HTTP client.
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
+	req, err := ownBody(req)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := t.http.Do(req)
 	if err != nil {
 		return nil, err
@@ -54,6 +59,22 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	t.clock.learn(resp.Header)
 	resp.Body = &limitedBody{ReadCloser: resp.Body, left: maxAnswer}
 	return resp, nil
+}
+
+// ownBody copies the body of a request, which is short. The SDK closes its own as soon as an answer has begun, and an answer that is
+// quicker than the last read of the body then breaks the connection that it comes over.
+func ownBody(req *http.Request) (*http.Request, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, nil
+	}
+	data, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	req.Body, err = req.GetBody()
+	return req, err
 }
 
 // limitedBody ends with an error instead of an early EOF.
