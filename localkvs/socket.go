@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,8 +126,11 @@ func (s *Server) read(sk *socket) error {
 	for {
 		kind, frame, err := sk.ws.ReadMessage()
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && !sk.ended.Load():
+		case timedOut(err) && !sk.ended.Load():
 			s.closeFrame(sk, ending{code: closeGoingAway, text: "idle"})
+			return err
+		case errors.Is(err, websocket.ErrReadLimit): // which the library has answered with close 1009
+			sk.drain()
 			return err
 		case err != nil:
 			return err
@@ -140,6 +143,20 @@ func (s *Server) read(sk *socket) error {
 		touch()
 		s.receive(sk, frame)
 	}
+}
+
+// drain throws away what the client still sends for a moment: closing with bytes unread sends a reset, which may overtake the close
+// frame.
+func (sk *socket) drain() {
+	c := sk.ws.NetConn()
+	c.SetReadDeadline(time.Now().Add(closeTimeout))
+	io.CopyN(io.Discard, c, 1<<20)
+}
+
+// timedOut says whether a read met its deadline. The WebSocket library keeps only this much of the error.
+func timedOut(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // write sends what is for this connection, tells it to go away when it is old, and ends it. It returns when the reader is gone, or
