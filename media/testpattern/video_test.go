@@ -98,6 +98,9 @@ func same(t *testing.T, got, want []byte) {
 	if len(got) != len(want) {
 		t.Fatalf("ffmpeg decoded %d bytes, want %d", len(got), len(want))
 	}
+	if bytes.Equal(got, want) {
+		return
+	}
 	for i, v := range want {
 		if got[i] != v {
 			t.Fatalf("ffmpeg decoded %d as byte %d, want %d", got[i], i, v)

@@ -36,6 +36,10 @@ func (p *Picture) I420() []byte {
 
 func appendPlane(out, cells []byte, stride, w, h int) []byte {
 	for y := range h {
+		if y%4 > 0 {
+			out = append(out, out[len(out)-w:]...) // like the row above it
+			continue
+		}
 		row := cells[y/4*stride:]
 		for x := range w {
 			out = append(out, row[x/4])
