@@ -301,6 +301,7 @@ async function tick() {
     console.warn('report', e);
   }
   byId('banner').hidden = misses < 2;
+  document.body.classList.toggle('stale', misses >= 2);
   if (misses >= 2) {
     text(byId('banner'), 'The agent does not answer. What you see is old; this page keeps asking.');
     text(byId('overall'), 'unreachable');

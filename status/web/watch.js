@@ -6,7 +6,7 @@ const pictureTimeout = 20000; // ms, from the answer to the first frame
 const brokenTimeout = 5000; // ms that a connection may be interrupted before we make another
 const gatherTimeout = 1000; // ms for our candidates
 const stallTimeout = 5000; // ms without a new frame before we say so
-const maxWait = 10000; // ms between attempts
+const maxWait = 5000; // ms between attempts
 const maxLine = 1 << 20; // characters of one line of signaling
 const maxCandidates = 64; // kept until the answer is there
 
