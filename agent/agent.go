@@ -33,6 +33,7 @@ import (
 // Options is what an agent needs beside its config.
 type Options struct {
 	Version string
+	Started func()       // called once, when everything in the first config runs; may be nil
 	Log     *slog.Logger // nil is no log
 }
 
@@ -63,6 +64,9 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	defer a.stop()
 	if err := a.apply(ctx, cfg); err != nil {
 		return err
+	}
+	if a.o.Started != nil {
+		a.o.Started()
 	}
 	for {
 		select {

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"errors"
+	"image"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +79,7 @@ func engine(t *testing.T) *peer.Engine {
 
 func pattern(t *testing.T) *peer.Broadcast {
 	t.Helper()
-	src, err := testpattern.Parse("testpattern:?size=320x240&rate=15&gop=1s")
+	src, err := testpattern.New(testpattern.Options{Size: image.Pt(320, 240), Rate: 15, GOP: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -276,6 +276,9 @@ func (c *Conn) onAnswer(a Answer) error {
 		c.o.Log.Warn("answer ignored", "err", "there is no offer of ours that waits for one")
 		return nil
 	}
+	if reason, refused := refusedBy(a.SDP); refused {
+		return fmt.Errorf("the remote refused us: %s", reason)
+	}
 	if err := checkSDP(a.SDP); err != nil {
 		return fmt.Errorf("answer refused: %w", err)
 	}

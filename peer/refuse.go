@@ -11,18 +11,18 @@ import (
 func Refusal(offer, reason string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=%s\r\nt=0 0\r\n", sessionName(reason))
-	inSection := false
+	format := "" // the one format that a rejected section still has to name (RFC 8866 section 5.14)
 	for line := range strings.Lines(offer) {
 		line = strings.TrimRight(line, "\r\n")
 		switch {
 		case strings.HasPrefix(line, "m="):
-			inSection = true
 			fields := strings.Fields(line)
-			if len(fields) > 1 {
-				fields[1] = "0"
+			if len(fields) < 4 {
+				return "" // not an offer that anybody can answer
 			}
-			fmt.Fprintf(&b, "%s\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n", strings.Join(fields, " "))
-		case inSection && strings.HasPrefix(line, "a=mid:"):
+			format = fields[3]
+			fmt.Fprintf(&b, "%s 0 %s %s\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n", fields[0], fields[2], format)
+		case format != "" && (strings.HasPrefix(line, "a=mid:") || strings.HasPrefix(line, "a=rtpmap:"+format+" ")):
 			fmt.Fprintf(&b, "%s\r\n", line)
 		}
 	}
@@ -40,4 +40,21 @@ func sessionName(reason string) string {
 		return "-"
 	}
 	return name
+}
+
+// refusedBy reads a refusal: an answer that rejects every media section. The reason is the session name, if there is one.
+func refusedBy(answer string) (reason string, refused bool) {
+	for line := range strings.Lines(answer) {
+		line = strings.TrimRight(line, "\r\n")
+		if name, ok := strings.CutPrefix(line, "s="); ok && name != "-" {
+			reason = name
+		}
+		if fields := strings.Fields(line); strings.HasPrefix(line, "m=") && len(fields) > 1 {
+			if fields[1] != "0" {
+				return "", false
+			}
+			refused = true
+		}
+	}
+	return reason, refused
 }

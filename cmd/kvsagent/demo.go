@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/localkvs"
@@ -37,7 +39,7 @@ func demoCommand() *cobra.Command {
 		log := newLog(c.ErrOrStderr(), config.Log{Level: *level})
 		kvs, err := localkvs.New(localkvs.Options{Listen: *kvsListen, Log: log.With("service", "localkvs")})
 		if err != nil {
-			return fmt.Errorf("%w; hint: is another demo running? else try --localkvs-listen 127.0.0.1:0", err)
+			return otherPort(err, "--localkvs-listen")
 		}
 		cfg, err := config.Parse("demo", fmt.Appendf(nil, demoConfig, kvs.URL(), *listen), os.LookupEnv)
 		if err != nil {
@@ -46,15 +48,19 @@ func demoCommand() *cobra.Command {
 		group, ctx := errgroup.WithContext(c.Context())
 		group.Go(func() error { return kvs.Run(ctx) })
 		group.Go(func() error {
-			err := serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, kvs) })
-			if err != nil {
-				return fmt.Errorf("%w; hint: is another demo running? else try --listen 127.0.0.1:0", err)
-			}
-			return nil
+			return otherPort(serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, kvs) }), "--listen")
 		})
 		return group.Wait()
 	}
 	return c
+}
+
+// otherPort adds what to do when a port is taken.
+func otherPort(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; hint: is another demo running? else try %s 127.0.0.1:0", err, flag)
+	}
+	return err
 }
 
 func describeDemo(w io.Writer, page string, kvs *localkvs.Server) {

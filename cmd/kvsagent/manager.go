@@ -17,10 +17,15 @@ type manager struct {
 	report func() status.Report
 }
 
-// run says that we are ready and then, for as long as the watchdog wants it, that we are alive: each time only after the agent has given its whole
+// run says that we are ready, once the agent is running, and then, for as long as the watchdog wants it, that we are alive: each time only after the agent has given its whole
 // report, which takes every lock that there is. An agent that is stuck is killed and started again.
-func (m *manager) run(ctx context.Context) error {
+func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	defer m.tell(daemon.SdNotifyStopping)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-running:
+	}
 	m.ready()
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {

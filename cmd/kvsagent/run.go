@@ -34,9 +34,14 @@ func runCommand() *cobra.Command {
 // serve runs an agent and its status page until ctx is done. path is where a reload reads from, "" if nowhere; started gets the page's URL, "" if
 // there is none.
 func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logger, started func(page string)) error {
-	a := agent.New(agent.Options{Version: version(), Log: log})
 	group, ctx := errgroup.WithContext(ctx)
 	page := ""
+	running := make(chan struct{})
+	a := agent.New(agent.Options{Version: version(), Log: log, Started: func() {
+		log.Info("agent started", "version", version(), "page", page, "sources", len(cfg.Sources), "channels", len(cfg.Channels))
+		started(page)
+		close(running)
+	}})
 	if !cfg.Status.Off() {
 		s, err := status.Listen(cfg.Status.Listen, status.Options{Report: a.Report, Watch: a.Watch, Hosts: cfg.Status.Hosts, Log: log})
 		if err != nil {
@@ -48,12 +53,10 @@ func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logge
 	reload := make(chan *config.Config)
 	group.Go(func() error { return a.Run(ctx, cfg, reload) })
 	manager := &manager{log: log, report: a.Report}
-	group.Go(func() error { return manager.run(ctx) })
+	group.Go(func() error { return manager.run(ctx, running) })
 	if path != "" {
 		group.Go(func() error { return reloads(ctx, path, log, manager, reload) })
 	}
-	log.Info("agent started", "version", version(), "page", page, "sources", len(cfg.Sources), "channels", len(cfg.Channels))
-	started(page)
 	err := group.Wait()
 	log.Info("agent stopped")
 	return err
