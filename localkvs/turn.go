@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/pion/stun/v4"
 	"github.com/pion/turn/v5"
 )
 
@@ -102,13 +103,11 @@ func (s *Server) runTURN(ctx context.Context, conf *tls.Config) error {
 			{Listener: gatedListener{s.turn.stream, g}, RelayAddressGenerator: relay, PermissionHandler: permit},
 		},
 		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			arn, ok := s.turnUser(ra.Username)
+			// Only new allocations need credentials that are fresh: media goes on for hours with those it began with.
+			arn, ok := s.turnUser(ra.Username, ra.Method != stun.MethodAllocate)
 			return arn, turn.GenerateAuthKey(ra.Username, ra.Realm, s.turnPassword(ra.Username)), ok
 		},
-		QuotaHandler: func(user, _ string, _ net.Addr) bool {
-			arn, ok := s.turnUser(user)
-			return ok && a.room(arn)
-		},
+		QuotaHandler: func(arn, _ string, _ net.Addr) bool { return a.room(arn) },
 		EventHandler: turn.EventHandler{
 			OnAllocationCreated: func(_, _ net.Addr, _, arn, _ string, _ net.Addr, _ int) { a.add(arn, 1) },
 			OnAllocationDeleted: func(_, _ net.Addr, _, arn, _ string) { a.add(arn, -1) },
