@@ -10,9 +10,9 @@ import (
 
 // ICEServer is a set of TURN addresses with one name and password (KVS API reference, IceServer).
 type ICEServer struct {
-	URLs     []string // turn: and turns:, with port and transport
-	Username string
-	Password string
+	URLs     []string      // turn: and turns:, with port and transport
+	Username string        `json:"-"` // hidden in logs, JSON and formatted text, as is Password
+	Password string        `json:"-"`
 	TTL      time.Duration // how long from now the service takes the password for a new allocation
 }
 
