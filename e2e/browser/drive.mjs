@@ -22,7 +22,7 @@ const pages = new Map();
 let opened = 0;
 
 async function open(url) {
-  // localkvs has a CA of its own, made for each test.
+  // localkvs makes a CA of its own for each test.
   const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1000, height: 700 } });
   await context.addInitScript({ path: watch });
   const page = await context.newPage();

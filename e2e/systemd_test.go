@@ -1,0 +1,231 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// container is a systemd that runs as PID 1 in namespaces of its own, started by systemd/boot.
+type container struct {
+	t   *testing.T
+	pid int // of its PID 1, as seen from outside
+}
+
+// boot starts systemd with the unit of this repository, the binary in /usr/bin and the config in /etc/kvsagent.
+func boot(t *testing.T, config string) *container {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make the namespaces")
+	}
+	dir := t.TempDir()
+	for _, d := range []string{"root", "bin", "etc/kvsagent", "etc/systemd/system"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copyFile(t, binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
+	copyFile(t, "../systemd/kvsagent.service", filepath.Join(dir, "etc/systemd/system/kvsagent.service"), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, "etc/kvsagent/kvsagent.yaml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("systemd/boot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startIn(t, cgroup(t), "/usr/bin/unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child",
+		script, filepath.Join(dir, "root"), filepath.Join(dir, "bin"), filepath.Join(dir, "etc"))
+	c := &container{t: t, pid: onlyChild(t, p)}
+	t.Cleanup(func() { _ = syscall.Kill(c.pid, syscall.SIGKILL) }) // to SIGTERM it would re-execute itself
+	eventually(t, 20*time.Second, "systemd has booted", func() (bool, any) {
+		if p.over() {
+			t.Fatalf("boot: %v", p.cmd.ProcessState)
+		}
+		out, errs, _ := c.run("systemctl", "is-active", "basic.target")
+		return strings.TrimSpace(out) == "active", out + errs
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
+			t.Logf("journal\n%s", tail(out))
+		}
+	})
+	return c
+}
+
+// cgroup makes one for systemd to rule, where the host has hierarchies of version 1, and returns its directory.
+func cgroup(t *testing.T) string {
+	t.Helper()
+	top := "/sys/fs/cgroup/systemd"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		top = "/sys/fs/cgroup"
+	}
+	dir, err := os.MkdirTemp(top, "kvsagent-e2e-")
+	if err != nil {
+		t.Skipf("no cgroup can be made: %v", err)
+	}
+	t.Cleanup(func() { removeCgroup(dir) })
+	return dir
+}
+
+// removeCgroup removes the directories from the innermost out; their files go with them.
+func removeCgroup(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			removeCgroup(filepath.Join(dir, e.Name()))
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); os.Remove(dir) != nil && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond) // until the kernel has seen its last process end
+	}
+}
+
+// startIn starts a program inside a cgroup.
+func startIn(t *testing.T, cgroup string, args ...string) *process {
+	t.Helper()
+	line := append([]string{"-c", `echo $$ >"$0/cgroup.procs"; exec "$@"`, cgroup}, args...)
+	return start(t, environment(), "/bin/sh", line...)
+}
+
+// onlyChild waits for the one process that p has forked.
+func onlyChild(t *testing.T, p *process) (pid int) {
+	t.Helper()
+	list := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid)
+	eventually(t, 5*time.Second, "unshare has forked", func() (bool, any) {
+		text, err := os.ReadFile(list)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return pid > 0, err
+	})
+	return pid
+}
+
+// run executes a program inside.
+func (c *container) run(args ...string) (stdout, stderr string, code int) {
+	c.t.Helper()
+	return run(c.t, 40*time.Second, environment(), "/usr/bin/nsenter", append([]string{"--target", strconv.Itoa(c.pid), "--all", "--"}, args...)...)
+}
+
+// systemctl must succeed.
+func (c *container) systemctl(args ...string) {
+	c.t.Helper()
+	if out, errs, code := c.run(append([]string{"systemctl"}, args...)...); code != 0 {
+		c.t.Fatalf("systemctl %s: exit %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+}
+
+// show returns a property of the unit.
+func (c *container) show(property string) string {
+	c.t.Helper()
+	out, _, _ := c.run("systemctl", "show", "--value", "-p", property, "kvsagent")
+	return strings.TrimSpace(out)
+}
+
+// shows waits until a property of the unit has the value.
+func (c *container) shows(limit time.Duration, property, want string) {
+	c.t.Helper()
+	eventually(c.t, limit, property+" is "+want, func() (bool, any) {
+		got := c.show(property)
+		return got == want, got
+	})
+}
+
+// get asks the agent's status port for a path, with nothing but bash: the container has a network of its own.
+func (c *container) get(path string) string {
+	c.t.Helper()
+	out, _, _ := c.run("bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/9780 && printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$0" >&3 && cat <&3`, path)
+	return out
+}
+
+// write replaces the config.
+func (c *container) write(config string) {
+	c.t.Helper()
+	if _, errs, code := c.run("bash", "-c", `printf %s "$0" >/etc/kvsagent/kvsagent.yaml`, config); code != 0 {
+		c.t.Fatalf("write the config: %s", errs)
+	}
+}
+
+func copyFile(t *testing.T, from, to string, mode os.FileMode) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestService is the daemon's life under systemd, on a host that cannot reach KVS: that is no reason not to be ready.
+func TestService(t *testing.T) {
+	config := func(channels string) string {
+		return `
+aws: {region: eu-central-1, endpoint: "http://127.0.0.1:9", credentials: {access_key_id: localkvs, secret_access_key: localkvs}}
+sources: {test: {url: "testpattern:"}}
+channels: {` + channels + `}
+`
+	}
+	c := boot(t, config("first: {source: test}"))
+
+	c.systemctl("start", "kvsagent") // returns at READY=1
+	c.shows(time.Second, "SubState", "running")
+	if got := c.get("/healthz"); !strings.Contains(got, "200 OK") {
+		t.Errorf("/healthz = %q", got)
+	}
+	if got := c.get("/api/v1/report"); !strings.Contains(got, `"first"`) {
+		t.Errorf("/api/v1/report = %q, want channel first", got)
+	}
+	if c.show("StatusText") == "" {
+		t.Error("systemctl status says nothing about the agent")
+	}
+	pid := c.show("MainPID")
+
+	t.Run("reload", func(t *testing.T) {
+		c.write(config("first: {source: test}, second: {source: test}"))
+		c.systemctl("reload", "kvsagent")
+		eventually(t, 10*time.Second, "channel second is there", func() (bool, any) {
+			got := c.get("/api/v1/report")
+			return strings.Contains(got, `"second"`), got
+		})
+		c.write("channels: [this is no config")
+		c.systemctl("reload", "kvsagent")
+		eventually(t, 10*time.Second, "the log tells of the bad config", func() (bool, any) {
+			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
+			return strings.Contains(out, "kvsagent.yaml:1"), out
+		})
+		if got := c.show("MainPID"); got != pid || !strings.Contains(c.get("/api/v1/report"), `"second"`) {
+			t.Errorf("after reloads MainPID = %s, was %s; want the old config and the same process", got, pid)
+		}
+	})
+	t.Run("crash", func(t *testing.T) {
+		c.write(config("first: {source: test}"))
+		c.systemctl("kill", "-s", strconv.Itoa(int(syscall.SIGKILL)), "kvsagent")
+		c.shows(20*time.Second, "NRestarts", "1")
+		c.shows(20*time.Second, "SubState", "running")
+	})
+	t.Run("stop", func(t *testing.T) {
+		began := time.Now()
+		c.systemctl("stop", "kvsagent")
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("stop took %v", took)
+		}
+		if got := c.show("Result"); got != "success" {
+			t.Errorf("Result = %s, want success", got)
+		}
+	})
+	t.Run("bad config", func(t *testing.T) {
+		c.write("channels: [this is no config")
+		if _, _, code := c.run("systemctl", "start", "kvsagent"); code == 0 {
+			t.Error("it started")
+		}
+		if got := c.show("ExecMainStatus"); got != "78" {
+			t.Errorf("ExecMainStatus = %s, want 78", got)
+		}
+		c.shows(time.Second, "SubState", "failed") // and stays so: a restart would not mend it
+	})
+}
