@@ -39,7 +39,7 @@ func refusal(hosts []string, r *http.Request) *Problem {
 		return &Problem{
 			Status: http.StatusMisdirectedRequest,
 			Text:   "this server does not answer to the host name in the request",
-			Hint:   "open it as 127.0.0.1 or localhost, or list the name under status.hosts in the configuration",
+			Hint:   "open it by its IP address or as localhost, or list the name under status.hosts in the configuration",
 		}
 	}
 	switch r.Method {
@@ -82,13 +82,14 @@ func sameOrigin(r *http.Request) bool {
 	return strings.EqualFold(origin.Host, r.Host)
 }
 
-// hostAllowed says whether a Host header names this machine's loopback or one of hosts, with any port.
+// hostAllowed says whether a Host header is localhost, an IP address or one of hosts, with any port. A page of another site that has its own
+// name point here (DNS rebinding) sends that name; an address in the header was typed by somebody.
 func hostAllowed(hosts []string, hostport string) bool {
 	name := hostName(hostport)
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true // RFC 6761 section 6.3: never looked up in the DNS
 	}
-	if a, err := netip.ParseAddr(name); err == nil && a.Unmap().IsLoopback() {
+	if a, err := netip.ParseAddr(name); err == nil && !a.IsUnspecified() {
 		return true
 	}
 	return slices.ContainsFunc(hosts, func(h string) bool { return name != "" && hostName(h) == name })

@@ -17,7 +17,6 @@ import (
 const demoConfig = `
 aws:
   endpoint: %q
-  region: us-west-2
   credentials: {access_key_id: localkvs, secret_access_key: localkvs}
 sources:
   pattern: {url: "testpattern:"}
@@ -37,7 +36,13 @@ func demoCommand() *cobra.Command {
 	level := c.Flags().String("log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		log := newLog(c.ErrOrStderr(), config.Log{Level: *level})
-		kvs, err := localkvs.New(localkvs.Options{Listen: *kvsListen, Log: log.With("service", "localkvs")})
+		quiet := *level
+		if quiet == "info" {
+			quiet = "warn" // the agent tells the same story from its side
+		}
+		kvs, err := localkvs.New(localkvs.Options{
+			Listen: *kvsListen, Log: newLog(c.ErrOrStderr(), config.Log{Level: quiet}).With("service", "localkvs"),
+		})
 		if err != nil {
 			return otherPort(err, "--localkvs-listen")
 		}
@@ -48,7 +53,7 @@ func demoCommand() *cobra.Command {
 		group, ctx := errgroup.WithContext(c.Context())
 		group.Go(func() error { return kvs.Run(ctx) })
 		group.Go(func() error {
-			return otherPort(serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, kvs) }), "--listen")
+			return otherPort(serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, cfg.AWS.Region, kvs) }), "--listen")
 		})
 		return group.Wait()
 	}
@@ -63,13 +68,13 @@ func otherPort(err error, flag string) error {
 	return err
 }
 
-func describeDemo(w io.Writer, page string, kvs *localkvs.Server) {
+func describeDemo(w io.Writer, page, region string, kvs *localkvs.Server) {
 	fmt.Fprintf(w, `
 kvsagent demo
 
   page       %s   the live picture: open it in your browser
-  channel    demo   this agent is its master, showing the built-in test pattern
-`, page)
+  channel    demo in %s   this agent is its master, showing the built-in test pattern
+`, page, region)
 	fmt.Fprint(w, "  ")
 	describeKVS(w, kvs)
 	fmt.Fprintf(w, `
