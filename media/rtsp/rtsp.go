@@ -125,3 +125,6 @@ func (s *Source) once(message string, args ...any) {
 		s.log.Warn(message, args...)
 	}
 }
+
+// String is the camera's URL without user and password.
+func (s *Source) String() string { return s.address() }

@@ -1,0 +1,40 @@
+package rtsp
+
+import (
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// MaxUnitPackets is maxUnitPackets.
+const MaxUnitPackets = maxUnitPackets
+
+// Clock is a clock for one track.
+type Clock struct{ c clock }
+
+// NewClock makes the clock of a track.
+func NewClock(rate int64) *Clock { return &Clock{clock{rate: rate}} }
+
+// PTS is clock.pts.
+func (c *Clock) PTS(ticks int64, now time.Time) (time.Duration, bool) { return c.c.pts(ticks, now) }
+
+// Video is the video part of a session.
+type Video struct{ v *video }
+
+// NewVideo makes the video part of a session with a camera that announced forma.
+func NewVideo(forma *format.H264, out func(*media.Frame)) (*Video, error) {
+	v, err := newVideo(forma)
+	if err != nil {
+		return nil, err
+	}
+	v.out = out
+	return &Video{v}, nil
+}
+
+// Packet is video.packet.
+func (v *Video) Packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
+	return v.v.packet(pkt, ticks, now)
+}
