@@ -20,6 +20,11 @@ const (
 	white = 235
 )
 
+var (
+	amber = rgb(1, 0.6, 0.1)
+	cyan  = rgb(0.1, 0.75, 0.95)
+)
+
 func grey(luma byte) colour { return colour{luma, 128, 128} }
 
 // rgb makes a colour from red, green and blue, each from 0 to 1.
@@ -69,3 +74,6 @@ func (c canvas) blend(x, y int, luma byte, cover int) {
 	at := &c.Y[y*4*c.MBs.X+x]
 	*at = byte((int(luma)*cover + int(*at)*(255-cover) + 127) / 255)
 }
+
+// even is the even number nearest to v.
+func even(v float64) int { return 2 * int(math.Round(v/2)) }

@@ -2,9 +2,19 @@ package testpattern
 
 import "image"
 
-// The frame number for machines stands in the upper left corner, 320x32 pixels at every picture size: two rows of 20 cells, each 16x16
-// pixels, black or white. The upper row is the frame number modulo 2^20 in binary, the highest bit on the left, white for 1. The
-// lower row is its complement and so checks every bit: a column whose two cells are alike was damaged or blended. A page reads it so:
+// The frame number for machines: see FrameNumber.
+const (
+	numberBits   = 20
+	numberCell   = 16 // pixels
+	numberMargin = 64 // the least difference between black and white
+)
+
+// FrameNumber reads the frame number, modulo 2^20, from the luma of a decoded picture, row by row, stride samples to a row. It
+// reports false when the picture is too small or a bit is not clear.
+//
+// The number stands in the upper left corner, 320x32 pixels at every picture size: two rows of 20 cells, each 16x16 pixels, black or
+// white. The upper row is the number in binary, the highest bit on the left, white for 1. The lower row is its complement and so
+// checks every bit: a column whose two cells are alike was damaged, or blended with another picture. A web page reads it so:
 //
 //	function frameNumber(context) { // a 2D context that the video was drawn to at its own size
 //	  const {data} = context.getImageData(0, 0, 320, 32)
@@ -17,14 +27,6 @@ import "image"
 //	  }
 //	  return n
 //	}
-const (
-	numberBits   = 20
-	numberCell   = 16 // pixels
-	numberMargin = 64 // the least difference between black and white
-)
-
-// FrameNumber reads the frame number, modulo 2^20, from the luma of a decoded picture, row by row, stride samples to a row. It
-// reports false when the picture is too small or a bit is not clear.
 func FrameNumber(luma []byte, stride int) (n int, ok bool) {
 	if stride < numberBits*numberCell || len(luma) < 2*numberCell*stride {
 		return 0, false
@@ -45,7 +47,7 @@ func FrameNumber(luma []byte, stride int) (n int, ok bool) {
 }
 
 // number draws n where FrameNumber reads it.
-func (c canvas) number(n int) {
+func (c canvas) number(n int64) {
 	const side = numberCell / cell
 	for i := range numberBits {
 		upper, lower := byte(black), byte(white)

@@ -20,7 +20,7 @@ func (s *Source) Run(ctx context.Context, out media.Sink) error {
 		return fmt.Errorf("test pattern: %w", err)
 	}
 	tracks := [...]*track{
-		{perSecond: s.opts.Rate, frame: v.frame},
+		{perSecond: int64(s.opts.Rate), frame: v.frame},
 		{perSecond: packetsPerSecond, frame: s.packet},
 	}
 	out.Tracks([]media.Track{
@@ -56,27 +56,31 @@ func (s *Source) Run(ctx context.Context, out media.Sink) error {
 
 // track is one of the tracks of a run: the number of its next frame, and how to make it.
 type track struct {
-	perSecond int
-	next      int
-	frame     func(n int, pts time.Duration, wall time.Time) *media.Frame
+	perSecond int64
+	next      int64
+	frame     func(n int64, pts time.Duration, wall time.Time) *media.Frame
 }
 
 // pts is when the next frame is due.
 func (t *track) pts() time.Duration {
-	return time.Duration(t.next) * time.Second / time.Duration(t.perSecond)
+	whole, rest := t.next/t.perSecond, t.next%t.perSecond
+	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(t.perSecond)
 }
 
-// skip goes on to the first frame that is not over at since.
+// skip goes on to the first frame that is due at since or later.
 func (t *track) skip(since time.Duration) {
-	t.next = int((since*time.Duration(t.perSecond) + time.Second - 1) / time.Second)
+	t.next = int64(since/time.Second) * t.perSecond
+	for t.pts() < since {
+		t.next++
+	}
 }
 
 // video is the pictures of a run.
 type video struct {
 	scene   *scene
 	encoder *avc.Encoder
-	gop     int // frames from one key frame to the next
-	key     int // number of the next key frame
+	gop     int64 // frames from one key frame to the next
+	key     int64 // number of the next key frame
 }
 
 func newVideo(opts Options) (*video, error) {
@@ -84,12 +88,12 @@ func newVideo(opts Options) (*video, error) {
 	if err != nil {
 		return nil, err
 	}
-	gop := max(1, int(opts.GOP*time.Duration(opts.Rate)/time.Second))
+	gop := max(1, int64(opts.GOP*time.Duration(opts.Rate)/time.Second))
 	return &video{scene: newScene(opts.Size, opts.Rate), encoder: encoder, gop: gop}, nil
 }
 
 // frame makes picture n.
-func (v *video) frame(n int, pts time.Duration, wall time.Time) *media.Frame {
+func (v *video) frame(n int64, pts time.Duration, wall time.Time) *media.Frame {
 	key := n >= v.key
 	data := [][]byte{v.encoder.Encode(v.scene.draw(n, pts, wall), key)}
 	if key {
@@ -100,6 +104,6 @@ func (v *video) frame(n int, pts time.Duration, wall time.Time) *media.Frame {
 }
 
 // packet is sound packet n.
-func (s *Source) packet(n int, pts time.Duration, wall time.Time) *media.Frame {
-	return &media.Frame{Codec: media.Opus, PTS: pts, Captured: wall, Data: [][]byte{s.sound[n%len(s.sound)]}}
+func (s *Source) packet(n int64, pts time.Duration, wall time.Time) *media.Frame {
+	return &media.Frame{Codec: media.Opus, PTS: pts, Captured: wall, Data: [][]byte{s.sound[n%int64(len(s.sound))]}}
 }

@@ -21,12 +21,7 @@ type scene struct {
 	still canvas // what never changes
 	now   canvas
 
-	panel image.Rectangle
-	clock label
-	line  image.Rectangle
-	note  label
-	noted bool // there is room for the note
-	dated bool // and for the date in it
+	panel *panel
 
 	lane   image.Rectangle
 	left   image.Rectangle // paddles
@@ -49,7 +44,8 @@ func newScene(size image.Point, rate int) *scene {
 	s.still.fill(s.still.bounds(), grey(black))
 	s.drawBars(bars, reverse)
 	s.drawRamp(ramp)
-	s.layPanel(bars)
+	s.panel = newPanel(bars)
+	s.panel.drawStill(s.still)
 	s.layLane()
 	s.drawFormat(strip, w, fmt.Sprintf("%dx%dp%d", size.X, size.Y, rate))
 	return s
@@ -87,46 +83,6 @@ func (s *scene) drawRamp(r image.Rectangle) {
 	}
 }
 
-// layPanel puts the panel into the middle of the bars, as large as they allow: the name, the clock, the line and the note below each
-// other. Small pictures do without the note.
-func (s *scene) layPanel(bars image.Rectangle) {
-	const clockLen = len("15:04:05.000")
-	s.clock.font = newFont(max(1, bars.Dx()/100))
-	scale := s.clock.font.scale
-	wide := even(float64(s.clock.font.width(clockLen)))
-	s.note.font = newFont(max(1, wide/newFont(1).width(len(dateLayout+frameLayout))))
-	s.dated = wide+scale >= s.note.font.width(len(dateLayout+frameLayout))
-	noteLen := len(frameLayout)
-	if s.dated {
-		noteLen += len(dateLayout)
-	}
-
-	title := label{font: newFont(scale + 1)}
-	gap, thick := 2*scale, 2*max(1, scale/3)
-	height := func() int { return title.font.size.Y + s.clock.font.size.Y + thick + s.note.font.size.Y + 5*gap + 1 }
-	if height() > bars.Dy() || title.font.width(len(name)) > bars.Dx() {
-		title.font, gap = newFont(scale), 1
-	}
-	rows := height()
-	s.noted = rows <= bars.Dy()
-	if !s.noted {
-		rows -= s.note.font.size.Y + gap
-	}
-
-	s.panel = centred(bars, image.Pt(max(wide, title.font.width(len(name)), s.note.font.width(noteLen))+4*gap, rows))
-	middle := func(f *font, n, y int) image.Point { return image.Pt((s.panel.Min.X+s.panel.Max.X-f.width(n))/2, y) }
-	title.at = middle(title.font, len(name), s.panel.Min.Y+gap)
-	s.clock.at = middle(s.clock.font, clockLen, title.at.Y+title.font.size.Y+gap)
-	at := image.Pt(s.panel.Min.X+even(float64(s.panel.Dx()-wide)/2), even(float64(s.clock.at.Y+s.clock.font.size.Y+gap)))
-	s.line = image.Rectangle{at, at.Add(image.Pt(wide, thick))}
-	s.note.at = middle(s.note.font, noteLen, s.line.Max.Y+gap)
-
-	s.still.fill(s.panel, grey(black+40))
-	s.still.light(s.panel.Inset(1), black+6)
-	s.still.light(s.line, black+30)
-	s.still.text(title, white, name)
-}
-
 // layLane places the paddles and the ball.
 func (s *scene) layLane() {
 	s.still.fill(s.lane, grey(black+6))
@@ -138,7 +94,7 @@ func (s *scene) layLane() {
 	s.right = image.Rect(right-2*thick, y, right-thick, y+tall)
 	s.still.fill(s.left, cyan)
 	s.still.fill(s.right, amber)
-	s.radius = float64(s.lane.Dy()) * 0.2
+	s.radius = min(0.2*float64(s.lane.Dy()), 0.1*float64(s.lane.Dx()))
 }
 
 // drawFormat writes the format at the right end of the strip, if it fits beside the number.
@@ -150,49 +106,13 @@ func (s *scene) drawFormat(strip, w int, format string) {
 	}
 }
 
-// What the panel says.
-const (
-	name        = "kvsagent"
-	dateLayout  = "2006-01-02 UTC-07:00  "
-	frameLayout = "frame 0000000"
-)
-
-var (
-	amber = rgb(1, 0.6, 0.1)
-	cyan  = rgb(0.1, 0.75, 0.95)
-)
-
 // draw is the picture of frame n, at pts after the beginning, at wall by the clock. It is good until the next draw.
-func (s *scene) draw(n int, pts time.Duration, wall time.Time) *avc.Picture {
+func (s *scene) draw(n int64, pts time.Duration, wall time.Time) *avc.Picture {
 	s.now.Copy(s.still.Picture)
-	s.now.number(n % (1 << numberBits))
-	s.now.text(s.clock, white, wall.Format("15:04:05.000"))
-	s.drawLine(wall)
-	if s.noted {
-		s.drawNote(n, wall)
-	}
+	s.now.number(n)
+	s.panel.draw(s.now, n, wall)
 	s.drawLane(pts)
 	return s.now.Picture
-}
-
-// drawLine fills the line as far as the second has gone.
-func (s *scene) drawLine(wall time.Time) {
-	full := float64(s.line.Dx()) * float64(wall.Nanosecond()) / 1e9
-	done := s.line
-	done.Max.X = done.Min.X + int(full)
-	s.now.fill(done, amber)
-	for y := done.Min.Y; y < done.Max.Y; y++ {
-		s.now.blend(done.Max.X, y, amber.y, int(255*(full-math.Floor(full))))
-	}
-}
-
-// drawNote writes the frame number for people, and the date where it fits.
-func (s *scene) drawNote(n int, wall time.Time) {
-	note := fmt.Sprintf("frame %07d", n%1e7)
-	if s.dated {
-		note = wall.Format(dateLayout) + note
-	}
-	s.now.text(s.note, 180, note)
 }
 
 // drawLane throws the ball: it is at the left paddle at even beats and at the right one at odd beats, when the sound hits too. Where
@@ -244,14 +164,4 @@ func (s *scene) ball(pts time.Duration) (x, y float64) {
 	}
 	from, to := float64(s.left.Max.X)+s.radius, float64(s.right.Min.X)-s.radius
 	return from + (to-from)*way, y
-}
-
-// even is the even number nearest to v.
-func even(v float64) int { return 2 * int(math.Round(v/2)) }
-
-// centred is a rectangle of about the given size in the middle of r, on even cells.
-func centred(r image.Rectangle, size image.Point) image.Rectangle {
-	size = image.Pt(min(even(float64(size.X)), r.Dx()), min(even(float64(size.Y)), r.Dy()))
-	at := image.Pt(even(float64(r.Min.X+(r.Dx()-size.X)/2)), even(float64(r.Min.Y+(r.Dy()-size.Y)/2)))
-	return image.Rectangle{Min: at, Max: at.Add(size)}
 }

@@ -19,7 +19,7 @@ func TestSound(t *testing.T) {
 	}
 	var packets [][]byte
 	for n := range seconds * packetsPerSecond {
-		packets = append(packets, s.packet(n, 0, time.Time{}).Data[0])
+		packets = append(packets, s.packet(int64(n), 0, time.Time{}).Data[0])
 	}
 	pcm := run(t, ogg(packets), "ffmpeg", "-nostdin", "-loglevel", "warning", "-xerror", "-err_detect", "explode",
 		"-f", "ogg", "-i", "pipe:0", "-f", "f32le", "pipe:1")

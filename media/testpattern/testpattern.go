@@ -1,5 +1,19 @@
 // Package testpattern is a source that needs no camera: colour bars, a bouncing ball that is heard where it hits, a clock, and a frame
 // number that machines read, as H.264 Constrained Baseline and Opus, made in this package.
+//
+// From top to bottom the picture shows
+//
+//	frame number for machines (FrameNumber)             1280x720p30
+//	colour bars of 75 percent, and before them a panel:
+//	    kvsagent
+//	    HH:MM:SS.mmm, local time when the frame was made
+//	    a line that fills once a second
+//	    date, zone, frame number
+//	the bars in reverse
+//	a lane: the ball hits the left paddle at even seconds of PTS, the right one at odd seconds
+//	a ramp from black to white
+//
+// It moves in every frame, costs some 0.4 Mbit/s at 1280x720, and a fraction of a millisecond to make.
 package testpattern
 
 import (
