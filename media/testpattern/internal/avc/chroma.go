@@ -46,7 +46,7 @@ func code2(cells []byte, at, stride int, want, pred block2) (levels block2) {
 	}
 	levels.hadamard()
 	for i := range levels {
-		levels[i] = divide(2*levels[i], chromaStep)
+		levels[i] = divide(2*levels[i], step)
 	}
 	f := levels
 	f.hadamard()

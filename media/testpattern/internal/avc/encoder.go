@@ -15,10 +15,12 @@ import (
 	"image"
 )
 
+// At QP 18 the scale of a DC level is 160<<3 (H.264 section 8.5.9). After the inverse transforms a level of 1 changes a luma block by
+// 20/64 of a grey level and a chroma block by 40/64. The forward transform sums over 16 or 4 blocks, so that a luma level is
+// sum*64/20/16 = sum/5, and a chroma level is sum*64/40/4 = 2*sum/5.
 const (
-	qp         = 18
-	lumaStep   = 5 // a level is the transformed difference divided by this: 16 blocks, 20/64 of a grey level for each
-	chromaStep = 5 // likewise for half of that: 4 blocks, 40/64
+	qp   = 18
+	step = 5
 )
 
 // zigzag is the scan of a 4x4 block (H.264 figure 8-8 a).

@@ -37,7 +37,7 @@ func (e *Encoder) luma(target *Picture, x, y int) (mode uint32, levels [16]int32
 	}
 	diff.hadamard()
 	for i := range diff {
-		diff[i] = divide(diff[i], lumaStep)
+		diff[i] = divide(diff[i], step)
 	}
 	for i, from := range zigzag {
 		levels[i] = diff[from]
