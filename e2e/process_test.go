@@ -100,7 +100,7 @@ func (p *process) over() bool {
 // run executes a program to its end within limit.
 func run(t *testing.T, limit time.Duration, env []string, name string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit) // not the test's: cleanup runs programs too
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer

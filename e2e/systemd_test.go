@@ -24,13 +24,14 @@ func boot(t *testing.T, config string) *container {
 		t.Skip("only root can make the namespaces")
 	}
 	dir := t.TempDir()
-	for _, d := range []string{"root", "bin", "etc/kvsagent", "etc/systemd/system"} {
+	for _, d := range []string{"root", "bin", "etc/kvsagent", "etc/systemd/system", "etc/sysusers.d"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	copyFile(t, binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
 	copyFile(t, "../systemd/kvsagent.service", filepath.Join(dir, "etc/systemd/system/kvsagent.service"), 0o644)
+	copyFile(t, "../systemd/kvsagent.sysusers", filepath.Join(dir, "etc/sysusers.d/kvsagent.conf"), 0o644)
 	if err := os.WriteFile(filepath.Join(dir, "etc/kvsagent/kvsagent.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +50,14 @@ func boot(t *testing.T, config string) *container {
 		out, errs, _ := c.run("systemctl", "is-active", "basic.target")
 		return strings.TrimSpace(out) == "active", out + errs
 	})
+	if out, errs, code := c.run("systemd-sysusers"); code != 0 {
+		t.Fatalf("systemd-sysusers: exit %d\n%s%s", code, out, errs)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
-			t.Logf("journal\n%s", tail(out))
+			state, _, _ := c.run("systemctl", "status", "--no-pager", "kvsagent")
+			journal, _, _ := c.run("journalctl", "--no-pager", "-o", "cat")
+			t.Logf("%s\n--- journal\n%s", state, tail(journal))
 		}
 	})
 	return c
@@ -196,7 +201,7 @@ channels: {` + channels + `}
 		c.systemctl("reload", "kvsagent")
 		eventually(t, 10*time.Second, "the log tells of the bad config", func() (bool, any) {
 			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
-			return strings.Contains(out, "kvsagent.yaml:1"), out
+			return strings.Contains(out, "kvsagent.yaml:"), out
 		})
 		if got := c.show("MainPID"); got != pid || !strings.Contains(c.get("/api/v1/report"), `"second"`) {
 			t.Errorf("after reloads MainPID = %s, was %s; want the old config and the same process", got, pid)
