@@ -48,4 +48,4 @@ bench:
 	go test -run '^$$' -bench . -benchmem $(UNIT)
 
 build:
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o kvsagent ./cmd/kvsagent
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -buildid= -X main.linked=$(VERSION)' -o kvsagent ./cmd/kvsagent
