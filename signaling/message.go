@@ -91,4 +91,4 @@ func clip(s string) string {
 	return s[:most] + "..."
 }
 
-var regionPattern = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+var regionPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)

@@ -1,0 +1,62 @@
+package credentials
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+// chain is the AWS default chain. It is built anew for each fetch, because the SDK reads the shared files only when it is built.
+type chain struct {
+	profile, region string
+	http            aws.HTTPClient
+}
+
+func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
+	opts := []func(*config.LoadOptions) error{
+		config.WithRegion(c.region),
+		// One try: who asks will ask again. Three tries at a metadata service that a camera does not have would take seconds.
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
+	}
+	if c.profile != "" {
+		opts = append(opts, config.WithSharedConfigProfile(c.profile))
+	}
+	if c.http != nil {
+		opts = append(opts, config.WithHTTPClient(c.http))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, opts...)
+	if err != nil {
+		return aws.Credentials{}, c.explain(err)
+	}
+	keys, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
+		return aws.Credentials{}, c.explain(err)
+	}
+	return keys, nil
+}
+
+func (c *chain) explain(err error) error {
+	var profile config.SharedConfigProfileNotExistError
+	switch {
+	case errors.As(err, &profile):
+		return fmt.Errorf("no profile %q in the shared AWS files; hint: aws configure list-profiles, and mind whose home directory this is", profile.Profile)
+	case c.profile != "":
+		return fmt.Errorf("profile %q: %s", c.profile, oneLine(err))
+	}
+	return fmt.Errorf("nothing found in environment, shared files, container and instance role (%s); hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or an IoT certificate",
+		oneLine(err))
+}
+
+// oneLine keeps the end of a long error, where the SDK says why.
+func oneLine(err error) string {
+	const most = 200
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	if len(s) > most {
+		s = "..." + s[len(s)-most:]
+	}
+	return s
+}
