@@ -194,7 +194,7 @@ func TestSizeChange(t *testing.T) {
 func TestAAC(t *testing.T) {
 	aac := &format.MPEG4Audio{PayloadTyp: 97, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
 		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1, ChannelCount: 1}}
-	cam := (&camera{t: t, video: []clip{baseline(t)}, audio: aac, sound: opus(t)}).start("127.0.0.1:0")
+	cam := (&camera{t: t, video: []clip{baseline(t, "-g", "5")}, audio: aac, sound: opus(t)}).start("127.0.0.1:0")
 	src, log := source(t, rtsp.Options{URL: cam.url()})
 	for range 2 {
 		out, err := play(t, src, pictures(5))
@@ -239,7 +239,7 @@ func check(t *testing.T, err error, slow bool, want ...string) {
 }
 
 func TestLogin(t *testing.T) {
-	video := baseline(t)
+	video := baseline(t, "-g", "5")
 	for _, tt := range []struct {
 		name    string
 		methods []auth.VerifyMethod

@@ -94,9 +94,12 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	tcp := gortsplib.ProtocolTCP
 	return &gortsplib.Client{
 		Scheme: u.Scheme, Host: u.Host, Protocol: &tcp,
-		ReadTimeout: s.timeout, WriteTimeout: s.timeout,
+		// The library counts silence in whole seconds, our own watch must come first.
+		ReadTimeout: s.timeout + time.Second, WriteTimeout: s.timeout,
 		UserAgent: "kvsagent",
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, s.timeout)
+			defer cancel()
 			conn, err := s.dial(ctx, network, address)
 			if err != nil {
 				return nil, err
