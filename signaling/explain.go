@@ -21,14 +21,11 @@ func (c *Client) explain(err error) error {
 
 func (c *Client) hint(err error) string {
 	var (
-		api  *APIError
-		keys *keysError
-		dns  *net.DNSError
-		end  *lostError
+		api *APIError
+		dns *net.DNSError
+		end *lostError
 	)
 	switch {
-	case errors.As(err, &keys):
-		return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, an AWS profile, or an IoT role alias"
 	case errors.As(err, &api):
 		return c.apiHint(api)
 	case isUntrusted(err):

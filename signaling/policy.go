@@ -11,6 +11,7 @@ import (
 
 	smithy "github.com/aws/smithy-go"
 	"github.com/gorilla/websocket"
+	"github.com/kvsagent/kvsagent/internal/backoff"
 )
 
 // cause is what an error means for the next try.
@@ -38,12 +39,12 @@ const (
 //
 // Waits are full jitter, U(0, cap), where many agents fail together, and U(1/2, 3/2) where one is to be slow for sure.
 func next(c cause, n int, spread time.Duration, u float64) time.Duration {
-	full := func(base, limit time.Duration, n int) time.Duration { return scale(grow(base, limit, n), u) }
-	slow := func(base, limit time.Duration, n int) time.Duration { return scale(grow(base, limit, n), 0.5+u) }
+	full := func(base, limit time.Duration, n int) time.Duration { return backoff.Full(n, base, limit, u) }
+	slow := func(base, limit time.Duration, n int) time.Duration { return backoff.Around(n, base, limit, u) }
 	switch c {
 	case lost:
 		if n == 0 {
-			return scale(spread, u)
+			return backoff.Scale(spread, u)
 		}
 		return full(time.Second, time.Minute, n)
 	case failed:
@@ -63,7 +64,7 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	case missing, refused:
 		return slow(time.Minute, 5*time.Minute, n)
 	case untrusted:
-		return scale(30*time.Second, 1+u)
+		return backoff.Scale(30*time.Second, 1+u)
 	case rival:
 		return slow(5*time.Minute, 5*time.Minute, 0)
 	case replacing:
@@ -71,16 +72,6 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	}
 	return 0
 }
-
-// grow is base doubled n times, at most limit.
-func grow(base, limit time.Duration, n int) time.Duration {
-	for ; n > 0 && base < limit; n-- {
-		base *= 2
-	}
-	return min(base, limit)
-}
-
-func scale(d time.Duration, f float64) time.Duration { return time.Duration(float64(d) * f) }
 
 const (
 	steady      = 2 * time.Minute // a session that lived this long was well: waits begin anew
@@ -112,7 +103,7 @@ func (r *retrier) retry(err error) (wait time.Duration, final bool) {
 	wait = next(c, *count, r.spread, r.rand())
 	*count++
 	if told > 0 {
-		wait = min(told, maxWaitTold) + scale(r.spread, r.rand()) // everybody was told the same
+		wait = min(told, maxWaitTold) + backoff.Scale(r.spread, r.rand()) // everybody was told the same
 	}
 	return wait, false
 }

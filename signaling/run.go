@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kvsagent/kvsagent/internal/backoff"
 )
 
 const (
@@ -191,7 +193,7 @@ func (r *run) open(s *session) {
 	r.wg.Go(func() { s.keepAlive(r.ctx) })
 	r.live.Store(s)
 	r.c.queue.poke()
-	life := minAge + scale(maxAge-minAge, r.c.opts.Rand())
+	life := minAge + backoff.Scale(maxAge-minAge, r.c.opts.Rand())
 	r.dialAt.Reset(life)
 	r.c.update(func(p *Report) {
 		p.State, p.Err = Online, nil
