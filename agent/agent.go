@@ -206,7 +206,7 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 			return nil, fmt.Errorf("aws.ca_file: %s holds no certificate; hint: it must be PEM", file)
 		}
 	}
-	keys, err := newKeys(ctx, cfg.AWS)
+	keys, err := newKeys(ctx, cfg.AWS, log)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/kvsagent/kvsagent/config"
@@ -9,14 +10,29 @@ import (
 )
 
 // newKeys translates the operator's credentials block.
-func newKeys(ctx context.Context, c config.AWS) (aws.CredentialsProvider, error) {
+func newKeys(ctx context.Context, c config.AWS, log *slog.Logger) (aws.CredentialsProvider, error) {
 	k := c.Credentials
-	return credentials.New(ctx, credentials.Options{
+	o := credentials.Options{
 		Profile:             k.Profile,
 		AccessKeyID:         k.AccessKeyID,
 		SecretAccessKey:     string(k.SecretAccessKey),
 		SecretAccessKeyFile: k.SecretAccessKeyFile,
 		SessionToken:        string(k.SessionToken),
 		SessionTokenFile:    k.SessionTokenFile,
-	}, c.Region, nil)
+		Log:                 log,
+	}
+	// A file is read again whenever keys are asked for, so that keys can be rotated under a running agent; what the config read from it is old by then.
+	if o.SecretAccessKeyFile != "" {
+		o.SecretAccessKey = ""
+	}
+	if o.SessionTokenFile != "" {
+		o.SessionToken = ""
+	}
+	if i := k.IoT; i != nil {
+		o.IoT = &credentials.IoT{
+			Endpoint: i.Endpoint, RoleAlias: i.RoleAlias, ThingName: i.ThingName,
+			CertificateFile: i.Certificate, PrivateKeyFile: i.PrivateKey, CAFile: i.CAFile,
+		}
+	}
+	return credentials.New(ctx, o, c.Region, nil)
 }

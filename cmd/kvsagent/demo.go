@@ -17,6 +17,7 @@ import (
 const demoConfig = `
 aws:
   endpoint: %q
+  region: us-west-2
   credentials: {access_key_id: localkvs, secret_access_key: localkvs}
 sources:
   pattern: {url: "testpattern:"}
@@ -63,7 +64,7 @@ func demoCommand() *cobra.Command {
 // otherPort adds what to do when a port is taken.
 func otherPort(err error, flag string) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w; hint: is another demo running? else try %s 127.0.0.1:0", err, flag)
+		return fmt.Errorf("%w; for the demo that is %s 127.0.0.1:0, say", err, flag)
 	}
 	return err
 }
@@ -73,15 +74,15 @@ func describeDemo(w io.Writer, page, region string, kvs *localkvs.Server) {
 kvsagent demo
 
   page       %s   the live picture: open it in your browser
-  channel    demo in %s   this agent is its master, showing the built-in test pattern
+  channel    demo in region %s   this agent is its master, showing the built-in test pattern
 `, page, region)
 	fmt.Fprint(w, "  ")
 	describeKVS(w, kvs)
 	fmt.Fprintf(w, `
 To watch from a terminal:
-  AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent view demo --endpoint %s
+  AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent view demo --endpoint %s --region %s
 
 Press Ctrl-C to stop.
 
-`, kvs.URL())
+`, kvs.URL(), region)
 }

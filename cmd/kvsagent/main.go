@@ -40,6 +40,8 @@ func command() *cobra.Command {
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetVersionTemplate("kvsagent {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -83,5 +85,5 @@ func usage(c *cobra.Command, err error) error {
 	if err == nil {
 		return nil
 	}
-	return usageError{fmt.Errorf("%w; hint: %s", err, c.UseLine())}
+	return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
 }
