@@ -24,8 +24,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/credentials"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/signaling"
 )
@@ -188,7 +188,7 @@ type network struct {
 	limits config.Limits
 
 	region string
-	keys   aws.CredentialsProvider
+	keys   credentials.Provider
 	roots  *x509.CertPool
 	engine *peer.Engine
 	log    *slog.Logger

@@ -4,13 +4,12 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/credentials"
 )
 
 // newKeys translates the operator's credentials block.
-func newKeys(ctx context.Context, c config.AWS, log *slog.Logger) (aws.CredentialsProvider, error) {
+func newKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credentials.Provider, error) {
 	k := c.Credentials
 	o := credentials.Options{
 		Profile:             k.Profile,
