@@ -34,6 +34,7 @@ type muxer struct {
 	video     *track        // nil until the moov is written, or when there is none
 	audio     *track        // likewise
 	sps, pps  []byte        // those in the moov
+	changed   bool          // there were others since
 	zero      time.Duration // PTS of the first frame of the file
 	begin     time.Duration // PTS of the first frame of the present fragment
 	bytes     int           // in the present fragment
@@ -150,20 +151,37 @@ func (m *muxer) start(f *media.Frame) error {
 	return err
 }
 
-// sample makes the payload: NAL units with four bytes of length (ISO/IEC 14496-15, 5.3.4.2), or one Opus packet. Parameter sets that
-// are in the moov are left out; others stay, which ffmpeg and browsers take, since the moov of a file cannot change.
+// sample makes the payload: NAL units with four bytes of length (ISO/IEC 14496-15, 5.3.4.2), or one Opus packet. Parameter sets stay out
+// while they are those of the moov, as avc1 wants. Once there were others, all stay in, which ffmpeg and browsers take: the moov of a
+// file cannot change.
 func (m *muxer) sample(f *media.Frame) (*fmp4.Sample, error) {
 	if f.Codec == media.Opus {
 		return &fmp4.Sample{Payload: f.Data[0], Duration: uint32(max(0, opus.PacketDuration2(f.Data[0])))}, nil
 	}
+	m.changed = m.changed || m.foreign(f.Data)
 	au := make([][]byte, 0, len(f.Data))
 	for _, nal := range f.Data {
-		if len(nal) > 0 && !bytes.Equal(nal, m.sps) && !bytes.Equal(nal, m.pps) {
+		if len(nal) > 0 && (m.changed || !parameterSet(nal)) {
 			au = append(au, nal)
 		}
 	}
 	payload, err := h264.AVCC(au).Marshal()
 	return &fmp4.Sample{Payload: payload, IsNonSyncSample: !f.Key}, err
+}
+
+// foreign says whether an access unit has parameter sets that are not in the moov.
+func (m *muxer) foreign(au [][]byte) bool {
+	for _, nal := range au {
+		if len(nal) > 0 && parameterSet(nal) && !bytes.Equal(nal, m.sps) && !bytes.Equal(nal, m.pps) {
+			return true
+		}
+	}
+	return false
+}
+
+func parameterSet(nal []byte) bool {
+	t := h264.NALUType(nal[0] & 0x1f)
+	return t == h264.NALUTypeSPS || t == h264.NALUTypePPS
 }
 
 // add completes the sample before with its duration and lets s wait for its own.

@@ -9,6 +9,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -38,7 +39,8 @@ type Writer struct {
 	queue chan item
 	done  chan struct{} // closed when the goroutine has ended
 
-	queued  atomic.Int64 // payload bytes in queue
+	queued  atomic.Int64 // payload bytes that wait for the disk
+	waiting atomic.Int64 // frames that do
 	dropped atomic.Uint64
 	frames  atomic.Uint64
 
@@ -61,9 +63,13 @@ func Create(path string) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record: %w; hint: the directory must exist and be writable", err)
 	}
+	return newWriter(path, f), nil
+}
+
+func newWriter(path string, out io.WriteCloser) *Writer {
 	w := &Writer{path: path, queue: make(chan item, maxQueued), done: make(chan struct{})}
-	go w.run(f)
-	return w, nil
+	go w.run(out)
+	return w
 }
 
 // Tracks says what is about to come. H.264 and Opus are recorded; anything else is left out with a log line.
@@ -95,14 +101,17 @@ func (w *Writer) Write(f *media.Frame) {
 	}
 	size := int64(f.Size())
 	if w.queued.Load()+size <= maxQueuedBytes {
+		w.queued.Add(size)
+		w.waiting.Add(1)
 		select {
 		case w.queue <- item{frame: f}:
-			w.queued.Add(size)
 			if video {
 				w.skipVideo = false
 			}
 			return
 		default:
+			w.queued.Add(-size)
+			w.waiting.Add(-1)
 		}
 	}
 	w.dropped.Add(1)
@@ -139,32 +148,38 @@ func (w *Writer) Frames() uint64 { return w.frames.Load() }
 func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
 
 // run owns the file.
-func (w *Writer) run(f *os.File) {
+func (w *Writer) run(out io.WriteCloser) {
 	defer close(w.done)
-	m := &muxer{out: f}
+	m := &muxer{out: out}
 	for it := range w.queue {
 		if it.frame == nil {
 			m.tracks(it.tracks, w.log())
 			continue
 		}
+		w.record(m, it.frame)
 		w.queued.Add(-int64(it.frame.Size()))
-		if w.Err() != nil {
-			continue // empties the queue
-		}
-		recorded, err := m.write(it.frame)
-		if recorded {
-			w.frames.Add(1)
-		}
-		w.fail(err)
+		w.waiting.Add(-1)
 	}
 	if w.Err() == nil {
 		w.fail(m.finish())
 	}
-	w.fail(f.Close())
-	if !m.started() {
+	w.fail(out.Close())
+	if w.Err() == nil && !m.started() {
 		w.fail(fmt.Errorf("%w: no key frame came", ErrNothing))
 		w.fail(os.Remove(w.path))
 	}
+}
+
+// record gives one frame to the muxer. After an error it only empties the queue.
+func (w *Writer) record(m *muxer, f *media.Frame) {
+	if w.Err() != nil {
+		return
+	}
+	recorded, err := m.write(f)
+	if recorded {
+		w.frames.Add(1)
+	}
+	w.fail(err)
 }
 
 // fail keeps the first error.

@@ -281,7 +281,7 @@ func (ss *session) setupAudio(desc *description.Session) error {
 // ask sends SETUP for one track.
 func (ss *session) ask(address *base.URL, medi *description.Media, forma format.Format,
 	packet func(pkt *rtp.Packet, ticks int64, timed bool)) error {
-	// The library takes a control attribute that makes no URL for granted.
+	// The library would ask for no URL at all.
 	if u, err := medi.URL(address); err != nil || u == nil {
 		return ss.s.refuse("setup", fmt.Errorf("control attribute %q in the SDP makes no URL", printable(medi.Control)),
 			"update the camera's firmware, or try another path")
