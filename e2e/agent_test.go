@@ -26,7 +26,7 @@ func startAgent(t *testing.T, env []string, endpoint, ca, config string) *agent 
 	if ca != "" {
 		ca = ", ca_file: " + ca
 	}
-	text := fmt.Sprintf("aws: {region: %s, endpoint: %q%s}\nstatus: {listen: %q}\nlog: {level: debug}\n%s", region, endpoint, ca, address, config)
+	text := fmt.Sprintf("aws: {region: %s, endpoint: %q%s}\nstatus: {listen: %q}\n%s", region, endpoint, ca, address, config)
 	a := &agent{process: start(t, env, binary, "run", "-c", writeFile(t, "kvsagent.yaml", text)), statusURL: "http://" + address}
 	eventually(t, 10*time.Second, "the agent answers at "+a.statusURL, func() (bool, any) {
 		if a.over() {

@@ -17,7 +17,7 @@ func (p *page) showsBars(t *testing.T, selector string) {
 	}
 	eventually(t, 5*time.Second, "colour bars in "+selector, func() (bool, any) {
 		var got [][3]int
-		p.call(&got, "picture", selector, points)
+		p.call(&got, "colours", selector, points)
 		return len(got) == len(bars) && near(got), got
 	})
 }

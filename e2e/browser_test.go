@@ -166,16 +166,16 @@ func (p *page) call(out any, fn string, args ...any) {
 
 // stats is what browser/watch.js counts.
 type stats struct {
+	Now         float64  `json:"now"` // milliseconds since the page began
 	Connections []string `json:"connections"`
 	Video       struct {
 		Codec     string `json:"codec"`
-		Frames    int    `json:"frames"`
+		Frames    int    `json:"frames"`   // decoded
+		Received  int    `json:"received"` // whole, decoded or not
 		KeyFrames int    `json:"key_frames"`
 		Width     int    `json:"width"`
 		Height    int    `json:"height"`
 		Lost      int    `json:"lost"`
-		Dropped   int    `json:"dropped"`
-		Freezes   int    `json:"freezes"`
 	} `json:"video"`
 	Audio struct {
 		Codec   string  `json:"codec"`

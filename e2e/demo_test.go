@@ -34,7 +34,7 @@ func TestDemoPage(t *testing.T) {
 	p := openPage(t, strings.TrimSpace(d.pageURL))
 	p.moves(50)
 	var colours [][3]int
-	p.call(&colours, "picture", "#video-demo", [][2]float64{{0.1, 0.1}, {0.5, 0.5}, {0.9, 0.9}, {0.3, 0.7}, {0.7, 0.3}})
+	p.call(&colours, "colours", "#video-demo", [][2]float64{{0.1, 0.1}, {0.5, 0.5}, {0.9, 0.9}, {0.3, 0.7}, {0.7, 0.3}})
 	if len(colours) == 0 {
 		t.Fatal("#video-demo shows nothing")
 	}
@@ -93,15 +93,9 @@ type watched struct {
 func TestView(t *testing.T) {
 	d := startDemo(t)
 	file := filepath.Join(t.TempDir(), "out.mp4")
-	out, errs, code := run(t, 30*time.Second, environment(keys...), binary, "view", "demo", "--endpoint", d.kvsURL, "--duration", "5s", "--record", file, "-o", "json")
-	var got watched
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
-		t.Fatalf("view: exit %d, %v\n%s\n%s", code, err, out, errs)
-	}
-	if !got.Connected || got.FirstFrameMS <= 0 || got.FirstFrameMS > 4000 || !strings.EqualFold(got.Video.Codec, "H264") || got.Video.Frames < 50 ||
-		got.Video.KeyFrames < 2 || got.Video.Width == 0 || got.Video.Height == 0 || !strings.EqualFold(got.Audio.Codec, "opus") || got.Audio.Packets < 100 ||
-		got.Bytes < 1000 {
-		t.Errorf("view = %+v, want most of 5 s of H.264 and Opus, and the first frame soon", got)
+	got := view(t, "view", "demo", "--endpoint", d.kvsURL, "--duration", "5s", "--record", file, "-o", "json")
+	if got.Video.Frames < 50 || got.Video.KeyFrames < 2 || got.Audio.Packets < 100 || got.Bytes < 1000 {
+		t.Errorf("view = %+v, want most of 5 s", got)
 	}
 
 	video, audio := probe(t, file)
@@ -117,6 +111,28 @@ func TestView(t *testing.T) {
 	if code != 0 || errs != "" {
 		t.Errorf("ffmpeg decodes the recording: exit %d, %s", code, errs)
 	}
+}
+
+// TestViewAsTold runs the command that the demo prints.
+func TestViewAsTold(t *testing.T) {
+	d := startDemo(t)
+	told := d.find(t, &d.stdout, 5*time.Second, `AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent (view .*)`)[1]
+	view(t, append(strings.Fields(told), "--duration", "2s", "-o", "json")...)
+}
+
+// view runs kvsagent view with the keys of localkvs in the environment and nothing else, and returns what it prints.
+func view(t *testing.T, args ...string) (got watched) {
+	t.Helper()
+	env := environment("AWS_ACCESS_KEY_ID=localkvs", "AWS_SECRET_ACCESS_KEY=localkvs")
+	out, errs, code := run(t, 30*time.Second, env, binary, args...)
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
+		t.Fatalf("%v: exit %d, %v\n%s\n%s", args, code, err, out, errs)
+	}
+	if !got.Connected || got.FirstFrameMS <= 0 || got.FirstFrameMS > 2500 || !strings.EqualFold(got.Video.Codec, "H264") || got.Video.Frames == 0 ||
+		got.Video.Width == 0 || got.Video.Height == 0 || !strings.EqualFold(got.Audio.Codec, "opus") || got.Audio.Packets == 0 {
+		t.Errorf("%v = %+v, want H.264 and Opus, and the first frame soon", args, got)
+	}
+	return got
 }
 
 // stream is what ffprobe says about one.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
 )
 
+// region is where all channels of the tests are, and the demo's.
 const region = "us-west-2"
 
 // keys are the access key that localkvs accepts, as AWS tools read it.

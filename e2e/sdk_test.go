@@ -50,6 +50,7 @@ func sdkPage(t *testing.T) string {
 	mux.HandleFunc("/kvs-webrtc.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFile(w, r, "browser/node_modules/amazon-kinesis-video-streams-webrtc/dist/kvs-webrtc.min.js")
 	})
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/sdk.html"

@@ -185,9 +185,10 @@ channels: {` + channels + `}
 	if got := c.get("/api/v1/report"); !strings.Contains(got, `"first"`) {
 		t.Errorf("/api/v1/report = %q, want channel first", got)
 	}
-	if c.show("StatusText") == "" {
-		t.Error("systemctl status says nothing about the agent")
-	}
+	eventually(t, 20*time.Second, "systemctl status tells about the channel", func() (bool, any) {
+		got := c.show("StatusText")
+		return got != "", got
+	})
 	pid := c.show("MainPID")
 
 	t.Run("reload", func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats() and
-// window.picture().
+// window.colours().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -14,8 +14,9 @@
   // stats adds up the inbound tracks of all connections.
   window.stats = async () => {
     const sum = {
+      now: performance.now(), // milliseconds
       connections: connections.map((c) => c.connectionState),
-      video: { codec: '', frames: 0, key_frames: 0, width: 0, height: 0, lost: 0, dropped: 0, freezes: 0 },
+      video: { codec: '', frames: 0, received: 0, key_frames: 0, width: 0, height: 0, lost: 0 },
       audio: { codec: '', packets: 0, lost: 0, energy: 0 },
       pairs: [],
     };
@@ -30,12 +31,11 @@
         if (s.kind === 'video') {
           sum.video.codec ||= codec;
           sum.video.frames += s.framesDecoded ?? 0;
+          sum.video.received += s.framesReceived ?? 0;
           sum.video.key_frames += s.keyFramesDecoded ?? 0;
           sum.video.width = s.frameWidth ?? sum.video.width;
           sum.video.height = s.frameHeight ?? sum.video.height;
           sum.video.lost += s.packetsLost ?? 0;
-          sum.video.dropped += s.framesDropped ?? 0;
-          sum.video.freezes += s.freezeCount ?? 0;
         } else {
           sum.audio.codec ||= codec;
           sum.audio.packets += s.packetsReceived ?? 0;
@@ -47,8 +47,8 @@
     return sum;
   };
 
-  // picture reads the colours, as [r,g,b], at points of the video that selector names; each point is [x,y] from 0 to 1.
-  window.picture = (selector, points) => {
+  // colours reads them, as [r,g,b], at points of the video that selector names; each point is [x,y] from 0 to 1.
+  window.colours = (selector, points) => {
     const video = document.querySelector(selector);
     if (!video?.videoWidth) return null;
     const canvas = document.createElement('canvas');
