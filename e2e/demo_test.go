@@ -107,7 +107,7 @@ func TestView(t *testing.T) {
 	if audio.Codec != "opus" || audio.Rate != "48000" || packets < 100 {
 		t.Errorf("recorded audio = %+v, want opus", audio)
 	}
-	_, errs, code = run(t, 30*time.Second, environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
+	_, errs, code := run(t, 30*time.Second, environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
 	if code != 0 || errs != "" {
 		t.Errorf("ffmpeg decodes the recording: exit %d, %s", code, errs)
 	}
