@@ -40,7 +40,6 @@ type Writer struct {
 	done  chan struct{} // closed when the goroutine has ended
 
 	queued  atomic.Int64 // payload bytes that wait for the disk
-	waiting atomic.Int64 // frames that do
 	dropped atomic.Uint64
 	frames  atomic.Uint64
 
@@ -102,7 +101,6 @@ func (w *Writer) Write(f *media.Frame) {
 	size := int64(f.Size())
 	if w.queued.Load()+size <= maxQueuedBytes {
 		w.queued.Add(size)
-		w.waiting.Add(1)
 		select {
 		case w.queue <- item{frame: f}:
 			if video {
@@ -111,7 +109,6 @@ func (w *Writer) Write(f *media.Frame) {
 			return
 		default:
 			w.queued.Add(-size)
-			w.waiting.Add(-1)
 		}
 	}
 	w.dropped.Add(1)
@@ -158,7 +155,6 @@ func (w *Writer) run(out io.WriteCloser) {
 		}
 		w.record(m, it.frame)
 		w.queued.Add(-int64(it.frame.Size()))
-		w.waiting.Add(-1)
 	}
 	if w.Err() == nil {
 		w.fail(m.finish())

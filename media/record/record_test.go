@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -128,33 +129,36 @@ func seconds(t *testing.T, text string) float64 {
 	return s
 }
 
-// write records frames and returns the file.
+// write records frames and returns the file. In the bubble the writer keeps up, though frames come faster than in real time.
 func write(t *testing.T, tracks []media.Track, frames []*media.Frame) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "a.mp4")
-	w, err := record.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Tracks(tracks)
-	for _, f := range frames {
-		w.Write(f)
-		settle(w)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatalf("Close = %v", err)
-	}
-	if n := w.Dropped(); n != 0 {
-		t.Errorf("%d frames dropped", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w, err := record.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Tracks(tracks)
+		feed(w, frames)
+		if err := w.Close(); err != nil {
+			t.Fatalf("Close = %v", err)
+		}
+		if n := w.Dropped(); n != 0 {
+			t.Errorf("%d frames dropped", n)
+		}
+	})
 	return path
 }
 
-// settle lets the writer catch up, since a test writes faster than real time.
-func settle(w *record.Writer) {
-	for w.Queued() > 100 {
-		time.Sleep(time.Millisecond)
+// feed writes frames and waits until they are on the disk. It is for bubbles.
+func feed(w *record.Writer, frames []*media.Frame) {
+	for i, f := range frames {
+		w.Write(f)
+		if i%100 == 0 {
+			synctest.Wait()
+		}
 	}
+	synctest.Wait()
 }
 
 func TestRecord(t *testing.T) {
@@ -254,31 +258,28 @@ func TestSizeChange(t *testing.T) {
 
 // TestCrash: what was written before the power went is playable.
 func TestCrash(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a.mp4")
-	w, err := record.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Tracks([]media.Track{{Codec: media.H264}})
-	for _, f := range pictures(t, 80, 0, "320x240") {
-		w.Write(f)
-	}
-	for w.Queued() > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	copied := filepath.Join(t.TempDir(), "b.mp4")
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(copied, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path, copied := filepath.Join(t.TempDir(), "a.mp4"), filepath.Join(t.TempDir(), "b.mp4")
+	video := pictures(t, 80, 0, "320x240")
+	synctest.Test(t, func(t *testing.T) {
+		w, err := record.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Tracks([]media.Track{{Codec: media.H264}})
+		feed(w, video)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(copied, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if p := probe(t, copied); p.Streams[0].Frames != "75" {
 		t.Errorf("%s pictures in an unfinished file, want 75: the whole fragments", p.Streams[0].Frames)
-	}
-	if err := w.Close(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -347,52 +348,55 @@ func TestDisk(t *testing.T) {
 	if _, err := record.Create(filepath.Join(t.TempDir(), "nowhere", "a.mp4")); err == nil || !strings.Contains(err.Error(), "hint: the directory must exist") {
 		t.Errorf("Create in a directory that is missing = %v", err)
 	}
-	// Each write to /dev/full ends with "no space left on device".
-	w, err := record.Create("/dev/full")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Tracks([]media.Track{{Codec: media.H264}})
-	for _, f := range pictures(t, 75, 0, "320x240") {
-		w.Write(f)
-		settle(w)
-	}
-	for w.Queued() > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if err := w.Close(); err == nil || !strings.Contains(err.Error(), "no space left on device") || w.Err() == nil {
-		t.Errorf("Close = %v, Err = %v, want no space left on device", err, w.Err())
-	}
+	video := pictures(t, 75, 0, "320x240")
+	synctest.Test(t, func(t *testing.T) {
+		w, err := record.Create("/dev/full") // each write ends with "no space left on device"
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Tracks([]media.Track{{Codec: media.H264}})
+		feed(w, video)
+		if w.Err() == nil {
+			t.Error("Err = nil while the recording runs")
+		}
+		if err := w.Close(); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+			t.Errorf("Close = %v, want no space left on device", err)
+		}
+	})
 }
 
 // TestSlowDisk: a writer that cannot keep up drops frames and goes on with the next key frame; Write never waits.
 func TestSlowDisk(t *testing.T) {
-	gate := make(chan struct{})
-	out := &slowFile{gate: gate}
-	w := record.NewWriter(out)
-	w.Log = slog.New(slog.DiscardHandler)
-	w.Tracks([]media.Track{{Codec: media.H264}})
+	out := &slowFile{}
 	video := pictures(t, 25, 0, "320x240")
-	for n := range 1000 {
+	frame := func(n int) *media.Frame {
 		f := *video[n%25]
 		f.PTS = time.Duration(n) * 40 * time.Millisecond
-		w.Write(&f)
+		return &f
 	}
-	if w.Dropped() < 400 {
-		t.Errorf("Dropped = %d of 1000 frames with the disk standing still and room for 512", w.Dropped())
-	}
-	close(gate)
-	for w.Queued() > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	for n := 1001; n < 1050; n++ { // not a key frame at first
-		f := *video[n%25]
-		f.PTS = time.Duration(n) * 40 * time.Millisecond
-		w.Write(&f)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		out.gate = make(chan struct{})
+		w := record.NewWriter(out)
+		w.Log = slog.New(slog.DiscardHandler)
+		w.Tracks([]media.Track{{Codec: media.H264}})
+		for n := range 1000 {
+			w.Write(frame(n))
+		}
+		if w.Dropped() < 400 {
+			t.Errorf("Dropped = %d of 1000 frames with the disk standing still and room for 512", w.Dropped())
+		}
+		close(out.gate)
+		synctest.Wait()
+		for n := 1001; n < 1050; n++ { // not a key frame at first
+			w.Write(frame(n))
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if int(w.Frames()+w.Dropped()) != 1049 {
+			t.Errorf("%d recorded and %d dropped of 1049", w.Frames(), w.Dropped())
+		}
+	})
 	path := filepath.Join(t.TempDir(), "a.mp4")
 	if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
@@ -400,9 +404,6 @@ func TestSlowDisk(t *testing.T) {
 	p := probe(t, path) // decoding complains of a picture whose reference is missing
 	if got := seconds(t, p.Packets[len(p.Packets)-1].PTS); math.Abs(got-41.96) > 0.001 {
 		t.Errorf("the last picture is at %v s, want 41.96", got)
-	}
-	if int(w.Frames()+w.Dropped()) != 1049 {
-		t.Errorf("%d recorded and %d dropped of 1049", w.Frames(), w.Dropped())
 	}
 }
 
