@@ -1,0 +1,91 @@
+// Package udpbatch sends many datagrams through one UDP socket with few system calls.
+//
+// A Run is a row of datagrams to one address, all of one size but the last, which may be shorter. On Linux a run leaves as one message that the kernel cuts up
+// (UDP_SEGMENT), and many runs leave in one sendmmsg. What a kernel or a network card cannot do is noticed by its error, once, and from then on
+// done without: sendmmsg of single datagrams, and in the end one sendto for each.
+package udpbatch
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// Limits of one run: the kernel's UDP_MAX_SEGMENTS, and the largest payload of an IPv4 datagram.
+const (
+	MaxSegments = 64
+	MaxBytes    = 65_000
+)
+
+// Run is datagrams to one address: Data cut into pieces of Size bytes, the last may be shorter. It keeps to MaxSegments and MaxBytes.
+type Run struct {
+	To   netip.AddrPort // without a zone
+	Data []byte
+	Size int
+}
+
+// segments is how many datagrams r is.
+func (r *Run) segments() int { return (len(r.Data) + r.Size - 1) / r.Size }
+
+// Way is how a Sender sends.
+type Way int32
+
+// The ways, from the best to the plainest.
+const (
+	Segmented Way = iota // UDP_SEGMENT in sendmmsg
+	Batched              // sendmmsg
+	Single               // sendto
+)
+
+// Sender writes runs to a socket. Send may be called from several goroutines.
+type Sender struct {
+	conn    *net.UDPConn
+	v6      bool // the socket is an IPv6 one and takes IPv4 addresses in their mapped form
+	way     atomic.Int32
+	dropped atomic.Uint64
+	pool    sync.Pool // *batch
+
+	platform
+}
+
+// New makes a Sender for conn. It starts with the best way and finds out what works.
+func New(conn *net.UDPConn) *Sender {
+	local, _ := conn.LocalAddr().(*net.UDPAddr)
+	s := &Sender{conn: conn, v6: local != nil && local.IP.To4() == nil}
+	s.way.Store(int32(s.setup()))
+	return s
+}
+
+// Way is how the Sender sends now.
+func (s *Sender) Way() Way { return Way(s.way.Load()) }
+
+// Limit makes the Sender use no better way than w. Tests and operators of odd kernels use it.
+func (s *Sender) Limit(w Way) {
+	if s.Way() < w {
+		s.way.Store(int32(w))
+	}
+}
+
+// Dropped counts datagrams that the kernel did not take: the socket's buffer was full, or there is no way to the address.
+func (s *Sender) Dropped() uint64 { return s.dropped.Load() }
+
+// sendSingle is the way that works everywhere.
+func (s *Sender) sendSingle(runs []Run) {
+	for i := range runs {
+		r := &runs[i]
+		to := r.To
+		if s.v6 {
+			to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16())., to.Port())
+		} else {
+			to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+		}
+		for data := r.Data; len(data) > 0; {
+			n := min(r.Size, len(data))
+			if _, err := s.conn.WriteToUDPAddrPort(data[:n], to); err != nil {
+				s.dropped.Add(1)
+			}
+			data = data[n:]
+		}
+	}
+}
