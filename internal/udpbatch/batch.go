@@ -76,7 +76,7 @@ func (s *Sender) sendSingle(runs []Run) {
 		r := &runs[i]
 		to := r.To
 		if s.v6 {
-			to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16())., to.Port())
+			to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
 		} else {
 			to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 		}
