@@ -73,6 +73,10 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	return 0
 }
 
+// life is the age at which a working session is replaced: 45 to 57 minutes, less than the service's hour, and not the same for all of a
+// fleet, which would otherwise come back together each hour after an outage. It belongs to the policy and is pure like next.
+func life(u float64) time.Duration { return 45*time.Minute + backoff.Scale(12*time.Minute, u) }
+
 const (
 	steady      = 2 * time.Minute // a session that lived this long was well: waits begin anew
 	maxWaitTold = 5 * time.Minute // the longest Retry-After that is obeyed

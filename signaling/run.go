@@ -6,15 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/kvsagent/kvsagent/internal/backoff"
 )
 
 const (
 	drain       = time.Minute      // how long a replaced session is still read: the service's grace after GO_AWAY
 	replaceGap  = 30 * time.Second // between two replacements, however often GO_AWAY comes
-	minAge      = 45 * time.Minute // a session is replaced at a random age below the service's hour, so that a fleet
-	maxAge      = 57 * time.Minute // does not move in step
 	quietFor    = time.Minute      // between two log lines about frames of no use
 	sameFailure = 10 * time.Minute // between two log lines about the same failure
 )
@@ -193,8 +189,7 @@ func (r *run) open(s *session) {
 	r.wg.Go(func() { s.keepAlive(r.ctx) })
 	r.live.Store(s)
 	r.c.queue.poke()
-	life := minAge + backoff.Scale(maxAge-minAge, r.c.opts.Rand())
-	r.dialAt.Reset(life)
+	r.dialAt.Reset(life(r.c.opts.Rand()))
 	r.c.update(func(p *Report) {
 		p.State, p.Err = Online, nil
 		p.Connects++

@@ -1,0 +1,168 @@
+package signaling
+
+import (
+	"container/heap"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// A model of 10,000 agents and of the service's quotas, driven by the retrier and the life that the agent itself uses. Wall clocks are not
+// involved: the model's time is a number.
+
+const (
+	fleetSize    = 10_000
+	connectLimit = 500 // connects a second for the account; the service publishes none, and this is what the reference model assumed
+)
+
+// fleet is one run of the model.
+type fleet struct {
+	rnd      *rand.Rand
+	agents   []fleetAgent
+	events   fleetHeap
+	now      time.Duration
+	downTill time.Duration // requests before this get no answer
+	perSec   map[time.Duration]int
+	requests int
+	refused  int // throttled
+	wait     []time.Duration
+	rotate   bool
+}
+
+type fleetAgent struct {
+	retry     retrier
+	connected bool
+	since     time.Duration
+}
+
+type fleetEvent struct {
+	at    time.Duration
+	agent int
+}
+
+type fleetHeap []fleetEvent
+
+func (h fleetHeap) Len() int           { return len(h) }
+func (h fleetHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h fleetHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *fleetHeap) Push(x any)        { *h = append(*h, x.(fleetEvent)) }
+func (h *fleetHeap) Pop() any          { x := (*h)[len(*h)-1]; *h = (*h)[:len(*h)-1]; return x }
+
+// newFleet has agents that were connected for long and are cut at time 0.
+func newFleet(spread time.Duration, seed uint64) *fleet {
+	f := &fleet{rnd: rand.New(rand.NewPCG(seed, 0)), perSec: map[time.Duration]int{}}
+	for i := range fleetSize {
+		f.agents = append(f.agents, fleetAgent{retry: retrier{spread: spread, rand: f.rnd.Float64}})
+		f.fail(i, &lostError{err: errors.New("reset"), age: time.Hour, at: time.Time{}})
+	}
+	return f
+}
+
+func (f *fleet) fail(agent int, err error) {
+	wait, _ := f.agents[agent].retry.retry(err)
+	heap.Push(&f.events, fleetEvent{f.now + wait, agent})
+}
+
+// run works through all that happens until end.
+func (f *fleet) run(end time.Duration) {
+	for f.events.Len() > 0 && f.events[0].at < end {
+		e := heap.Pop(&f.events).(fleetEvent)
+		f.now = e.at
+		f.connect(e.agent)
+	}
+}
+
+func (f *fleet) connect(agent int) {
+	a := &f.agents[agent]
+	f.requests++
+	second := f.now.Truncate(time.Second)
+	f.perSec[second]++
+	switch {
+	case f.now < f.downTill: // no answer within the limit of a call
+		f.now += callTimeout
+		f.fail(agent, errors.New("timeout"))
+		return
+	case f.perSec[second] > connectLimit:
+		f.refused++
+		f.fail(agent, &APIError{Op: "ConnectAsMaster", Status: 400, Code: "ClientLimitExceededException"})
+		return
+	}
+	if !a.connected {
+		f.wait = append(f.wait, f.now-f.downTill)
+	}
+	a.connected, a.since = true, f.now
+	if f.rotate {
+		heap.Push(&f.events, fleetEvent{f.now + life(f.rnd.Float64()), agent})
+	}
+}
+
+func (f *fleet) percentile(p float64) time.Duration {
+	slices.Sort(f.wait)
+	return f.wait[int(p*float64(len(f.wait)-1))]
+}
+
+// peak is the most requests in a second from a time on.
+func (f *fleet) peak(from time.Duration) (most int) {
+	for at, n := range f.perSec {
+		if at >= from {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+func TestFleetCutAtOnce(t *testing.T) {
+	f := newFleet(30*time.Second, 1)
+	f.run(10 * time.Minute)
+	each := float64(f.requests) / fleetSize
+	t.Logf("10,000 cut at once, spread 30 s: p50 %v, p99 %v, peak %d/s, %.2f requests an agent, %d throttled",
+		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(0), each, f.refused)
+	if len(f.wait) != fleetSize || each > 1.1 || f.refused > 0 || f.percentile(0.99) > 35*time.Second {
+		t.Errorf("%d connected, %.2f requests each, %d throttled, p99 %v", len(f.wait), each, f.refused, f.percentile(0.99))
+	}
+}
+
+// The default spread is for a few cameras; a fleet that keeps it still comes back, only more slowly.
+func TestFleetWithTheDefaultSpread(t *testing.T) {
+	f := newFleet(2*time.Second, 2)
+	f.run(time.Hour)
+	t.Logf("10,000 cut at once, spread 2 s: p50 %v, p99 %v, peak %d/s, %.2f requests an agent, %d throttled",
+		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(0), float64(f.requests)/fleetSize, f.refused)
+	if len(f.wait) != fleetSize || f.percentile(0.99) > 10*time.Minute {
+		t.Errorf("%d connected, p99 %v", len(f.wait), f.percentile(0.99))
+	}
+}
+
+func TestFleetAfterAnOutage(t *testing.T) {
+	f := newFleet(30*time.Second, 3)
+	f.downTill = 10 * time.Minute
+	f.run(time.Hour)
+	t.Logf("10,000 after 10 minutes of outage: p50 %v, p99 %v, peak %d/s, %d throttled",
+		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(10*time.Minute), f.refused)
+	if len(f.wait) != fleetSize || f.percentile(0.99) > 70*time.Second || f.refused > 0 {
+		t.Errorf("%d connected, p99 %v, %d throttled", len(f.wait), f.percentile(0.99), f.refused)
+	}
+}
+
+func TestFleetDoesNotComeBackEachHour(t *testing.T) {
+	f := newFleet(30*time.Second, 4)
+	f.rotate = true
+	f.run(6 * time.Hour)
+	for h := range 6 {
+		t.Logf("hour %d after the cut: peak %d connects/s", h+1, f.hourPeak(time.Duration(h)*time.Hour))
+	}
+	if n := f.peak(30 * time.Minute); n > 30 {
+		t.Errorf("%d connects in a second, want 30 at most", n)
+	}
+}
+
+func (f *fleet) hourPeak(from time.Duration) (most int) {
+	for at, n := range f.perSec {
+		if at >= from && at < from+time.Hour {
+			most = max(most, n)
+		}
+	}
+	return most
+}
