@@ -2,6 +2,7 @@ package localkvs
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -47,19 +48,34 @@ func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
 	return ch, nil
 }
 
-// clientOf tells roles apart. Host names m-... and v-... say it, as the service's do; on any other host, who gives a client id is a
-// viewer. A master may call itself MASTER, which the service tolerates.
+// clientOf tells roles apart. Hosts m-... and v-... under .localhost say it, as the service's do; on any other host, who gives a
+// client id is a viewer. A master may call itself MASTER, which the service tolerates.
 func clientOf(host, id string) (client string, err *apiError) {
-	switch named := strings.HasSuffix(strings.Split(host, ":")[0], ".localhost"); {
-	case named && strings.HasPrefix(host, "m-"), id == "", id == roleMaster && !strings.HasPrefix(host, "v-"):
-		if named && strings.HasPrefix(host, "v-") {
-			return "", invalidArgument("X-Amz-ClientId is required to connect as a viewer")
-		}
+	role := roleOfHost(host)
+	if role == "" && (id == "" || id == roleMaster) {
+		role = roleMaster
+	}
+	if role == roleMaster {
 		return masterMailbox, nil
-	case !isViewerID(id):
+	}
+	if !isViewerID(id) {
 		return "", invalidArgument("X-Amz-ClientId must match [a-zA-Z0-9_.-]{1,256} and not begin with AWS_")
 	}
 	return id, nil
+}
+
+// roleOfHost is the role that a host name stands for, "" for none. See Options.NamedEndpoints.
+func roleOfHost(host string) string {
+	name := (&url.URL{Host: host}).Hostname()
+	switch {
+	case !strings.HasSuffix(name, ".localhost"):
+		return ""
+	case strings.HasPrefix(name, "m-"):
+		return roleMaster
+	case strings.HasPrefix(name, "v-"):
+		return roleViewer
+	}
+	return ""
 }
 
 // accept upgrades and serves.

@@ -59,6 +59,7 @@ func (s *Server) operations() map[string]operation {
 	add("/UntagResource", "UntagResource", 50, reads(s.untagResource))
 	add("/ListTagsForResource", "ListTagsForResource", 50, reads(s.listTags))
 	add("/v1/get-ice-server-config", "GetIceServerConfig", 100, reads(s.getICEServers))
+	add("/v1/send-alexa-offer-to-master", "SendAlexaOfferToMaster", 100, reads(s.sendAlexaOffer))
 	return ops
 }
 
@@ -78,6 +79,7 @@ func reads[In any](f func(*call, In) (any, *apiError)) func(*call) (any, *apiErr
 // readBody reads a call's body, which is bounded.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	http.NewResponseController(w).SetReadDeadline(time.Time{}) // the answer may take longer than the question
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "the body is too large"}
 	}

@@ -202,7 +202,7 @@ func TestFaultsOverHTTP(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(bytes.TrimSpace(b))
 	}
-	if status, text := do("POST", "/localkvs/faults", `{"set":{"delay":1000000},"do":[{"do":"go_away","channel":"cam"}]}`); status != 200 || !strings.Contains(text, `"connections":[1]`) {
+	if status, text := do("POST", "/localkvs/faults", `{"set":{"delay":"1ms"},"do":[{"do":"go_away","channel":"cam"}]}`); status != 200 || !strings.Contains(text, `"connections":[1]`) {
 		t.Fatalf("%d %s", status, text)
 	}
 	if got := c.next(); got.MessageType != "GO_AWAY" {

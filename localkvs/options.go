@@ -63,6 +63,7 @@ type Limits struct {
 	AccountCalls  float64 // calls a second of one operation; default 50, 300 or 100, by operation
 
 	CredentialLife time.Duration // of TURN credentials; default 5 minutes
+	TokenLife      time.Duration // of keys from the credential endpoint; default 1 hour
 	Allocations    int           // TURN allocations of one channel; default 50
 	RelayBitrate   int           // bits a second of one allocation, each way; default 5,000,000
 	ActiveAfter    time.Duration // time a new channel stays CREATING; default none
@@ -114,6 +115,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.CandidateRate, 20)
 	setDefault(&l.ChannelCalls, 5)
 	setDefault(&l.CredentialLife, 5*time.Minute)
+	setDefault(&l.TokenLife, time.Hour)
 	setDefault(&l.Allocations, 50)
 	setDefault(&l.RelayBitrate, 5_000_000)
 	return l

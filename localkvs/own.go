@@ -1,8 +1,7 @@
 package localkvs
 
 import (
-	"encoding/json"
-	"io"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -20,6 +19,9 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	switch r.Method + " " + r.URL.Path {
+	case "GET /localkvs/", "GET /localkvs/page.js", "GET /localkvs/page.css":
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src data:; frame-ancestors 'none'")
+		http.StripPrefix("/localkvs/", http.FileServerFS(pageFiles())).ServeHTTP(w, r)
 	case "GET /localkvs/state":
 		writeJSON(w, http.StatusOK, s.State())
 	case "GET /localkvs/faults":
@@ -43,36 +45,28 @@ func (s *Server) trusted(r *http.Request) bool {
 	return origin == "" || origin == "http://"+r.Host || origin == "https://"+r.Host
 }
 
-// postFaults sets faults, does actions, or both:
-//
-//	{"set": {"clock_offset": 600000000000}, "do": [{"do": "go_away", "channel": "cam1"}]}
+// postFaults does one Step, such as {"set": {"delay": "2s"}, "do": [{"do": "go_away", "channel": "cam1"}]}.
 func (s *Server) postFaults(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		Set *Faults  `json:"set"`
-		Do  []Action `json:"do"`
+	body, failed := readBody(w, r)
+	if failed != nil {
+		http.Error(w, failed.Error(), failed.status)
+		return
 	}
-	d := json.NewDecoder(io.LimitReader(r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
+	var st Step
+	err := strictly(body, &st)
+	if err == nil && st.After != 0 {
+		err = errors.New("after: only for scripts")
+	}
+	var met []int
+	if err == nil {
+		met, err = s.step(st)
+	}
+	if err != nil {
 		http.Error(w, "faults: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	for _, a := range in.Do {
-		if _, err := a.effect(); err != nil {
-			http.Error(w, "faults: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-	}
-	if in.Set != nil {
-		s.SetFaults(*in.Set)
-	}
-	out := struct {
-		Connections []int  `json:"connections"`
+	writeJSON(w, http.StatusOK, struct {
+		Connections []int  `json:"connections"` // that each action met
 		Faults      Faults `json:"faults"`
-	}{[]int{}, s.Faults()}
-	for _, a := range in.Do {
-		n, _ := s.Act(a) // checked above
-		out.Connections = append(out.Connections, n)
-	}
-	writeJSON(w, http.StatusOK, out)
+	}{met, s.Faults()})
 }

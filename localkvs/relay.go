@@ -13,6 +13,7 @@ type relay struct {
 	viewers map[string]*socket // by client id
 	deaf    []*socket          // displaced by a newer connection of the same identity, oldest first
 	boxes   map[string]*mailbox
+	asking  map[string]chan string // by client id: calls that wait for the master's answer
 }
 
 // join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the same id. The
@@ -111,12 +112,22 @@ func (c *channel) post(from *socket, m message, now time.Time, read Readings, f 
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if answer := c.asking[to]; answer != nil && m.Action == sdpAnswer {
+		delete(c.asking, to)
+		answer <- m.MessagePayload
+		return nil
+	}
+	return c.put(to, l, now, read, f)
+}
+
+// put leaves a letter for a client. The caller holds the mutex.
+func (c *channel) put(to string, l letter, now time.Time, read Readings, f Faults) *apiError {
 	l.expires = now.Add(time.Duration(c.ttl) * time.Second)
 	there := c.current(to)
 	switch {
 	case there == nil && read.RefuseAbsent:
 		return notFound("recipient")
-	case there == nil && read.DropCandidates && m.Action == iceCandidate:
+	case there == nil && read.DropCandidates && l.kind == iceCandidate:
 		return nil
 	}
 	box, err := c.box(to, now)

@@ -32,6 +32,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if alias, ok := roleAlias(r.URL.Path); ok {
+		s.serveCredentials(w, r, alias)
+		return
+	}
 	op, ok := s.ops[r.URL.Path]
 	if !ok {
 		writeError(w, &apiError{http.StatusNotFound, "UnknownOperationException", "there is no such call"})
