@@ -109,6 +109,19 @@ channels:
 		agent.says(t, "good", "limit exceeded")
 		viewer(t, service, arn, "after-oversized").moves(5)
 	})
+	for _, do := range []string{"cut", "go_away"} {
+		step("signaling connection: "+do, func(t *testing.T) {
+			was := agent.channel(t, "good")
+			if n, err := service.Act(localkvs.Action{Do: do, Channel: "good", Client: "MASTER"}); n != 1 || err != nil {
+				t.Fatalf("done to %d masters, %v", n, err)
+			}
+			eventually(t, 15*time.Second, "signaling is connected anew", func() (bool, any) {
+				now := agent.channel(t, "good")
+				return now.Connects > was.Connects && now.State == "connected", now
+			})
+			viewer(t, service, arn, "after-"+do).moves(5)
+		})
+	}
 	if text := agent.stderr.String(); strings.Contains(text, "wr0ng-secret") {
 		t.Error("the log has the password in it")
 	}

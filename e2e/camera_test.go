@@ -27,7 +27,9 @@ type camera struct {
 	Address        string // host:port
 	user, password string // what readers must know; none when empty
 
-	server gortsplib.Server
+	server    gortsplib.Server
+	publisher *process
+
 	mu     sync.Mutex // guards the fields below
 	stream *gortsplib.ServerStream
 }
@@ -56,9 +58,15 @@ func startCamera(t *testing.T, address, user, password string, audio []string) *
 		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-g", "25", "-b:v", "800k", "-pix_fmt", "yuv420p",
 	}
 	args = append(append(args, audio...), "-f", "rtsp", "-rtsp_transport", "tcp", c.URL())
-	start(t, environment(), "/usr/bin/ffmpeg", args...)
+	c.publisher = start(t, environment(), "/usr/bin/ffmpeg", args...)
 	eventually(t, 15*time.Second, "ffmpeg publishes to the camera", func() (bool, any) { return c.published(), "no ANNOUNCE" })
 	return c
+}
+
+// off switches the camera off, as a power cut does.
+func (c *camera) off() {
+	c.server.Close()
+	c.publisher.stop()
 }
 
 // URL is where the picture is, without user and password.

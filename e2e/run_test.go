@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,52 @@ channels: {%s: {source: gate, create: true}}
 			}
 		})
 	}
+}
+
+// TestCameraComesBack: a camera that restarts costs its viewers some seconds of the picture and not the connection.
+func TestCameraComesBack(t *testing.T) {
+	service := startService(t)
+	cam := startCamera(t, "127.0.0.1:0", "", "", opusAudio)
+	agent := startAgent(t, environment(keys...), service.URL(), "", fmt.Sprintf(`
+sources: {gate: {url: %q}}
+channels: {back: {source: gate, create: true}}
+`, cam.URL()))
+	watcher := viewer(t, service, agent.connected(t, "back"), "browser-1")
+	watcher.plays(cameraFPS, cameraWidth, cameraHeight, "audio/opus")
+	cam.off()
+	agent.says(t, "level=WARN", "gate", "refused")
+	startCamera(t, cam.Address, "", "", opusAudio)
+	watcher.plays(3*cameraFPS, cameraWidth, cameraHeight, "audio/opus")
+	watcher.showsBars(t, "#remote")
+	if got := watcher.stats().Connections; len(got) != 1 || got[0] != "connected" {
+		t.Errorf("connections = %v, want the first one still", got)
+	}
+}
+
+// TestFileToBrowser plays a file that ffmpeg made, past its end and into the next round, to two channels and the agent's own page.
+func TestFileToBrowser(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "bars.mp4")
+	_, errs, code := run(t, 20*time.Second, environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error",
+		"-f", "lavfi", "-i", "smptebars=size=640x360:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "2",
+		"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus", file)
+	if code != 0 {
+		t.Fatalf("ffmpeg: exit %d: %s", code, errs)
+	}
+	service := startService(t)
+	agent := startAgent(t, environment(keys...), service.URL(), "", fmt.Sprintf(`
+sources: {bars: {url: "file:%s"}}
+defaults: {source: bars, create: true}
+channels: {one: {}, two: {}}
+`, file))
+	one := viewer(t, service, agent.connected(t, "one"), "browser-1")
+	two := viewer(t, service, agent.connected(t, "two"), "browser-1")
+	own := openPage(t, agent.statusURL+"/")
+	for _, p := range []*page{one, two} {
+		p.plays(3*cameraFPS, cameraWidth, cameraHeight, "audio/opus")
+		p.showsBars(t, "#remote")
+	}
+	own.moves(10)
+	own.showsBars(t, "#video-one")
 }
 
 // TestCandidatesBeforeTheOffer: the service does not promise an order between an offer and its candidates.
