@@ -55,6 +55,35 @@ func FrameRate(sps []byte) float64 {
 	return 0
 }
 
+// Playable says why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only (profiles up to
+// High; High 10, 4:2:2 and 4:4:4 are for studios). nil is that they do.
+func Playable(sps []byte) error {
+	var s h264.SPS
+	if err := s.Unmarshal(sps); err != nil {
+		return fmt.Errorf("sps: %w", err)
+	}
+	if s.ChromaFormatIdc != 1 || s.BitDepthLumaMinus8 != 0 || s.BitDepthChromaMinus8 != 0 {
+		return fmt.Errorf("H.264 with %d bits a sample and %s (profile %d), which browsers do not decode", 8+s.BitDepthLumaMinus8,
+			chroma(s.ChromaFormatIdc), s.ProfileIdc)
+	}
+	return nil
+}
+
+// chroma names chroma_format_idc (H.264, table 6-1).
+func chroma(id uint32) string {
+	switch id {
+	case 0:
+		return "no colour"
+	case 1:
+		return "4:2:0"
+	case 2:
+		return "4:2:2"
+	case 3:
+		return "4:4:4"
+	}
+	return "an unknown chroma format"
+}
+
 // errSlice says that a NAL unit has no slice header.
 var errSlice = errors.New("no slice header")
 

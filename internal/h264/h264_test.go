@@ -141,6 +141,31 @@ func TestSPS(t *testing.T) {
 	}
 }
 
+func TestPlayable(t *testing.T) {
+	for _, tt := range []struct {
+		profile, format string
+		want            string // "" is playable
+	}{
+		{"baseline", "yuv420p", ""},
+		{"main", "yuv420p", ""},
+		{"high", "yuv420p", ""},
+		{"high10", "yuv420p10le", "10 bits a sample and 4:2:0 (profile 110)"},
+		{"high422", "yuv422p", "8 bits a sample and 4:2:2 (profile 122)"},
+		{"high444", "yuv444p", "8 bits a sample and 4:4:4 (profile 244)"},
+		{"high", "gray", "8 bits a sample and no colour (profile 100)"},
+	} {
+		var p h264.Params
+		p.Set(units(t, bytes.NewReader(encode(t, "-profile:v", tt.profile, "-pix_fmt", tt.format)))[0]...)
+		err := h264.Playable(p.SPS())
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s %s: %v, want %q", tt.profile, tt.format, err, tt.want)
+		}
+	}
+	if err := h264.Playable(nil); err == nil {
+		t.Error("no SPS is playable")
+	}
+}
+
 func TestBidirectional(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

@@ -275,6 +275,8 @@ func TestBadFiles(t *testing.T) {
 		{"B-frames in MP4", clip(t, "b.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3"), "B-frames, which WebRTC cannot carry"},
 		{"B-frames in fragments", clip(t, "bf.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3", "-movflags", "frag_keyframe+empty_moov"), "B-frames"},
 		{"B-frames in a stream", clip(t, "b.h264", "-map", "0:v", "-c:v", "libx264", "-bf", "3"), "B-frames"},
+		{"10 bits", clip(t, "ten.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p10le"), "10 bits a sample"},
+		{"4:2:2 stream", clip(t, "422.h264", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv422p"), "4:2:2 (profile 122)"},
 		{"H.265 stream", clip(t, "a.265", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none", "-f", "hevc"), "hint: is it H.265"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -72,6 +72,11 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 		p.params.Set(t.SPS, t.PPS)
 	}
 	p.params.Settle()
+	if sps := p.params.SPS(); sps != nil {
+		if err := playable(sps); err != nil {
+			return err
+		}
+	}
 	out.Tracks(p.tracks)
 	for {
 		if err := p.pass(ctx, c); err != nil {
@@ -126,7 +131,9 @@ func (p *player) pass(ctx context.Context, c container) error {
 		if err := p.wait(ctx, pts); err != nil {
 			return err
 		}
-		p.write(s, pts)
+		if err := p.write(s, pts); err != nil {
+			return err
+		}
 	}
 	if !p.keyed {
 		return errors.New("no key frame (IDR picture) in the whole file; hint: is it cut off?")
@@ -155,20 +162,32 @@ func (p *player) wait(ctx context.Context, pts time.Duration) error {
 	}
 }
 
-func (p *player) write(s sample, pts time.Duration) {
+func (p *player) write(s sample, pts time.Duration) error {
 	f := &media.Frame{Codec: s.codec, PTS: pts, Captured: time.Now(), Data: s.data}
 	if s.codec == media.H264 {
 		u, ok := p.params.Next(s.data)
 		if !ok || !u.Key && !p.keyed {
-			return
+			return nil
 		}
 		p.keyed = true
 		f.Key, f.Data = u.Key, u.NALs
 		if u.Changed {
+			if err := playable(p.params.SPS()); err != nil {
+				return err
+			}
 			p.announce()
 		}
 	}
 	p.out.Write(f)
+	return nil
+}
+
+// playable says why browsers do not decode a stream with this SPS, and what helps.
+func playable(sps []byte) error {
+	if err := h264.Playable(sps); err != nil {
+		return fmt.Errorf("%w; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -pix_fmt yuv420p -c:a libopus OUT.mp4", err)
+	}
+	return nil
 }
 
 // announce tells the sink of new parameter sets.

@@ -28,7 +28,7 @@ type Options struct {
 	// URL is rtsp://[user[:password]@]host[:port]/path, port 554 by default.
 	URL string
 
-	// Username and Password, when set, take the place of those in URL.
+	// Username and Password, each when set, take the place of what URL has.
 	Username string
 	Password string
 
@@ -50,18 +50,12 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("url", address), slog.Duration("timeout", o.Timeout))
 }
 
-// Parse reads a URL as described at Options.URL. User and password are moved to their own fields, so that URL can be shown.
+// Parse reads a URL as described at Options.URL. User and password stay in it: show Options by its LogValue, or Source by its String.
 func Parse(raw string) (Options, error) {
-	u, err := parseURL(raw)
-	if err != nil {
+	if _, err := parseURL(raw); err != nil {
 		return Options{}, err
 	}
-	o := Options{URL: u.CloneWithoutCredentials().String()}
-	if u.User != nil {
-		o.Username = u.User.Username()
-		o.Password, _ = u.User.Password()
-	}
-	return o, nil
+	return Options{URL: raw}, nil
 }
 
 // parseURL never shows the URL in its error: one that cannot be read may hold a password anywhere.
@@ -95,10 +89,7 @@ func New(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	u = u.Clone()
-	if o.Username != "" {
-		u.User = url.UserPassword(o.Username, o.Password)
-	} else if o.Password != "" {
+	if u.User = o.userinfo(u.User); u.User != nil && u.User.Username() == "" {
 		return nil, errors.New("rtsp password without a user; hint: set username too")
 	}
 	if o.Timeout < 0 {
@@ -124,6 +115,21 @@ func (s *Source) once(message string, args ...any) {
 	if _, again := s.said.LoadOrStore(message, true); !again {
 		s.log.Warn(message, args...)
 	}
+}
+
+// userinfo is who logs in: nobody when it is nil.
+func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
+	if o.Username == "" && o.Password == "" {
+		return inURL
+	}
+	user, password := o.Username, o.Password
+	if user == "" {
+		user = inURL.Username() // nil has none
+	}
+	if password == "" && inURL != nil {
+		password, _ = inURL.Password()
+	}
+	return url.UserPassword(user, password)
 }
 
 // String is the camera's URL without user and password.

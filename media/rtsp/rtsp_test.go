@@ -3,6 +3,7 @@ package rtsp_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/auth"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"go.uber.org/goleak"
@@ -218,6 +220,20 @@ func TestBFrames(t *testing.T) {
 	check(t, err, true, "B-frames, which WebRTC cannot carry; hint: set the camera's H.264 profile to Baseline")
 }
 
+// TestProfile: pictures that browsers do not decode, announced in the SDP or only in the stream.
+func TestProfile(t *testing.T) {
+	video := encode(t, "-profile:v", "high422", "-pix_fmt", "yuv422p", "-bf", "0", "-g", "5")
+	for _, forma := range []format.Format{nil, &format.H264{PayloadTyp: 96, PacketizationMode: 1}} {
+		cam := (&camera{t: t, video: []clip{video}, forma: forma}).start("127.0.0.1:0")
+		src, _ := source(t, rtsp.Options{URL: cam.url()})
+		out, err := play(t, src, nil)
+		check(t, err, true, "4:2:2 (profile 122), which browsers do not decode; hint: set the camera's H.264 profile")
+		if len(out.frames) > 0 {
+			t.Errorf("%d frames came", len(out.frames))
+		}
+	}
+}
+
 // check wants one line with the words, and the right answer to whether trying again soon makes sense.
 func check(t *testing.T, err error, slow bool, want ...string) {
 	t.Helper()
@@ -330,29 +346,54 @@ func TestRestart(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for _, tt := range []struct {
-		url  string
-		want rtsp.Options
-		err  string
-	}{
-		{"rtsp://10.0.0.5/main", rtsp.Options{URL: "rtsp://10.0.0.5/main"}, ""},
-		{"rtsp://cam.local:8554/live?channel=1", rtsp.Options{URL: "rtsp://cam.local:8554/live?channel=1"}, ""},
-		{"rtsp://admin:a%40b%2Fc@cam/1", rtsp.Options{URL: "rtsp://cam/1", Username: "admin", Password: "a@b/c"}, ""},
-		{"rtsp://admin@cam/1", rtsp.Options{URL: "rtsp://cam/1", Username: "admin"}, ""},
-		{"rtsp://[fe80::1]:554/1", rtsp.Options{URL: "rtsp://[fe80::1]:554/1"}, ""},
-		{"rtsps://cam/1", rtsp.Options{}, "rtsp:// only"},
-		{"http://cam/1", rtsp.Options{}, "hint: rtsp://"},
-		{"rtsp:///main", rtsp.Options{}, "without a host"},
-		{"rtsp://admin:sesame%zz@cam/1", rtsp.Options{}, "percent-encoded"},
-		{"rtsp://admin:se/same:sesame@cam/1", rtsp.Options{}, "percent-encoded"},
-		{"rtsp://admin:#sesame@cam/1", rtsp.Options{}, "percent-encoded"},
+	for _, tt := range []struct{ url, err string }{
+		{"rtsp://10.0.0.5/main", ""},
+		{"rtsp://cam.local:8554/live?channel=1", ""},
+		{"rtsp://admin:a%40b%2Fc@cam/1", ""},
+		{"rtsp://admin@cam/1", ""},
+		{"rtsp://[fe80::1]:554/1", ""},
+		{"rtsps://cam/1", "rtsp:// only"},
+		{"http://cam/1", "hint: rtsp://"},
+		{"rtsp:///main", "without a host"},
+		{"rtsp://admin:sesame%zz@cam/1", "percent-encoded"},
+		{"rtsp://admin:se/same:sesame@cam/1", "percent-encoded"},
+		{"rtsp://admin:#sesame@cam/1", "percent-encoded"},
 	} {
 		got, err := rtsp.Parse(tt.url)
-		if tt.err == "" && (err != nil || got.URL != tt.want.URL || got.Username != tt.want.Username || got.Password != tt.want.Password) {
-			t.Errorf("Parse(%q) = %q %q %q, %v", tt.url, got.URL, got.Username, got.Password, err)
+		if tt.err == "" && (err != nil || got.URL != tt.url) {
+			t.Errorf("Parse(%q) = %v, %v", tt.url, got, err)
 		}
 		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "sesame")) {
 			t.Errorf("Parse(%q) = %v, want an error with %q and no password", tt.url, err, tt.err)
+		}
+	}
+}
+
+// TestUser: what stands apart from the URL goes before what is in it, each for itself.
+func TestUser(t *testing.T) {
+	for _, tt := range []struct{ inURL, user, password, want string }{
+		{"admin:a@", "", "", "admin:a"},
+		{"admin:a@", "guest", "b", "guest:b"},
+		{"admin@", "", "b", "admin:b"},
+		{"admin:a@", "", "b", "admin:b"},
+		{"", "guest", "b", "guest:b"},
+		{"", "guest", "", "guest:"},
+		{"", "", "", "[]"},
+	} {
+		cam := serve(t, func(address string, req *base.Request) string {
+			if req.Method == base.Options || req.Header["Authorization"] != nil {
+				return byMethod("")(address, req)
+			}
+			return "RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
+		})
+		src, _ := source(t, rtsp.Options{URL: "rtsp://" + tt.inURL + cam.address + "/main", Username: tt.user, Password: tt.password, Timeout: 200 * time.Millisecond})
+		play(t, src, nil)
+		want := tt.want
+		if want != "[]" {
+			want = base64.StdEncoding.EncodeToString([]byte(want))
+		}
+		if got := cam.asked(); !strings.Contains(got, want) {
+			t.Errorf("%+v: requests:\n%s", tt, got)
 		}
 	}
 }

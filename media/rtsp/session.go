@@ -24,6 +24,9 @@ const (
 	keyTimeout   = 30 * time.Second // for the first key frame
 )
 
+// hintProfile is the cure for all H.264 that browsers do not take.
+const hintProfile = "set the camera's H.264 profile to Baseline, or to one without B-frames, 10 bits and 4:2:2"
+
 var _ media.Source = (*Source)(nil)
 
 // Run plays the camera until ctx is done or something breaks, as media.Source says. Its errors are *Error, which have Slow.
@@ -207,7 +210,7 @@ func (ss *session) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-ss.failed:
-		return ss.s.refuse("receive", err, "set the camera's H.264 profile to Baseline, or the number of B-frames to 0")
+		return ss.s.refuse("receive", err, hintProfile)
 	case <-ss.stall.C:
 		e.Err = fmt.Errorf("no video packet for %v", ss.s.timeout)
 		e.Hint = "the camera or the network stands still"
@@ -243,7 +246,7 @@ func (ss *session) setupVideo(desc *description.Session) error {
 			}
 			v, err := newVideo(f)
 			if err != nil {
-				return ss.s.refuse("setup", err, "set the video codec of this stream to plain H.264 in the camera")
+				return ss.s.refuse("setup", err, hintProfile)
 			}
 			ss.video = v
 			v.out, v.changed = ss.out.Write, ss.announce

@@ -40,9 +40,14 @@ type video struct {
 }
 
 func newVideo(forma *format.H264) (*video, error) {
-	v := &video{mode: forma.PacketizationMode, clock: clock{rate: int64(forma.ClockRate())}}
+	v := &video{mode: forma.PacketizationMode, clock: clock{rate: int64(forma.ClockRate())}, changed: func() {}}
 	v.params.Set(forma.SPS, forma.PPS)
 	v.params.Settle()
+	if sps := v.params.SPS(); sps != nil {
+		if err := h264.Playable(sps); err != nil {
+			return nil, err
+		}
+	}
 	return v, v.reset()
 }
 
@@ -105,7 +110,10 @@ func (v *video) unit(au [][]byte, ticks int64, now time.Time) error {
 	if back && h264.Bidirectional(u.NALs) {
 		return errBFrames
 	}
-	if u.Changed && v.changed != nil {
+	if u.Changed {
+		if err := h264.Playable(v.params.SPS()); err != nil {
+			return err
+		}
 		v.changed()
 	}
 	v.keyed = true
