@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,6 +38,8 @@ type Options struct {
 	Create bool              // create the channel when it does not exist
 	TTL    time.Duration     // of messages in a channel that Create makes, 5 s to 120 s; 0 means the service's 60 s
 	Tags   map[string]string // of a channel that Create makes
+
+	Storage Storage // "" means StorageOff
 
 	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n agents
 	// wants n/300 seconds, so that 10,000 cameras that lose the service together come back without being throttled.
@@ -82,6 +85,11 @@ func (o *Options) check() error {
 	if o.Credentials == nil {
 		bad("no credentials")
 	}
+	switch o.Storage {
+	case "", StorageOff, StorageAuto, StorageOn:
+	default:
+		bad("storage %q: no such mode; hint: %s, %s or %s", clip(string(o.Storage)), StorageOff, StorageAuto, StorageOn)
+	}
 	if o.TTL != 0 && (o.TTL < 5*time.Second || o.TTL > 120*time.Second) {
 		bad("message TTL %v: out of range; hint: 5s to 2m", o.TTL) // KVS API reference, SingleMasterConfiguration
 	}
@@ -90,6 +98,9 @@ func (o *Options) check() error {
 }
 
 func (o *Options) defaults() {
+	if o.Storage == "" {
+		o.Storage = StorageOff
+	}
 	if o.Spread <= 0 {
 		o.Spread = 2 * time.Second
 	}
@@ -135,6 +146,9 @@ type Report struct {
 	Expired  uint64        // messages dropped because they waited longer than 30 s
 	Refused  uint64        // messages that the service did not take
 	Ignored  uint64        // frames that were no message, or one that this role cannot use
+
+	Storage    bool  // media goes to a stream
+	StorageErr error // why there is no storage session; nil when there is one, or one is being joined
 }
 
 // Client keeps one role on one channel connected. Its methods may be called from any goroutine.
@@ -146,6 +160,8 @@ type Client struct {
 	ice     *iceCache
 	queue   *queue
 	sent    sentLog
+	storage atomic.Bool   // the channel has storage on
+	rejoin  chan struct{} // one slot
 
 	mu      sync.Mutex
 	running bool      // guarded by mu
@@ -158,7 +174,7 @@ func New(opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("signaling: %w", err)
 	}
-	c := &Client{opts: opts, queue: newQueue(), report: Report{State: Idle, Since: opts.Now()}}
+	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan struct{}, 1), report: Report{State: Idle, Since: opts.Now()}}
 	c.clock = &clock{now: opts.Now, log: opts.Log}
 	c.http = newTransport(&c.opts, c.clock)
 	c.control = newControl(&c.opts, c.clock, c.http)
@@ -192,7 +208,7 @@ func (c *Client) Run(ctx context.Context, on func(Event)) error {
 // the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate limits at most 30 s and is then
 // dropped and counted. Messages to one recipient keep their order.
 func (c *Client) Send(m Message) error {
-	if err := m.check(c.opts.Role, false); err != nil {
+	if err := m.check(c.opts.Role, c.storage.Load()); err != nil {
 		return err
 	}
 	if m.CorrelationID == "" {

@@ -29,6 +29,9 @@ type channel struct {
 	wss   string // wss://host, or ws://
 	https string // for the calls under /v1
 	found time.Time
+
+	storage bool   // media goes to a stream
+	webrtc  string // for the calls that join the storage session; "" without storage
 }
 
 // control finds the channel and remembers it, so that a reconnect needs no call.
@@ -120,7 +123,11 @@ func (c *control) ask(ctx context.Context) (channel, error) {
 	if err != nil {
 		return channel{}, err
 	}
-	return c.endpoints(ctx, arn)
+	storage, err := c.storageEnabled(ctx, arn)
+	if err != nil {
+		return channel{}, err
+	}
+	return c.endpoints(ctx, arn, storage)
 }
 
 // notSent says that a request did not get as far as the service.
@@ -224,30 +231,36 @@ func (c *control) create(ctx context.Context) error {
 	return nil
 }
 
-func (c *control) endpoints(ctx context.Context, arn string) (channel, error) {
+func (c *control) endpoints(ctx context.Context, arn string, storage bool) (channel, error) {
 	const op = "GetSignalingChannelEndpoint"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	out, err := c.kv.GetSignalingChannelEndpoint(ctx, &kinesisvideo.GetSignalingChannelEndpointInput{
 		ChannelARN: &arn,
 		SingleMasterChannelEndpointConfiguration: &types.SingleMasterChannelEndpointConfiguration{
-			Protocols: []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps},
+			Protocols: protocols(storage),
 			Role:      types.ChannelRole(c.opts.Role),
 		},
 	})
 	if err != nil {
 		return channel{}, fromSDK(op, err)
 	}
-	ch := channel{arn: arn, found: c.opts.Now()}
+	ch := channel{arn: arn, found: c.opts.Now(), storage: storage}
 	for _, e := range out.ResourceEndpointList {
 		switch strings.ToUpper(string(e.Protocol)) {
 		case "WSS":
 			ch.wss = aws.ToString(e.ResourceEndpoint)
 		case "HTTPS":
 			ch.https = aws.ToString(e.ResourceEndpoint)
+		case "WEBRTC":
+			ch.webrtc = aws.ToString(e.ResourceEndpoint)
 		}
 	}
-	for _, addr := range []string{ch.wss, ch.https} {
+	addrs := []string{ch.wss, ch.https}
+	if storage {
+		addrs = append(addrs, ch.webrtc)
+	}
+	for _, addr := range addrs {
 		if err := c.opts.checkAddress(addr); err != nil {
 			return channel{}, &badAnswerError{op, err}
 		}

@@ -45,6 +45,9 @@ type fake struct {
 	stall   bool                // new WebSockets stop reading at the first ping
 	conns   []net.Conn          // client ends, all that were dialled
 
+	storage string       // ENABLED or DISABLED
+	onJoin  func(string) // with the body of each join; set before start
+
 	ended   chan struct{} // closed when the test ends
 	sockets chan *socket  // opened ones, for the test to take
 }
@@ -105,10 +108,14 @@ const (
 	endpointPath = "/getSignalingChannelEndpoint"
 	icePath      = "/v1/get-ice-server-config"
 	wssPath      = "/"
+
+	storagePath    = "/describeMediaStorageConfiguration"
+	joinPath       = "/joinStorageSession"
+	joinViewerPath = "/joinStorageSessionAsViewer"
 )
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body)
+	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
 	skew := f.skew
 	f.mu.Unlock()
@@ -131,7 +138,16 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case createPath:
 		fmt.Fprintf(w, `{"ChannelARN":%q}`, arn)
 	case endpointPath:
-		fmt.Fprintf(w, `{"ResourceEndpointList":[{"Protocol":"NEW","ResourceEndpoint":"new://x"},{"Protocol":"HTTPS","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WSS","ResourceEndpoint":"ws://%[1]s"}]}`, r.Host)
+		fmt.Fprintf(w, `{"ResourceEndpointList":[{"Protocol":"NEW","ResourceEndpoint":"new://x"},{"Protocol":"HTTPS","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WEBRTC","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WSS","ResourceEndpoint":"ws://%[1]s"}]}`, r.Host)
+	case storagePath:
+		f.mu.Lock()
+		status := f.storage
+		f.mu.Unlock()
+		fmt.Fprintf(w, `{"MediaStorageConfiguration":{"Status":%q}}`, status)
+	case joinPath, joinViewerPath:
+		if f.onJoin != nil {
+			f.onJoin(string(body))
+		}
 	case icePath:
 		io.WriteString(w, `{"IceServerList":[{"Password":"canary-password","Ttl":300,"Uris":["turn:34-1-2-3.t-1a2b.kinesisvideo.us-west-2.amazonaws.com:443?transport=udp"],"Username":"1700000300:djE6"}]}`)
 	case wssPath:

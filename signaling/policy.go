@@ -133,7 +133,7 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 		return spent, budget.wait
 	case errors.As(err, &api):
 		return api.cause(), api.RetryAfter
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), errors.Is(err, errStorageDisabled), errors.Is(err, errNoOffer), errors.Is(err, errUnstable):
 		return refused, 0
 	case isUntrusted(err):
 		return untrusted, 0

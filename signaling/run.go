@@ -40,6 +40,7 @@ type run struct {
 	replaced  time.Time // when a replacement last began
 	refusals  int       // of this replacement
 	overlap   overlap
+	join      joiner
 	frameLog  limiter // frames of no use
 	failLog   time.Time
 	failText  string
@@ -77,6 +78,9 @@ func (r *run) loop(ctx context.Context) error {
 	r.dialAt, r.dropAt = time.NewTimer(0), time.NewTimer(drain)
 	defer r.dialAt.Stop()
 	defer r.dropAt.Stop()
+	r.join = joiner{at: time.NewTimer(time.Hour), joined: make(chan error)}
+	r.join.at.Stop() // until there is a session to join
+	defer r.join.at.Stop()
 	r.wg.Go(r.write)
 	for {
 		select {
@@ -86,6 +90,12 @@ func (r *run) loop(ctx context.Context) error {
 			r.dial()
 		case <-r.dropAt.C:
 			r.dropOld()
+		case <-r.join.at.C:
+			r.onJoinTime()
+		case err := <-r.join.joined:
+			r.onJoined(err)
+		case <-r.c.rejoin:
+			r.onRejoin()
 		case d := <-r.dialled:
 			if err := r.onDialled(d); err != nil {
 				return err
@@ -137,7 +147,8 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	ch, remembered, err := c.control.find(ctx)
 	var s *session
 	if err == nil {
-		c.update(func(p *Report) { p.ARN = ch.arn })
+		c.storage.Store(ch.storage)
+		c.update(func(p *Report) { p.ARN, p.Storage = ch.arn, ch.storage })
 		s, err = c.dial(ctx, ch)
 	}
 	if err == nil {
@@ -197,6 +208,7 @@ func (r *run) open(s *session) {
 	r.failText, r.failTimes = "", 0
 	r.c.opts.Log.Info("signaling connected", "role", r.c.opts.Role, "generation", s.gen, "replaced", planned)
 	r.on(Connected{Generation: s.gen})
+	r.joinOnOpen()
 }
 
 // notReplaced keeps the session at hand after a try to replace it has failed.
@@ -309,6 +321,9 @@ func (r *run) onFrame(from *session, data []byte) {
 		if r.overlap.repeated(f, from.gen, r.c.opts.Now()) {
 			return
 		}
+		if f.Type == SDPOffer && f.Sender == "" && r.c.storage.Load() {
+			r.onStorageOffer()
+		}
 		r.c.update(func(p *Report) { p.Received++ })
 		r.on(Received{Message{Type: f.Type, ClientID: f.Sender, Payload: f.Payload}})
 	}
@@ -316,7 +331,7 @@ func (r *run) onFrame(from *session, data []byte) {
 
 // usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master without one.
 func (r *run) usable(f frame) error {
-	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master {
+	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master && !r.c.storage.Load() {
 		return errors.New(string(f.Type) + " without senderClientId")
 	}
 	return nil

@@ -1,0 +1,199 @@
+package signaling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
+	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
+	"github.com/kvsagent/kvsagent/internal/backoff"
+)
+
+// Storage says whether the channel's media goes to a KVS stream (KVS WebRTC ingestion). The service is then the only peer: it makes the offer,
+// after it was asked to join, and has no client id. It wants H.264 and Opus, both.
+type Storage string
+
+// The storage modes. While a channel has storage on, the service refuses viewers that offer to the master.
+const (
+	StorageOff  Storage = "off"  // the default: peers only
+	StorageAuto Storage = "auto" // on when the channel is configured for it
+	StorageOn   Storage = "on"   // an error when the channel is not
+)
+
+const (
+	offerWithin = 6 * time.Second  // after a join; a 200 does not promise an offer (KVS dev guide, storage troubleshooting)
+	joinTries   = 5                // in a row, and joins for the owner in joinSpan, before going slow
+	joinSpan    = 10 * time.Minute // likewise
+	sessionLife = time.Hour        // of a storage session (KVS dev guide, Limits)
+	joinEarly   = 3 * time.Minute  // before its end, at most
+)
+
+// storageEnabled asks whether the channel has a stream.
+func (c *control) storageEnabled(ctx context.Context, arn string) (bool, error) {
+	const op = "DescribeMediaStorageConfiguration"
+	if c.opts.Storage == StorageOff {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := c.kv.DescribeMediaStorageConfiguration(ctx, &kinesisvideo.DescribeMediaStorageConfigurationInput{ChannelARN: &arn})
+	var api *APIError
+	if err != nil {
+		err = fromSDK(op, err)
+		// A channel that never had storage, and a policy written for peers only, do not stop the main job.
+		if c.opts.Storage == StorageAuto && errors.As(err, &api) && (api.Status == http.StatusNotFound || api.cause() == denied) {
+			c.opts.Log.Info("storage mode is off: it cannot be asked for", "err", err)
+			return false, nil
+		}
+		return false, err
+	}
+	on := out.MediaStorageConfiguration != nil && out.MediaStorageConfiguration.Status == types.MediaStorageConfigurationStatusEnabled
+	if !on && c.opts.Storage == StorageOn {
+		return false, &opError{op, errStorageDisabled}
+	}
+	return on, nil
+}
+
+// join asks the storage service to make its offer over the WebSocket, which must be open.
+func (c *control) join(ctx context.Context) error {
+	ch, remembered, err := c.find(ctx)
+	if err != nil {
+		return err
+	}
+	if !ch.storage {
+		return errors.New("the channel's storage has been switched off")
+	}
+	// These two calls alone have keys in lower camel case (KVS API reference).
+	in := struct {
+		ChannelARN string `json:"channelArn"`
+		ClientID   string `json:"clientId,omitempty"`
+	}{ch.arn, c.opts.ClientID}
+	op, path := "JoinStorageSession", "/joinStorageSession"
+	if c.opts.Role == Viewer {
+		op, path = "JoinStorageSessionAsViewer", "/joinStorageSessionAsViewer"
+	}
+	err = c.call(ctx, op, ch.webrtc, path, in, nil)
+	if remembered && stale(err) {
+		c.forget(ctx)
+	}
+	return err
+}
+
+// joiner keeps the storage session of a run. It is owned by the run's loop, and so are its methods.
+type joiner struct {
+	at     *time.Timer // next join, or the end of waiting for an offer
+	joined chan error  // how the call ended
+	busy   bool        // a call is under way
+	tries  int         // joins without an offer since the last one
+	gaveUp int         // how often tries were used up in a row
+	offer  time.Time   // when the last offer came; zero: there is no session
+	ends   [joinTries]time.Time
+}
+
+var errStorageDisabled = errors.New("storage is not enabled on the channel; hint: aws kinesisvideo update-media-storage-configuration, or storage: auto")
+
+// errNoOffer is all that the service says when it does not like a channel, a policy or a peer.
+var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no offer; hint: the stream needs a retention above 0, the IAM policy kinesisvideo:JoinStorageSession, "+
+	"and the source H.264 video with Opus audio", joinTries)
+
+// errUnstable says that sessions end as soon as they have begun.
+var errUnstable = errors.New("storage sessions end right after they begin; hint: the storage service wants H.264 and Opus, both, and trickled candidates")
+
+// joinOnOpen begins a storage session, unless there is one: media does not end with the WebSocket.
+func (r *run) joinOnOpen() {
+	if r.c.storage.Load() && (r.join.offer.IsZero() || r.c.opts.Now().Sub(r.join.offer) >= sessionLife-joinEarly) {
+		r.join.at.Reset(0)
+	}
+}
+
+// onJoinTime is the end of a wait: for an offer that did not come, for the session's hour, or after giving up.
+func (r *run) onJoinTime() {
+	j := &r.join
+	if r.cur == nil || j.busy || !r.c.storage.Load() {
+		return // open comes back to it
+	}
+	if j.tries >= joinTries {
+		r.joinFailed(errNoOffer)
+		return
+	}
+	j.tries++
+	j.busy = true
+	r.wg.Go(func() {
+		err := r.c.control.join(r.ctx)
+		select {
+		case j.joined <- err:
+		case <-r.ctx.Done():
+		}
+	})
+}
+
+// onJoined waits for the offer, with some jitter, or gives up for a while.
+func (r *run) onJoined(err error) {
+	r.join.busy = false
+	if err != nil {
+		r.joinFailed(err)
+		return
+	}
+	if r.join.tries > 0 { // no offer was quicker
+		r.join.at.Reset(offerWithin + backoff.Scale(offerWithin/3, r.c.opts.Rand()))
+	}
+}
+
+// joinFailed plans the next round of joins.
+func (r *run) joinFailed(err error) {
+	j := &r.join
+	c, _ := (&retrier{}).classify(err)
+	wait := next(c, j.gaveUp, r.c.opts.Spread, r.c.opts.Rand())
+	j.gaveUp++
+	j.tries = 0
+	j.at.Reset(wait)
+	err = r.c.explain(err)
+	r.c.update(func(p *Report) { p.StorageErr = err })
+	r.c.opts.Log.Warn("not in the storage session", "err", err, "retry_in", wait.Round(time.Millisecond))
+}
+
+// onStorageOffer is the join's success. The next join is due shortly before the session's hour ends; the offer that it brings replaces the
+// session while that one still serves.
+func (r *run) onStorageOffer() {
+	j := &r.join
+	j.offer, j.tries, j.gaveUp = r.c.opts.Now(), 0, 0
+	j.at.Reset(sessionLife - backoff.Scale(joinEarly, r.c.opts.Rand()))
+	r.c.update(func(p *Report) { p.StorageErr = nil })
+	r.c.opts.Log.Info("the storage service makes an offer")
+}
+
+// onRejoin is the owner's wish, because the peer has ended: at once, but slowly when it has ended five times in ten minutes.
+func (r *run) onRejoin() {
+	j := &r.join
+	now := r.c.opts.Now()
+	j.offer = time.Time{}
+	first := j.ends[0]
+	copy(j.ends[:], j.ends[1:])
+	j.ends[joinTries-1] = now
+	if !first.IsZero() && now.Sub(first) < joinSpan {
+		r.joinFailed(errUnstable)
+		return
+	}
+	j.at.Reset(0)
+}
+
+// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended. It never blocks. Without
+// storage it does nothing. An open session is joined again before its hour ends without being asked to.
+func (c *Client) Rejoin() {
+	select {
+	case c.rejoin <- struct{}{}:
+	default:
+	}
+}
+
+// protocols are what GetSignalingChannelEndpoint is asked for. WEBRTC on a channel without storage is an error there.
+func protocols(storage bool) []types.ChannelProtocol {
+	p := []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps}
+	if storage {
+		p = append(p, types.ChannelProtocolWebrtc)
+	}
+	return p
+}

@@ -1,0 +1,185 @@
+package signaling_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/kvsagent/kvsagent/signaling"
+)
+
+func TestStorageSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		bodies := make(chan string, 100)
+		f.onJoin = func(body string) { bodies <- body }
+		opts := f.start()
+		opts.Storage = signaling.StorageAuto
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		s := f.socket()
+		if b := <-bodies; b != `{"channelArn":"`+arn+`"}` {
+			t.Errorf("join %s", b)
+		}
+		s.say(t, message("ICE_CANDIDATE", "", `{"candidate":"early"}`))
+		s.say(t, message("SDP_OFFER", "", offer))
+		expect[signaling.Received](r)
+		if got := expect[signaling.Received](r); got.Type != signaling.SDPOffer || got.ClientID != "" {
+			t.Errorf("received %+v", got)
+		}
+		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, Payload: []byte(offer)}); err != nil {
+			t.Fatal(err)
+		}
+		if frame := <-s.frames; strings.Contains(frame, "recipientClientId") {
+			t.Errorf("answer %s, want no recipient", frame)
+		}
+		// The session outlives WebSockets, and is joined again before its hour is over.
+		start := time.Now()
+		f.cut()
+		expect[signaling.Disconnected](r)
+		expect[signaling.Connected](r)
+		s = f.socket()
+		<-bodies
+		for len(f.sockets) > 0 { // it was replaced meanwhile
+			s = <-f.sockets
+		}
+		if d := time.Since(start); d < 57*time.Minute || d > 61*time.Minute {
+			t.Errorf("joined again after %v", d)
+		}
+		s.say(t, message("SDP_OFFER", "", `{"type":"offer","sdp":"2"}`))
+		synctest.Wait()
+		if rep := r.Report(); !rep.Storage || rep.StorageErr != nil {
+			t.Errorf("report %+v", rep)
+		}
+		// The peer has ended.
+		r.Rejoin()
+		synctest.Wait()
+		if n := f.count(joinPath); n != 3 {
+			t.Errorf("%d joins, want 3", n)
+		}
+	})
+}
+
+func TestStorageJoinAsViewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		bodies := make(chan string, 100)
+		f.onJoin = func(body string) { bodies <- body }
+		opts := f.start()
+		opts.Storage, opts.Role, opts.ClientID = signaling.StorageOn, signaling.Viewer, "v1"
+		run(t, opts)
+		if b := <-bodies; b != `{"channelArn":"`+arn+`","clientId":"v1"}` || f.count(joinViewerPath) != 1 {
+			t.Errorf("join %s", b)
+		}
+	})
+}
+
+func TestStorageOfferNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		opts := f.start()
+		opts.Storage = signaling.StorageOn
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		time.Sleep(40 * time.Second)
+		rep := r.Report()
+		if n := f.count(joinPath); n != 5 || rep.StorageErr == nil || !strings.Contains(rep.StorageErr.Error(), "H.264 video with Opus") || rep.State != signaling.Online {
+			t.Errorf("%d joins, report %+v", n, rep)
+		}
+		time.Sleep(50 * time.Second)
+		if n := f.count(joinPath); n != 5 {
+			t.Errorf("%d joins, want a minute of rest", n)
+		}
+		time.Sleep(time.Hour)
+		if n := f.count(joinPath); n < 30 || n > 80 {
+			t.Errorf("%d joins in an hour", n)
+		}
+	})
+}
+
+func TestStorageJoinNotAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		f.always[joinPath] = answer{403, "AccessDeniedException", `{"message":"no"}`, nil}
+		opts := f.start()
+		opts.Storage = signaling.StorageOn
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		time.Sleep(time.Second)
+		if err := r.Report().StorageErr; err == nil || !strings.Contains(err.Error(), "kinesisvideo:JoinStorageSession") {
+			t.Errorf("err = %v", err)
+		}
+		if n := f.count(joinPath); n != 2 {
+			t.Errorf("%d joins, want one more with fresh keys", n)
+		}
+	})
+}
+
+func TestStorageSessionsThatEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		opts := f.start()
+		opts.Storage = signaling.StorageOn
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		s := f.socket()
+		for range 20 {
+			time.Sleep(time.Second)
+			s.say(t, message("SDP_OFFER", "", offer))
+			synctest.Wait()
+			r.Rejoin()
+		}
+		time.Sleep(time.Second)
+		if n := f.count(joinPath); n > 7 || !strings.Contains(r.Report().StorageErr.Error(), "end right after they begin") {
+			t.Errorf("%d joins, %v", n, r.Report().StorageErr)
+		}
+	})
+}
+
+func TestStorageModes(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		mode    signaling.Storage
+		service string
+		answer  answer // of describeMediaStorageConfiguration, when not the usual one
+		asked   int
+		joins   int
+		err     string
+	}{
+		{"off", signaling.StorageOff, "ENABLED", answer{}, 0, 0, ""},
+		{"auto, not configured", signaling.StorageAuto, "DISABLED", answer{}, 1, 0, ""},
+		{"auto, not known", signaling.StorageAuto, "", answer{404, "ResourceNotFoundException", "{}", nil}, 1, 0, ""},
+		{"auto, not allowed", signaling.StorageAuto, "", answer{403, "AccessDeniedException", "{}", nil}, 1, 0, ""},
+		{"auto, configured", signaling.StorageAuto, "ENABLED", answer{}, 1, 1, ""},
+		{"on, not configured", signaling.StorageOn, "DISABLED", answer{}, 1, 0, "storage is not enabled"},
+		{"on, not allowed", signaling.StorageOn, "", answer{403, "AccessDeniedException", "{}", nil}, 1, 0, "kinesisvideo:DescribeMediaStorageConfiguration"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				f.storage = tt.service
+				f.next(storagePath, tt.answer)
+				opts := f.start()
+				opts.Storage = tt.mode
+				r := run(t, opts)
+				if tt.err != "" {
+					if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), tt.err) {
+						t.Errorf("err = %v, want %q", got.Err, tt.err)
+					}
+					return
+				}
+				expect[signaling.Connected](r)
+				synctest.Wait()
+				if a, j := f.count(storagePath), f.count(joinPath); a != tt.asked || j != tt.joins {
+					t.Errorf("asked %d times, %d joins; want %d, %d", a, j, tt.asked, tt.joins)
+				}
+			})
+		})
+	}
+}
