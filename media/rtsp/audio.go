@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
@@ -52,10 +53,14 @@ func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) {
 	a.out(&media.Frame{Codec: a.codec, PTS: pts, Captured: now, Data: detach([][]byte{pkt.Payload})})
 }
 
-// codecName is how people call a format: by its RTP name where it has one.
+// codecName is how people call a format: by its RTP encoding name where it has one.
 func codecName(forma format.Format) string {
-	if name := printable(forma.Codec()); name != "" && name != "Generic" {
-		return name
+	name, _, _ := strings.Cut(forma.RTPMap(), "/")
+	switch {
+	case name == "":
+		return fmt.Sprintf("payload type %d", forma.PayloadType())
+	case strings.EqualFold(name, "mpeg4-generic"), strings.EqualFold(name, "MP4A-LATM"):
+		return "AAC (" + name + ")"
 	}
-	return "payload type " + fmt.Sprint(forma.PayloadType()) + " " + printable(forma.RTPMap())
+	return printable(name)
 }

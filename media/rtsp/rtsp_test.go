@@ -195,7 +195,7 @@ func TestSizeChange(t *testing.T) {
 // TestAAC plays the picture and says, once and not at each run, why there is no sound.
 func TestAAC(t *testing.T) {
 	aac := &format.MPEG4Audio{PayloadTyp: 97, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
-		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1, ChannelCount: 1}}
+		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1}}
 	cam := (&camera{t: t, video: []clip{baseline(t, "-g", "5")}, audio: aac, sound: opus(t)}).start("127.0.0.1:0")
 	src, log := source(t, rtsp.Options{URL: cam.url()})
 	for range 2 {
@@ -207,7 +207,7 @@ func TestAAC(t *testing.T) {
 			t.Errorf("tracks = %+v, want video only", out.tracks[0])
 		}
 	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "MPEG-4 Audio") ||
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "AAC (mpeg4-generic)") ||
 		!strings.Contains(log.String(), "hint: set the camera's audio to Opus or G.711") {
 		t.Errorf("log = %s, want one line about the sound", log)
 	}
