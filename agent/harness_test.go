@@ -1,0 +1,329 @@
+package agent_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/kvsagent/kvsagent/agent"
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/localkvs"
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/signaling"
+	"github.com/kvsagent/kvsagent/status"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come. It is spent only by a test that fails.
+const patience = 30 * time.Second
+
+// service is a signaling service without quotas, for the length of a test.
+func service(t *testing.T) *localkvs.Server {
+	t.Helper()
+	s, err := localkvs.New(localkvs.Options{
+		Listen: "127.0.0.1:0", Limits: localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Viewers: -1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, func(ctx context.Context) {
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// run calls f until the test ends, and waits for it. The function that it returns ends it earlier.
+func run(t *testing.T, f func(context.Context)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { f(ctx) })
+	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// parse makes a config: the service, a small test pattern called pattern, and what the test adds.
+func parse(t *testing.T, s *localkvs.Server, more string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.yaml", []byte("aws:\n  endpoint: "+s.URL()+`
+  credentials: {access_key_id: localkvs, secret_access_key: localkvs}
+sources:
+  pattern: {url: "testpattern:?size=320x240&rate=15&gop=1s"}
+`+more), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// logger writes the agent's log when KVSAGENT_TEST_LOG is set.
+func logger(who string) *slog.Logger {
+	if os.Getenv("KVSAGENT_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil)).With("who", who)
+}
+
+// start runs an agent for the length of the test. A config sent to the channel is its next one.
+func start(t *testing.T, cfg *config.Config) (*agent.Agent, chan<- *config.Config) {
+	t.Helper()
+	started, reload := make(chan struct{}), make(chan *config.Config)
+	a := agent.New(agent.Options{Version: "test", Started: func() { close(started) }, Log: logger("agent")})
+	run(t, func(ctx context.Context) {
+		if err := a.Run(ctx, cfg, reload); err != nil {
+			t.Error(err)
+		}
+	})
+	<-started
+	for name := range cfg.Channels {
+		eventually(t, "channel "+name+" is connected", func() bool { return channel(a, name).State == "connected" })
+	}
+	return a, reload
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not in %v: %s", patience, what)
+		}
+	}
+}
+
+// channel is what an agent reports of one channel.
+func channel(a *agent.Agent, name string) status.Channel {
+	for _, c := range a.Report().Channels {
+		if c.Name == name {
+			return c
+		}
+	}
+	return status.Channel{}
+}
+
+// remote is somebody at the other end of a channel who is not an agent: signals go through the service as they would from a browser.
+type remote struct {
+	t      *testing.T
+	client *signaling.Client
+	engine *peer.Engine
+	got    chan signaling.Message // what came, when no conn takes it
+
+	mu   sync.Mutex // guards conn
+	conn *peer.Conn
+}
+
+// join connects a viewer to a channel.
+func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
+	t.Helper()
+	r := &remote{t: t, engine: newEngine(t), got: make(chan signaling.Message, 64)}
+	var err error
+	r.client, err = signaling.New(signaling.Options{
+		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-east-1", Endpoint: s.URL(), Log: logger(id),
+		Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected := make(chan struct{})
+	once := sync.OnceFunc(func() { close(connected) })
+	run(t, func(ctx context.Context) {
+		_ = r.client.Run(ctx, func(e signaling.Event) {
+			switch e := e.(type) {
+			case signaling.Connected:
+				once()
+			case signaling.Received:
+				r.receive(e.Message)
+			}
+		})
+	})
+	<-connected
+	return r
+}
+
+func newEngine(t *testing.T) *peer.Engine {
+	t.Helper()
+	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+func (r *remote) receive(m signaling.Message) {
+	r.mu.Lock()
+	c := r.conn
+	r.mu.Unlock()
+	if c != nil {
+		c.Handle(unpack(r.t, m))
+		return
+	}
+	select {
+	case r.got <- m:
+	default:
+	}
+}
+
+// payload is what browsers send: RTCSessionDescription and RTCIceCandidate as JSON.
+type payload struct {
+	Type          string  `json:"type,omitempty"`
+	SDP           string  `json:"sdp,omitempty"`
+	Candidate     string  `json:"candidate,omitempty"`
+	SDPMid        *string `json:"sdpMid,omitempty"`
+	SDPMLineIndex *uint16 `json:"sdpMLineIndex,omitempty"`
+}
+
+func unpack(t *testing.T, m signaling.Message) peer.Signal {
+	var p payload
+	if err := json.Unmarshal(m.Payload, &p); err != nil {
+		t.Errorf("%s: %v", m.Payload, err)
+	}
+	switch m.Type {
+	case signaling.SDPOffer:
+		return peer.Offer{SDP: p.SDP}
+	case signaling.SDPAnswer:
+		return peer.Answer{SDP: p.SDP}
+	}
+	return peer.Candidate{Candidate: p.Candidate, SDPMid: p.SDPMid, SDPMLineIndex: p.SDPMLineIndex}
+}
+
+func pack(s peer.Signal) signaling.Message {
+	var p payload
+	var m signaling.Message
+	switch s := s.(type) {
+	case peer.Offer:
+		m.Type, p.Type, p.SDP = signaling.SDPOffer, "offer", s.SDP
+	case peer.Answer:
+		m.Type, p.Type, p.SDP = signaling.SDPAnswer, "answer", s.SDP
+	case peer.Candidate:
+		m.Type, p.Candidate, p.SDPMid, p.SDPMLineIndex = signaling.ICECandidate, s.Candidate, s.SDPMid, s.SDPMLineIndex
+	}
+	m.Payload, _ = json.Marshal(p)
+	return m
+}
+
+// send hands a message to the service.
+func (r *remote) send(m signaling.Message) {
+	if err := r.client.Send(m); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// view is one peer connection of a remote, and what it got.
+type view struct {
+	*frames
+	conn *peer.Conn
+	done chan struct{} // closed when it is over
+	err  error         // why, once done is closed
+	stop func()
+}
+
+// connect begins a peer connection that receives. Each signal it wants to send goes through change, when that is not nil.
+func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) *view {
+	r.t.Helper()
+	v := &view{frames: &frames{}, done: make(chan struct{})}
+	o.Engine, o.Receive, o.Sink, o.Log = r.engine, true, v.frames, logger("remote")
+	o.Send = func(s peer.Signal) {
+		all := []peer.Signal{s}
+		if change != nil {
+			all = change(s)
+		}
+		for _, s := range all {
+			r.send(pack(s))
+		}
+	}
+	conn, err := peer.New(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	v.conn = conn
+	r.mu.Lock()
+	r.conn = conn
+	r.mu.Unlock()
+	v.stop = run(r.t, func(ctx context.Context) {
+		defer close(v.done)
+		v.err = conn.Run(ctx)
+	})
+	return v
+}
+
+// watch begins a peer connection by an offer.
+func (r *remote) watch() *view { return r.connect(peer.Config{Offer: true}, nil) }
+
+// ended waits for the end of a view, and gives its reason.
+func (v *view) ended(t *testing.T) string {
+	t.Helper()
+	select {
+	case <-v.done:
+	case <-time.After(patience):
+		t.Fatal("the session goes on")
+	}
+	if v.err == nil {
+		return ""
+	}
+	return v.err.Error()
+}
+
+// plays waits for n more pictures.
+func (v *view) plays(t *testing.T, n int) {
+	t.Helper()
+	want := v.pictures() + n
+	eventually(t, "pictures come", func() bool { return v.pictures() >= want })
+}
+
+// frames is a sink that counts.
+type frames struct {
+	mu    sync.Mutex // guards video
+	video int
+}
+
+func (f *frames) Tracks([]media.Track) {}
+
+func (f *frames) Write(frame *media.Frame) {
+	if frame.Codec.Video() {
+		f.mu.Lock()
+		f.video++
+		f.mu.Unlock()
+	}
+}
+
+func (f *frames) pictures() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.video
+}
+
+// session is the one session of a channel.
+func session(t *testing.T, a *agent.Agent, name string) status.Peer {
+	t.Helper()
+	peers := channel(a, name).Peers
+	if len(peers) != 1 {
+		t.Fatalf("%d sessions, want 1: %+v", len(peers), peers)
+	}
+	return peers[0]
+}
+
+// reasons are why sessions of a channel ended, newest first.
+func reasons(a *agent.Agent, name string) string {
+	var all []string
+	for _, e := range channel(a, name).Ended {
+		all = append(all, e.Reason)
+	}
+	return strings.Join(all, "\n")
+}
