@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,9 @@ type fake struct {
 	stall   bool                // new WebSockets stop reading at the first ping
 	conns   []net.Conn          // client ends, all that were dialled
 
+	silent  bool         // open WebSockets lose every pong
+	raw     []byte       // what new WebSockets say, as bytes on the wire, before nothing more
+	onPing  func()       // set before start
 	storage string       // ENABLED or DISABLED
 	onJoin  func(string) // with the body of each join; set before start
 
@@ -158,6 +162,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	frame := f.raw
+	f.mu.Unlock()
+	if frame != nil {
+		raw(w, r, frame)
+		return
+	}
 	u := websocket.Upgrader{}
 	conn, err := u.Upgrade(w, r, nil)
 	if err != nil {
@@ -165,6 +176,19 @@ func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &socket{Conn: conn, query: r.URL.RawQuery, frames: make(chan string, 1000)}
+	pong := s.PingHandler()
+	s.SetPingHandler(func(data string) error {
+		if f.onPing != nil {
+			f.onPing()
+		}
+		f.mu.Lock()
+		lost := f.silent
+		f.mu.Unlock()
+		if lost {
+			return nil
+		}
+		return pong(data)
+	})
 	f.mu.Lock()
 	switch {
 	case f.mute:
@@ -237,7 +261,8 @@ func (f *fake) start() signaling.Options {
 			f.mu.Unlock()
 			return client, nil
 		},
-		Rand: func() float64 { return 0.5 },
+		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		Rand:  func() float64 { return 0.5 },
 	}
 }
 

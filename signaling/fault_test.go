@@ -1,0 +1,287 @@
+package signaling_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/gorilla/websocket"
+	"github.com/kvsagent/kvsagent/signaling"
+)
+
+// A reset on a real socket.
+func TestReset(t *testing.T) {
+	f := newFake(t)
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	opts := f.start()
+	opts.Endpoint, opts.DialContext = srv.URL, nil
+	opts.Spread = time.Millisecond
+	r := run(t, opts)
+	expect[signaling.Connected](r)
+	conn := f.socket().NetConn().(*net.TCPConn)
+	if err := conn.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), "connection lost after") {
+		t.Errorf("err = %v", got.Err)
+	}
+	expect[signaling.Connected](r)
+	_ = r.stop()
+}
+
+// raw answers the upgrade and then writes these bytes.
+func raw(w http.ResponseWriter, r *http.Request, frame []byte) {
+	u := websocket.Upgrader{}
+	conn, err := u.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.NetConn().Write(frame)
+	_, _, _ = conn.ReadMessage() // until the client ends it
+}
+
+// What no WebSocket may say (RFC 6455 section 5) ends the session, and the next one works.
+func TestBrokenFrames(t *testing.T) {
+	text := func(n int) []byte { // a header that promises n bytes, and some of them
+		return append([]byte{0x81, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, bytes.Repeat([]byte("x"), 1000)...)
+	}
+	fragments := append([]byte{0x01, 126, 0x40, 0}, bytes.Repeat([]byte("x"), 0x4000)...)
+	for range 10 {
+		fragments = append(fragments, append([]byte{0x00, 126, 0x40, 0}, bytes.Repeat([]byte("x"), 0x4000)...)...)
+	}
+	for _, tt := range []struct {
+		name  string
+		frame []byte
+	}{
+		{"10 MB", text(10 << 20)},
+		{"fragments without end", fragments},
+		{"masked", []byte{0x81, 0x82, 1, 2, 3, 4, 5, 6}},
+		{"opcode", []byte{0x83, 0}},
+		{"reserved bit", []byte{0xC1, 0}},
+		{"long ping", append([]byte{0x89, 126, 1, 0}, make([]byte, 256)...)},
+		{"continuation of nothing", []byte{0x80, 0}},
+		{"close without a code", []byte{0x88, 1, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				f.raw = tt.frame
+				r := run(t, f.start())
+				expect[signaling.Connected](r)
+				got := expect[signaling.Disconnected](r)
+				if len(got.Err.Error()) > 300 {
+					t.Errorf("err = %v", got.Err)
+				}
+				f.set(func() { f.raw = nil })
+				expect[signaling.Connected](r)
+				f.socket().say(t, message("SDP_OFFER", "v", offer))
+				expect[signaling.Received](r)
+			})
+		})
+	}
+}
+
+// A service that takes the connection and answers a byte a second.
+func TestSlowUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		opts := f.start()
+		reach := opts.DialContext
+		var slow atomic.Bool
+		var wg sync.WaitGroup
+		opts.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if !slow.Load() {
+				return reach(ctx, network, addr)
+			}
+			client, server := net.Pipe()
+			wg.Go(func() {
+				defer server.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(server)); err != nil {
+					return
+				}
+				for _, b := range []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n") {
+					time.Sleep(time.Second)
+					if _, err := server.Write([]byte{b}); err != nil {
+						return
+					}
+				}
+			})
+			return client, nil
+		}
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		slow.Store(true)
+		f.cut()
+		expect[signaling.Disconnected](r)
+		start := time.Now()
+		got := expect[signaling.Disconnected](r)
+		if d := time.Since(start); d > 12*time.Second {
+			t.Errorf("%v after %v, want 10 s", got.Err, d)
+		}
+		slow.Store(false)
+		for _, ok := (<-r.events).(signaling.Connected); !ok; _, ok = (<-r.events).(signaling.Connected) {
+		}
+		_ = r.stop()
+		wg.Wait()
+	})
+}
+
+// The answer breaks off in the middle.
+func TestAnswerBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.next(describePath, answer{200, "", `{"ChannelInfo":`, http.Header{"Content-Length": {"500"}}})
+		r := run(t, f.start())
+		expect[signaling.Disconnected](r)
+		expect[signaling.Connected](r)
+	})
+}
+
+// Pings hold off the service's ten idle minutes.
+func TestIdleSessionIsPinged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		pings := make(chan time.Time, 1000)
+		f.onPing = func() { pings <- time.Now() }
+		r := run(t, f.start())
+		expect[signaling.Connected](r)
+		time.Sleep(40 * time.Minute)
+		if n := len(pings); n < 150 || r.Report().Connects != 1 {
+			t.Errorf("%d pings, %d connects in 40 idle minutes", n, r.Report().Connects)
+		}
+	})
+}
+
+// Where the requests go in each partition, without sending them.
+func TestHosts(t *testing.T) {
+	for _, tt := range []struct {
+		region string
+		change func(*signaling.Options)
+		want   string
+	}{
+		{"eu-central-1", nil, "kinesisvideo.eu-central-1.amazonaws.com:443"},
+		{"eu-central-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo.eu-central-1.api.aws:443"},
+		{"us-east-1", func(o *signaling.Options) { o.FIPS = true }, "kinesisvideo-fips.us-east-1.amazonaws.com:443"},
+		{"cn-north-1", nil, "kinesisvideo.cn-north-1.amazonaws.com.cn:443"},
+		{"cn-north-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo.cn-north-1.api.amazonwebservices.com.cn:443"},
+		{"us-gov-west-1", nil, "kinesisvideo-fips.us-gov-west-1.amazonaws.com:443"},
+		{"us-gov-east-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo-fips.us-gov-east-1.api.aws:443"},
+		{"us-iso-east-1", nil, "kinesisvideo.us-iso-east-1.c2s.ic.gov:443"},
+		{"eusc-de-east-1", nil, "kinesisvideo.eusc-de-east-1.amazonaws.eu:443"},
+		{"us-west-2", func(o *signaling.Options) { o.Endpoint = "https://vpce-1.example.test:8443/base" }, "vpce-1.example.test:8443"},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts := newFake(t).start()
+				opts.Region, opts.Endpoint = tt.region, ""
+				if tt.change != nil {
+					tt.change(&opts)
+				}
+				dialled := make(chan string, 100)
+				opts.DialContext = func(_ context.Context, _, addr string) (net.Conn, error) {
+					dialled <- addr
+					return nil, &net.OpError{Op: "dial", Err: errors.New("no network here")}
+				}
+				r := run(t, opts)
+				if got := <-dialled; got != tt.want {
+					t.Errorf("dialled %s, want %s", got, tt.want)
+				}
+				expect[signaling.Disconnected](r)
+			})
+		})
+	}
+}
+
+// How long it takes until a WebSocket is open again, and until a message has come over it: 50 runs each, with the waits that the agent really
+// draws. `go test -run TestRecovery -v ./signaling` prints the table.
+func TestRecovery(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		p50, p99 time.Duration
+		failures int // the clock starts when the session is lost and this many more tries have failed
+		fault    func(f *fake, s *socket)
+	}{
+		{"socket reset", 2 * time.Second, 5 * time.Second, 0, func(f *fake, _ *socket) { f.cut() }},
+		{"half-open", 25 * time.Second, 30 * time.Second, 0, func(f *fake, s *socket) {
+			f.set(func() { f.silent = true })
+			time.AfterFunc(26*time.Second, func() { f.set(func() { f.silent = false }) })
+		}},
+		{"expired token", time.Second, 3 * time.Second, 1, func(f *fake, _ *socket) {
+			f.next(wssPath, answer{403, "", `{"message":"The security token included in the request is expired"}`, nil})
+			f.cut()
+		}},
+		{"throttled control plane", 15 * time.Second, time.Minute, 0, func(f *fake, _ *socket) {
+			f.next(wssPath, answer{404, "ResourceNotFoundException", "{}", nil}) // so that the control plane is needed
+			f.next(describePath, answer{400, "ClientLimitExceededException", "{}", nil})
+			f.cut()
+		}},
+		{"GO_AWAY", 0, 0, 0, func(_ *fake, s *socket) {
+			_ = s.WriteMessage(websocket.TextMessage, []byte(`{"messageType":"GO_AWAY"}`))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var took []time.Duration
+			for range 50 {
+				synctest.Test(t, func(t *testing.T) { took = append(took, recovery(t, tt.fault, tt.failures)) })
+			}
+			slices.Sort(took)
+			p50, p99 := took[25], took[49]
+			t.Logf("%-24s p50 %6v, p99 %6v (goals %v, %v)", tt.name, p50.Round(10*time.Millisecond), p99.Round(10*time.Millisecond), tt.p50, tt.p99)
+			if p50 > tt.p50 || p99 > tt.p99 {
+				t.Errorf("p50 %v, p99 %v; want at most %v, %v", p50, p99, tt.p50, tt.p99)
+			}
+		})
+	}
+}
+
+// recovery is the time from the fault, or from the failure that it causes, until a message has come again; 0 when there was always a session.
+func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Duration {
+	f := newFake(t)
+	opts := f.start()
+	opts.Rand = nil
+	opts.Credentials = aws.NewCredentialsCache(opts.Credentials)
+	r := run(t, opts)
+	expect[signaling.Connected](r)
+	s := f.socket()
+	time.Sleep(7 * time.Minute) // between two pings
+	start := time.Now()
+	fault(f, s)
+	down := false
+	for {
+		select {
+		case e := <-r.events:
+			switch e.(type) {
+			case signaling.Disconnected:
+				if down && failures > 0 {
+					failures--
+					start = time.Now()
+				}
+				down = true
+			case signaling.Connected:
+				f.socket().say(t, message("SDP_OFFER", "v", offer))
+				expect[signaling.Received](r)
+				if !down { // replaced while it served: no time without
+					return 0
+				}
+				return time.Since(start)
+			}
+		case <-time.After(time.Hour):
+			t.Fatal("not connected again")
+		}
+	}
+}
