@@ -1,15 +1,16 @@
 package localkvs
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 )
 
-// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and serves the connection until it is
-// over. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
-func (s *Server) connect(w http.ResponseWriter, r *http.Request) *apiError {
+// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and leaves a connection that lives on its
+// own. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
+func (s *Server) connect(ctx context.Context, w http.ResponseWriter, r *http.Request) *apiError {
 	sc, err := s.authenticate(r, nil)
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) *apiError {
 	if !ch.allow("ConnectAs"+sk.role(), s.opts.Limits.ConnectRate) {
 		return limitExceeded("too many connections a second for channel %s", ch.name)
 	}
-	return s.accept(w, r, sk)
+	return s.accept(ctx, w, r, sk)
 }
 
 // target is the channel that a connection or a call to a channel's own endpoint is for. Such endpoints belong to one region.
@@ -78,25 +79,32 @@ func roleOfHost(host string) string {
 	return ""
 }
 
-// accept upgrades and serves.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, sk *socket) *apiError {
+// accept upgrades, and serves in a goroutine of its own: the one of the HTTP server keeps buffers and a large stack.
+func (s *Server) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, sk *socket) (refused *apiError) {
 	if !s.enter() {
 		return &apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "shutting down"}
 	}
-	defer s.sockets.Done()
+	defer func() {
+		if refused != nil {
+			sk.channel.leave(sk)
+			s.sockets.Done()
+		}
+	}()
 	// The seat is taken before the upgrade, whose answer is the last chance to refuse.
 	if err := sk.channel.join(sk, s.opts.Limits.Viewers, s.opts.Readings.CloseDisplaced); err != nil {
 		return err
 	}
-	defer sk.channel.leave(sk)
-	up := upgrader()
+	up := s.upgrader()
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		return badRequest("BadRequestException", "the WebSocket upgrade is malformed")
 	}
 	sk.ws = ws
 	s.opts.Log.Info("connected", "channel", sk.channel.name, "client", sk.name(), "remote", sk.remote)
-	s.serveSocket(r.Context(), sk)
+	go func() {
+		defer s.sockets.Done()
+		s.serveSocket(ctx, sk)
+	}()
 	return nil
 }
 

@@ -25,6 +25,8 @@ type Server struct {
 	urls     onceOnly
 	started  time.Time
 
+	writeBuffers sync.Pool // of the WebSocket library
+
 	plain  net.Listener // nil when off
 	secure net.Listener // nil when off; TLS
 	turn   *turnServer
@@ -177,7 +179,7 @@ func (s *Server) end() {
 // serve answers HTTP on one listener until ctx is done.
 func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler:           s,
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handle(ctx, w, r) }),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second, // WebSockets set their own
 		IdleTimeout:       2 * time.Minute,

@@ -1,6 +1,7 @@
 package localkvs
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -9,8 +10,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// ServeHTTP tells the parts of the service apart: the page and its like under /localkvs/, WebSocket upgrades on any path, and calls.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// handle tells the parts of the service apart: the page and its like under /localkvs/, WebSocket upgrades on any path, and calls. ctx
+// is the service's, which upgraded connections live by.
+func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	if s.serveOwn(w, r) {
@@ -26,7 +28,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.faults.refuseConnect(w) {
 			return
 		}
-		if err := s.connect(w, r); err != nil {
+		if err := s.connect(ctx, w, r); err != nil {
 			s.opts.Log.Info("connection refused", "err", err, "remote", r.RemoteAddr)
 			writeError(w, err)
 		}
@@ -116,8 +118,10 @@ func (s *Server) authenticate(r *http.Request, body []byte) (scope, *apiError) {
 }
 
 // upgrader has no compression: no client of the service asks for it. Lws names a subprotocol that must be echoed to please some.
-func upgrader() websocket.Upgrader {
+// Buffers are small, and those for writing shared, as most connections are silent most of the time.
+func (s *Server) upgrader() websocket.Upgrader {
 	return websocket.Upgrader{
+		WriteBufferPool: &s.writeBuffers,
 		Subprotocols:    []string{"wss"},
 		ReadBufferSize:  1 << 10,
 		WriteBufferSize: 1 << 10,
