@@ -155,17 +155,17 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 	}
 }
 
-// onOffer answers an offer. When both sides have offered, the viewer's offer stands: most viewers can do nothing else.
+// onOffer hands an offer to the session that it is for, or begins one.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
-	switch {
-	case s == nil:
-	case s.conn.SameRemote(o.SDP):
-		s.conn.Handle(o)
+	if err := peer.CheckOffer(o.SDP); err != nil {
+		ch.ignore("offer ignored", "from", from, "err", err)
 		return
-	case s.offerer && ch.cfg.Role == config.Viewer && s.conn.Report().Stages.Description == 0:
-		ch.ignore("offer ignored", "from", from, "err", "our own offer is under way, and a viewer's stands")
-		return
-	default:
+	}
+	if s != nil {
+		if s.conn.Takes(o.SDP) {
+			s.conn.Handle(o)
+			return
+		}
 		ch.end(s, "replaced by a new offer of the same client")
 	}
 	if reason := ch.full(); reason != "" {

@@ -70,7 +70,7 @@ func (s *session) report(ch *channel) status.Peer {
 		ClientID: s.client, Session: s.id, State: string(p.State), Offerer: "them", Since: s.began,
 		Local: p.Local, Remote: p.Remote, RTT: p.RTT.Seconds(), FirstFrame: stages(p.Stages),
 	}
-	if s.offerer {
+	if p.Offered {
 		r.Offerer = "us"
 	}
 	sizes := map[media.Codec]media.Track{}

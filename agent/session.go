@@ -15,13 +15,12 @@ import (
 
 // session is one peer connection with one client, from its offer to its end.
 type session struct {
-	id      string // short, for the log
-	client  string
-	offerer bool // we made the offer
-	conn    *peer.Conn
-	log     *slog.Logger
-	began   time.Time
-	cancel  context.CancelFunc
+	id     string // short, for the log
+	client string
+	conn   *peer.Conn
+	log    *slog.Logger
+	began  time.Time
+	cancel context.CancelFunc
 
 	mu     sync.Mutex // guards reason
 	reason string     // why it is over, once it is
@@ -38,13 +37,14 @@ const historyLength = 10
 
 // begin starts a session; first is what it has to work with already.
 func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string, offerer bool, first ...peer.Signal) {
-	s := &session{id: shortID(), client: client, offerer: offerer, began: time.Now()}
+	s := &session{id: shortID(), client: client, began: time.Now()}
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
 	sessionCtx, cancel := ch.sessionContext(ctx)
 	s.cancel = cancel
 	c := peer.Config{
 		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
-		Sink: ch.sink, Epoch: ch.epoch,
+		Polite: ch.cfg.Role == config.Master, // when both offer at once the viewer's stands: most viewers can do nothing else
+		Sink:   ch.sink, Epoch: ch.epoch,
 		ICEServers:   func(ctx context.Context) []peer.ICEServer { return ch.network.iceServers(ctx, ch.client, s.log) },
 		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
 		SetupTimeout: ch.network.limits.SetupTimeout,

@@ -28,6 +28,7 @@ type Config struct {
 	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
 
 	Offer     bool       // make the offer; else wait for one
+	Polite    bool       // when both sides offer at once, the remote's offer stands; one side should be polite
 	Broadcast *Broadcast // what to send; nil is nothing
 	Receive   bool       // take what the remote sends
 	Sink      media.Sink // where received frames go; nil only counts them
@@ -46,14 +47,20 @@ type Conn struct {
 	o       Config
 	signals chan Signal
 	wake    chan struct{} // 1 slot: the state of pc may have changed
-	broken  chan error    // 1 slot: sending ended
+	broken  chan error    // 1 slot: sending ended, or the remote went too far
 	began   time.Time
+	out     *outbox
+
+	restarts chan struct{} // 1 slot
 
 	// Owned by Run.
-	early    []Candidate // before the remote description
-	taken    int         // candidates given to pc
-	lastIn   string      // the last offer we answered
-	lastOut  string      // our answer to it
+	early    []Candidate                // before the remote description
+	taken    int                        // candidates given to pc since the remote's last ICE credentials
+	pending  *webrtc.SessionDescription // our offer of a restart, until it is answered
+	failing  bool                       // ICE has failed, and has until failed fires to come back
+	failed   *time.Timer
+	lastIn   string // the last offer we answered
+	lastOut  string // our answer to it
 	codecs   []media.Codec
 	leave    func()
 	detach   func()
@@ -65,7 +72,8 @@ type Conn struct {
 	receiver *receiver
 	state    State
 	stages   Stages
-	remote   string // the remote's fingerprint, once known
+	offered  bool     // by us; else by the remote
+	remote   identity // once known
 	overflow uint64
 
 	channels atomic.Int32
@@ -104,12 +112,19 @@ func New(o Config) (*Conn, error) {
 	}
 	return &Conn{
 		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
-		state: Negotiating, began: time.Now(),
+		restarts: make(chan struct{}, 1), out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
 	}, nil
 }
 
 // Handle hands over what the remote has sent. It never blocks; signals beyond a bound are dropped and counted.
 func (c *Conn) Handle(s Signal) {
+	if o, ok := s.(Offer); ok {
+		c.mu.Lock()
+		if c.remote.fingerprint == "" {
+			c.remote = identityOf(o.SDP) // so that Takes knows it before Run has come to it
+		}
+		c.mu.Unlock()
+	}
 	select {
 	case c.signals <- s:
 	default:
@@ -136,9 +151,9 @@ func (c *Conn) Run(ctx context.Context) error {
 	defer cancel()
 	setup := time.NewTimer(c.o.SetupTimeout)
 	defer setup.Stop()
-	failed := time.NewTimer(0)
-	defer failed.Stop()
-	<-failed.C
+	c.failed = time.NewTimer(time.Hour)
+	c.failed.Stop()
+	defer c.failed.Stop()
 	var changed <-chan struct{}
 	if c.o.Broadcast != nil {
 		c.leave = c.o.Broadcast.join()
@@ -157,8 +172,12 @@ func (c *Conn) Run(ctx context.Context) error {
 			if err := c.on(ctx, s); err != nil {
 				return err
 			}
+		case <-c.restarts:
+			if err := c.restart(); err != nil {
+				return err
+			}
 		case <-c.wake:
-			if err := c.onState(ctx, setup, failed); err != nil {
+			if err := c.onState(ctx, setup); err != nil {
 				return err
 			}
 		case err := <-c.broken:
@@ -171,7 +190,7 @@ func (c *Conn) Run(ctx context.Context) error {
 			}
 		case <-setup.C:
 			return c.setupError()
-		case <-failed.C:
+		case <-c.failed.C:
 			return errors.New("ice failed: nothing heard from the remote for half a minute")
 		}
 	}
@@ -190,7 +209,7 @@ func (c *Conn) on(ctx context.Context, s Signal) error {
 }
 
 // onState follows the peer connection. Losing contact is no end: ICE may find its way again, and a failed one may be restarted.
-func (c *Conn) onState(ctx context.Context, setup, failed *time.Timer) error {
+func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 	pc := c.connection()
 	if pc == nil {
 		return nil
@@ -203,7 +222,8 @@ func (c *Conn) onState(ctx context.Context, setup, failed *time.Timer) error {
 		c.enter(Connecting)
 	case webrtc.PeerConnectionStateConnected:
 		setup.Stop()
-		failed.Stop()
+		c.failed.Stop()
+		c.failing = false
 		c.enter(Connected)
 		if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
 			c.startSending(ctx)
@@ -218,7 +238,11 @@ func (c *Conn) onState(ctx context.Context, setup, failed *time.Timer) error {
 			return c.setupError()
 		}
 		c.enter(Disconnected)
-		failed.Reset(failedGrace)
+		if !c.failing {
+			c.failing = true
+			c.failed.Reset(failedGrace)
+			return c.restart()
+		}
 	case webrtc.PeerConnectionStateClosed:
 		return ErrEnded
 	}
@@ -282,6 +306,12 @@ func (c *Conn) connection() *webrtc.PeerConnection {
 	return c.pc
 }
 
+func (c *Conn) setConnection(pc *webrtc.PeerConnection) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pc = pc
+}
+
 func (c *Conn) enter(s State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -307,7 +337,7 @@ func (c *Conn) poke() {
 	}
 }
 
-// close ends the peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
+// close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
 	if c.detach != nil {
 		c.detach()
@@ -315,10 +345,13 @@ func (c *Conn) close() {
 	if c.leave != nil {
 		c.leave()
 	}
-	pc := c.connection()
-	if pc == nil {
-		return
+	if pc := c.connection(); pc != nil {
+		c.closeConnection(pc)
 	}
+}
+
+// closeConnection ends a peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
+func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

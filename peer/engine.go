@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
-	"time"
+	"net/netip"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
@@ -26,14 +25,11 @@ type EngineOptions struct {
 	Log      *slog.Logger
 }
 
-// Engine is what all connections share: the certificate, the UDP socket, the settings. Close it after the last Conn has ended.
+// Engine is what all connections share: the UDP socket, the settings. Close it after the last Conn has ended.
 type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
 	mux      ice.UDPMux
-
-	mu   sync.Mutex // guards cert
-	cert *webrtc.Certificate
 }
 
 // NewEngine opens the shared socket.
@@ -68,9 +64,6 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		e.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: s.LoggerFactory.NewLogger("udpmux")})
 		s.SetICEUDPMux(e.mux)
 	}
-	if _, err := e.certificate(); err != nil {
-		return nil, err
-	}
 	return e, nil
 }
 
@@ -82,41 +75,29 @@ func (e *Engine) Close() error {
 	return e.mux.Close()
 }
 
-// acceptable says whether a remote candidate's address may be sent packets to. A viewer writes it, and it must not aim us at this host
-// or at the cloud's metadata service.
+// acceptable says whether packets may go to a remote's address. It holds for addresses that packets came from, too.
 func (e *Engine) acceptable(ip net.IP) bool {
-	if v4 := ip.To4(); v4 != nil {
-		ip = v4
-	}
-	switch {
-	case ip.IsLoopback():
-		return e.o.Loopback
-	case ip.IsUnspecified(), ip.IsMulticast(), ip.Equal(net.IPv4bcast), ip.Equal(net.IPv4(169, 254, 169, 254)):
-		return false
-	}
-	return true
+	a, ok := netip.AddrFromSlice(ip)
+	return ok && mayReach(a, e.o.Loopback)
 }
 
-// certificate is the process's DTLS certificate. Making one is cheap (ECDSA), but all connections share it; it is made anew a day before it
-// ends, because Pion refuses an expired one and this daemon runs for years.
-func (e *Engine) certificate() (webrtc.Certificate, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.cert == nil || time.Until(e.cert.Expires()) < 24*time.Hour {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return webrtc.Certificate{}, fmt.Errorf("dtls key: %w", err)
-		}
-		if e.cert, err = webrtc.GenerateCertificate(key); err != nil {
-			return webrtc.Certificate{}, fmt.Errorf("dtls certificate: %w", err)
-		}
+// certificate makes the DTLS certificate of one connection. It takes less than a millisecond (ECDSA), and with one of its own a connection
+// is told from the one that the same client had before.
+func certificate() (webrtc.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return webrtc.Certificate{}, fmt.Errorf("dtls key: %w", err)
 	}
-	return *e.cert, nil
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return webrtc.Certificate{}, fmt.Errorf("dtls certificate: %w", err)
+	}
+	return *cert, nil
 }
 
 // connection makes a peer connection with the given codecs.
 func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool) (*webrtc.PeerConnection, error) {
-	cert, err := e.certificate()
+	cert, err := certificate()
 	if err != nil {
 		return nil, err
 	}

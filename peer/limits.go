@@ -17,6 +17,9 @@ const (
 	maxCandidateBytes  = 1024
 )
 
+// CheckOffer says why an offer is none, or larger than any honest client's. It is cheap, and costs no connection.
+func CheckOffer(sdp string) error { return checkSDP(sdp) }
+
 // checkSDP refuses a session description that is none, or is larger than any honest client's.
 func checkSDP(sdp string) error {
 	if len(sdp) > maxSDPBytes {
@@ -83,18 +86,4 @@ func checkICEChars(s string, atLeast int) error {
 		}
 	}
 	return nil
-}
-
-// fingerprint is the first DTLS fingerprint of an SDP: who the remote is.
-func fingerprint(sdp string) string {
-	return attribute(sdp, "a=fingerprint:")
-}
-
-func attribute(sdp, prefix string) string {
-	for line := range strings.Lines(sdp) {
-		if rest, ok := strings.CutPrefix(line, prefix); ok {
-			return strings.ToLower(strings.TrimSpace(rest))
-		}
-	}
-	return ""
 }

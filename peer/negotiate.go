@@ -10,13 +10,13 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// SameRemote tells whether an offer comes from the remote of this connection: the same DTLS fingerprint. If so it is a restart of ICE
-// (RFC 8839 section 4.4.1.1.1) or a duplicate, for Handle; if not, a page was reloaded under the same client id, and this
+// Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC 8839 section
+// 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
 // connection is to be replaced.
-func (c *Conn) SameRemote(offer string) bool {
+func (c *Conn) Takes(offer string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote != "" && c.remote == fingerprint(offer)
+	return c.remote.fingerprint == "" || c.remote.same(identityOf(offer))
 }
 
 // offer makes our offer and sends it.
@@ -47,7 +47,8 @@ func (c *Conn) offer(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create offer: %w", err)
 	}
-	c.o.Send(Offer{SDP: desc.SDP}) // before the candidates, which come as soon as the description is set
+	c.setOffered(true)
+	c.out.description(Offer{SDP: desc.SDP}) // before the candidates, which come as soon as it is set
 	if err := pc.SetLocalDescription(desc); err != nil {
 		return fmt.Errorf("set local offer: %w", err)
 	}
@@ -133,7 +134,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 			return // no client wants to be told of the end
 		}
 		init := cand.ToJSON()
-		c.o.Send(Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex})
+		c.out.candidate(Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex})
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.poke() })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.poke() })
@@ -165,28 +166,33 @@ func (c *Conn) onDataChannel(d *webrtc.DataChannel) {
 	}
 }
 
-// onOffer answers an offer: the first, a restart, or one that came twice.
+// onOffer answers an offer: the first, a restart, one that came twice, or one that crosses ours.
 func (c *Conn) onOffer(ctx context.Context, o Offer) error {
-	if err := checkSDP(o.SDP); err != nil {
-		if c.connection() != nil {
+	pc := c.connection()
+	if err := CheckOffer(o.SDP); err != nil {
+		if pc != nil {
 			c.o.Log.Warn("offer ignored", "err", err)
 			return nil
 		}
 		return &RefusedError{err}
 	}
-	pc := c.connection()
-	switch {
-	case pc == nil:
+	if pc != nil && o.SDP == c.lastIn {
+		c.out.description(Answer{SDP: c.lastOut})
+		return nil
+	}
+	if pc != nil && c.underWay(pc) {
+		if !c.cross(pc, o) {
+			c.o.Log.Warn("offer ignored", "err", "our own offer is under way, and stands")
+			return nil
+		}
+		pc = c.connection()
+	}
+	if pc == nil {
 		var err error
 		if pc, err = c.openFor(ctx, o); err != nil {
 			return err
 		}
-	case o.SDP == c.lastIn:
-		c.o.Send(Answer{SDP: c.lastOut})
-		return nil
-	case pc.SignalingState() != webrtc.SignalingStateStable:
-		c.o.Log.Warn("offer ignored", "err", "we have an offer under way")
-		return nil
+		c.setOffered(false)
 	}
 	return c.answer(pc, o)
 }
@@ -237,12 +243,13 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 
 // refuse answers an offer with a refusal and gives the error that ends the connection.
 func (c *Conn) refuse(o Offer, reason error) error {
-	c.o.Send(Answer{SDP: Refusal(o.SDP, reason.Error())})
+	c.out.description(Answer{SDP: Refusal(o.SDP, reason.Error())})
 	return &RefusedError{reason}
 }
 
 func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: o.SDP}); err != nil {
+	c.out.hold()
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
 		return c.refuse(o, fmt.Errorf("offer not understood: %w", err))
 	}
 	c.setRemote(o.SDP)
@@ -253,7 +260,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	gathered := webrtc.GatheringCompletePromise(pc)
 	trickles := pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
-		c.o.Send(Answer{SDP: desc.SDP}) // before the candidates
+		c.out.description(Answer{SDP: desc.SDP}) // before the candidates
 	}
 	if err := pc.SetLocalDescription(desc); err != nil {
 		return fmt.Errorf("set local answer: %w", err)
@@ -262,8 +269,9 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = pc.LocalDescription().SDP
-		c.o.Send(Answer{SDP: out})
+		out = shortened(pc.LocalDescription().SDP)
+		c.out.hold() // forgets those of before
+		c.out.description(Answer{SDP: out})
 	}
 	c.lastIn, c.lastOut = o.SDP, out
 	c.reached(func(st *Stages) *time.Duration { return &st.Description })
@@ -272,7 +280,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 
 func (c *Conn) onAnswer(a Answer) error {
 	pc := c.connection()
-	if pc == nil || pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
+	if pc == nil || !c.underWay(pc) {
 		c.o.Log.Warn("answer ignored", "err", "there is no offer of ours that waits for one")
 		return nil
 	}
@@ -282,7 +290,10 @@ func (c *Conn) onAnswer(a Answer) error {
 	if err := checkSDP(a.SDP); err != nil {
 		return fmt.Errorf("answer refused: %w", err)
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: a.SDP}); err != nil {
+	if err := c.applyPending(pc); err != nil {
+		return err
+	}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: c.clean(a.SDP)}); err != nil {
 		return fmt.Errorf("answer not understood: %w", err)
 	}
 	c.setRemote(a.SDP)
@@ -290,49 +301,32 @@ func (c *Conn) onAnswer(a Answer) error {
 	return c.takeEarly(pc)
 }
 
+// clean is a description as Pion may see it.
+func (c *Conn) clean(sdp string) string { return withoutForbidden(sdp, c.o.Engine.o.Loopback) }
+
+// setRemote notes who the remote is. With new ICE credentials its candidates are counted anew.
 func (c *Conn) setRemote(sdp string) {
+	c.alive()
+	id := identityOf(sdp)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remote = fingerprint(sdp)
+	if !c.remote.sameICE(id) {
+		c.taken = 0
+	}
+	c.remote = id
 }
 
-// onCandidate takes a candidate, or keeps it, in order, until there is a description (RFC 8838 section 10).
-func (c *Conn) onCandidate(cand Candidate) error {
-	if len(cand.Candidate) > maxCandidateBytes {
-		c.o.Log.Warn("candidate ignored", "err", "too long", "bytes", len(cand.Candidate))
-		return nil
-	}
-	pc := c.connection()
-	if pc == nil || pc.RemoteDescription() == nil {
-		if len(c.early) < maxEarlyCandidates {
-			c.early = append(c.early, cand)
-		}
-		return nil
-	}
-	return c.take(pc, cand)
+func (c *Conn) setOffered(byUs bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offered = byUs
 }
 
-func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
-	early := c.early
-	c.early = nil
-	for _, cand := range early {
-		if err := c.take(pc, cand); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
-	if c.taken++; c.taken > maxCandidates {
-		return fmt.Errorf("the remote sent more than %d candidates", maxCandidates)
-	}
-	if err := pc.AddICECandidate(webrtc.ICECandidateInit{
-		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
-	}); err != nil {
-		c.o.Log.Warn("candidate ignored", "err", err)
-	}
-	return nil
+// knows says whether an ICE user name is in the remote's description.
+func (c *Conn) knows(ufrag string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote.has(ufrag)
 }
 
 // waitFor waits for done, but no longer than limit.

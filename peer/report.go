@@ -10,6 +10,7 @@ import (
 // Report is a connection at one moment.
 type Report struct {
 	State         State
+	Offered       bool // we made the first offer; else the remote did
 	Began         time.Time
 	Stages        Stages
 	Local, Remote string // types of the chosen candidates: host, srflx, prflx, relay
@@ -30,7 +31,7 @@ type TrackReport struct {
 // Report tells how the connection is.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
-	r := Report{State: c.state, Began: c.began, Stages: c.stages}
+	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
 	pc, s, rec := c.pc, c.sender, c.receiver
 	c.mu.Unlock()
 	if s != nil {

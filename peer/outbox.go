@@ -1,0 +1,42 @@
+package peer
+
+import "sync"
+
+// outbox carries signals to the remote in an order that it understands: a description goes before the candidates that belong to it. When
+// ICE restarts, Pion finds candidates while the description is still being made.
+type outbox struct {
+	send func(Signal)
+
+	mu   sync.Mutex // guards the fields below, and the order of what is sent
+	held bool
+	kept []Signal
+}
+
+// hold keeps candidates back until the next description, and forgets those that still wait for an older one.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held, o.kept = true, nil
+}
+
+// candidate sends a candidate, or keeps it.
+func (o *outbox) candidate(c Candidate) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held {
+		o.kept = append(o.kept, c)
+		return
+	}
+	o.send(c)
+}
+
+// description sends a description, and what was kept for it.
+func (o *outbox) description(s Signal) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.send(s)
+	for _, c := range o.kept {
+		o.send(c)
+	}
+	o.held, o.kept = false, nil
+}

@@ -1,0 +1,90 @@
+package peer
+
+import (
+	"fmt"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// Perfect negotiation (W3C WebRTC 1.0 section 10.7) without a rollback, which Pion has not: an offer that we make during a session is
+// handed to Pion only together with its answer. Until then it is ours alone, and when an offer of the remote crosses it, the polite side
+// forgets its own.
+
+// Restart asks for an ICE restart by an offer of ours, such as after the host's addresses have changed. A remote that takes no offers
+// does not answer; media goes on meanwhile if it can.
+func (c *Conn) Restart() {
+	select {
+	case c.restarts <- struct{}{}:
+	default:
+	}
+}
+
+// restart offers a restart of ICE, once at a time.
+func (c *Conn) restart() error {
+	pc := c.connection()
+	if pc == nil || c.pending != nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
+		return nil
+	}
+	c.out.hold()
+	desc, err := pc.CreateOffer(&webrtc.OfferOptions{
+		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}, ICERestart: true,
+	})
+	if err != nil {
+		return fmt.Errorf("create offer for a restart of ice: %w", err)
+	}
+	c.pending = &desc
+	c.o.Log.Info("ice restart offered")
+	c.out.description(Offer{SDP: desc.SDP})
+	return nil
+}
+
+// cross decides what becomes of an offer that comes while ours is under way: false is nothing.
+func (c *Conn) cross(pc *webrtc.PeerConnection, o Offer) (take bool) {
+	if !c.o.Polite {
+		return false
+	}
+	if c.pending != nil {
+		c.pending = nil
+		return true
+	}
+	// Our first offer: nothing has come of it yet, and the connection starts over as the one that answers.
+	c.closeConnection(pc)
+	c.setConnection(nil)
+	c.codecs, c.early = nil, c.keepFor(identityOf(o.SDP))
+	return true
+}
+
+// keepFor gives the early candidates that may belong to a remote.
+func (c *Conn) keepFor(id identity) (kept []Candidate) {
+	for _, cand := range c.early {
+		if u := ufragOf(cand); u == "" || id.has(u) {
+			kept = append(kept, cand)
+		}
+	}
+	return kept
+}
+
+// underWay says whether an offer of ours waits for its answer.
+func (c *Conn) underWay(pc *webrtc.PeerConnection) bool {
+	return c.pending != nil || pc.SignalingState() == webrtc.SignalingStateHaveLocalOffer
+}
+
+// applyPending makes the offer that the answer belongs to our description.
+func (c *Conn) applyPending(pc *webrtc.PeerConnection) error {
+	if c.pending == nil {
+		return nil
+	}
+	desc := *c.pending
+	c.pending = nil
+	if err := pc.SetLocalDescription(desc); err != nil {
+		return fmt.Errorf("set local offer: %w", err)
+	}
+	return nil
+}
+
+// alive gives a connection that has failed the time to come back, once its remote has described itself anew.
+func (c *Conn) alive() {
+	if c.failing {
+		c.failed.Reset(c.o.SetupTimeout)
+	}
+}
