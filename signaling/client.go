@@ -22,9 +22,9 @@ import (
 type Options struct {
 	Channel     string // KVS channel name
 	Role        Role
-	ClientID    string // a viewer's own name; must be empty for a master
-	Region      string // AWS region, for example eu-central-1
-	Credentials aws.CredentialsProvider
+	ClientID    string                  // a viewer's own name; must be empty for a master
+	Region      string                  // AWS region, for example eu-central-1
+	Credentials aws.CredentialsProvider // asked for each signature, and so to be one that remembers
 
 	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" is AWS in the region. When it
 	// is given, the addresses that the service hands out are believed, whatever their host.

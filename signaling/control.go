@@ -108,13 +108,24 @@ func (c *control) find(ctx context.Context) (ch channel, remembered bool, err er
 	r := c.budget.ReserveN(now, 1)
 	if wait := r.DelayFrom(now); wait > 0 {
 		r.CancelAt(now)
+		if c.channel.arn != "" {
+			return c.channel, true, nil
+		}
 		return channel{}, false, &budgetError{wait, c.last}
 	}
-	c.channel, c.last = c.ask(ctx)
+	ch, c.last = c.ask(ctx)
 	if notSent(c.last) {
 		r.CancelAt(now)
 	}
-	return c.channel, false, c.last
+	if c.last == nil {
+		c.channel = ch
+		return ch, false, nil
+	}
+	// What was true a day ago is better than nothing, unless the service has just said that it is no longer true.
+	if c.channel.arn != "" && !stale(c.last) {
+		return c.channel, true, nil
+	}
+	return channel{}, false, c.last
 }
 
 // ask walks through the control plane.

@@ -21,11 +21,13 @@ package signaling
 // Notes for maintainers.
 //
 // client.go   Options, Client, Report: what the owner sees
-// run.go      the one goroutine that owns the sessions: dial, receive, replace, redial
-// session.go  one WebSocket
+// run.go      the one goroutine that owns the sessions: dial, replace, redial; receive.go and write.go its frames, in and out
+// session.go  one WebSocket; overlap.go messages that come over two of them
+// storage.go  the storage service as a peer
 // policy.go   every "how long until the next try" in one function
 // explain.go  what went wrong, in the owner's words
-// control.go  describe, create, endpoints; rest.go the calls the SDK module at hand lacks; ice.go TURN servers
+// control.go  describe, create, endpoints; rest.go the calls that the SDK module at hand lacks; ice.go TURN servers;
+//             transport.go and apierror.go their HTTP
 // queue.go    messages on their way out; pace.go the service's limits on them
 // wire.go     frames; message.go what may be sent
 // presign.go, clock.go   the WebSocket's URL, and the time to sign with

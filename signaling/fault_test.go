@@ -285,3 +285,47 @@ func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Durat
 		}
 	}
 }
+
+// A day later the channel is asked for again; when the control plane cannot say, what was true serves on.
+func TestOldKnowledgeServesWhenTheControlPlaneIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		r := run(t, f.start())
+		expect[signaling.Connected](r)
+		f.set(func() { f.always[describePath] = answer{503, "", "", nil} })
+		time.Sleep(25 * time.Hour) // replaced each hour, with what is remembered for a day
+		if n := f.count(describePath); n < 2 {
+			t.Errorf("%d describes in 25 hours, want the channel to be asked for again after a day", n)
+		}
+		for len(r.events) > 0 {
+			if e, ok := (<-r.events).(signaling.Disconnected); ok {
+				t.Errorf("disconnected: %v", e.Err)
+			}
+		}
+	})
+}
+
+// Waits begin anew after a session that was well, also when it was replaced and not lost.
+func TestWaitsBeginAnewAfterAReplacedSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		r := run(t, f.start())
+		expect[signaling.Connected](r)
+		lose := func() time.Duration {
+			f.cut()
+			wait := expect[signaling.Disconnected](r).RetryIn
+			expect[signaling.Connected](r)
+			return wait
+		}
+		for range 8 {
+			lose()
+		}
+		if w := lose(); w != 30*time.Second {
+			t.Fatalf("wait %v, want the longest", w)
+		}
+		expect[signaling.Connected](r) // replaced at its age
+		if w := lose(); w != time.Second {
+			t.Errorf("wait %v, want 1s", w)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,8 @@ type iceCache struct {
 	fetched time.Time
 	fresh   time.Duration // how long after fetched they are handed out without asking
 	valid   time.Duration // how long after fetched the service takes them
+
+	dropped atomic.Bool // the servers will shut down
 }
 
 // get returns the servers, from memory or from the service; many callers make one request. When the service does not answer, servers that
@@ -54,6 +57,9 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	}
 	defer func() { <-i.lock }()
 	now := i.control.opts.Now()
+	if i.dropped.Swap(false) {
+		i.servers = nil
+	}
 	if i.servers != nil && now.Sub(i.fetched) < i.fresh {
 		return i.left(now), nil
 	}
@@ -74,15 +80,8 @@ func (i *iceCache) left(now time.Time) []ICEServer {
 	return out
 }
 
-// drop makes the next get ask the service.
-func (i *iceCache) drop(ctx context.Context) {
-	select {
-	case i.lock <- struct{}{}:
-		i.servers = nil
-		<-i.lock
-	case <-ctx.Done():
-	}
-}
+// drop makes the next get ask the service. It does not wait for one that is asking now, whose answer may be the old servers.
+func (i *iceCache) drop() { i.dropped.Store(true) }
 
 // fetch asks the service. The caller holds the lock.
 func (i *iceCache) fetch(ctx context.Context, now time.Time) error {

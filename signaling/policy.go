@@ -112,6 +112,13 @@ func (r *retrier) retry(err error) (wait time.Duration, final bool) {
 	return wait, false
 }
 
+// ended takes the age of a session at its end. One that was well for long makes the waits begin anew.
+func (r *retrier) ended(age time.Duration) {
+	if age >= steady {
+		r.n = [causes]int{}
+	}
+}
+
 // classify also counts kicks and forgets old failures when a session had been well, and so is called once for each error.
 func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	var (
@@ -123,9 +130,7 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	)
 	switch {
 	case errors.As(err, &end):
-		if end.age >= steady {
-			r.n = [causes]int{}
-		}
+		r.ended(end.age)
 		return r.classifyEnd(end), 0
 	case errors.As(err, &old):
 		return outdated, 0

@@ -3,6 +3,7 @@ package signaling
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +11,6 @@ import (
 
 const (
 	drain       = time.Minute      // how long a replaced session is still read: the service's grace after GO_AWAY
-	replaceGap  = 30 * time.Second // between two replacements, however often GO_AWAY comes
-	quietFor    = time.Minute      // between two log lines about frames of no use
 	sameFailure = 10 * time.Minute // between two log lines about the same failure
 )
 
@@ -190,6 +189,7 @@ func (r *run) open(s *session) {
 	planned := r.cur != nil
 	r.overlap.opened(planned)
 	if planned {
+		r.retrier.ended(r.age(r.cur))
 		r.dropOld()
 		r.old = r.cur
 		r.dropAt.Reset(drain)
@@ -206,7 +206,11 @@ func (r *run) open(s *session) {
 		p.Connects++
 	})
 	r.failText, r.failTimes = "", 0
-	r.c.opts.Log.Info("signaling connected", "role", r.c.opts.Role, "generation", s.gen, "replaced", planned)
+	level := slog.LevelInfo
+	if planned { // every hour, and nobody noticed
+		level = slog.LevelDebug
+	}
+	r.c.opts.Log.Log(r.ctx, level, "signaling connected", "role", r.c.opts.Role, "generation", s.gen, "replaced", planned)
 	r.on(Connected{Generation: s.gen})
 	r.joinOnOpen()
 }
@@ -219,7 +223,7 @@ func (r *run) notReplaced(err error) {
 		wait, _ = r.retrier.retry(err)
 	}
 	r.dialAt.Reset(wait)
-	r.c.opts.Log.Warn("signaling connection not replaced yet", "err", r.c.explain(err), "retry_in", wait.Round(time.Millisecond))
+	r.logFailure("signaling connection not replaced yet", r.c.explain(err), wait)
 }
 
 // fail plans the next try.
@@ -230,25 +234,27 @@ func (r *run) fail(err error) error {
 		return err
 	}
 	r.dialAt.Reset(wait)
-	now := r.c.opts.Now()
 	r.c.update(func(p *Report) {
 		p.State, p.Err = Waiting, err
-		r.c.retryAt = now.Add(wait)
+		r.c.retryAt = r.c.opts.Now().Add(wait)
 	})
-	r.logFailure(now, err, wait)
+	r.logFailure("signaling not connected", err, wait)
 	r.on(Disconnected{Err: err, RetryIn: wait})
 	return nil
 }
 
 // logFailure writes one line for a failure, not one for each of a thousand tries.
-func (r *run) logFailure(now time.Time, err error, wait time.Duration) {
+func (r *run) logFailure(what string, err error, wait time.Duration) {
 	r.failTimes++
+	now := r.c.opts.Now()
 	if err.Error() == r.failText && now.Sub(r.failLog) < sameFailure {
 		return
 	}
 	r.failText, r.failLog = err.Error(), now
-	r.c.opts.Log.Warn("signaling not connected", "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
+	r.c.opts.Log.Warn(what, "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
 }
+
+func (r *run) age(s *session) time.Duration { return r.c.opts.Now().Sub(s.opened) }
 
 // read hands what comes over s to loop, until the session is dead.
 func (r *run) read(s *session) {
@@ -279,11 +285,11 @@ func (r *run) onArrival(a arrival) error {
 	r.cur = nil
 	r.live.Store(nil)
 	a.from.close()
-	now := r.c.opts.Now()
-	err := &lostError{err: a.err, age: now.Sub(a.from.opened), at: now}
+	err := &lostError{err: a.err, age: r.age(a.from), at: r.c.opts.Now()}
 	if !r.dialing {
 		return r.fail(err)
 	}
+	r.retrier.ended(err.age)
 	// Its replacement is on the way. What becomes of that decides.
 	r.c.update(func(p *Report) { p.State, p.Err = Connecting, err })
 	r.on(Disconnected{Err: err})
@@ -296,138 +302,4 @@ func (r *run) dropOld() {
 		r.old = nil
 		r.wg.Go(old.close) // which may wait a moment for a peer that does not read
 	}
-}
-
-// onFrame acts on one frame.
-func (r *run) onFrame(from *session, data []byte) {
-	f, err := decode(data)
-	if err == nil {
-		err = r.usable(f)
-	}
-	if err != nil {
-		r.ignore(err, len(data))
-		return
-	}
-	switch f.Type {
-	case goAway:
-		r.onGoAway(from)
-	case reconnectICE:
-		r.c.opts.Log.Info("the service moves its TURN servers")
-		r.c.ice.drop(r.ctx)
-		r.on(ICEServersChanged{})
-	case statusResponse:
-		r.onStatus(f.Status)
-	default:
-		if r.overlap.repeated(f, from.gen, r.c.opts.Now()) {
-			return
-		}
-		if f.Type == SDPOffer && f.Sender == "" && r.c.storage.Load() {
-			r.onStorageOffer()
-		}
-		r.c.update(func(p *Report) { p.Received++ })
-		r.on(Received{Message{Type: f.Type, ClientID: f.Sender, Payload: f.Payload}})
-	}
-}
-
-// usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master without one.
-func (r *run) usable(f frame) error {
-	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master && !r.c.storage.Load() {
-		return errors.New(string(f.Type) + " without senderClientId")
-	}
-	return nil
-}
-
-// ignore counts a frame of no use, and says so once in a while.
-func (r *run) ignore(err error, size int) {
-	var total uint64
-	r.c.update(func(p *Report) {
-		p.Ignored++
-		total = p.Ignored
-	})
-	if r.frameLog.allow(r.c.opts.Now(), quietFor) {
-		r.c.opts.Log.Warn("ignored a signaling frame", "reason", err, "bytes", size, "ignored", total)
-	}
-}
-
-// onGoAway replaces the session, once, whatever the service says ten times a second. An old session's farewell is expected.
-func (r *run) onGoAway(from *session) {
-	if from != r.cur || r.dialing || r.refusals > 0 {
-		return
-	}
-	wait := time.Duration(0)
-	if !r.replaced.IsZero() {
-		wait = max(0, replaceGap-r.c.opts.Now().Sub(r.replaced))
-	}
-	r.c.opts.Log.Info("the service ends the signaling connection; a new one is opened first", "in", wait)
-	r.dialAt.Reset(wait)
-}
-
-// onStatus leads a refusal back to the message it is about. The service says nothing about success; a fake one may.
-func (r *run) onStatus(s StatusError) {
-	m, ok := r.c.sent.take(s.CorrelationID)
-	if s.StatusCode == successStatus {
-		return
-	}
-	r.c.update(func(p *Report) { p.Refused++ })
-	r.c.opts.Log.Warn("the service refused a message", "err", &s, "type", m.Type, "client", m.ClientID, "ours", ok)
-	if ok {
-		r.on(Refused{Message: m, Err: &s})
-	}
-}
-
-// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so that no message passes
-// another when the session changes.
-func (r *run) write() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		wait, wrote := r.writeOne()
-		if wrote {
-			continue
-		}
-		if wait == 0 {
-			wait = time.Hour // until a message or a session comes
-		}
-		timer.Reset(wait)
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-r.c.queue.wake:
-		case <-timer.C:
-		}
-	}
-}
-
-// writeOne writes one message, or says how long until there may be one to write.
-func (r *run) writeOne() (wait time.Duration, wrote bool) {
-	s := r.live.Load()
-	if s == nil || r.ctx.Err() != nil {
-		return 0, false
-	}
-	now := r.c.opts.Now()
-	m, ok, wait := r.c.queue.next(now, &s.pace)
-	if !ok {
-		return wait, false
-	}
-	r.c.sent.add(m.Message) // before the answer can come
-	if err := s.send(m.frame); err != nil {
-		r.c.queue.putBack(m)
-		r.live.CompareAndSwap(s, nil)
-		s.conn.Close() // the reader says why
-		return 0, false
-	}
-	s.pace.sent(m.Type, now)
-	r.c.update(func(p *Report) { p.Sent++ })
-	return 0, true
-}
-
-// limiter lets one through in a while.
-type limiter struct{ last time.Time }
-
-func (l *limiter) allow(now time.Time, every time.Duration) bool {
-	if !l.last.IsZero() && now.Sub(l.last) < every {
-		return false
-	}
-	l.last = now
-	return true
 }

@@ -1,0 +1,49 @@
+package signaling
+
+import "time"
+
+// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so that no message passes
+// another when the session changes.
+func (r *run) write() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait, wrote := r.writeOne()
+		if wrote {
+			continue
+		}
+		if wait == 0 {
+			wait = time.Hour // until a message or a session comes
+		}
+		timer.Reset(wait)
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.c.queue.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// writeOne writes one message, or says how long until there may be one to write.
+func (r *run) writeOne() (wait time.Duration, wrote bool) {
+	s := r.live.Load()
+	if s == nil || r.ctx.Err() != nil {
+		return 0, false
+	}
+	now := r.c.opts.Now()
+	m, ok, wait := r.c.queue.next(now, &s.pace)
+	if !ok {
+		return wait, false
+	}
+	r.c.sent.add(m.Message) // before the answer can come
+	if err := s.send(m.frame); err != nil {
+		r.c.queue.putBack(m)
+		r.live.CompareAndSwap(s, nil)
+		s.conn.Close() // the reader says why
+		return 0, false
+	}
+	s.pace.sent(m.Type, now)
+	r.c.update(func(p *Report) { p.Sent++ })
+	return 0, true
+}
