@@ -126,7 +126,7 @@ func (s *Server) receive(sk *socket, frame []byte) {
 	if err != nil {
 		sk.channel.refuse(sk, m, err)
 	}
-	s.recent.add(record{
+	s.recent.add(Record{
 		Time: s.now(), Channel: sk.channel.name, From: sk.name(), Type: clip(m.Action, 40), To: clip(m.RecipientClientID, maxID),
 		Payload: clip(m.MessagePayload, maxPayload), Refused: errText(err),
 	})

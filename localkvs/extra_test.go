@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 
@@ -149,6 +150,31 @@ func TestNamedEndpoints(t *testing.T) {
 		resp.Body.Close()
 		if !strings.HasPrefix(resp.Status, tt.want) {
 			t.Errorf("%s as %q: %s, want %s", tt.endpoint, tt.id, resp.Status, tt.want)
+		}
+	}
+}
+
+// TestEndpointFollowsCaller shows that endpoints have the host and port the caller used, and no port when it used none.
+func TestEndpointFollowsCaller(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: generous()})
+	arn := create(t, s, "cam")
+	for _, host := range []string{"kvs.example", "kvs.example:8443", "[::1]:9790", "localhost"} {
+		r, _ := http.NewRequestWithContext(t.Context(), "POST", s.URL()+"/getSignalingChannelEndpoint", nil)
+		body := `{"ChannelARN":"` + arn + `"}`
+		r.Body, r.ContentLength, r.Host = io.NopCloser(strings.NewReader(body)), int64(len(body)), host
+		cred, _ := keys().Retrieve(t.Context())
+		if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, sha(body), "kinesisvideo", region, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := httpClient(t, s).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		want := `{"ResourceEndpointList":[{"Protocol":"WSS","ResourceEndpoint":"ws://` + host + `"},{"Protocol":"HTTPS","ResourceEndpoint":"http://` + host + `"}]}`
+		if string(text) != want {
+			t.Errorf("to %s: %s, want %s", host, text, want)
 		}
 	}
 }

@@ -127,3 +127,11 @@ func setDefault[T comparable](v *T, d T) {
 		*v = d
 	}
 }
+
+// LogValue hides the keys.
+func (o Options) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("listen", o.Listen), slog.String("tls_listen", o.TLSListen), slog.String("tls_dir", o.TLSDir),
+		slog.String("turn_listen", o.TURNListen), slog.String("state_file", o.StateFile),
+	)
+}

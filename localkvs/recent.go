@@ -7,8 +7,8 @@ import (
 
 const maxRecent = 200 // messages of the whole service
 
-// record is one message that went through, for the page and for GET /localkvs/state.
-type record struct {
+// Record is one message that went through, for the page and for GET /localkvs/state.
+type Record struct {
 	Time    time.Time `json:"time"`
 	Channel string    `json:"channel"`
 	From    string    `json:"from"`
@@ -21,11 +21,11 @@ type record struct {
 // recent is the last messages.
 type recent struct {
 	mu   sync.Mutex // guards what is below
-	ring [maxRecent]record
+	ring [maxRecent]Record
 	n    int // ever added
 }
 
-func (r *recent) add(rec record) {
+func (r *recent) add(rec Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ring[r.n%maxRecent] = rec
@@ -33,10 +33,10 @@ func (r *recent) add(rec record) {
 }
 
 // last is the messages, newest first.
-func (r *recent) last() []record {
+func (r *recent) last() []Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make([]record, 0, min(r.n, maxRecent))
+	out := make([]Record, 0, min(r.n, maxRecent))
 	for i := r.n - 1; i >= 0 && i >= r.n-maxRecent; i-- {
 		out = append(out, r.ring[i%maxRecent])
 	}

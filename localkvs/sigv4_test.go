@@ -89,6 +89,7 @@ func TestSignatureRefused(t *testing.T) {
 			"InvalidSignatureException: Signature not yet current: 20191201T000000Z is still later than 20191130T235959Z (20191130T235459Z + 5 min.)"},
 		{"other host", at, func(r *http.Request) { r.Host = "kvs.example.com" }, "InvalidSignatureException: The request signature we calculated"},
 		{"default port", at, func(r *http.Request) { r.Host = "kvs.awsamazon.com:443" }, ""},
+		{"port not signed", at, func(r *http.Request) { r.Host = "kvs.awsamazon.com:8443" }, ""},
 		{"other value", at, func(r *http.Request) { r.URL.RawQuery += "x" }, "InvalidSignatureException: The request signature"},
 		{"further parameter", at, func(r *http.Request) { r.URL.RawQuery += "&a=b" }, "InvalidSignatureException: The request signature"},
 		{"other method", at, func(r *http.Request) { r.Method = "POST" }, "InvalidSignatureException: The request signature"},

@@ -16,7 +16,7 @@ type State struct {
 	STUN     string         `json:"stun"`
 	Faults   Faults         `json:"faults"`
 	Channels []ChannelState `json:"channels"` // by region and name
-	Messages []record       `json:"messages"` // the last ones, newest first
+	Messages []Record       `json:"messages"` // the last ones, newest first
 }
 
 // ChannelState is one channel.
