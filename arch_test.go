@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"media/*":                      {"media", "internal/*"}, // never each other
 	"media/testpattern":            {"media", "media/testpattern/internal/*"},
 	"media/testpattern/internal/*": {},
-	"peer":                         {"media"},
+	"peer":                         {"media", "internal/*"},
 	"signaling":                    {"internal/*"},
 	"status":                       {},
 	"internal/*":                   {},

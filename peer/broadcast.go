@@ -3,10 +3,12 @@ package peer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 )
 
@@ -22,8 +24,11 @@ type Broadcast struct {
 	mu      sync.Mutex // guards the fields below and the order of what senders get
 	tracks  []media.Track
 	changed chan struct{} // closed and replaced when tracks change
+	number  uint64        // of the last frame
 	window  []*packets    // video since the last key frame
-	senders []*sender
+	bytes   int           // in window
+	senders []*sender     // those with a queue of their own
+	shards  []*shard
 }
 
 // NewBroadcast makes the broadcast of a hub. There is one for each hub.
@@ -46,8 +51,12 @@ func (b *Broadcast) join() (leave func()) {
 		}
 		b.unsubscribe()
 		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.window = nil
+		shards := b.shards
+		b.window, b.shards = nil, nil
+		b.mu.Unlock()
+		for _, h := range shards {
+			h.wait()
+		}
 	})
 }
 
@@ -97,7 +106,67 @@ func (b *Broadcast) attach(s *sender) (detach func()) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
+		for _, h := range b.shards {
+			h.remove(s)
+		}
 	}
+}
+
+// perShard is how many viewers make another shard, and with it another processor, worth while.
+const perShard = 16
+
+// promote takes a sender that is up to live into a shard, if its packets can go straight into the shared socket.
+func (b *Broadcast) promote(s *sender) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out, ready := s.upToLive()
+	if !ready || !slices.Contains(b.senders, s) {
+		return
+	}
+	b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
+	b.shardFor(out).add(s, b.number+1)
+}
+
+// upToLive says whether a sender can leave its queue, and where its packets go then.
+func (s *sender) upToLive() (*udpbatch.Sender, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out, len(s.queue) == 0 && s.direct != nil && !s.joined
+}
+
+// shardFor chooses the shard with the fewest viewers.
+func (b *Broadcast) shardFor(out *udpbatch.Sender) *shard {
+	var best *shard
+	for _, h := range b.shards {
+		if h.out == out && (best == nil || h.size() < best.size()) {
+			best = h
+		}
+	}
+	if best == nil || best.size() >= perShard && len(b.shards) < runtime.GOMAXPROCS(0) {
+		best = newShard(out)
+		b.shards = append(b.shards, best)
+	}
+	return best
+}
+
+// demote gives a sender its own queue back: its packets go through Pion from now on.
+func (b *Broadcast) demote(s *sender) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, h := range b.shards {
+		h.remove(s)
+	}
+	if s.leaveShard() {
+		b.senders = append(b.senders, s)
+	}
+}
+
+func (s *sender) leaveShard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := s.joined
+	s.joined = false
+	return left
 }
 
 // Tracks implements media.Sink.
@@ -117,23 +186,36 @@ func (b *Broadcast) Write(f *media.Frame) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if f.Codec.Video() {
-		if f.Key {
-			b.window = nil
-		}
-		if f.Key || len(b.window) > 0 {
-			b.window = append(b.window, p)
-		}
-		if len(b.window) > 0 && f.PTS-b.window[0].frame.PTS > maxWindow {
-			b.window = nil
-		}
-	}
+	b.number++
+	p.number = b.number
+	b.keep(p)
 	for _, s := range b.senders {
 		s.push(p)
+	}
+	for _, h := range b.shards {
+		h.push(p)
+	}
+}
+
+// keep adds a picture to the window.
+func (b *Broadcast) keep(p *packets) {
+	switch {
+	case !p.frame.Codec.Video():
+	case p.frame.Key:
+		b.window, b.bytes = append([]*packets(nil), p), p.bytes
+	case len(b.window) == 0:
+	case p.frame.PTS-b.window[0].frame.PTS > maxWindow, b.bytes+p.bytes > maxWindowBytes:
+		b.window, b.bytes = nil, 0
+	default:
+		b.window = append(b.window, p)
+		b.bytes += p.bytes
 	}
 }
 
 // maxWindow bounds what a newcomer is sent at once. A longer GOP is worth no burst.
-const maxWindow = 15 * time.Second
+const (
+	maxWindow      = 15 * time.Second
+	maxWindowBytes = 16 << 20
+)
 
 var _ media.Sink = (*Broadcast)(nil)

@@ -68,6 +68,7 @@ type Conn struct {
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
+	keys     *srtpKeys
 	sender   *sender
 	receiver *receiver
 	state    State
@@ -77,6 +78,7 @@ type Conn struct {
 	overflow uint64
 
 	channels atomic.Int32
+	feedback feedback
 }
 
 // State is how far a connection has come.
@@ -265,20 +267,27 @@ func (c *Conn) setupError() error {
 
 func (c *Conn) startSending(ctx context.Context) {
 	c.mu.Lock()
-	s := c.sender
+	s, pc := c.sender, c.pc
 	c.mu.Unlock()
 	if s == nil {
 		return
 	}
+	c.chooseWay(pc, s)
 	c.detach = c.o.Broadcast.attach(s)
 	c.sendersW.Go(func() {
-		if err := s.run(ctx); err != nil && ctx.Err() == nil {
-			select {
-			case c.broken <- err:
-			default:
-			}
+		if err := s.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
+			c.fail(err)
 		}
 	})
+	c.sendersW.Go(func() { reportUntil(ctx, pc, s) })
+}
+
+// fail ends the connection from another goroutine than Run's.
+func (c *Conn) fail(err error) {
+	select {
+	case c.broken <- err:
+	default:
+	}
 }
 
 // stillFits ends the session when the source has changed to a codec that was not negotiated.

@@ -158,7 +158,7 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			if r.State != peer.Connected || len(r.Receiving) != 2 || r.Receiving[0].Lost != 0 || r.Local != "host" {
 				t.Errorf("viewer report = %+v", r)
 			}
-			if r := m.Report(); r.Stages.Frame == 0 || r.Stages.Connected == 0 || len(r.Sending) != 2 || r.Sending[0].Dropped != 0 {
+			if r := m.Report(); !r.Direct || r.Stages.Frame == 0 || r.Stages.Connected == 0 || len(r.Sending) != 2 || r.Sending[0].Dropped != 0 {
 				t.Errorf("master report = %+v", r)
 			}
 			if em, ev := stop(); em != nil || ev != nil {

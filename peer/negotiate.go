@@ -84,31 +84,22 @@ func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[w
 	}
 	var outs []*outTrack
 	for _, t := range tracks {
-		out := newOutTrack(t.Codec)
-		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
-		if err != nil {
-			return nil, fmt.Errorf("add %s: %w", t.Codec, err)
-		}
-		c.sendersW.Go(func() { drain(tr.Sender()) })
-		outs = append(outs, out)
-		added[out.Kind()] = true
-		c.codecs = append(c.codecs, t.Codec)
+		outs = append(outs, newOutTrack(t.Codec))
 	}
 	s := newSender(outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	for _, out := range outs {
+		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
+		if err != nil {
+			return nil, fmt.Errorf("add %s: %w", out.codec, err)
+		}
+		c.sendersW.Go(func() { c.feedback.listen(tr.Sender(), s) })
+		added[out.Kind()] = true
+		c.codecs = append(c.codecs, out.codec)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sender = s
 	return added, nil
-}
-
-// drain reads the RTCP of a sender, so that the interceptors see it (NACK is answered there).
-func drain(s *webrtc.RTPSender) {
-	buf := make([]byte, 1500)
-	for {
-		if _, _, err := s.Read(buf); err != nil {
-			return
-		}
-	}
 }
 
 // sourceTracks is what we have to send, as soon as that is known.
@@ -125,7 +116,11 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	if c.o.ICEServers != nil {
 		servers = c.o.ICEServers(ctx)
 	}
-	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly)
+	var keys *srtpKeys
+	if c.o.Broadcast != nil {
+		keys = &srtpKeys{}
+	}
+	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +142,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pc = pc
+	c.pc, c.keys = pc, keys
 	if c.o.Receive {
 		c.receiver = r
 	}

@@ -1,32 +1,52 @@
 package peer
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
 
-// outTrack is one track on its way to one remote. It writes packets that others share under a header of its own: sequence numbers
-// without gaps, whatever frames were dropped before.
+// outTrack is one track on its way to one remote. It sends packets that others share under a header of its own: sequence numbers without
+// gaps, whatever frames were dropped before.
 type outTrack struct {
 	codec media.Codec
 
 	mu      sync.Mutex // guards the fields below
 	w       webrtc.TrackLocalWriter
-	header  rtp.Header
+	ssrc    uint32
+	pt      uint8
 	base    uint32 // RTP timestamp of PTS zero
+	next    uint64 // extended sequence number of the next packet
+	history *history
 	scratch []byte
+
+	last         *media.Frame // the newest frame sent
+	sent, octets uint32       // packets and payload bytes, for sender reports
+	again        int64        // payload bytes that may be sent again
+}
+
+// direct is the way around Pion: straight into the shared socket, encrypted by us.
+type direct struct {
+	cipher *srtpCipher
+	to     netip.AddrPort
 }
 
 func newOutTrack(codec media.Codec) *outTrack {
-	// RFC 3550 section 5.1: sequence numbers and timestamps start at random.
-	return &outTrack{codec: codec, base: rand.Uint32(), header: rtp.Header{Version: 2, SequenceNumber: uint16(rand.Uint32())}}
+	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the lower half.
+	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17)}
+	if codec.Video() {
+		t.history = &history{}
+	}
+	return t
 }
 
 // Bind implements webrtc.TrackLocal.
@@ -35,7 +55,7 @@ func (t *outTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		if _, name, _ := strings.Cut(c.MimeType, "/"); strings.EqualFold(name, string(t.codec)) {
 			t.mu.Lock()
 			defer t.mu.Unlock()
-			t.w, t.header.SSRC, t.header.PayloadType = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
+			t.w, t.ssrc, t.pt = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
 			return c, nil
 		}
 	}
@@ -72,28 +92,140 @@ func (t *outTrack) Kind() webrtc.RTPCodecType {
 	return webrtc.RTPCodecTypeAudio
 }
 
-// write sends one frame's packets.
-func (t *outTrack) write(p *packets) error {
+// part is a piece of a frame: its packets from..to. A large frame is sent in parts, with pauses between them.
+type part struct {
+	p        *packets
+	from, to int
+}
+
+func whole(p *packets) part { return part{p, 0, len(p.payloads)} }
+
+// sealPart encrypts packets of a frame into the arena.
+func (t *outTrack) sealPart(x part, d *direct, a *arena) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w == nil {
-		return nil // the remote wants no such track
+		return // the remote wants no such track
 	}
-	t.header.Timestamp = t.base + rtpTime(p.frame.PTS, t.codec.ClockRate())
-	for i := range p.payloads {
-		t.header.Marker = t.codec.Video() && i == len(p.payloads)-1
-		body := p.payloads[i].body
-		if p.payloads[i].n > 0 {
-			t.scratch = p.payloads[i].appendTo(t.scratch[:0])
-			body = t.scratch
-		}
-		header := t.header // the interceptors add their extensions to it
-		if _, err := t.w.WriteRTP(&header, body); err != nil {
+	first := t.begin(x)
+	for i := x.from; i < x.to; i++ {
+		t.seal(x.p, i, first+uint64(i), d, a)
+	}
+}
+
+// writePart sends packets of a frame through Pion.
+func (t *outTrack) writePart(x part) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.w == nil {
+		return nil
+	}
+	first := t.begin(x)
+	for i := x.from; i < x.to; i++ {
+		if err := t.write(x.p, i, first+uint64(i)); err != nil {
 			return err
 		}
-		t.header.SequenceNumber++
 	}
 	return nil
+}
+
+// begin gives the extended sequence number of a frame's first packet, and with its first part takes the numbers for all of it.
+func (t *outTrack) begin(x part) (first uint64) {
+	n := uint64(len(x.p.payloads))
+	if x.from > 0 {
+		return t.next - n
+	}
+	first = t.next
+	t.next += n
+	t.sent += uint32(n)
+	t.octets += uint32(x.p.bytes)
+	t.again = min(t.again+int64(x.p.bytes)/againShare, againMost)
+	t.last = x.p.frame
+	if t.history != nil {
+		t.history.add(first, x.p)
+	}
+	return first
+}
+
+func (t *outTrack) seal(p *packets, i int, index uint64, d *direct, a *arena) {
+	b := a.slot(rtpHeaderLen + p.payloads[i].size() + srtpTagLen)
+	b = append(b, 0x80, t.pt)
+	if t.marker(p, i) {
+		b[1] |= 0x80
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(index))
+	b = binary.BigEndian.AppendUint32(b, t.timestamp(p))
+	b = binary.BigEndian.AppendUint32(b, t.ssrc)
+	b = p.payloads[i].appendTo(b)
+	a.commit(d.to, d.cipher.seal(b, t.ssrc, index))
+}
+
+func (t *outTrack) write(p *packets, i int, index uint64) error {
+	t.scratch = p.payloads[i].appendTo(t.scratch[:0])
+	_, err := t.w.WriteRTP(&rtp.Header{
+		Version: 2, Marker: t.marker(p, i), PayloadType: t.pt, SequenceNumber: uint16(index), Timestamp: t.timestamp(p), SSRC: t.ssrc,
+	}, t.scratch)
+	return err
+}
+
+// marker is set on the last packet of a picture (RFC 6184 section 5.1).
+func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i == len(p.payloads)-1 }
+
+func (t *outTrack) timestamp(p *packets) uint32 {
+	return t.base + rtpTime(p.frame.PTS, t.codec.ClockRate())
+}
+
+// What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an amplifier, and a burst of that.
+const (
+	againShare = 4
+	againMost  = 512 << 10
+)
+
+// sendAgain sends packets that the remote has missed once more, as they were. d is nil for Pion's way.
+func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, d *direct, a *arena) (sent int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.w == nil || t.ssrc != ssrc || t.history == nil {
+		return 0
+	}
+	for _, seq := range seqs {
+		p, i, index := t.history.find(seq)
+		if p == nil {
+			continue
+		}
+		size := int64(p.payloads[i].size())
+		if t.again < size {
+			return sent
+		}
+		t.again -= size
+		sent++
+		if d != nil {
+			t.seal(p, i, index, d, a)
+		} else if t.write(p, i, index) != nil {
+			return sent
+		}
+	}
+	return sent
+}
+
+// report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to the wall clock at which the
+// frames were taken, the same for audio and video, so that the remote plays them in step.
+func (t *outTrack) report(now time.Time) *rtcp.SenderReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil || t.w == nil {
+		return nil
+	}
+	return &rtcp.SenderReport{
+		SSRC: t.ssrc, NTPTime: ntpTime(now), PacketCount: t.sent, OctetCount: t.octets,
+		RTPTime: t.base + rtpTime(t.last.PTS+now.Sub(t.last.Captured), t.codec.ClockRate()),
+	}
+}
+
+// ntpTime is a wall clock in NTP's 64 bits (RFC 3550 section 4).
+func ntpTime(t time.Time) uint64 {
+	const epoch = 2_208_988_800 // seconds from 1900 to 1970
+	return uint64(t.Unix()+epoch)<<32 | uint64(t.Nanosecond())<<32/1_000_000_000
 }
 
 // rtpTime is pts in units of an RTP clock. It is exact at any age: a plain product overflows after a day.

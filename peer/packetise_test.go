@@ -113,7 +113,7 @@ func TestSlowViewerLosesFramesUpToTheNextKeyFrame(t *testing.T) {
 	s.push(frameOf(true, 500))
 	s.push(frameOf(false, 400))
 	var got []int
-	for p := s.next(); p != nil; p = s.next() {
+	for p := s.pop(); p != nil; p = s.pop() {
 		got = append(got, p.frame.Size())
 	}
 	if len(got) != 2 || got[0] != 500 || got[1] != 400 {
@@ -129,7 +129,7 @@ func TestSenderTakesAWindowOfAnySize(t *testing.T) {
 	s.begin([]*packets{frameOf(true, queueBytes), frameOf(false, queueBytes)})
 	s.push(frameOf(false, 1000))
 	n := 0
-	for s.next() != nil {
+	for s.pop() != nil {
 		n++
 	}
 	if n != 3 || s.dropped[media.H264] != 0 {

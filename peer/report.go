@@ -15,6 +15,7 @@ type Report struct {
 	Stages        Stages
 	Local, Remote string // types of the chosen candidates: host, srflx, prflx, relay
 	RTT           time.Duration
+	Direct        bool // what we send goes straight into the shared socket, not through Pion
 	Sending       []TrackReport
 	Receiving     []TrackReport
 }
@@ -35,7 +36,7 @@ func (c *Conn) Report() Report {
 	pc, s, rec := c.pc, c.sender, c.receiver
 	c.mu.Unlock()
 	if s != nil {
-		r.Sending = s.report()
+		r.Sending, r.Direct = s.report(), s.isDirect()
 	}
 	if rec != nil {
 		r.Receiving = rec.report()

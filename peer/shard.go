@@ -1,0 +1,168 @@
+package peer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+)
+
+// shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a frame lie side by side and leave as one
+// run. Its goroutine runs while it has viewers.
+type shard struct {
+	out *udpbatch.Sender
+
+	mu      sync.Mutex // guards the fields below
+	wake    chan struct{}
+	queue   []*packets
+	queued  int // bytes
+	viewers []*sender
+	done    chan struct{} // closed when the goroutine has ended; nil while there is none
+}
+
+func newShard(out *udpbatch.Sender) *shard { return &shard{out: out, wake: make(chan struct{}, 1)} }
+
+// add takes a viewer in; the frame numbered from is the first that it gets here.
+func (h *shard) add(s *sender, from uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.joined, s.from = true, from
+	h.viewers = append(slices.Clone(h.viewers), s)
+	if h.done == nil {
+		h.done = make(chan struct{})
+		go h.run(h.done)
+	}
+}
+
+// remove lets a viewer go. After it has returned nothing more is sent to it, but for what is being sent at this moment.
+func (h *shard) remove(s *sender) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.viewers = slices.DeleteFunc(slices.Clone(h.viewers), func(x *sender) bool { return x == s })
+	h.poke()
+}
+
+func (h *shard) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.viewers)
+}
+
+// wait returns when the goroutine has ended, which it does when there are no viewers.
+func (h *shard) wait() {
+	h.mu.Lock()
+	done := h.done
+	h.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
+
+func (h *shard) poke() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// push queues one frame. When the processor cannot keep up, all viewers lose their queued pictures, up to the next key frame.
+func (h *shard) push(p *packets) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.viewers) == 0 {
+		return
+	}
+	if h.queued+p.bytes > queueBytes {
+		h.queue, h.queued = nil, 0
+		for _, s := range h.viewers {
+			s.mustHaveKey()
+		}
+	}
+	h.queue = append(h.queue, p)
+	h.queued += p.bytes
+	h.poke()
+}
+
+func (s *sender) mustHaveKey() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wantKey = true
+}
+
+// next gives a frame and those who get it. ok is false when the goroutine is to end.
+func (h *shard) next() (p *packets, viewers []*sender, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.viewers) == 0 {
+		h.queue, h.queued, h.done = nil, 0, nil
+		return nil, nil, false
+	}
+	if len(h.queue) == 0 {
+		return nil, nil, true
+	}
+	p = h.queue[0]
+	h.queue[0] = nil
+	h.queue = h.queue[1:]
+	h.queued -= p.bytes
+	return p, h.viewers, true
+}
+
+func (h *shard) run(done chan struct{}) {
+	defer close(done)
+	a := newArena(h.out, arenaBytes)
+	for {
+		p, viewers, ok := h.next()
+		switch {
+		case !ok:
+			return
+		case p == nil:
+			<-h.wake
+		default:
+			h.send(p, viewers, a)
+		}
+	}
+}
+
+// send sends one frame to all, a large one in parts: each viewer gets a part, then there is a pause, then each gets the next.
+func (h *shard) send(p *packets, viewers []*sender, a *arena) {
+	began := time.Now()
+	for from := 0; from < len(p.payloads); from += partPackets {
+		if from > 0 {
+			time.Sleep(time.Until(began.Add(partPause * time.Duration(from/partPackets))))
+		}
+		x := part{p, from, min(from+partPackets, len(p.payloads))}
+		for _, s := range viewers {
+			s.sendShared(x, began, a)
+		}
+		a.flush()
+	}
+}
+
+// sendShared encrypts a part of a frame for one viewer of a shard.
+func (s *sender) sendShared(x part, now time.Time, a *arena) {
+	s.mu.Lock()
+	t := s.tracks[x.p.frame.Codec]
+	if t == nil || s.direct == nil || x.p.number < s.from {
+		s.mu.Unlock()
+		return
+	}
+	if x.from == 0 && s.skip(x.p) {
+		s.skipping = x.p
+	}
+	if s.skipping == x.p {
+		s.mu.Unlock()
+		return
+	}
+	t.sealPart(x, s.direct, a)
+	first := false
+	if x.to == len(x.p.payloads) {
+		m := s.meters[t.codec]
+		first = x.p.frame.Key && m.KeyFrames == 0
+		m.Add(now, x.p.frame.Key, x.p.bytes)
+	}
+	s.mu.Unlock()
+	if first && s.onFirst != nil {
+		s.onFirst()
+	}
+}
