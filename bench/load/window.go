@@ -1,0 +1,133 @@
+package load
+
+import (
+	"fmt"
+	"time"
+)
+
+// arrival is one video packet.
+type arrival struct {
+	at        time.Time
+	timestamp uint32
+	marker    bool
+}
+
+// window is what a viewer notes while it is measured.
+type window struct {
+	began    time.Time
+	arrivals []arrival
+	before   counts
+	traffic  traffic
+	nacks    uint64
+	twccs    uint64
+	dropped  uint32
+}
+
+// counts is the sum over a viewer's streams.
+type counts struct {
+	sent, unique, repeated, late, breaks, skipped uint64
+}
+
+// Window is what one viewer saw between Begin and End.
+type Window struct {
+	Took           time.Duration
+	Packets, Bytes uint64 // UDP payload, with repeats
+	Lost           uint64 // packets that never came
+	Late           uint64 // out of order, or sent again
+	Repeated       uint64
+	Breaks         uint64 // timestamps that do not go on as they should
+	Skipped        uint64 // frames that the server left out
+	Dropped        uint64 // by our own socket: the fault of the benchmark
+	Asked          uint64 // packets asked for (NACK)
+	Feedback       uint64 // packets of transport-wide feedback sent
+	Decrypted      bool   // this viewer decrypts
+	NeverDecrypted uint64 // packets that came and did not come out of SRTP
+	arrivals       []arrival
+	keys           []keyFrame
+}
+
+// Begin starts to measure. about is how long it will take.
+func (v *Viewer) Begin(about time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.window = &window{
+		began: time.Now(), arrivals: make([]arrival, 0, int(about.Seconds()*600)+600),
+		before: v.count(), traffic: v.traffic, nacks: v.feedback.nacks, twccs: v.feedback.twccs, dropped: v.socket.dropped,
+	}
+}
+
+// End stops to measure.
+func (v *Viewer) End() Window {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w, now := v.window, v.count()
+	v.window = nil
+	out := Window{
+		Took: time.Since(w.began), Packets: v.traffic.packets - w.traffic.packets, Bytes: v.traffic.bytes - w.traffic.bytes,
+		Late: now.late - w.before.late, Repeated: now.repeated - w.before.repeated,
+		Breaks: now.breaks - w.before.breaks, Skipped: now.skipped - w.before.skipped,
+		Asked: v.feedback.nacks - w.nacks, Feedback: v.feedback.twccs - w.twccs, Dropped: uint64(v.socket.dropped - w.dropped),
+		Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
+	}
+	if sent, got := now.sent-w.before.sent, now.unique-w.before.unique; sent > got {
+		out.Lost = sent - got
+	}
+	return out
+}
+
+func (v *Viewer) count() (c counts) {
+	for _, s := range v.streams {
+		c.sent += uint64(s.highest - s.first + 1)
+		c.unique += s.unique
+		c.repeated += s.repeated
+		c.late += s.late
+		c.breaks += s.breaks
+		c.skipped += s.skipped
+	}
+	return c
+}
+
+// Undecrypted says how many packets came and did not come out of SRTP, of a viewer that decrypts. It waits a moment for those under way.
+func (v *Viewer) Undecrypted() (n uint64) {
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if n = v.undecrypted(); n == 0 || time.Now().After(deadline) {
+			return n
+		}
+	}
+}
+
+func (v *Viewer) undecrypted() (n uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for ssrc, s := range v.decrypted {
+		seen := v.streams[ssrc]
+		if seen == nil {
+			return n + s.unique
+		}
+		behind := uint16(seen.highest) - uint16(s.highest)
+		if holes := len(s.missing) - len(seen.missing); holes > 0 {
+			n += uint64(holes)
+		}
+		n += uint64(behind)
+	}
+	return n
+}
+
+// Errors says what a window must not have, whatever the speed.
+func (w Window) Errors() (errs []error) {
+	add := func(n uint64, what string) {
+		if n > 0 {
+			errs = append(errs, fmt.Errorf("%d %s", n, what))
+		}
+	}
+	add(w.Breaks, "timestamps that do not go on as they should")
+	add(w.NeverDecrypted, "packets that did not decrypt")
+	return errs
+}
+
+// Received is how many RTP packets have come in all.
+func (v *Viewer) Received() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.traffic.packets
+}

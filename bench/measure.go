@@ -1,0 +1,272 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/bench/load"
+)
+
+const (
+	joinWithin = 30 * time.Second
+	warmUp     = time.Second // of a server before its first viewer
+	sampled    = 8           // viewers that decrypt to the end
+	mostErrors = 5           // kept of each run
+)
+
+// measure runs one server with n viewers.
+func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) {
+	m := Run{Server: kind, Viewers: n}
+	s, err := h.startServer(ctx, kind, n)
+	if err != nil {
+		return m, err
+	}
+	defer s.stop()
+	if err := pause(ctx, warmUp); err != nil {
+		return m, err
+	}
+	before, err := s.used()
+	if err != nil {
+		return m, err
+	}
+	viewers, err := h.join(ctx, s, n, &m)
+	defer leave(viewers)
+	if err != nil {
+		return m, fmt.Errorf("%w\n%s", err, s.complaints())
+	}
+	if err := pause(ctx, h.o.Settle); err != nil {
+		return m, err
+	}
+	windows, err := h.watch(ctx, s, viewers, &m)
+	if err != nil {
+		return m, err
+	}
+	after, err := s.used()
+	if err != nil {
+		return m, err
+	}
+	m.Resident, m.Total = float64(after.resident-before.resident)/1024/float64(len(viewers)), float64(after.resident)/1024/1024
+	m.Load = loadAverage()
+	return m, m.take(windows)
+}
+
+// join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that the others get.
+func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.Viewer, error) {
+	first, err := h.joinOne(ctx, s, 0, n)
+	if err != nil {
+		return nil, err
+	}
+	viewers, errs := make([]*load.Viewer, n), make([]error, n)
+	viewers[0] = first
+	var wg sync.WaitGroup
+	for i := 1; i < n; i++ {
+		if err = pause(ctx, time.Duration(float64(time.Second)/s.rate)); err != nil {
+			break
+		}
+		wg.Go(func() { viewers[i], errs[i] = h.joinOne(ctx, s, i, n) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			m.Failed++
+			m.complain(err)
+		}
+	}
+	viewers = slices.DeleteFunc(viewers, func(v *load.Viewer) bool { return v == nil })
+	var took []float64
+	for _, v := range viewers {
+		took = append(took, ms(v.FirstFrame()))
+	}
+	m.FirstFrame = quantiles(took)
+	return viewers, err
+}
+
+func (h *harness) joinOne(ctx context.Context, s *server, i, n int) (*load.Viewer, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinWithin)
+	defer cancel()
+	return load.Join(ctx, fmt.Sprintf("bench-%d", i), load.Options{
+		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, TWCC: h.o.TWCC, PLI: h.o.PLI,
+	})
+}
+
+func leave(viewers []*load.Viewer) {
+	var wg sync.WaitGroup
+	for _, v := range viewers {
+		wg.Go(v.Close)
+	}
+	wg.Wait()
+}
+
+// watch measures one window.
+func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, m *Run) ([]load.Window, error) {
+	for _, v := range viewers {
+		v.Begin(h.o.Window)
+	}
+	runtime.GC() // ours, before and not meanwhile
+	own, began := ownCPU(), time.Now()
+	before, err := s.used()
+	if err != nil {
+		return nil, err
+	}
+	if err := pause(ctx, h.o.Window); err != nil {
+		return nil, err
+	}
+	after, err := s.used()
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, s.complaints())
+	}
+	took := time.Since(began)
+	m.ClientCore = (ownCPU() - own).Seconds() / took.Seconds()
+	windows := make([]load.Window, len(viewers))
+	for i, v := range viewers {
+		windows[i] = v.End()
+	}
+	for i, v := range viewers {
+		if windows[i].Decrypted {
+			windows[i].NeverDecrypted = v.Undecrypted()
+		}
+	}
+	user, system := after.user-before.user, after.system-before.system
+	m.CPU = ms(user+system) / took.Seconds() / float64(len(viewers))
+	m.User = ms(user) / took.Seconds() / float64(len(viewers))
+	m.Core = (user + system).Seconds() / took.Seconds()
+	return windows, nil
+}
+
+// take sums up what the viewers saw.
+func (m *Run) take(windows []load.Window) error {
+	var mbit []float64
+	var lost, packets uint64
+	for i, w := range windows {
+		mbit = append(mbit, float64(w.Bytes)*8/1e6/w.Took.Seconds())
+		m.Packets += float64(w.Packets) / w.Took.Seconds() / float64(len(windows))
+		lost, packets = lost+w.Lost, packets+w.Packets
+		m.Skipped += w.Skipped
+		m.Late += w.Late
+		m.Asked += w.Asked
+		m.TWCC += w.Feedback
+		m.ClientLost += w.Dropped
+		for _, err := range w.Errors() {
+			m.complain(fmt.Errorf("viewer %d: %w", i, err))
+		}
+	}
+	rates := spread(mbit)
+	m.Median, m.Worst = rates.Median, rates.Min
+	if packets > 0 {
+		m.Lost = float64(lost) / float64(lost+packets)
+	}
+	l, err := load.Latencies(windows)
+	m.Packet, m.Frame = quantiles(l.Packets), quantiles(l.Frames)
+	return err
+}
+
+func (m *Run) complain(err error) {
+	if len(m.Errors) < mostErrors {
+		m.Errors = append(m.Errors, err.Error())
+	}
+}
+
+// measureJoins lets viewers come one after another and leave at their first frame.
+func (h *harness) measureJoins(ctx context.Context, kind string) (Joins, error) {
+	j := Joins{Server: kind, Joins: h.o.Joins}
+	s, err := h.startServer(ctx, kind, h.o.Joins)
+	if err != nil {
+		return j, err
+	}
+	defer s.stop()
+	if err := h.joinAndLeave(ctx, s, -1, nil); err != nil { // the first pays for what all share
+		return j, err
+	}
+	idle, err := h.idle(ctx, s)
+	if err != nil {
+		return j, err
+	}
+	before, err := s.used()
+	if err != nil {
+		return j, err
+	}
+	began := time.Now()
+	var took []float64
+	for i := range h.o.Joins {
+		next := time.Now().Add(time.Duration(float64(time.Second) / s.rate))
+		err := h.joinAndLeave(ctx, s, i, func(v *load.Viewer) {
+			took = append(took, ms(v.FirstFrame()))
+			j.Packets += float64(v.Received()) / float64(h.o.Joins)
+		})
+		if err != nil {
+			return j, err
+		}
+		if err := pause(ctx, time.Until(next)); err != nil {
+			return j, err
+		}
+	}
+	after, err := s.used()
+	if err != nil {
+		return j, err
+	}
+	cpu := after.user + after.system - before.user - before.system - time.Duration(idle*float64(time.Since(began)))
+	j.CPU, j.FirstFrame, j.Load = ms(cpu)/float64(h.o.Joins), quantiles(took), loadAverage()
+	return j, nil
+}
+
+func (h *harness) joinAndLeave(ctx context.Context, s *server, i int, seen func(*load.Viewer)) error {
+	ctx, cancel := context.WithTimeout(ctx, joinWithin)
+	defer cancel()
+	v, err := load.Join(ctx, fmt.Sprintf("join-%d", i+1), load.Options{Signaling: s.signaling})
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, s.complaints())
+	}
+	defer v.Close()
+	if seen != nil {
+		seen(v)
+	}
+	return nil
+}
+
+// idle is the share of a core that a server uses with its source and without viewers.
+func (h *harness) idle(ctx context.Context, s *server) (float64, error) {
+	const long = 3 * time.Second
+	if err := pause(ctx, time.Second); err != nil { // the last viewer's end
+		return 0, err
+	}
+	before, err := s.used()
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := pause(ctx, long); err != nil {
+		return 0, err
+	}
+	after, err := s.used()
+	return (after.user + after.system - before.user - before.system).Seconds() / time.Since(began).Seconds(), err
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+func loadAverage() float64 {
+	var one float64
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &one)
+	}
+	if err != nil {
+		return 0
+	}
+	return one
+}
