@@ -18,7 +18,8 @@ var rooms = map[string][]string{
 	"doctor":                       {"config", "credentials", "signaling", "media", "media/*"},
 	"localkvs":                     {}, // not signaling: two independent readings of the wire, so that agreement is evidence
 	"media":                        {"internal/*"},
-	"media/*":                      {"media", "internal/*"}, // never each other
+	"media/*":                      {"media", "media/internal/*", "internal/*"}, // never each other
+	"media/internal/*":             {"media", "media/internal/*", "internal/*"},
 	"media/testpattern":            {"media", "media/testpattern/internal/*"},
 	"media/testpattern/internal/*": {},
 	"peer":                         {"media", "internal/*"},

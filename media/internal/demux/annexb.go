@@ -1,0 +1,158 @@
+package demux
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+
+	"github.com/kvsagent/kvsagent/internal/h264"
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/es"
+)
+
+// annexB says whether b begins with a start code, which zero bytes may precede (H.264, annex B.1.1).
+func annexB(b []byte) bool {
+	for i, c := range b {
+		if c != 0 {
+			return c == 1 && i >= 2
+		}
+	}
+	return false
+}
+
+// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. The headers of those in H.265
+// (table 7-1; two bytes, the second of them 1) are none that an H.264 stream begins with.
+func openAnnexB(br *bufio.Reader) (Stream, error) {
+	head, err := br.Peek(16)
+	if err != nil && len(head) < 6 {
+		return nil, ErrFormat
+	}
+	at := 0
+	for at < len(head)-2 && head[at] == 0 {
+		at++
+	}
+	nal := head[at+1:]
+	if kind := nal[0] >> 1; nal[0]&0x81 == 0 && nal[1] == 1 && kind >= 32 && kind <= 40 {
+		return &bytestream{tracks: video(media.H265), codec: media.H265, next: newHEVCReader(br).Next}, nil
+	}
+	b := &bytestream{tracks: video(media.H264), codec: media.H264}
+	reader := h264.NewReader(br)
+	b.next = func() ([][]byte, error) {
+		au, err := reader.Next()
+		for _, nal := range au {
+			if b.rate == 0 && h264.Type(nal) == 7 {
+				b.rate = h264.FrameRate(nal)
+			}
+		}
+		return au, err
+	}
+	return b, nil
+}
+
+func video(c media.Codec) tracks { return tracks{list: []media.Track{{Codec: c}}} }
+
+// bytestream is Annex B, which has no clock.
+type bytestream struct {
+	tracks
+	codec media.Codec
+	rate  float64
+	next  func() ([][]byte, error)
+}
+
+func (b *bytestream) Rate() float64 { return b.rate }
+
+func (b *bytestream) Next() (Unit, error) {
+	au, err := b.next()
+	return Unit{Codec: b.codec, PTS: es.Untimed, Data: au}, err
+}
+
+// hevcReader cuts an H.265 byte stream into access units.
+type hevcReader struct {
+	br      *bufio.Reader
+	started bool
+	ended   bool
+	next    []byte // the NAL unit that began the next access unit
+}
+
+func newHEVCReader(br *bufio.Reader) *hevcReader { return &hevcReader{br: br} }
+
+// Next returns the NAL units of the next access unit.
+func (r *hevcReader) Next() ([][]byte, error) {
+	var au [][]byte
+	size, picture := 0, false
+	for {
+		nal, err := r.nal()
+		if err == io.EOF && picture {
+			return au, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		kind := nal[0] >> 1 & 0x3f
+		slice := kind < 32
+		if picture && (slice && len(nal) > 2 && nal[2]&0x80 != 0 || !slice && begins(kind)) {
+			r.next = nal
+			return au, nil
+		}
+		picture = picture || slice
+		au, size = append(au, nal), size+len(nal)
+		if size > maxUnit || len(au) > maxNALs {
+			return nil, fmt.Errorf("access unit above %d bytes or %d NAL units", maxUnit, maxNALs)
+		}
+	}
+}
+
+// begins says whether a NAL unit that is no slice is the first of an access unit when a picture comes before it (H.265, 7.4.2.4.4).
+func begins(kind byte) bool {
+	return kind >= 32 && kind <= 35 || kind == 39 || kind >= 41 && kind <= 44 || kind >= 48 && kind <= 55
+}
+
+// nal returns the next NAL unit that has a header.
+func (r *hevcReader) nal() ([]byte, error) {
+	if nal := r.next; nal != nil {
+		r.next = nil
+		return nal, nil
+	}
+	for !r.ended {
+		nal, err := r.cut()
+		if err != nil {
+			return nil, err
+		}
+		if first := !r.started; first {
+			r.started = true // what comes before the first start code is zeros
+			continue
+		}
+		if len(nal) >= 2 {
+			return nal, nil
+		}
+	}
+	return nil, io.EOF
+}
+
+// cut reads up to the next start code and returns what came before it, without trailing zeros.
+func (r *hevcReader) cut() ([]byte, error) {
+	var nal []byte
+	zeros := 0
+	for {
+		b, err := r.br.ReadByte()
+		if err == io.EOF {
+			r.ended = true
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if b == 1 && zeros >= 2 {
+			break
+		}
+		if b == 0 {
+			zeros++
+		} else {
+			zeros = 0
+		}
+		if nal = append(nal, b); len(nal) > maxUnit {
+			return nil, fmt.Errorf("NAL unit above %d bytes", maxUnit)
+		}
+	}
+	return nal[:len(nal)-zeros], nil
+}

@@ -1,0 +1,195 @@
+// Package es turns elementary streams of any codec into media frames: it finds key frames, puts parameter sets first, keeps times from
+// zero and never back, and announces the tracks when they are known.
+//
+//	access units, audio packets --Write--> coder of the codec (key? size? changed?) --> clock --> Tracks, Write of a media.Sink
+//
+// The sources of media that read containers and packets share it. What it is given is bounded by who reads it.
+package es
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// keyWithin is how long video may come without a key frame at the beginning.
+const keyWithin = 15 * time.Second
+
+// Why a stream cannot go on.
+var (
+	// ErrBFrames says that pictures come in another order than they are shown.
+	ErrBFrames = errors.New("the video has B-frames, which WebRTC cannot carry")
+	// ErrNoKey says that there is nothing to begin with.
+	ErrNoKey = fmt.Errorf("no key frame with parameter sets in %v of video", keyWithin)
+)
+
+// Codecs of sound that browsers do not take, so that they have to be transcoded first. A frame of them holds bytes that ffmpeg reads when
+// it is told the format.
+const (
+	ADTS media.Codec = "AAC"         // with an ADTS header for each frame (ISO/IEC 14496-3, 1.A.2)
+	MPA  media.Codec = "MPEG audio"  // layers 1 to 3, with their headers
+	AC3  media.Codec = "AC-3"        // with its headers
+	L16  media.Codec = "linear PCM/" // followed by rate and channels, as L16/48000/2; samples of 16 bits, big endian
+)
+
+// PCM is the codec of linear samples of 16 bits, big endian.
+func PCM(rate, channels int) media.Codec {
+	return media.Codec(fmt.Sprintf("%s%d/%d", L16, rate, channels))
+}
+
+// Foreign says whether c is a codec of sound that has to be transcoded.
+func Foreign(c media.Codec) bool {
+	return c == ADTS || c == MPA || c == AC3 || strings.HasPrefix(string(c), string(L16))
+}
+
+// coder knows one video codec.
+type coder interface {
+	// next puts an access unit into the form of media.Frame. ok is false when there is nothing to show in it.
+	next(data [][]byte) (u unit, ok bool)
+	// track describes the stream as far as it is known.
+	track() media.Track
+	// reorders says whether pictures of the stream may be shown in another order than they come.
+	reorders(u unit) bool
+}
+
+// unit is an access unit in the form of media.Frame.
+type unit struct {
+	data    [][]byte
+	key     bool
+	changed bool // the size or the parameter sets are not those of the unit before
+}
+
+func newCoder(t media.Track) coder {
+	switch t.Codec {
+	case media.H264:
+		return newAVC(t)
+	case media.H265:
+		return &hevc{}
+	case media.VP8:
+		return &vpx{codec: t.Codec, look: lookVP8}
+	case media.VP9:
+		return &vpx{codec: t.Codec, look: lookVP9}
+	case media.AV1:
+		return &vpx{codec: t.Codec, look: lookAV1}
+	}
+	return nil
+}
+
+// Writer makes the frames of one run of a source. It is used by one goroutine at a time.
+type Writer struct {
+	out    media.Sink
+	tracks []media.Track
+	video  coder // nil when there is no video
+	clocks map[media.Codec]*clock
+	shift  *time.Duration // of the first frame: both tracks share its zero
+
+	announced bool
+	keyed     bool
+	waiting   time.Time // since when there is video without a key frame
+}
+
+// NewWriter makes a writer for at most one track of video and one of audio.
+func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
+	w := &Writer{out: out, tracks: tracks, clocks: map[media.Codec]*clock{}}
+	for _, t := range tracks {
+		w.clocks[t.Codec] = &clock{}
+		if t.Codec.Video() {
+			w.video = newCoder(t)
+		}
+	}
+	return w
+}
+
+// Parameters gives the writer parameter sets that came outside of the stream.
+func (w *Writer) Parameters(sets ...[]byte) {
+	if p, ok := w.video.(interface{ set(...[]byte) }); ok {
+		p.set(sets...)
+	}
+}
+
+// Write takes one access unit or audio packet of a codec among the tracks, which begins at pts by the stream's clock and came at now. Its
+// bytes belong to the writer from then on. Untimed is the pts of a stream that has no clock.
+func (w *Writer) Write(codec media.Codec, pts time.Duration, now time.Time, data [][]byte) error {
+	if codec.Video() {
+		return w.writeVideo(codec, pts, now, data)
+	}
+	if len(data) == 0 || len(data[0]) == 0 || w.clocks[codec] == nil {
+		return nil
+	}
+	w.announce()
+	at, _ := w.time(codec, pts, now)
+	w.out.Write(&media.Frame{Codec: codec, PTS: at, Captured: now, Data: data})
+	return nil
+}
+
+// Untimed is the pts of units without a time: they are shown when they come.
+const Untimed = time.Duration(-1 << 63)
+
+func (w *Writer) writeVideo(codec media.Codec, pts time.Duration, now time.Time, data [][]byte) error {
+	if w.video == nil || w.clocks[codec] == nil {
+		return nil
+	}
+	u, ok := w.video.next(data)
+	if !ok || !u.key && !w.keyed {
+		return w.unusable(now)
+	}
+	at, back := w.time(codec, pts, now)
+	if (back || pts == Untimed) && w.video.reorders(u) {
+		return ErrBFrames
+	}
+	w.keyed = true
+	if u.changed {
+		w.announced = false
+	}
+	w.announce()
+	w.out.Write(&media.Frame{Codec: codec, PTS: at, Captured: now, Key: u.key, Data: u.data})
+	return nil
+}
+
+// unusable counts the time in which video comes but cannot be shown.
+func (w *Writer) unusable(now time.Time) error {
+	if w.keyed {
+		return nil
+	}
+	if w.waiting.IsZero() {
+		w.waiting = now
+	}
+	if now.Sub(w.waiting) > keyWithin {
+		return ErrNoKey
+	}
+	return nil
+}
+
+// announce tells the sink of the tracks, unless it knows.
+func (w *Writer) announce() {
+	if w.announced {
+		return
+	}
+	w.announced = true
+	tracks := make([]media.Track, len(w.tracks))
+	for i, t := range w.tracks {
+		if t.Codec.Video() {
+			t = w.video.track()
+		}
+		tracks[i] = t
+	}
+	w.out.Tracks(tracks)
+}
+
+func (w *Writer) time(codec media.Codec, pts time.Duration, now time.Time) (at time.Duration, back bool) {
+	c := w.clocks[codec]
+	if pts == Untimed {
+		pts = time.Duration(now.UnixNano())
+	}
+	if w.shift == nil {
+		first := -pts
+		w.shift = &first
+	}
+	if !c.started {
+		c.shift = *w.shift
+	}
+	return c.at(pts, now)
+}
