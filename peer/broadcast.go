@@ -15,7 +15,8 @@ import (
 // Broadcast sends one hub's frames to all its Conns. It subscribes to the hub while there is a Conn, packetises each frame once, and
 // keeps the packets since the last key frame, so that a newcomer has a picture at once.
 type Broadcast struct {
-	hub *media.Hub
+	hub        *media.Hub
+	packetiser packetiser // used by the hub's goroutine
 
 	joining     sync.Mutex // guards the two fields below; never taken by the hub's goroutine
 	joined      int
@@ -180,7 +181,7 @@ func (b *Broadcast) Tracks(tracks []media.Track) {
 
 // Write implements media.Sink.
 func (b *Broadcast) Write(f *media.Frame) {
-	p, err := packetise(f)
+	p, err := b.packetiser.packetise(f)
 	if err != nil {
 		return // a Conn that would send this codec was refused when it was negotiated
 	}

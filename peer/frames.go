@@ -3,7 +3,10 @@ package peer
 import (
 	"encoding/binary"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/vp9"
 	"github.com/kvsagent/kvsagent/media"
 )
 
@@ -22,6 +25,23 @@ func split(codec media.Codec, data []byte) (units [][]byte, key bool) {
 			data = data[n:]
 		}
 		return units, key
+	case media.H265:
+		var au h264.AnnexB // the same in both
+		if au.Unmarshal(data) != nil {
+			return nil, false
+		}
+		return au, h265.IsRandomAccess(au)
+	case media.VP9:
+		if len(data) == 0 {
+			return nil, false
+		}
+		return [][]byte{data}, vp9.IsRandomAccess(data)
+	case media.AV1:
+		var tu av1.Bitstream
+		if tu.Unmarshal(data) != nil {
+			return nil, false
+		}
+		return [][]byte{data}, av1.IsRandomAccess2(tu)
 	case media.VP8:
 		if len(data) == 0 {
 			return nil, false
@@ -48,6 +68,29 @@ func learnVideo(t *media.Track, f *media.Frame) bool {
 				}
 			case nalPPS:
 				t.PPS = u
+			}
+		}
+	case media.H265:
+		for _, u := range f.Data {
+			var sps h265.SPS
+			if len(u) > 2 && h265.NALUType(u[0]>>1&0x3f) == h265.NALUType_SPS_NUT && sps.Unmarshal(u) == nil {
+				t.Width, t.Height = sps.Width(), sps.Height()
+			}
+		}
+	case media.VP9:
+		var h vp9.Header
+		if h.Unmarshal(f.Data[0]) == nil {
+			t.Width, t.Height = h.Width(), h.Height()
+		}
+	case media.AV1:
+		var tu av1.Bitstream
+		if tu.Unmarshal(f.Data[0]) != nil {
+			break
+		}
+		for _, obu := range tu {
+			var h av1.SequenceHeader
+			if len(obu) > 0 && av1.OBUType(obu[0]>>3&0xf) == av1.OBUTypeSequenceHeader && h.Unmarshal(obu) == nil {
+				t.Width, t.Height = h.Width(), h.Height()
 			}
 		}
 	case media.VP8:

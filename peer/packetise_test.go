@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 )
 
@@ -40,7 +41,7 @@ func TestPacketiseH264(t *testing.T) {
 		{"an empty unit", [][]byte{{}, unit(1, 10, r)}, 1, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := packetise(&media.Frame{Codec: media.H264, Data: tt.units})
+			p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Data: tt.units})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +100,7 @@ func TestRTPTimeIsExactAtAnyAge(t *testing.T) {
 
 // frameOf makes the packets of a frame of about size bytes.
 func frameOf(key bool, size int) *packets {
-	p, _ := packetise(&media.Frame{Codec: media.H264, Key: key, Data: [][]byte{make([]byte, size)}})
+	p, _ := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: key, Data: [][]byte{make([]byte, size)}})
 	return p
 }
 
@@ -143,8 +144,72 @@ func BenchmarkPacketise(b *testing.B) {
 	b.SetBytes(int64(f.Size()))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := packetise(f); err != nil {
+		if _, err := (&packetiser{}).packetise(f); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// roundTrip packetises a frame, takes it apart with a depacketizer that is not ours, and gives what came out.
+func roundTrip(t *testing.T, f *media.Frame) *media.Frame {
+	t.Helper()
+	p, err := (&packetiser{}).packetise(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAssembler(f.Codec, 90000)
+	var out *media.Frame
+	for i := 0; i <= len(p.payloads); i++ {
+		pkt := &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: 1000, Marker: i == len(p.payloads)-1}}
+		if i == len(p.payloads) { // the first of the next frame shows that this one is whole
+			pkt.Timestamp, pkt.Payload = 4000, p.payloads[0].appendTo(nil)
+		} else {
+			pkt.Payload = p.payloads[i].appendTo(nil)
+			if len(pkt.Payload) > maxPayload {
+				t.Errorf("packet %d has %d bytes, at most %d fit", i, len(pkt.Payload), maxPayload)
+			}
+		}
+		a.wantKey = false
+		a.push(pkt, 0)
+		if out == nil {
+			out = a.pop()
+		}
+	}
+	if out == nil {
+		t.Fatal("no frame came out")
+	}
+	return out
+}
+
+func TestOtherCodecsComeBackWhole(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	nal265 := func(kind byte, size int) []byte {
+		b := make([]byte, size)
+		for i := range b {
+			b[i] = byte(r.Uint32()) | 1
+		}
+		b[0], b[1] = kind<<1, 1
+		return b
+	}
+	vp8 := make([]byte, 30_000)
+	for i := range vp8 {
+		vp8[i] = byte(r.Uint32())
+	}
+	vp8[0] &^= 1 // a key frame
+	for _, f := range []*media.Frame{
+		{Codec: media.H265, Key: true, Data: [][]byte{nal265(32, 24), nal265(33, 60), nal265(34, 8), nal265(19, 40_000)}},
+		{Codec: media.H265, Data: [][]byte{nal265(1, 900), nal265(1, 3000)}},
+		{Codec: media.VP8, Key: true, Data: [][]byte{vp8}},
+		{Codec: media.VP8, Data: [][]byte{{1, 2, 3}}},
+	} {
+		got := roundTrip(t, f)
+		if got.Key != f.Key || len(got.Data) != len(f.Data) {
+			t.Fatalf("%s: key %v, %d units; want %v, %d", f.Codec, got.Key, len(got.Data), f.Key, len(f.Data))
+		}
+		for i := range got.Data {
+			if !bytes.Equal(got.Data[i], f.Data[i]) {
+				t.Errorf("%s: unit %d has %d bytes, want %d; they differ", f.Codec, i, len(got.Data[i]), len(f.Data[i]))
+			}
 		}
 	}
 }

@@ -140,6 +140,12 @@ func newAssembler(codec media.Codec, rate uint32) *assembler {
 		d = &codecs.H264Packet{IsAVC: true}
 	case media.VP8:
 		d = &codecs.VP8Packet{}
+	case media.H265:
+		d = &codecs.H265Depacketizer{}
+	case media.VP9:
+		d = &codecs.VP9Packet{}
+	case media.AV1:
+		d = &codecs.AV1Depacketizer{}
 	case media.Opus:
 		d = &codecs.OpusPacket{}
 	case media.PCMU, media.PCMA:

@@ -172,7 +172,7 @@ func (s *sender) joinedShard() bool {
 
 func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 	v := newViewer(t, udpbatch.New(socket(t)), 65_530)
-	p, err := packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
+	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
 	if err != nil {
 		t.Fatal(err)
 	}
