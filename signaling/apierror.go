@@ -3,7 +3,9 @@ package signaling
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -73,9 +75,22 @@ func trimSDK(err error) error {
 	}
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) {
-		return send.Err
+		return trimURL(send.Err)
 	}
 	return err
+}
+
+// trimURL leaves the host of the address that an error of net/http quotes.
+func trimURL(err error) error {
+	var u *url.Error
+	if !errors.As(err, &u) {
+		return err
+	}
+	at, bad := url.Parse(u.URL)
+	if bad != nil {
+		return u.Err
+	}
+	return fmt.Errorf("%s: %w", at.Host, u.Err)
 }
 
 // opError is a request that had no answer.

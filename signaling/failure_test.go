@@ -308,3 +308,18 @@ func TestControlPlaneIsAskedWithinItsBudget(t *testing.T) {
 		}
 	})
 }
+
+// A permanent failure whose every answer has another request id is one line in ten minutes, and the quick first retry is none.
+func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.set(func() { f.always[describePath] = answer{403, "AccessDeniedException", `{"message":"no"}`, nil} })
+		r := run(t, f.start())
+		time.Sleep(2 * time.Hour)
+		_ = r.stop()
+		n := strings.Count(r.logged.String(), "signaling not connected")
+		if n < 3 || n > 13 || strings.Contains(r.logged.String(), "retry_in=0s") {
+			t.Errorf("%d lines in two hours: %s", n, r.logged)
+		}
+	})
+}

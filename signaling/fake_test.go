@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +53,9 @@ type fake struct {
 	storage string       // ENABLED or DISABLED
 	onJoin  func(string) // with the body of each join; set before start
 
-	ended   chan struct{} // closed when the test ends
-	sockets chan *socket  // opened ones, for the test to take
+	requests atomic.Int64
+	ended    chan struct{} // closed when the test ends
+	sockets  chan *socket  // opened ones, for the test to take
 }
 
 // socket is the service's end of a WebSocket.
@@ -124,7 +126,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	skew := f.skew
 	f.mu.Unlock()
 	w.Header().Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
-	w.Header().Set("X-Amzn-Requestid", "req-1")
+	w.Header().Set("X-Amzn-Requestid", fmt.Sprint("req-", f.requests.Add(1)))
 	if a, ok := f.scripted(r.URL.Path); ok {
 		for k, v := range a.header {
 			w.Header()[k] = v

@@ -38,7 +38,7 @@ func (c *control) call(ctx context.Context, op, base, path string, in, out any) 
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return &opError{op, err}
+		return &opError{op, trimURL(err)}
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)

@@ -3,7 +3,9 @@ package signaling
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -210,7 +212,7 @@ func (r *run) open(s *session) {
 	if planned { // every hour, and nobody noticed
 		level = slog.LevelDebug
 	}
-	r.c.opts.Log.Log(r.ctx, level, "signaling connected", "role", r.c.opts.Role, "generation", s.gen, "replaced", planned)
+	r.c.opts.Log.Log(r.ctx, level, "signaling connected", "generation", s.gen, "replaced", planned)
 	r.on(Connected{Generation: s.gen})
 	r.joinOnOpen()
 }
@@ -243,15 +245,29 @@ func (r *run) fail(err error) error {
 	return nil
 }
 
-// logFailure writes one line for a failure, not one for each of a thousand tries.
+// logFailure writes one line for a failure, not one for each of a thousand tries, and none when the next try is at once: it will tell.
 func (r *run) logFailure(what string, err error, wait time.Duration) {
 	r.failTimes++
-	now := r.c.opts.Now()
-	if err.Error() == r.failText && now.Sub(r.failLog) < sameFailure {
+	now, text := r.c.opts.Now(), failureText(err)
+	if wait == 0 || text == r.failText && now.Sub(r.failLog) < sameFailure {
 		return
 	}
-	r.failText, r.failLog = err.Error(), now
+	r.failText, r.failLog = text, now
 	r.c.opts.Log.Warn(what, "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
+}
+
+// failureText is what makes two failures the same: not the request's id, a port or a time.
+func failureText(err error) string {
+	var api *APIError
+	if errors.As(err, &api) {
+		return fmt.Sprint(api.Op, api.Status, api.Code)
+	}
+	return strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return -1
+		}
+		return c
+	}, err.Error())
 }
 
 func (r *run) age(s *session) time.Duration { return r.c.opts.Now().Sub(s.opened) }
