@@ -283,7 +283,7 @@ func (c *control) endpoints(ctx context.Context, arn string, storage bool) (chan
 var awsDomains = []string{".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.eu", ".api.amazonwebservices.eu",
 	".c2s.ic.gov", ".sc2s.sgov.gov", ".api.aws.ic.gov", ".api.aws.scloud"}
 
-// checkAddress refuses an address that AWS cannot have handed out: what is sent there is signed with our keys.
+// checkAddress refuses an address that is not KVS's in the region and its partition: what is sent there is signed with our keys.
 func (o *Options) checkAddress(addr string) error {
 	u, err := url.Parse(addr)
 	if err != nil || u.Host == "" {
@@ -295,12 +295,13 @@ func (o *Options) checkAddress(addr string) error {
 	if u.Scheme != "wss" && u.Scheme != "https" {
 		return fmt.Errorf("%q is not encrypted", clip(addr))
 	}
+	host := "." + u.Hostname()
 	for _, d := range awsDomains {
-		if strings.HasSuffix(u.Hostname(), d) {
+		if strings.HasSuffix(host, ".kinesisvideo."+o.Region+d) || strings.HasSuffix(host, ".kinesisvideo-fips."+o.Region+d) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not AWS's", clip(u.Hostname()))
+	return fmt.Errorf("%q is not a KVS host in %s", clip(u.Hostname()), o.Region)
 }
 
 // sleep waits for d or for ctx.

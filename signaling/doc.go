@@ -24,6 +24,7 @@ package signaling
 // run.go      the one goroutine that owns the sessions: dial, replace, redial; receive.go and write.go its frames, in and out
 // session.go  one WebSocket; overlap.go messages that come over two of them
 // storage.go  the storage service as a peer
+// network.go  what to do when the host's network changes
 // policy.go   every "how long until the next try" in one function
 // explain.go  what went wrong, in the owner's words
 // control.go  describe, create, endpoints; rest.go the calls that the SDK module at hand lacks; ice.go TURN servers;

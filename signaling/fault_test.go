@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -326,6 +327,93 @@ func TestWaitsBeginAnewAfterAReplacedSession(t *testing.T) {
 		expect[signaling.Connected](r) // replaced at its age
 		if w := lose(); w != time.Second {
 			t.Errorf("wait %v, want 1s", w)
+		}
+	})
+}
+
+func TestNetworkChangeEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.down = true
+		opts := f.start()
+		opts.Rand = func() float64 { return 0.999 }
+		r := run(t, opts)
+		for expect[signaling.Disconnected](r).RetryIn < 50*time.Second {
+		}
+		f.set(func() { f.down = false })
+		start := time.Now()
+		for range 5 { // addresses and routes come one after another
+			r.NetworkChanged()
+			time.Sleep(time.Second)
+		}
+		expect[signaling.Connected](r)
+		if d := time.Since(start); d < 5*time.Second || d > 6*time.Second {
+			t.Errorf("connected after %v, want once it has settled", d)
+		}
+	})
+}
+
+func TestNetworkChangeUnderASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		r := run(t, f.start())
+		expect[signaling.Connected](r)
+		time.Sleep(time.Second)
+		r.NetworkChanged() // to no harm
+		time.Sleep(time.Hour / 2)
+		f.set(func() { f.silent = true })
+		start := time.Now()
+		r.NetworkChanged()
+		expect[signaling.Disconnected](r)
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("noticed after %v", d)
+		}
+		f.set(func() { f.silent = false })
+		expect[signaling.Connected](r)
+	})
+}
+
+// Who runs between the agent and the service, and what the owner is told when it does not let us through.
+func TestProxyThatRefuses(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	defer proxy.Close()
+	opts := newFake(t).start()
+	opts.DialContext, opts.Endpoint = nil, "https://kvs.test"
+	opts.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	r := run(t, opts)
+	if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), "Proxy Authentication Required") {
+		t.Errorf("err = %v", got.Err)
+	}
+	_ = r.stop()
+}
+
+// An address that has gone from DNS is forgotten, once, and the channel is asked for again.
+func TestAddressThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.next(endpointPath, answer{200, "", `{"ResourceEndpointList":[{"Protocol":"HTTPS","ResourceEndpoint":"http://kvs.test"},{"Protocol":"WSS","ResourceEndpoint":"ws://old.test"}]}`, nil})
+		opts := f.start()
+		reach := opts.DialContext
+		var gone atomic.Bool
+		opts.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if gone.Load() && strings.HasPrefix(addr, "old.test") {
+				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "old.test", IsNotFound: true}}
+			}
+			return reach(ctx, network, addr)
+		}
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		gone.Store(true)
+		f.cut()
+		expect[signaling.Disconnected](r)
+		if got := expect[signaling.Disconnected](r); got.RetryIn != 0 || !strings.Contains(got.Err.Error(), "no such host") {
+			t.Errorf("%v, retry in %v; want at once", got.Err, got.RetryIn)
+		}
+		expect[signaling.Connected](r)
+		if n := f.count(describePath); n != 2 {
+			t.Errorf("%d describes, want 2", n)
 		}
 	})
 }

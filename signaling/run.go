@@ -95,6 +95,8 @@ func (r *run) loop(ctx context.Context) error {
 			r.onJoinTime()
 		case err := <-r.join.joined:
 			r.onJoined(err)
+		case <-r.c.network:
+			r.onNetwork()
 		case <-r.c.rejoin:
 			r.onRejoin()
 		case d := <-r.dialled:
