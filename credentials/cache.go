@@ -71,7 +71,11 @@ func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
 	}
 	c.refresh = now.Add(tryAgain)
 	if !c.failing {
-		c.log.Warn("AWS credentials not refreshed, the old ones still serve", "err", err, "until", c.keys.Expires)
+		until := "their end is not known"
+		if c.keys.CanExpire {
+			until = c.keys.Expires.Format(time.RFC3339)
+		}
+		c.log.Warn("AWS credentials not refreshed, the old ones still serve", "err", err, "until", until)
 	}
 	c.failing = true
 	return c.keys, nil

@@ -178,7 +178,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("half-written", "s2", "t2")
-	for _, bad := range []string{"", "\n", "key = s3", "s\x003", strings.Repeat("x", 20<<10)} {
+	for _, bad := range []string{"", "\n", "key = canary", "canary\x003", strings.Repeat("x", 20<<10)} {
 		write(t, secret, bad)
 		expect("bad", "s2", "t2")
 	}
@@ -186,11 +186,11 @@ func TestSecretFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("deleted", "s2", "t2")
-	if err := os.Symlink(write(t, filepath.Join(dir, "..data", "secret"), "s3"), secret); err != nil {
+	if err := os.Symlink(write(t, filepath.Join(dir, "..data", "secret"), "canary3"), secret); err != nil {
 		t.Fatal(err)
 	}
-	expect("swapped for a link", "s3", "t2")
-	if n := strings.Count(logged.String(), "not refreshed"); n != 1 || strings.Contains(logged.String(), "s3") {
+	expect("swapped for a link", "canary3", "t2")
+	if n := strings.Count(logged.String(), "not refreshed"); n != 1 || strings.Contains(logged.String(), "canary") {
 		t.Errorf("%d lines for one trouble: %s", n, &logged)
 	}
 }

@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,10 +81,7 @@ func (s *session) receive() ([]byte, error) {
 		return nil, err
 	}
 	_, data, err := s.conn.ReadMessage()
-	if err != nil {
-		return nil, err
-	}
-	return bytes.ToValidUTF8(data, nil), nil
+	return data, err
 }
 
 // send writes one text frame.
