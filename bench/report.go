@@ -67,8 +67,8 @@ type Joins struct {
 	Server     string    `json:"server"`
 	Joins      int       `json:"joins"`
 	FirstFrame Quantiles `json:"first_frame_ms"`
-	CPU        float64   `json:"cpu_ms"`  // a join, with what was sent to it until it left
-	Packets    float64   `json:"packets"` // sent to it
+	CPU        float64   `json:"cpu_ms"`  // a join that leaves at its first packet, and its end
+	Packets    float64   `json:"packets"` // that it got until then
 	Load       float64   `json:"load_average"`
 }
 

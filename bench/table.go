@@ -86,7 +86,7 @@ func (r *Report) writeJoins(b *strings.Builder) {
 	if len(r.Joins) == 0 {
 		return
 	}
-	b.WriteString("\nJoins, one after another, alone; CPU with what was sent until the first frame\n\n" +
+	b.WriteString("\nJoins, one after another, alone\n\n" +
 		"| server | runs | joins | CPU ms/join | packets/join | first frame p50 ms | p99 ms |\n|---|---|---|---|---|---|---|\n")
 	for _, server := range []string{Agent, Naive} {
 		var cpu, packets, p50, p99 []float64

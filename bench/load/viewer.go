@@ -36,6 +36,7 @@ const (
 // Options says how viewers behave. The zero value but for Signaling is a plain one that counts.
 type Options struct {
 	Signaling Signaling
+	Hasty     bool          // be content with the first packet; such a viewer is not measured
 	Decrypt   bool          // to the end, not only until the first key frame
 	Loss      float64       // share of packets that are thrown away on arrival, and asked for again (NACK, RFC 4585 section 6.2.1)
 	TWCC      bool          // offer and send transport-wide congestion feedback
@@ -52,6 +53,7 @@ type Viewer struct {
 	firstFrame time.Duration
 	stop       context.CancelFunc
 	work       sync.WaitGroup
+	came       chan struct{} // closed at the first packet
 	keyed      chan struct{} // closed at the first whole key frame
 
 	mu        sync.Mutex // guards the fields below
@@ -67,9 +69,11 @@ type Viewer struct {
 // traffic is what came in all.
 type traffic struct{ packets, bytes uint64 }
 
-// Join makes a viewer and returns when it has seen its first whole key frame.
+// Join makes a viewer and returns when it has seen its first whole key frame, or its first packet if it is hasty.
 func Join(ctx context.Context, id string, o Options) (*Viewer, error) {
-	v := &Viewer{o: o, forward: true, streams: map[uint32]*stream{}, decrypted: map[uint32]*stream{}, keyed: make(chan struct{})}
+	v := &Viewer{
+		o: o, forward: true, streams: map[uint32]*stream{}, decrypted: map[uint32]*stream{}, came: make(chan struct{}), keyed: make(chan struct{}),
+	}
 	v.feedback.init(o)
 	if err := v.open(); err != nil {
 		v.Close()
@@ -82,7 +86,7 @@ func Join(ctx context.Context, id string, o Options) (*Viewer, error) {
 	return v, nil
 }
 
-// FirstFrame is how long the first whole key frame took, from the sending of the offer.
+// FirstFrame is how long that took, from the sending of the offer.
 func (v *Viewer) FirstFrame() time.Duration { return v.firstFrame }
 
 func (v *Viewer) open() error {
@@ -183,10 +187,14 @@ func (v *Viewer) connect(ctx context.Context, id string) error {
 		return fmt.Errorf("answer: %w", err)
 	}
 	v.session.Answered()
+	wanted, what := v.keyed, "key frame"
+	if v.o.Hasty {
+		wanted, what = v.came, "packet"
+	}
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("no key frame, connection %s, ice %s: %w", v.pc.ConnectionState(), v.pc.ICEConnectionState(), ctx.Err())
-	case <-v.keyed:
+		return fmt.Errorf("no %s, connection %s, ice %s: %w", what, v.pc.ConnectionState(), v.pc.ICEConnectionState(), ctx.Err())
+	case <-wanted:
 	}
 	v.firstFrame = time.Since(began)
 	v.work.Go(func() { v.sendFeedback(background) })
@@ -218,7 +226,9 @@ func (v *Viewer) observe(b []byte, at time.Time) (forward bool) {
 	if v.o.Loss > 0 && mathrand.Float64() < v.o.Loss && v.hasKey() {
 		return false
 	}
-	v.traffic.packets++
+	if v.traffic.packets++; v.traffic.packets == 1 {
+		close(v.came)
+	}
 	v.traffic.bytes += uint64(len(b))
 	v.feedback.record(b, h.ssrc, at)
 	if s := follow(v.streams, h); s != nil {
