@@ -3,11 +3,13 @@ package signaling_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -287,6 +289,7 @@ func TestCreate(t *testing.T) {
 		if n := f.count(createPath); n != 1 {
 			t.Errorf("%d creates, want 1", n)
 		}
+		sameJSON(t, f.last[createPath].body, `{"ChannelName":"cam1","ChannelType":"SINGLE_MASTER","SingleMasterConfiguration":{"MessageTtlSeconds":30},"Tags":[{"Key":"site","Value":"gate"}]}`)
 	})
 }
 
@@ -322,4 +325,59 @@ func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
 			t.Errorf("%d lines in two hours: %s", n, r.logged)
 		}
 	})
+}
+
+// The bodies of the requests, and how they are signed (KVS API reference).
+func TestRequests(t *testing.T) {
+	for _, tt := range []struct {
+		role      signaling.Role
+		id        string
+		endpoints string
+		ice       string
+	}{
+		{signaling.Master, "", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"MASTER"}}`,
+			`{"ChannelARN":"` + arn + `","Service":"TURN"}`},
+		{signaling.Viewer, "v1", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"VIEWER"}}`,
+			`{"ChannelARN":"` + arn + `","ClientId":"v1","Service":"TURN"}`},
+	} {
+		t.Run(string(tt.role), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				opts := f.start()
+				opts.Role, opts.ClientID = tt.role, tt.id
+				c, err := signaling.New(opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.ICEServers(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for path, want := range map[string]string{describePath: `{"ChannelName":"cam1"}`, endpointPath: tt.endpoints, icePath: tt.ice} {
+					got := f.last[path]
+					sameJSON(t, got.body, want)
+					if a := got.header.Get("Authorization"); !strings.Contains(a, "/us-west-2/kinesisvideo/aws4_request") || !strings.Contains(a, "AKIDEXAMPLE/") {
+						t.Errorf("%s: authorization %s", path, a)
+					}
+					if got.header.Get("Content-Type") != "application/json" || got.header.Get("X-Amz-Security-Token") != "canary-token" {
+						t.Errorf("%s: header %v", path, got.header)
+					}
+				}
+				time.Sleep(time.Minute) // idle connections go
+			})
+		})
+	}
+}
+
+func sameJSON(t *testing.T, got, want string) {
+	t.Helper()
+	var g, w any
+	if err := json.Unmarshal([]byte(got), &g); err != nil {
+		t.Errorf("%s: %v", got, err)
+	}
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("body = %s, want %s", got, want)
+	}
 }

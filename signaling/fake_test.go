@@ -33,6 +33,12 @@ type answer struct {
 	header http.Header
 }
 
+// request is what the fake was asked.
+type request struct {
+	header http.Header
+	body   string
+}
+
 // fake is the service, in memory: its control plane, the channel's address and WebSockets, with switches.
 type fake struct {
 	t *testing.T
@@ -41,6 +47,7 @@ type fake struct {
 	answers map[string][]answer // by path, used up in order; guarded by mu, as is all below
 	always  map[string]answer   // by path
 	calls   map[string]int      // by path
+	last    map[string]request  // by path
 	skew    time.Duration       // of the service's Date
 	down    bool                // no connection
 	mute    bool                // new WebSockets do not answer pings
@@ -73,7 +80,7 @@ func (s *socket) say(t *testing.T, frame string) {
 }
 
 func newFake(t *testing.T) *fake {
-	return &fake{t: t, answers: map[string][]answer{}, always: map[string]answer{}, calls: map[string]int{}, sockets: make(chan *socket, 1000), ended: make(chan struct{})}
+	return &fake{t: t, answers: map[string][]answer{}, always: map[string]answer{}, calls: map[string]int{}, last: map[string]request{}, sockets: make(chan *socket, 1000), ended: make(chan struct{})}
 }
 
 func (f *fake) next(path string, a ...answer) {
@@ -124,6 +131,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
 	skew := f.skew
+	f.last[r.URL.Path] = request{r.Header.Clone(), string(body)}
 	f.mu.Unlock()
 	w.Header().Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
 	w.Header().Set("X-Amzn-Requestid", fmt.Sprint("req-", f.requests.Add(1)))
