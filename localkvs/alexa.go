@@ -1,9 +1,6 @@
 package localkvs
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // sendAlexaOffer gives an offer to the master and waits for its answer, for as long as a message lives. The documentation does not
 // say what a caller gets then: here it is ResourceNotFoundException. (KVS dev guide, SendAlexaOfferToMaster.)
@@ -31,7 +28,7 @@ func (s *Server) sendAlexaOffer(c *call, in struct{ ChannelARN, SenderClientId, 
 	case <-patience.C:
 		return nil, notFound("answer of a master")
 	case <-c.Context().Done():
-		return nil, &apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "the caller or the service went away"}
+		return nil, unavailable("the caller or the service went away")
 	}
 }
 

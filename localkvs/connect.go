@@ -82,7 +82,7 @@ func roleOfHost(host string) string {
 // accept upgrades, and serves in a goroutine of its own: the one of the HTTP server keeps buffers and a large stack.
 func (s *Server) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, sk *socket) (refused *apiError) {
 	if !s.enter() {
-		return &apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "shutting down"}
+		return unavailable("shutting down")
 	}
 	defer func() {
 		if refused != nil {

@@ -1,6 +1,7 @@
 package localkvs
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -24,10 +25,11 @@ const (
 // call is one request of the control plane, its signature already checked.
 type call struct {
 	*http.Request
-	op     operation
-	region string
-	now    time.Time
-	body   []byte
+	service context.Context // done when the service is; what outlives the call lives by it
+	op      operation
+	region  string
+	now     time.Time
+	body    []byte
 }
 
 // operation is one call of the service.
@@ -60,6 +62,8 @@ func (s *Server) operations() map[string]operation {
 	add("/ListTagsForResource", "ListTagsForResource", 50, reads(s.listTags))
 	add("/v1/get-ice-server-config", "GetIceServerConfig", 100, reads(s.getICEServers))
 	add("/v1/send-alexa-offer-to-master", "SendAlexaOfferToMaster", 100, reads(s.sendAlexaOffer))
+	add("/joinStorageSession", "JoinStorageSession", 50, reads(s.joinStorage))
+	add("/joinStorageSessionAsViewer", "JoinStorageSessionAsViewer", 50, reads(s.joinStorageAsViewer))
 	return ops
 }
 
@@ -90,7 +94,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
 }
 
 // serveCall answers one call of the control plane or of a channel's HTTPS endpoint.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, op operation) (any, *apiError) {
+func (s *Server) serveCall(ctx context.Context, w http.ResponseWriter, r *http.Request, op operation) (any, *apiError) {
 	body, err := readBody(w, r)
 	if err != nil {
 		return nil, err
@@ -105,7 +109,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, op operation)
 	if !op.rate.Allow() {
 		return nil, limitExceeded("too many calls of %s for the account", op.name)
 	}
-	return op.handle(&call{Request: r, op: op, region: sc.region, now: s.now(), body: body})
+	return op.handle(&call{Request: r, service: ctx, op: op, region: sc.region, now: s.now(), body: body})
 }
 
 // lookup finds the channel a call is about, by its ARN or else its name, and counts the call against the channel's rate.
@@ -128,7 +132,7 @@ func (s *Server) lookup(c *call, arn, name string) (*channel, *apiError) {
 	if ch == nil || ch.region != c.region {
 		return nil, notFound("channel")
 	}
-	if c.op.name != "CreateSignalingChannel" && !ch.allow(c.op.name, s.opts.Limits.ChannelCalls) {
+	if !ch.allow(c.op.name, s.opts.Limits.ChannelCalls) {
 		return nil, limitExceeded("too many calls of %s for channel %s", c.op.name, ch.name)
 	}
 	return ch, nil

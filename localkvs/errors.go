@@ -32,6 +32,10 @@ func notFound(what string) *apiError {
 	return &apiError{http.StatusNotFound, "ResourceNotFoundException", fmt.Sprintf("the requested %s is not found or not active", what)}
 }
 
+func unavailable(message string) *apiError {
+	return &apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", message}
+}
+
 func badRequest(code, message string) *apiError {
 	return &apiError{http.StatusBadRequest, code, message}
 }

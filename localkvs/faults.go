@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,22 +46,23 @@ func (s *Server) SetFaults(f Faults) {
 // Faults is how the service misbehaves now.
 func (s *Server) Faults() Faults { return s.faults.get() }
 
-// faultBox holds the faults in force.
+// faultBox holds the faults in force. They are read with every packet and changed seldom.
 type faultBox struct {
-	mu sync.Mutex // guards f
-	f  Faults
+	mu sync.Mutex // held by those who change f
+	f  atomic.Pointer[Faults]
 }
 
 func (b *faultBox) set(f Faults) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.f = f
+	b.f.Store(&f)
 }
 
 func (b *faultBox) get() Faults {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.f
+	if f := b.f.Load(); f != nil {
+		return *f
+	}
+	return Faults{}
 }
 
 func (b *faultBox) refuseCall(w http.ResponseWriter, name string) bool {
@@ -94,7 +96,8 @@ func (b *faultBox) refuse(w http.ResponseWriter, which func(*Faults) *Refusal, n
 func (b *faultBox) use(which func(*Faults) *Refusal, name string) (Refusal, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := which(&b.f)
+	f := b.get()
+	r := which(&f)
 	if r.Status < 200 || r.Status > 599 || len(r.Calls) > 0 && name != "" && !slices.Contains(r.Calls, name) {
 		return Refusal{}, false
 	}
@@ -103,6 +106,7 @@ func (b *faultBox) use(which func(*Faults) *Refusal, name string) (Refusal, bool
 		if r.Times--; r.Times == 0 {
 			*r = Refusal{}
 		}
+		b.f.Store(&f)
 	}
 	return was, true
 }

@@ -1,6 +1,7 @@
 package localkvs
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -36,6 +37,10 @@ type Options struct {
 	// Only for clients that resolve names under .localhost, which browsers do. The default endpoints are the host the caller used.
 	NamedEndpoints bool
 
+	// Storage is the media end of storage sessions, called in a goroutine of its own for each; default none, and nobody can join one.
+	// It returns when ctx is done: the client is gone or has joined again, or the session's time is over.
+	Storage func(ctx context.Context, session *StorageSession) error
+
 	Limits   Limits
 	Readings Readings
 
@@ -66,6 +71,7 @@ type Limits struct {
 	TokenLife      time.Duration // of keys from the credential endpoint; default 1 hour
 	Allocations    int           // TURN allocations of one channel; default 50
 	RelayBitrate   int           // bits a second of one allocation, each way; default 5,000,000
+	StorageLife    time.Duration // of storage sessions; default 1 hour
 	ActiveAfter    time.Duration // time a new channel stays CREATING; default none
 }
 
@@ -116,6 +122,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.ChannelCalls, 5)
 	setDefault(&l.CredentialLife, 5*time.Minute)
 	setDefault(&l.TokenLife, time.Hour)
+	setDefault(&l.StorageLife, time.Hour)
 	setDefault(&l.Allocations, 50)
 	setDefault(&l.RelayBitrate, 5_000_000)
 	return l

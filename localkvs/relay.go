@@ -14,6 +14,8 @@ type relay struct {
 	deaf    []*socket          // displaced by a newer connection of the same identity, oldest first
 	boxes   map[string]*mailbox
 	asking  map[string]chan string // by client id: calls that wait for the master's answer
+
+	sessions map[string]*StorageSession // by client id
 }
 
 // join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the same id. The
@@ -44,6 +46,7 @@ func (c *channel) join(sk *socket, maxViewers int, closeOld bool) *apiError {
 
 func (c *channel) displace(old *socket, closeIt bool) {
 	c.deaf = append(c.deaf, old)
+	c.endSession(old.client)
 	if closeIt {
 		old.end(ending{code: closeGoingAway, text: "a newer connection took over"})
 	} else if len(c.deaf) > maxDeaf {
@@ -65,8 +68,10 @@ func (c *channel) leave(sk *socket) {
 		}
 	case sk.client == masterMailbox:
 		c.master = nil
+		c.endSession(sk.client)
 	default:
 		delete(c.viewers, sk.client)
+		c.endSession(sk.client)
 	}
 }
 
@@ -95,29 +100,27 @@ func (c *channel) sockets() []*socket {
 // post puts a message into the mailbox of whom it is for. A viewer's goes to the master, whatever recipient it names; the master's
 // to the viewer it names. (KVS dev guide, SendSdpOffer.)
 func (c *channel) post(from *socket, m message, now time.Time, read Readings, f Faults) *apiError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.toSession(from, m) {
+		return nil
+	}
 	to := masterMailbox
 	if from.client == masterMailbox {
-		switch {
-		case m.RecipientClientID == "" && c.media().Status == "ENABLED":
-			return nil // for the storage service, which is not here
-		case !isID(m.RecipientClientID):
+		if !isID(m.RecipientClientID) {
 			return invalidArgument("recipientClientId must match [a-zA-Z0-9_.-]{1,256}")
 		}
 		to = m.RecipientClientID
 	}
-	l := letter{
-		kind: m.Action, from: from.client,
-		frame: encode(relayed{SenderClientID: from.client, MessageType: m.Action, MessagePayload: m.MessagePayload}),
-	}
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if answer := c.asking[to]; answer != nil && m.Action == sdpAnswer {
 		delete(c.asking, to)
 		answer <- m.MessagePayload
 		return nil
 	}
-	return c.put(to, l, now, read, f)
+	return c.put(to, letter{
+		kind: m.Action, from: from.client,
+		frame: encode(relayed{SenderClientID: from.client, MessageType: m.Action, MessagePayload: m.MessagePayload}),
+	}, now, read, f)
 }
 
 // put leaves a letter for a client. The caller holds the mutex.
@@ -168,7 +171,7 @@ func (c *channel) next(sk *socket, now time.Time) (frame []byte, wait time.Durat
 		return frame, 0
 	}
 	b := c.boxes[sk.client]
-	if b == nil || c.current(sk.client) != sk {
+	if b == nil || c.current(sk.client) != sk || sk.ended.Load() {
 		return nil, 0
 	}
 	l, wait, ok := b.take(now)
@@ -186,7 +189,7 @@ func (c *channel) tell(sk *socket, frame []byte) {
 	const most = 64
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(sk.control) < most {
+	if len(sk.control) < most && !sk.ended.Load() {
 		sk.control = append(sk.control, frame)
 	}
 	wake(sk.wake)

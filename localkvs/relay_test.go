@@ -334,6 +334,16 @@ func TestReadings(t *testing.T) {
 	dial(t, s, arn, "").wants("v", "SDP_OFFER", offerPayload)
 }
 
+func TestPingsAreIdle(t *testing.T) {
+	l := generous()
+	l.Idle = 100 * time.Millisecond
+	s := start(t, localkvs.Options{Limits: l, Readings: localkvs.Readings{PingsAreIdle: true}})
+	c := dial(t, s, create(t, s, "cam"), "v")
+	c.SetPongHandler(func(string) error { return c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)) })
+	c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
+	c.wantsClose(1001)
+}
+
 func TestFrameLimits(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")

@@ -32,7 +32,7 @@ type socket struct {
 
 	wake    chan struct{} // one slot: there is something to write, or it is over
 	over    chan ending   // one slot: how the connection shall end
-	ended   atomic.Bool   // no more is read or written
+	ended   atomic.Bool   // nothing more is read, and nothing more taken on to be written
 	control [][]byte      // frames for this connection alone; the channel's mutex guards it
 }
 
@@ -60,8 +60,9 @@ func (sk *socket) role() string {
 	return roleViewer
 }
 
-// end asks the writer to end the connection. The first to ask says how.
+// end asks the writer to end the connection, after the frames it was told before. The first to ask says how.
 func (sk *socket) end(e ending) {
+	sk.ended.Store(true)
 	select {
 	case sk.over <- e:
 	default:

@@ -1,6 +1,7 @@
 package localkvs_test
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"net"
@@ -34,24 +35,36 @@ func iceServers(t *testing.T, s *localkvs.Server, arn string) iceServer {
 	return out.IceServerList[0]
 }
 
-// allocate asks for a relay over one of the server's URIs, such as turn:127.0.0.1:1234?transport=udp.
+// reach opens the transport of one of the server's URIs, such as turn:127.0.0.1:1234?transport=udp.
+func reach(t *testing.T, u *url.URL, conf *tls.Config) (net.PacketConn, error) {
+	if u.Query().Get("transport") == "udp" {
+		return net.ListenPacket("udp", "127.0.0.1:0")
+	}
+	dial := net.Dial
+	if u.Scheme == "turns" {
+		dial = (&tls.Dialer{Config: conf}).Dial
+	}
+	c, err := dial("tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	return turn.NewSTUNConn(c), nil
+}
+
+// allocate asks for a relay.
 func allocate(t *testing.T, uri, user, password string) (net.PacketConn, error) {
+	return allocateTLS(t, uri, user, password, nil)
+}
+
+func allocateTLS(t *testing.T, uri, user, password string, conf *tls.Config) (net.PacketConn, error) {
 	t.Helper()
 	u, err := url.Parse(strings.Replace(uri, ":", "://", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var under net.PacketConn
-	if u.Query().Get("transport") == "tcp" {
-		c, err := net.Dial("tcp", u.Host)
-		if err != nil {
-			return nil, err
-		}
-		under = turn.NewSTUNConn(c)
-	} else {
-		if under, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
+	under, err := reach(t, u, conf)
+	if err != nil {
+		return nil, err
 	}
 	c, err := turn.NewClient(&turn.ClientConfig{
 		STUNServerAddr: u.Host, TURNServerAddr: u.Host, Conn: under, Username: user, Password: password,
@@ -95,11 +108,11 @@ func TestCredentials(t *testing.T) {
 }
 
 func TestTURN(t *testing.T) {
-	s := start(t, localkvs.Options{Limits: generous()})
+	s := start(t, withTLS(t, localkvs.Options{Limits: generous()}))
 	ice := iceServers(t, s, create(t, s, "cam"))
-	for _, uri := range ice.Uris {
-		t.Run(uri[strings.Index(uri, "?"):], func(t *testing.T) {
-			relay, err := allocate(t, uri, ice.Username, ice.Password)
+	for i, name := range []string{"udp", "tcp", "tls"} {
+		t.Run(name, func(t *testing.T) {
+			relay, err := allocateTLS(t, ice.Uris[i], ice.Username, ice.Password, trust(t, s))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,5 +167,40 @@ func TestTURNRefused(t *testing.T) {
 	defer peer.Close()
 	if _, err := relay.WriteTo([]byte("on"), peer.LocalAddr()); err != nil {
 		t.Errorf("old relay: %v", err)
+	}
+}
+
+// TestRelayBitrate sends at once what the rate allows in many seconds.
+func TestRelayBitrate(t *testing.T) {
+	l := generous()
+	l.RelayBitrate = 8000
+	s := start(t, localkvs.Options{Limits: l})
+	ice := iceServers(t, s, create(t, s, "cam"))
+	relay, err := allocate(t, ice.Uris[1], ice.Username, ice.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	const packets, size, burst = 300, 1000, 64 << 10
+	go func() {
+		for range packets {
+			relay.WriteTo(make([]byte, size), peer.LocalAddr())
+		}
+	}()
+	got, b := 0, make([]byte, 2*size)
+	for {
+		peer.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // ends the test; more time would only show more drops
+		n, _, err := peer.ReadFrom(b)
+		if err != nil {
+			break
+		}
+		got += n
+	}
+	if got == 0 || got > burst+10*size {
+		t.Errorf("%d bytes came of %d, want about %d", got, packets*size, burst)
 	}
 }

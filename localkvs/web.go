@@ -46,13 +46,17 @@ func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if s.faults.refuseCall(w, op.name) {
 		return
 	}
-	out, err := s.serveCall(w, r, op)
+	out, err := s.serveCall(ctx, w, r, op)
 	if err != nil {
 		s.opts.Log.Info("call refused", "op", op.name, "err", err, "remote", r.RemoteAddr)
 		writeError(w, err)
 		return
 	}
 	s.opts.Log.Debug("call", "op", op.name, "remote", r.RemoteAddr)
+	if out == nil {
+		h.Set("Content-Length", "0")
+		return
+	}
 	writeJSON(w, http.StatusOK, out)
 }
 

@@ -1,0 +1,147 @@
+package localkvs
+
+import (
+	"context"
+	"time"
+)
+
+const maxSessionInbox = 256 // messages that a session has not received yet
+
+// StorageSession is the signaling of one storage session: the service is the peer of a master or a viewer. The media end of it is
+// Options.Storage. It is over when its context is.
+type StorageSession struct {
+	ChannelARN, StreamARN string
+	ClientID              string // the viewer's, "" when the master joined
+
+	channel *channel
+	inbox   chan StorageMessage
+	cancel  context.CancelFunc
+	now     func() time.Time
+}
+
+// StorageMessage is what a peer sent to the service, as it came.
+type StorageMessage struct {
+	Type    string // SDP_ANSWER, ICE_CANDIDATE, SDP_OFFER
+	Payload string // base64
+}
+
+// Send gives the peer a message of a type such as SDP_OFFER. It has no sender: the peer knows by that whom it talks to. (KVS dev
+// guide, WebRTC ingestion.)
+func (ss *StorageSession) Send(m StorageMessage) error {
+	c := ss.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := letter{kind: m.Type, frame: encode(relayed{MessageType: m.Type, MessagePayload: m.Payload})}
+	if err := c.put(ss.ClientID, l, ss.now(), Readings{}, Faults{}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Receive waits for the peer's next message. A peer that sends more than anybody receives loses what comes after.
+func (ss *StorageSession) Receive(ctx context.Context) (StorageMessage, error) {
+	select {
+	case m := <-ss.inbox:
+		return m, nil
+	case <-ctx.Done():
+		return StorageMessage{}, ctx.Err()
+	}
+}
+
+func (s *Server) joinStorage(c *call, in struct{ ChannelArn string }) (any, *apiError) {
+	return nil, s.join(c, in.ChannelArn, masterMailbox)
+}
+
+func (s *Server) joinStorageAsViewer(c *call, in struct{ ChannelArn, ClientId string }) (any, *apiError) {
+	if !isID(in.ClientId) {
+		return nil, invalidArgument("clientId must match [a-zA-Z0-9_.-]{1,256}")
+	}
+	return nil, s.join(c, in.ChannelArn, in.ClientId)
+}
+
+// join starts a storage session for a client that is connected, in place of one it may have. The offer follows on the client's
+// connection.
+func (s *Server) join(c *call, arn, client string) *apiError {
+	ch, err := s.byARN(c, arn)
+	if err != nil {
+		return err
+	}
+	switch m := ch.media(); {
+	case m.Status != "ENABLED":
+		return invalidArgument("channel %s has no media storage", ch.name)
+	case s.opts.Storage == nil:
+		return invalidArgument("this localkvs has nothing to store media with")
+	case !s.enter():
+		return unavailable("shutting down")
+	}
+	ctx, cancel := context.WithCancel(c.service)
+	ss, err := ch.openSession(client, cancel, s.now)
+	if err != nil {
+		cancel()
+		s.sockets.Done()
+		return err
+	}
+	go func() {
+		defer s.sockets.Done()
+		defer ch.closeSession(ss)
+		if life := s.opts.Limits.StorageLife; life > 0 {
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, life)
+			defer stop()
+		}
+		err := s.opts.Storage(ctx, ss)
+		s.opts.Log.Info("storage session ended", "channel", ch.name, "client", client, "err", err)
+	}()
+	return nil
+}
+
+func (c *channel) openSession(client string, cancel context.CancelFunc, now func() time.Time) (*StorageSession, *apiError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current(client) == nil {
+		return nil, invalidArgument("there is no connection of the same role and client id to send an offer to")
+	}
+	c.endSession(client)
+	ss := &StorageSession{
+		ChannelARN: c.arn, StreamARN: c.storage.StreamARN, ClientID: client,
+		channel: c, inbox: make(chan StorageMessage, maxSessionInbox), cancel: cancel, now: now,
+	}
+	if c.sessions == nil {
+		c.sessions = map[string]*StorageSession{}
+	}
+	c.sessions[client] = ss
+	return ss, nil
+}
+
+// endSession ends a client's session, if it has one. The caller holds the mutex.
+func (c *channel) endSession(client string) {
+	if ss := c.sessions[client]; ss != nil {
+		ss.cancel()
+		delete(c.sessions, client)
+	}
+}
+
+// closeSession forgets a session that is over.
+func (c *channel) closeSession(ss *StorageSession) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ss.cancel()
+	if c.sessions[ss.ClientID] == ss {
+		delete(c.sessions, ss.ClientID)
+	}
+}
+
+// toSession gives a message to its sender's storage session, if that is whom it is for: a viewer in a session talks to nobody else,
+// a master does when it names no recipient. The caller holds the mutex.
+func (c *channel) toSession(from *socket, m message) bool {
+	ss := c.sessions[from.client]
+	stored := c.storage.Status == "ENABLED" && from.client == masterMailbox && m.RecipientClientID == ""
+	if ss == nil || from.client == masterMailbox && m.RecipientClientID != "" {
+		return stored // for a service that is not listening now
+	}
+	select {
+	case ss.inbox <- StorageMessage{Type: m.Action, Payload: m.MessagePayload}:
+	default:
+	}
+	return true
+}
