@@ -28,7 +28,7 @@ func openAnnexB(br *bufio.Reader) (Stream, error) {
 		return nil, ErrFormat
 	}
 	at := 0
-	for at < len(head)-2 && head[at] == 0 {
+	for at < len(head)-3 && head[at] == 0 {
 		at++
 	}
 	nal := head[at+1:]

@@ -1,0 +1,142 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is what Options needs of a preset: it looks at the host each time, since cameras are plugged and unplugged, and tries the
+// encoders once.
+func (p Preset) Command() func(context.Context) ([]string, error) {
+	var mu sync.Mutex
+	var encoders []string
+	return func(ctx context.Context) ([]string, error) {
+		if p.Kind == "libcamera" {
+			return p.CommandLine(Host{Program: first("rpicam-vid", "libcamera-vid")}), nil
+		}
+		formats, err := pixelFormats(p.Device)
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if encoders == nil && p.Encoder == "" && !slices.Contains(formats, "H264") {
+			encoders = findEncoders(ctx)
+		}
+		return p.CommandLine(Host{Formats: formats, Encoders: encoders}), nil
+	}
+}
+
+// first is the first of the programs that is installed, or else the first.
+func first(programs ...string) string {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			return p
+		}
+	}
+	return programs[0]
+}
+
+// findEncoders tries the H.264 encoders for which there is a device, and those in software, with one small picture each.
+func findEncoders(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var work []string
+	for _, e := range candidates() {
+		p := Preset{Width: 320, Height: 240, Rate: 10, Bitrate: 300_000}
+		args := []string{"-v", "error"}
+		if e == "h264_vaapi" {
+			args = append(args, "-vaapi_device", renderNode)
+		}
+		args = append(append(args, "-f", "lavfi", "-i", "color=size=320x240:rate=10"), p.encode(e)...)
+		cmd := exec.CommandContext(ctx, "ffmpeg", append(args, "-frames:v", "3", "-f", "null", "-")...)
+		cmd.Env = environment(os.Environ())
+		if cmd.Run() == nil {
+			work = append(work, e)
+		}
+	}
+	return work
+}
+
+// candidates are the encoders that may work here, those in hardware first.
+func candidates() []string {
+	var list []string
+	names, _ := filepath.Glob("/sys/class/video4linux/*/name")
+	for _, file := range names {
+		if name, err := os.ReadFile(file); err == nil && strings.Contains(string(name), "enc") {
+			list = append(list, "h264_v4l2m2m")
+			break
+		}
+	}
+	if _, err := os.Stat(renderNode); err == nil {
+		list = append(list, "h264_vaapi")
+	}
+	if _, err := os.Stat("/dev/nvidia0"); err == nil {
+		list = append(list, "h264_nvenc")
+	}
+	return append(list, "libx264", "libopenh264")
+}
+
+// fmtdesc is struct v4l2_fmtdesc of linux/videodev2.h.
+type fmtdesc struct {
+	index, kind, flags uint32
+	description        [32]byte
+	pixelformat        uint32
+	mbusCode           uint32
+	reserved           [3]uint32
+}
+
+const (
+	vidiocEnumFmt = 3<<30 | uint(unsafe.Sizeof(fmtdesc{}))<<16 | 'V'<<8 | 2 // _IOWR('V', 2, struct v4l2_fmtdesc)
+	videoCapture  = 1                                                       // V4L2_BUF_TYPE_VIDEO_CAPTURE
+	maxFormats    = 64
+)
+
+// pixelFormats asks a V4L2 device for the formats that it captures in.
+func pixelFormats(device string) ([]string, error) {
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w%s", device, err, deviceHint(err))
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var formats []string
+	for i := range uint32(maxFormats) {
+		d := fmtdesc{index: i, kind: videoCapture}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(vidiocEnumFmt), uintptr(unsafe.Pointer(&d)))
+		if errno == unix.EINVAL && i > 0 {
+			break
+		}
+		if errno != 0 {
+			return nil, fmt.Errorf("%s: not a camera that gives pictures: %w; hint: cameras have more than one device, try the one before", device, errno)
+		}
+		formats = append(formats, fourCC(d.pixelformat))
+	}
+	return formats, nil
+}
+
+func fourCC(v uint32) string {
+	return strings.TrimSpace(string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}))
+}
+
+func deviceHint(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		return "; hint: is the camera plugged in? ls -l /dev/v4l/by-id"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return "; hint: under systemd, add DeviceAllow=char-video4linux rw, SupplementaryGroups=video and PrivateDevices=no to the unit"
+	case errors.Is(err, unix.EBUSY):
+		return "; hint: another program uses the camera"
+	}
+	return ""
+}

@@ -1,0 +1,100 @@
+package pipe
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// What of a command's stderr comes into the log.
+const (
+	maxLine    = 300              // bytes of a line
+	maxLines   = 10               // in each period
+	linePeriod = 10 * time.Second // and then it is quiet, and counts
+)
+
+// tail reads the stderr of a command to its end.
+type tail struct {
+	r   io.ReadCloser
+	log *slog.Logger
+
+	last    string // line that says something; owned by run
+	lines   int    // in this period
+	skipped int
+	until   time.Time
+}
+
+func (t *tail) run() {
+	defer t.r.Close()
+	r := bufio.NewReaderSize(t.r, maxLine)
+	for {
+		line, long, err := r.ReadLine()
+		if err != nil {
+			break
+		}
+		t.line(clean(string(line)))
+		for long && err == nil {
+			_, long, err = r.ReadLine()
+		}
+	}
+	if t.skipped > 0 {
+		t.log.Info("command said more", "lines", t.skipped)
+	}
+}
+
+func (t *tail) line(s string) {
+	if s == "" {
+		return
+	}
+	t.last = s
+	now := time.Now()
+	if now.After(t.until) {
+		if t.skipped > 0 {
+			t.log.Info("command said more", "lines", t.skipped)
+		}
+		t.lines, t.skipped, t.until = 0, 0, now.Add(linePeriod)
+	}
+	if t.lines++; t.lines > maxLines {
+		t.skipped++
+		return
+	}
+	t.log.Info("command says", "line", s)
+}
+
+// clean makes a line fit for a log. Of a line that was written over and over (a progress) the last stands; the login in a URL is left out.
+func clean(s string) string {
+	s = strings.TrimRight(s, "\r ")
+	if i := strings.LastIndexByte(s, '\r'); i >= 0 {
+		s = s[i+1:]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0xfffd {
+			return ' '
+		}
+		return r
+	}, s)
+	return hideLogin(strings.TrimSpace(s))
+}
+
+// hideLogin takes user and password out of the URLs in a line.
+func hideLogin(s string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(s, "://")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("://")
+		end := strings.IndexAny(after, " /'\"")
+		if end < 0 {
+			end = len(after)
+		}
+		if at := strings.LastIndexByte(after[:end], '@'); at >= 0 {
+			after = "..." + after[at:]
+		}
+		s = after
+	}
+}

@@ -1,0 +1,194 @@
+package pipe
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/demux"
+	"github.com/kvsagent/kvsagent/media/internal/es"
+)
+
+// How sound goes to the transcoder and how often that is tried.
+const (
+	soundQueue = 128             // frames; more than two seconds
+	soundRetry = 5 * time.Second // after ffmpeg has ended by itself
+)
+
+// Transcode wraps a source whose sound may be foreign (AAC, say) and makes Opus of it with ffmpeg. Video goes straight through. Without
+// ffmpeg there is no sound, and the log says so.
+func Transcode(src media.Source, log *slog.Logger) media.Source {
+	return &transcoder{src: src, log: log, program: "ffmpeg"}
+}
+
+type transcoder struct {
+	src     media.Source
+	log     *slog.Logger
+	program string
+	once    sync.Once
+}
+
+// Run runs the source, and ffmpeg beside it for as long as its sound is foreign.
+func (t *transcoder) Run(ctx context.Context, out media.Sink) error {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &sound{t: t, ctx: ctx, out: out, frames: make(chan *media.Frame, soundQueue)}
+	err := t.src.Run(ctx, s)
+	cancel()
+	s.wg.Wait()
+	return err
+}
+
+// sound is the sink between a source and its transcoder.
+type sound struct {
+	t      *transcoder
+	ctx    context.Context // of the run
+	frames chan *media.Frame
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards the fields below, and lets one at a time call out
+	out     media.Sink
+	foreign media.Codec   // what is transcoded; "" is nothing
+	fed     time.Duration // sound that ffmpeg was given in its present run
+	end     time.Duration // PTS at the end of it
+}
+
+// Tracks puts Opus in the place of foreign sound.
+func (s *sound) Tracks(tracks []media.Track) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tracks = slices.Clone(tracks)
+	for i, track := range tracks {
+		if !es.Foreign(track.Codec) {
+			continue
+		}
+		if _, err := exec.LookPath(s.t.program); err != nil {
+			s.t.once.Do(func() {
+				s.t.log.Warn("source has no sound: its audio codec needs ffmpeg to become Opus; hint: apt-get install ffmpeg", "codec", track.Codec)
+			})
+			tracks = slices.Delete(tracks, i, i+1)
+			break
+		}
+		tracks[i] = media.Track{Codec: media.Opus, Channels: 2}
+		if s.foreign == "" {
+			s.foreign = track.Codec
+			s.wg.Go(func() { s.run(track.Codec) })
+		}
+		break
+	}
+	s.out.Tracks(tracks)
+}
+
+// Write passes a frame on, or to the transcoder. When that is behind by the length of the queue the frame is lost.
+func (s *sound) Write(f *media.Frame) {
+	if !es.Foreign(f.Codec) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.out.Write(f)
+		return
+	}
+	select {
+	case s.frames <- f:
+	default:
+	}
+}
+
+// run keeps ffmpeg running until the run is over.
+func (s *sound) run(codec media.Codec) {
+	for s.ctx.Err() == nil {
+		err := s.transcode(codec)
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.t.log.Warn("ffmpeg for sound has ended", "err", err, "retry_in", soundRetry)
+		t := time.NewTimer(soundRetry)
+		select {
+		case <-s.ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// transcode is one run of ffmpeg.
+func (s *sound) transcode(codec media.Codec) error {
+	in, to, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	args := slices.Concat([]string{s.t.program, "-hide_banner", "-nostats", "-loglevel", "warning", "-fflags", "nobuffer",
+		"-probesize", "2048", "-analyzeduration", "0"}, es.FFmpegFormat(codec),
+		[]string{"-i", "pipe:0", "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2", "-ar", "48000",
+			"-b:a", "64k", "-f", "ogg", "-page_duration", "20000", "-flush_packets", "1", "pipe:1"})
+	p, err := start(args, in, s.t.log.With("command", s.t.program))
+	_ = in.Close()
+	if err != nil {
+		_ = to.Close()
+		return err
+	}
+	s.mu.Lock()
+	s.fed = 0
+	s.mu.Unlock()
+
+	// ffmpeg does not hear that it is to end while it waits for input.
+	stop := context.AfterFunc(s.ctx, func() { _ = to.Close(); p.end() })
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { s.feed(codec, to, p.gone) })
+	err = s.collect(p)
+	p.end()
+	_ = to.Close()
+	wg.Wait()
+	if s.ctx.Err() == nil && p.err != nil {
+		return p.result()
+	}
+	return err
+}
+
+// feed writes what comes to ffmpeg.
+func (s *sound) feed(codec media.Codec, to *os.File, gone <-chan struct{}) {
+	for {
+		select {
+		case <-gone:
+			return
+		case f := <-s.frames:
+			if f.Codec != codec {
+				continue
+			}
+			s.mu.Lock()
+			for _, b := range f.Data {
+				d := es.Duration(codec, b)
+				s.fed += d
+				s.end = f.PTS + d
+			}
+			s.mu.Unlock()
+			for _, b := range f.Data {
+				if _, err := to.Write(b); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// collect passes on what ffmpeg makes. Its time is counted back from the end of what it was given, so that lost sound moves nothing.
+func (s *sound) collect(p *process) error {
+	stream, err := demux.Open(p.stdout)
+	if err != nil {
+		return err
+	}
+	for {
+		u, err := stream.Next()
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		pts := max(0, s.end-(s.fed-u.PTS))
+		s.out.Write(&media.Frame{Codec: media.Opus, PTS: pts, Captured: time.Now(), Data: u.Data})
+		s.mu.Unlock()
+	}
+}

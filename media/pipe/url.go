@@ -1,0 +1,34 @@
+package pipe
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Parse reads exec:COMMAND LINE, to whose words args are added as they are, or a preset: v4l2:/dev/video0?..., libcamera:?...
+func Parse(raw string, args ...string) (Options, error) {
+	scheme, line, _ := strings.Cut(raw, ":")
+	switch scheme {
+	case "exec":
+		words, err := Split(line)
+		if err != nil {
+			return Options{}, fmt.Errorf("exec source: %w", err)
+		}
+		if words = append(words, args...); len(words) == 0 || words[0] == "" {
+			return Options{}, errors.New("exec source without a command; hint: exec:ffmpeg ... -f mpegts -")
+		}
+		return Options{Command: Line(words...), Name: filepath.Base(words[0])}, nil
+	case "v4l2", "libcamera":
+		if len(args) > 0 {
+			return Options{}, fmt.Errorf("%s source: args are for exec: only", scheme)
+		}
+		p, err := ParsePreset(raw)
+		if err != nil {
+			return Options{}, err
+		}
+		return Options{Command: p.Command(), Name: strings.TrimSuffix(p.Kind+":"+p.Device, ":")}, nil
+	}
+	return Options{}, fmt.Errorf("%q is no command; hint: exec:, v4l2: or libcamera:", scheme)
+}
