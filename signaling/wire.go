@@ -56,53 +56,81 @@ var (
 	errUnknownType = errors.New("unknown message type")
 )
 
-// decode reads a frame, lax on purpose: unknown keys, any case of the known ones, and every base64 that an SDK was seen to write. The
-// service adds types of messages without warning; those are errUnknownType.
+// decode reads a frame, lax on purpose: unknown keys, any case of the known ones, anything under a key that this type of frame does not
+// need, and every base64 that an SDK was seen to write. The service adds types of messages without warning; those are errUnknownType.
 func decode(data []byte) (frame, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return frame{}, errEmptyFrame
 	}
-	var in struct {
-		Type    MessageType `json:"messageType"`
-		Sender  string      `json:"senderClientId"`
-		Payload string      `json:"messagePayload"`
-		Status  struct {
-			CorrelationID text `json:"correlationId"`
-			ErrorType     text `json:"errorType"`
-			StatusCode    text `json:"statusCode"`
-			Description   text `json:"description"`
-		} `json:"statusResponse"`
-	}
+	var in incoming
 	if err := json.Unmarshal(data, &in); err != nil {
 		return frame{}, fmt.Errorf("not a message in JSON: %w", err)
 	}
-	f := frame{Type: in.Type}
 	switch in.Type {
 	case goAway, reconnectICE:
-		return f, nil
+		return frame{Type: in.Type}, nil
 	case statusResponse:
-		f.Status = StatusError{
-			CorrelationID: in.Status.CorrelationID.short(),
-			ErrorType:     in.Status.ErrorType.short(),
-			StatusCode:    in.Status.StatusCode.short(),
-			Description:   in.Status.Description.short(),
-		}
-		return f, nil
+		return in.status()
 	case SDPOffer, SDPAnswer, ICECandidate:
+		return in.message()
 	case "":
 		return frame{}, errors.New("no messageType")
-	default:
-		return frame{}, fmt.Errorf("%w %q", errUnknownType, clip(string(in.Type)))
 	}
-	if in.Sender != "" && !idPattern.MatchString(in.Sender) {
-		return frame{}, fmt.Errorf("%s from %q: bad client id", in.Type, clip(in.Sender))
+	return frame{}, fmt.Errorf("%w %q", errUnknownType, clip(string(in.Type)))
+}
+
+// incoming is the envelope; what is in it is read when its type needs it.
+type incoming struct {
+	Type    MessageType     `json:"messageType"`
+	Sender  json.RawMessage `json:"senderClientId"`
+	Payload json.RawMessage `json:"messagePayload"`
+	Status  json.RawMessage `json:"statusResponse"`
+}
+
+func (in *incoming) message() (frame, error) {
+	f := frame{Type: in.Type}
+	var payload string
+	if err := unmarshal(in.Sender, &f.Sender); err != nil || f.Sender != "" && !idPattern.MatchString(f.Sender) {
+		return frame{}, fmt.Errorf("%s from %.80q: bad client id", in.Type, in.Sender)
 	}
-	f.Sender = in.Sender
-	var err error
-	if f.Payload, err = decodePayload(in.Payload); err != nil {
-		return frame{}, fmt.Errorf("%s from %q: %w", in.Type, in.Sender, err)
+	err := unmarshal(in.Payload, &payload)
+	if err == nil {
+		f.Payload, err = decodePayload(payload)
+	}
+	if err != nil {
+		return frame{}, fmt.Errorf("%s from %q: %w", in.Type, f.Sender, err)
 	}
 	return f, nil
+}
+
+func (in *incoming) status() (frame, error) {
+	var s struct {
+		CorrelationID text `json:"correlationId"`
+		Success       text `json:"success"`
+		ErrorType     text `json:"errorType"`
+		StatusCode    text `json:"statusCode"`
+		Description   text `json:"description"`
+	}
+	if err := unmarshal(in.Status, &s); err != nil {
+		return frame{}, fmt.Errorf("%s: %w", in.Type, err)
+	}
+	if s.Success == "true" {
+		s.StatusCode = successStatus
+	}
+	return frame{Type: in.Type, Status: StatusError{
+		CorrelationID: s.CorrelationID.short(),
+		ErrorType:     s.ErrorType.short(),
+		StatusCode:    s.StatusCode.short(),
+		Description:   s.Description.short(),
+	}}, nil
+}
+
+// unmarshal leaves to as it is when the key was not there.
+func unmarshal(raw json.RawMessage, to any) error {
+	if raw == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, to)
 }
 
 // decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe one, iOS reads the unpadded one.
