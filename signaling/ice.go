@@ -96,7 +96,11 @@ func (i *iceCache) fetch(ctx context.Context, now time.Time) error {
 		Service    string
 	}{ch.arn, i.control.opts.ClientID, "TURN"}
 	var out struct{ IceServerList []iceServerJSON }
-	if err := i.control.call(ctx, op, ch.https, "/v1/get-ice-server-config", in, &out); err != nil {
+	err = i.control.call(ctx, op, ch.https, "/v1/get-ice-server-config", in, &out)
+	if i.control.doubtKeys(err) {
+		err = i.control.call(ctx, op, ch.https, "/v1/get-ice-server-config", in, &out)
+	}
+	if err != nil {
 		if remembered && stale(err) {
 			i.control.forget(ctx)
 		}

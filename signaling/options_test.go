@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
@@ -237,4 +238,25 @@ func TestICEServerHidesItsPassword(t *testing.T) {
 	if strings.Contains(b.String(), "canary") || !strings.Contains(b.String(), "turn:h") {
 		t.Errorf("logged %s", b.String())
 	}
+}
+
+func TestICEServersWithAnExpiredToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.next(icePath, answer{status: 403, body: `{"message":"The security token included in the request is expired"}`})
+		opts := f.start()
+		var asked int
+		opts.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			asked++
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+		}))
+		c, err := signaling.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.ICEServers(t.Context()); err != nil || len(s) != 1 || asked != 2 {
+			t.Errorf("servers %v, %v; keys fetched %d times, want 2", s, err, asked)
+		}
+		time.Sleep(time.Minute)
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -66,6 +67,25 @@ func (c *control) keys(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, &keysError{err}
 	}
 	return k, nil
+}
+
+// doubtKeys makes the next request fetch new keys when err says that the service does not take these. It says whether the same request is
+// worth one more try at once: with new keys, or with the time of the service, which is known by now.
+func (c *control) doubtKeys(err error) bool {
+	var api *APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.cause() {
+	case skew:
+		return true
+	case denied:
+		if cache, ok := c.opts.Credentials.(interface{ Invalidate() }); ok {
+			cache.Invalidate()
+		}
+		return true
+	}
+	return false
 }
 
 // keysError says that there are no AWS keys to sign with.

@@ -157,15 +157,10 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err == nil {
 		return s, nil
 	}
-	var api *APIError
-	if errors.As(err, &api) && api.cause() == denied {
-		if cache, ok := c.opts.Credentials.(interface{ Invalidate() }); ok {
-			cache.Invalidate()
-		}
-	}
+	again := c.control.doubtKeys(err)
 	if remembered && stale(err) {
 		c.control.forget(ctx)
-		if api == nil || api.cause() != denied {
+		if !again {
 			err = &outdatedError{err}
 		}
 	}

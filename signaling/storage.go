@@ -76,6 +76,7 @@ func (c *control) join(ctx context.Context) error {
 		op, path = "JoinStorageSessionAsViewer", "/joinStorageSessionAsViewer"
 	}
 	err = c.call(ctx, op, ch.webrtc, path, in, nil)
+	c.doubtKeys(err) // joinFailed tries again
 	if remembered && stale(err) {
 		c.forget(ctx)
 	}
