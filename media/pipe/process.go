@@ -124,11 +124,14 @@ func (p *process) await() {
 
 func (p *process) signal(s unix.Signal) { _ = unix.Kill(-p.cmd.Process.Pid, s) }
 
-// end asks the command to end, and returns when it has, with all that it started. It may be called more than once.
+// end asks the command to end, and returns when it has, with all that it started. A command that waits for us to read does not hear that
+// it is asked, so nobody reads from then on. end may be called more than once.
 func (p *process) end() {
-	p.ended.Do(func() { close(p.ask) })
+	p.ended.Do(func() {
+		_ = p.stdout.Close()
+		close(p.ask)
+	})
 	<-p.gone
-	_ = p.stdout.Close()
 }
 
 // result is what became of the command that ended by itself. Call it after end.
