@@ -3,7 +3,6 @@ package localkvs
 import (
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -13,8 +12,7 @@ import (
 
 const (
 	account    = "000000000000" // the account in every ARN
-	maxTags    = 50
-	defaultTTL = 60 // seconds
+	defaultTTL = 60             // seconds
 )
 
 // channel is one signaling channel: what the control plane says about it, and who is connected to it.
@@ -99,40 +97,6 @@ func (c *channel) change(version string, f func()) *apiError {
 	f()
 	c.version = newVersion()
 	return nil
-}
-
-// tag adds tags, all or none.
-func (c *channel) tag(tags map[string]string) *apiError {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := maps.Clone(c.tags)
-	if all == nil {
-		all = map[string]string{}
-	}
-	maps.Copy(all, tags)
-	if len(all) > maxTags {
-		return tooManyTags()
-	}
-	c.tags = all
-	return nil
-}
-
-func tooManyTags() *apiError {
-	return badRequest("TagsPerResourceExceededLimitException", fmt.Sprintf("a resource has at most %d tags", maxTags))
-}
-
-func (c *channel) untag(keys []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, k := range keys {
-		delete(c.tags, k)
-	}
-}
-
-func (c *channel) allTags() map[string]string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.tags)
 }
 
 func (c *channel) media() storage {

@@ -76,33 +76,10 @@ func encode(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-func isID(s string) bool { return s != "" && len(s) <= maxID && onlyOf(s, idChar) }
-
-// isViewerID says whether a viewer may connect under this name: AWS_ in any case belongs to the service. (KVS dev guide,
-// ConnectAsViewer.)
-func isViewerID(s string) bool {
-	return isID(s) && !(len(s) >= 4 && strings.EqualFold(s[:4], "AWS_"))
-}
-
 // isBase64 accepts the standard and the URL-safe alphabet, padded or not: SDKs send all of them.
 func isBase64(s string) bool {
 	body := strings.TrimRight(s, "=")
 	return body != "" && len(s)-len(body) <= 2 && len(body)%4 != 1 && onlyOf(body, func(c byte) bool {
 		return alphanumeric(c) || c == '+' || c == '/' || c == '-' || c == '_'
 	})
-}
-
-func idChar(c byte) bool { return alphanumeric(c) || c == '_' || c == '.' || c == '-' }
-
-func alphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-func onlyOf(s string, ok func(byte) bool) bool {
-	for i := range len(s) {
-		if !ok(s[i]) {
-			return false
-		}
-	}
-	return true
 }

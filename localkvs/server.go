@@ -115,14 +115,19 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.New("localkvs: run called twice; hint: make another server")
 	}
 	defer s.unbind()
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 
 	var wg sync.WaitGroup
+	broken := make(chan error, 1) // the first reason to stop other than ctx
 	run := func(f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil {
-				stop(err)
+				select {
+				case broken <- err:
+				default:
+				}
+				stop()
 			}
 		})
 	}
@@ -141,10 +146,12 @@ func (s *Server) Run(ctx context.Context) error {
 	<-ctx.Done()
 	wg.Wait()
 	s.end()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	select {
+	case err := <-broken:
 		return fmt.Errorf("localkvs: %w", err)
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (s *Server) begin() bool {

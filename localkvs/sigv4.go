@@ -300,7 +300,3 @@ func param(q url.Values, name string) string {
 	}
 	return ""
 }
-
-func isRegion(s string) bool {
-	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-}
