@@ -190,10 +190,20 @@ func (s *codecSet) add(codec media.Codec, fmtp string) error {
 		kind = webrtc.RTPCodecTypeVideo
 		p.MimeType, p.RTCPFeedback = "video/"+string(codec), videoFeedback
 		p.PayloadType = s.nextPT
-		s.nextPT++
+		s.nextPT += 2
 	}
 	if err := s.engine.RegisterCodec(p, kind); err != nil {
 		return fmt.Errorf("codec %s: %w", codec, err)
+	}
+	if kind == webrtc.RTPCodecTypeAudio {
+		return nil
+	}
+	// RFC 4588 section 8.6: retransmissions have a payload type of their own that names the one they repeat.
+	again := webrtc.RTPCodecParameters{PayloadType: p.PayloadType + 1, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeRTX, ClockRate: codec.ClockRate(), SDPFmtpLine: fmt.Sprintf("apt=%d", p.PayloadType),
+	}}
+	if err := s.engine.RegisterCodec(again, kind); err != nil {
+		return fmt.Errorf("retransmission of %s: %w", codec, err)
 	}
 	return nil
 }

@@ -29,6 +29,10 @@ type outTrack struct {
 	history *history
 	scratch []byte
 
+	rtxSSRC uint32 // 0: the remote takes retransmissions under their first number
+	rtxPT   uint8
+	rtxNext uint64 // extended sequence number of the next retransmission
+
 	last         *media.Frame // the newest frame sent
 	sent, octets uint32       // packets and payload bytes, for sender reports
 	again        int64        // payload bytes that may be sent again
@@ -51,13 +55,22 @@ func newOutTrack(codec media.Codec) *outTrack {
 
 // Bind implements webrtc.TrackLocal.
 func (t *outTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	for _, c := range ctx.CodecParameters() {
-		if _, name, _ := strings.Cut(c.MimeType, "/"); strings.EqualFold(name, string(t.codec)) {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			t.w, t.ssrc, t.pt = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
-			return c, nil
+	codecs := ctx.CodecParameters()
+	for _, c := range codecs {
+		if _, name, _ := strings.Cut(c.MimeType, "/"); !strings.EqualFold(name, string(t.codec)) {
+			continue
 		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.w, t.ssrc, t.pt = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
+		t.rtxSSRC = 0
+		apt := fmt.Sprintf("apt=%d", c.PayloadType)
+		for _, again := range codecs {
+			if strings.EqualFold(again.MimeType, webrtc.MimeTypeRTX) && again.SDPFmtpLine == apt {
+				t.rtxSSRC, t.rtxPT = uint32(ctx.SSRCRetransmission()), uint8(again.PayloadType)
+			}
+		}
+		return c, nil
 	}
 	return webrtc.RTPCodecParameters{}, fmt.Errorf("%s was not negotiated", t.codec)
 }
@@ -160,6 +173,22 @@ func (t *outTrack) seal(p *packets, i int, index uint64, d *direct, a *arena) {
 	a.commit(d.to, d.cipher.seal(b, t.ssrc, index))
 }
 
+// sealRTX wraps a packet into one of the retransmission stream (RFC 4588 section 4): the first number stands before the payload.
+func (t *outTrack) sealRTX(p *packets, i int, index uint64, d *direct, a *arena) {
+	b := a.slot(rtpHeaderLen + 2 + p.payloads[i].size() + srtpTagLen)
+	b = append(b, 0x80, t.rtxPT)
+	if t.marker(p, i) {
+		b[1] |= 0x80
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(t.rtxNext))
+	b = binary.BigEndian.AppendUint32(b, t.timestamp(p))
+	b = binary.BigEndian.AppendUint32(b, t.rtxSSRC)
+	b = binary.BigEndian.AppendUint16(b, uint16(index))
+	b = p.payloads[i].appendTo(b)
+	a.commit(d.to, d.cipher.seal(b, t.rtxSSRC, t.rtxNext))
+	t.rtxNext++
+}
+
 func (t *outTrack) write(p *packets, i int, index uint64) error {
 	t.scratch = p.payloads[i].appendTo(t.scratch[:0])
 	_, err := t.w.WriteRTP(&rtp.Header{
@@ -181,7 +210,8 @@ const (
 	againMost  = 512 << 10
 )
 
-// sendAgain sends packets that the remote has missed once more, as they were. d is nil for Pion's way.
+// sendAgain sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were. d is nil for Pion's
+// way, which knows only the latter.
 func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, d *direct, a *arena) (sent int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -199,9 +229,12 @@ func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, d *direct, a *arena) (s
 		}
 		t.again -= size
 		sent++
-		if d != nil {
+		switch {
+		case t.rtxSSRC != 0 && d != nil:
+			t.sealRTX(p, i, index, d, a)
+		case d != nil:
 			t.seal(p, i, index, d, a)
-		} else if t.write(p, i, index) != nil {
+		case t.write(p, i, index) != nil:
 			return sent
 		}
 	}

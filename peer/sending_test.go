@@ -210,6 +210,37 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 	}
 }
 
+func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
+	v := newViewer(t, udpbatch.New(socket(t)), 65_530)
+	track := v.s.tracks[media.H264]
+	track.rtxSSRC, track.rtxPT = 815, 97
+	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := v.s.ownArena()
+	if err := v.s.send(whole(p), a); err != nil {
+		t.Fatal(err)
+	}
+	a.flush()
+	first := map[uint16]*rtp.Packet{}
+	for range p.payloads {
+		pkt := v.read(t)
+		first[pkt.SequenceNumber] = pkt
+	}
+	var f feedback
+	f.on(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})}, v.s)
+	for i, seq := range []uint16{65_531, 2} {
+		got, want := v.read(t), first[seq]
+		if got.SSRC != 815 || got.PayloadType != 97 || got.SequenceNumber != uint16(i) || got.Timestamp != want.Timestamp || got.Marker != want.Marker {
+			t.Errorf("retransmission %d has the header %+v", i, got.Header)
+		}
+		if osn := uint16(got.Payload[0])<<8 | uint16(got.Payload[1]); osn != seq || !bytes.Equal(got.Payload[2:], want.Payload) {
+			t.Errorf("retransmission %d is of %d, want %d and its payload", i, osn, seq)
+		}
+	}
+}
+
 func TestSenderReportsTieBothClocks(t *testing.T) {
 	video := newOutTrack(media.H264)
 	video.w, video.base = nowhere{t}, 1000
