@@ -271,7 +271,7 @@ func TestRates(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	l := generous()
-	l.Idle = 200 * time.Millisecond
+	l.Idle = time.Second
 	s := start(t, localkvs.Options{Limits: l})
 	arn := create(t, s, "cam")
 	quiet, pinging := dial(t, s, arn, "quiet"), dial(t, s, arn, "pinging")
@@ -280,7 +280,7 @@ func TestIdle(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- pinging.closed() }()
 	began := time.Now()
-	for time.Since(began) < 3*l.Idle {
+	for time.Since(began) < 3*l.Idle/2 {
 		pinging.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 		select {
 		case <-pongs:
