@@ -28,6 +28,7 @@ func (s ICEServer) String() string { return s.LogValue().String() }
 const (
 	maxICEURLs = 8                // in all; more only cost gathering time and the channel's 50 allocations
 	iceMargin  = 30 * time.Second // what a peer needs between asking and allocating
+	iceRest    = time.Second      // after a failure, for all peers: the service takes five requests a second for a channel
 	minICELife = time.Second      // keeps a service that says "no time at all" from being asked for every peer
 )
 
@@ -43,6 +44,9 @@ type iceCache struct {
 	fetched time.Time
 	fresh   time.Duration // how long after fetched they are handed out without asking
 	valid   time.Duration // how long after fetched the service takes them
+
+	failed time.Time // when the service last did not answer
+	err    error     // and why
 
 	dropped atomic.Bool // the servers will shut down
 }
@@ -63,7 +67,13 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	if i.servers != nil && now.Sub(i.fetched) < i.fresh {
 		return i.left(now), nil
 	}
-	err := i.fetch(ctx, now)
+	err := i.err
+	if err == nil || now.Sub(i.failed) >= iceRest {
+		err = i.fetch(ctx, now)
+		if ctx.Err() == nil { // one caller's end is not the others'
+			i.err, i.failed = err, now
+		}
+	}
 	if err != nil && (i.servers == nil || now.Sub(i.fetched) >= i.valid) {
 		return nil, err
 	}

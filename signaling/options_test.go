@@ -260,3 +260,32 @@ func TestICEServersWithAnExpiredToken(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+func TestICEServersOfAServiceThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.set(func() { f.always[icePath] = answer{status: 500} })
+		c, err := signaling.New(f.start())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if _, err := c.ICEServers(t.Context()); err == nil {
+					t.Error("no error")
+				}
+			})
+		}
+		wg.Wait()
+		if n := f.count(icePath); n != 1 {
+			t.Errorf("%d requests for 50 peers at once, want 1", n)
+		}
+		f.set(func() { clear(f.always) })
+		time.Sleep(time.Second)
+		if _, err := c.ICEServers(t.Context()); err != nil {
+			t.Errorf("a second later: %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
