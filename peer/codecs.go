@@ -237,3 +237,49 @@ func (s *codecSet) addReceivable() error {
 	}
 	return nil
 }
+
+// addUnused registers a sound that the remote knows even when the source has none like it: a section without a codec is rejected, and Pion
+// cannot offer again on a connection that has one.
+func (s *codecSet) addUnused(offered []remoteCodec) error {
+	for _, c := range offered {
+		switch c.codec {
+		case media.Opus:
+			return s.add(media.Opus, opusFmtp)
+		case media.PCMU, media.PCMA:
+			return s.add(c.codec, "")
+		}
+	}
+	return nil
+}
+
+// withMids gives each section of an answer that has none the mid of its offer (RFC 8829 section 5.3.1): Pion leaves it out where it
+// rejects, and stumbles over that when it is to offer later.
+func withMids(answer, offer string) string {
+	mids := sectionMids(offer)
+	var b strings.Builder
+	section, own := -1, sectionMids(answer)
+	for line := range strings.Lines(answer) {
+		b.WriteString(line)
+		if !strings.HasPrefix(line, "m=") {
+			continue
+		}
+		if section++; section < len(mids) && own[section] == "" && mids[section] != "" {
+			fmt.Fprintf(&b, "a=mid:%s\r\n", mids[section])
+		}
+	}
+	return b.String()
+}
+
+// sectionMids lists the mid of each section; "" is none.
+func sectionMids(sdp string) []string {
+	var out []string
+	for line := range strings.Lines(sdp) {
+		switch {
+		case strings.HasPrefix(line, "m="):
+			out = append(out, "")
+		case strings.HasPrefix(line, "a=mid:") && len(out) > 0:
+			out[len(out)-1] = strings.TrimSpace(line[len("a=mid:"):])
+		}
+	}
+	return out
+}

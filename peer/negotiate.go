@@ -203,6 +203,9 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 		return nil, c.refuse(o, err)
 	}
 	set := newCodecSet()
+	if err := set.addUnused(offered["audio"]); err != nil {
+		return nil, err
+	}
 	var fitting []media.Track
 	for _, t := range tracks {
 		kind := "audio"
@@ -252,19 +255,20 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	if err != nil {
 		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
 	}
+	answer := withMids(desc.SDP, o.SDP)
 	gathered := webrtc.GatheringCompletePromise(pc)
 	trickles := pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
-		c.out.description(Answer{SDP: desc.SDP}) // before the candidates
+		c.out.description(Answer{SDP: answer}) // before the candidates
 	}
 	if err := pc.SetLocalDescription(desc); err != nil {
 		return fmt.Errorf("set local answer: %w", err)
 	}
-	out := desc.SDP
+	out := answer
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = shortened(pc.LocalDescription().SDP)
+		out = shortened(withMids(pc.LocalDescription().SDP, o.SDP))
 		c.out.hold() // forgets those of before
 		c.out.description(Answer{SDP: out})
 	}
@@ -288,7 +292,8 @@ func (c *Conn) onAnswer(a Answer) error {
 	if err := c.applyPending(pc); err != nil {
 		return err
 	}
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: c.clean(a.SDP)}); err != nil {
+	answer := withMids(c.clean(a.SDP), pc.LocalDescription().SDP)
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		return fmt.Errorf("answer not understood: %w", err)
 	}
 	c.setRemote(a.SDP)

@@ -25,6 +25,10 @@ func (c *Conn) restart() error {
 	if pc == nil || c.pending != nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
 		return nil
 	}
+	if _, err := pc.CreateOffer(nil); err != nil {
+		c.o.Log.Warn("no ice restart offered", "err", err) // found out before the old path is given up
+		return nil
+	}
 	c.out.hold()
 	desc, err := pc.CreateOffer(&webrtc.OfferOptions{
 		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}, ICERestart: true,
