@@ -126,11 +126,6 @@ func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, 
 	for i, v := range viewers {
 		windows[i] = v.End()
 	}
-	for i, v := range viewers {
-		if windows[i].Decrypted {
-			windows[i].NeverDecrypted = v.Undecrypted()
-		}
-	}
 	user, system := after.user-before.user, after.system-before.system
 	m.CPU = ms(user+system) / took.Seconds() / float64(len(viewers))
 	m.User = ms(user) / took.Seconds() / float64(len(viewers))

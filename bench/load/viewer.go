@@ -7,15 +7,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	mathrand "math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
-	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -59,8 +58,10 @@ type Viewer struct {
 	mu        sync.Mutex // guards the fields below
 	streams   map[uint32]*stream
 	decrypted map[uint32]*stream // by what came out of SRTP
+	refused   uint64             // packets that SRTP did not take
 	keys      []keyFrame
 	forward   bool // RTP goes on to Pion
+	hopeless  bool // packets vanish there
 	feedback  feedback
 	traffic   traffic
 	window    *window // while measuring
@@ -91,10 +92,10 @@ func (v *Viewer) FirstFrame() time.Duration { return v.firstFrame }
 
 func (v *Viewer) open() error {
 	var err error
-	if v.socket, err = listen(v.observe); err != nil {
+	if v.socket, err = listen(func(b []byte, at time.Time) bool { return v.observe(b, at) && v.keepClose() }); err != nil {
 		return err
 	}
-	logs := &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}
+	logs := quiet{srtp: v.onUndecrypted}
 	v.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: v.socket, Logger: logs.NewLogger("udpmux")})
 	s := webrtc.SettingEngine{LoggerFactory: logs}
 	s.SetICEUDPMux(v.mux)
@@ -240,6 +241,33 @@ func (v *Viewer) observe(b []byte, at time.Time) (forward bool) {
 	return v.forward
 }
 
+// Pion's queues are short. When this process does not get its core in time, packets are to wait in the socket, not to be dropped there.
+const (
+	farBehind = 200 // packets
+	waitFor   = 5 * time.Second
+)
+
+// keepClose waits until decryption has caught up.
+func (v *Viewer) keepClose() bool {
+	for deadline := time.Now().Add(waitFor); v.behind() > farBehind; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			v.mu.Lock()
+			v.hopeless = true
+			v.mu.Unlock()
+		}
+	}
+	return true
+}
+
+func (v *Viewer) behind() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.hopeless {
+		return 0
+	}
+	return v.undecrypted()
+}
+
 // maxStreams bounds the SSRCs of one viewer: two, and some that a server should not have sent.
 const maxStreams = 8
 
@@ -296,6 +324,16 @@ func (v *Viewer) onDecrypted(p *rtp.Packet, k *keyFrames) {
 		v.forward = v.o.Decrypt
 		close(v.keyed)
 	}
+}
+
+// onUndecrypted counts what SRTP refuses. Repeated packets are refused by design (RFC 3711 section 3.3.2).
+func (v *Viewer) onUndecrypted(why string) {
+	if strings.Contains(why, "duplicated") || strings.Contains(why, "full") {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.refused++
 }
 
 // maxKeys bounds the key frames that one viewer remembers: an hour of them.

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -21,6 +22,9 @@ type window struct {
 	nacks    uint64
 	twccs    uint64
 	dropped  uint32
+	refused  uint64
+	clear    uint64
+	holes    uint64
 }
 
 // counts is the sum over a viewer's streams.
@@ -37,13 +41,15 @@ type Window struct {
 	Repeated       uint64
 	Breaks         uint64 // timestamps that do not go on as they should
 	Skipped        uint64 // frames that the server left out
-	Dropped        uint64 // by our own socket: the fault of the benchmark
+	Dropped        uint64 // by this process, in its socket or on the way to decryption: the fault of the benchmark
 	Asked          uint64 // packets asked for (NACK)
 	Feedback       uint64 // packets of transport-wide feedback sent
 	Decrypted      bool   // this viewer decrypts
-	NeverDecrypted uint64 // packets that came and did not come out of SRTP
-	arrivals       []arrival
-	keys           []keyFrame
+	Clear          uint64 // packets that came out of SRTP
+	Refused        uint64 // packets that SRTP did not take
+
+	arrivals []arrival
+	keys     []keyFrame
 }
 
 // Begin starts to measure. about is how long it will take.
@@ -53,6 +59,7 @@ func (v *Viewer) Begin(about time.Duration) {
 	v.window = &window{
 		began: time.Now(), arrivals: make([]arrival, 0, int(about.Seconds()*600)+600),
 		before: v.count(), traffic: v.traffic, nacks: v.feedback.nacks, twccs: v.feedback.twccs, dropped: v.socket.dropped,
+		refused: v.refused, clear: v.clear(), holes: v.holes(),
 	}
 }
 
@@ -67,12 +74,33 @@ func (v *Viewer) End() Window {
 		Late: now.late - w.before.late, Repeated: now.repeated - w.before.repeated,
 		Breaks: now.breaks - w.before.breaks, Skipped: now.skipped - w.before.skipped,
 		Asked: v.feedback.nacks - w.nacks, Feedback: v.feedback.twccs - w.twccs, Dropped: uint64(v.socket.dropped - w.dropped),
-		Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
+		Refused: v.refused - w.refused, Clear: v.clear() - w.clear, Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
 	}
 	if sent, got := now.sent-w.before.sent, now.unique-w.before.unique; sent > got {
 		out.Lost = sent - got
 	}
+	if holes := v.holes(); v.o.Decrypt && holes > w.holes {
+		out.Dropped += holes - w.holes
+	}
 	return out
+}
+
+// clear is how many packets have come out of SRTP.
+func (v *Viewer) clear() (n uint64) {
+	for _, s := range v.decrypted {
+		n += s.unique
+	}
+	return n
+}
+
+// holes is how many packets came, were not refused, and will not come out of SRTP: later ones have.
+func (v *Viewer) holes() (n uint64) {
+	for ssrc, s := range v.decrypted {
+		if seen := v.streams[ssrc]; seen != nil && len(s.missing) > len(seen.missing) {
+			n += uint64(len(s.missing) - len(seen.missing))
+		}
+	}
+	return n - min(n, v.refused)
 }
 
 func (v *Viewer) count() (c counts) {
@@ -87,28 +115,14 @@ func (v *Viewer) count() (c counts) {
 	return c
 }
 
-// Undecrypted says how many packets came and did not come out of SRTP, of a viewer that decrypts. It waits a moment for those under way.
-func (v *Viewer) Undecrypted() (n uint64) {
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if n = v.undecrypted(); n == 0 || time.Now().After(deadline) {
-			return n
-		}
-	}
-}
-
+// undecrypted says how many packets came and did not come out of SRTP, or not yet.
 func (v *Viewer) undecrypted() (n uint64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	for ssrc, s := range v.decrypted {
 		seen := v.streams[ssrc]
 		if seen == nil {
 			return n + s.unique
 		}
-		behind := uint16(seen.highest) - uint16(s.highest)
-		if holes := len(s.missing) - len(seen.missing); holes > 0 {
-			n += uint64(holes)
-		}
-		n += uint64(behind)
+		n += uint64(uint16(seen.highest) - uint16(s.highest))
 	}
 	return n
 }
@@ -121,7 +135,10 @@ func (w Window) Errors() (errs []error) {
 		}
 	}
 	add(w.Breaks, "timestamps that do not go on as they should")
-	add(w.NeverDecrypted, "packets that did not decrypt")
+	add(w.Refused, "packets that did not decrypt")
+	if w.Decrypted && w.Clear == 0 {
+		errs = append(errs, errors.New("nothing was decrypted"))
+	}
 	return errs
 }
 
