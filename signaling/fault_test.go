@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -259,7 +260,7 @@ func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Durat
 	r := run(t, opts)
 	expect[signaling.Connected](r)
 	s := f.socket()
-	time.Sleep(7 * time.Minute) // between two pings
+	time.Sleep(7*time.Minute + rand.N(15*time.Second)) // anywhere between two pings
 	start := time.Now()
 	fault(f, s)
 	down := false
