@@ -418,3 +418,47 @@ func TestAddressThatIsGone(t *testing.T) {
 		}
 	})
 }
+
+// The session ends while its replacement is being dialled: that one is waited for, and no second one is begun.
+func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
+	for _, ok := range []bool{true, false} {
+		t.Run(map[bool]string{true: "which comes", false: "which fails"}[ok], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				opts := f.start()
+				reach := opts.DialContext
+				var slow atomic.Bool
+				opts.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if slow.Load() {
+						time.Sleep(5 * time.Second)
+						if !ok {
+							return nil, &net.OpError{Op: "dial", Err: errors.New("no route")}
+						}
+					}
+					return reach(ctx, network, addr)
+				}
+				r := run(t, opts)
+				expect[signaling.Connected](r)
+				old := f.socket()
+				slow.Store(true)
+				old.say(t, `{"messageType":"GO_AWAY"}`)
+				time.Sleep(time.Second)
+				old.Close()
+				if got := expect[signaling.Disconnected](r); got.RetryIn != 0 || r.Report().State != signaling.Connecting {
+					t.Errorf("%+v, state %s", got, r.Report().State)
+				}
+				if ok {
+					if got := expect[signaling.Connected](r); got.Generation != 2 || f.count(wssPath) != 2 {
+						t.Errorf("generation %d, %d dials", got.Generation, f.count(wssPath))
+					}
+					return
+				}
+				if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), "no route") || got.RetryIn == 0 {
+					t.Errorf("%+v", got)
+				}
+				slow.Store(false)
+				expect[signaling.Connected](r)
+			})
+		})
+	}
+}
