@@ -40,7 +40,7 @@ var libraries = map[string][]string{
 	"github.com/pion/interceptor":         {"peer"},
 	"github.com/pion/turn":                {"localkvs"},
 	"github.com/gorilla/websocket":        {"signaling", "localkvs"},
-	"github.com/bluenviron/gortsplib":     {"media/rtsp"},
+	"github.com/bluenviron/gortsplib":     {"media/rtsp", "media/rtpin", "media/internal/depacket"},
 	"github.com/aws/aws-sdk-go-v2":        {"credentials", "signaling"},
 	"github.com/prometheus/client_golang": {"status"},
 	"github.com/spf13/cobra":              {"cmd/kvsagent"},

@@ -116,6 +116,9 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 // explain says why the output ended. When the command went by itself, its own words are the best.
 func (s *Source) explain(name string, err error, p *process) error {
 	e := &Error{Name: name, Err: err}
+	if _, ok := errors.AsType[*es.ProfileError](err); ok {
+		e.Hint, e.slow = "add -pix_fmt yuv420p -profile:v baseline to the encoder's options", true
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		e.Err, e.Hint = p.result(), "run the command by hand and look at what it says"

@@ -132,6 +132,7 @@ func TestErrors(t *testing.T) {
 		"no picture":   {`exec:sh -c "echo Usage: camera; sleep 100"`, `exec source sh: neither H.264`, true},
 		"text says":    {`exec:sh -c "echo bad option --x >&2; echo Usage: camera"`, `it says: bad option --x; hint: end the command with -f mpegts -`, true},
 		"b-frames":     {strings.ReplaceAll(input, "-re ", "") + "-map 0:v -c:v libx264 -bf 2 -b_strategy 0 -f mpegts -", "hint: add -bf 0", true},
+		"4:4:4":        {strings.ReplaceAll(input, "-re ", "") + x264 + "-pix_fmt yuv444p -f mpegts -", "hint: add -pix_fmt yuv420p", true},
 		"killed":       {`exec:sh -c "kill -9 $$"`, "signal: killed", false},
 		"short stream": {strings.ReplaceAll(input, "-re ", "") + x264 + "-t 0.2 -f mpegts -", "it ended (exit status 0)", false},
 	} {

@@ -27,4 +27,6 @@ func (a *avc) track() media.Track {
 	return t
 }
 
+func (a *avc) playable() error { return h264.Playable(a.params.SPS()) }
+
 func (a *avc) reorders(u unit) bool { return h264.Bidirectional(u.data) }

@@ -26,6 +26,9 @@ var (
 	ErrNoKey = fmt.Errorf("no key frame with parameter sets in %v of video", keyWithin)
 )
 
+// ProfileError says that the video is coded in a way that browsers do not decode.
+type ProfileError struct{ error }
+
 // Codecs of sound that browsers do not take, so that they have to be transcoded first. A frame of them holds bytes that ffmpeg reads when
 // it is told the format.
 const (
@@ -51,6 +54,8 @@ type coder interface {
 	next(data [][]byte) (u unit, ok bool)
 	// track describes the stream as far as it is known.
 	track() media.Track
+	// playable says why browsers do not decode the stream, as far as that is known.
+	playable() error
 	// reorders says whether pictures of the stream may be shown in another order than they come.
 	reorders(u unit) bool
 }
@@ -142,6 +147,9 @@ func (w *Writer) writeVideo(codec media.Codec, pts time.Duration, now time.Time,
 	}
 	w.keyed = true
 	if u.changed {
+		if err := w.video.playable(); err != nil {
+			return &ProfileError{err}
+		}
 		w.announced = false
 	}
 	w.announce()

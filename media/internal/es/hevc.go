@@ -97,4 +97,6 @@ func (v *hevc) track() media.Track {
 	return media.Track{Codec: media.H265, Width: v.width, Height: v.height}
 }
 
+func (v *hevc) playable() error { return nil }
+
 func (v *hevc) reorders(unit) bool { return v.reorder }

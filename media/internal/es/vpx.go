@@ -37,6 +37,8 @@ func (v *vpx) track() media.Track {
 	return media.Track{Codec: v.codec, Width: v.width, Height: v.height}
 }
 
+func (v *vpx) playable() error { return nil }
+
 func (v *vpx) reorders(unit) bool { return false } // hidden frames travel inside of what is shown
 
 // lookVP8 reads the uncompressed header (RFC 6386, section 9.1).

@@ -1,0 +1,222 @@
+// Package depacket takes the RTP packets of one track apart: access units of video and packets of audio, as es.Writer takes them.
+//
+// The decoders are gortsplib's; what is here chooses, bounds and translates.
+package depacket
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpac3"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpav1"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph265"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg1audio"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg4audio"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp8"
+	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp9"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/av1"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+	"github.com/pion/rtp"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/es"
+)
+
+// maxPackets bounds the packets of one access unit, and with them what fragments of one byte each can make us hold.
+const maxPackets = 16384
+
+// ErrPackets says that an access unit has more packets than any real one.
+var ErrPackets = fmt.Errorf("access unit of more than %d packets", maxPackets)
+
+// Track is one track of an RTP session.
+type Track struct {
+	media.Track
+	Sets [][]byte // parameter sets from the SDP
+
+	open   func() (decoder, error)
+	decode decoder
+	held   int // packets since the last access unit
+}
+
+// decoder gives the units that pkt completes. More says that there are none yet.
+type decoder func(pkt *rtp.Packet) (units []Unit, more bool, err error)
+
+// Unit is what goes into one call of es.Writer.
+type Unit struct {
+	Offset time.Duration // after the time of the packet
+	Data   [][]byte
+}
+
+// New chooses a decoder, or says why there is none: the name of the codec, for people.
+func New(forma format.Format) (*Track, error) {
+	t := &Track{}
+	switch f := forma.(type) {
+	case *format.H264:
+		t.Codec, t.SPS, t.PPS, t.Sets = media.H264, f.SPS, f.PPS, [][]byte{f.SPS, f.PPS}
+		t.open = whole(f.CreateDecoder, (*rtph264.Decoder).Decode, rtph264.ErrMorePacketsNeeded, rtph264.ErrNonStartingPacketAndNoPrevious)
+	case *format.H265:
+		t.Codec, t.Sets = media.H265, [][]byte{f.VPS, f.SPS, f.PPS}
+		t.open = whole(f.CreateDecoder, (*rtph265.Decoder).Decode, rtph265.ErrMorePacketsNeeded, rtph265.ErrNonStartingPacketAndNoPrevious)
+	case *format.VP8:
+		t.Codec = media.VP8
+		t.open = whole(f.CreateDecoder, one((*rtpvp8.Decoder).Decode), rtpvp8.ErrMorePacketsNeeded, rtpvp8.ErrNonStartingPacketAndNoPrevious)
+	case *format.VP9:
+		t.Codec = media.VP9
+		t.open = whole(f.CreateDecoder, one((*rtpvp9.Decoder).Decode), rtpvp9.ErrMorePacketsNeeded, rtpvp9.ErrNonStartingPacketAndNoPrevious)
+	case *format.AV1:
+		t.Codec = media.AV1
+		t.open = whole(f.CreateDecoder, temporalUnit, rtpav1.ErrMorePacketsNeeded, rtpav1.ErrNonStartingPacketAndNoPrevious)
+	default:
+		return t, t.audio(forma)
+	}
+	return t, t.reset()
+}
+
+// audio chooses among the codecs of sound.
+func (t *Track) audio(forma format.Format) error {
+	plain := func() (decoder, error) {
+		return func(pkt *rtp.Packet) ([]Unit, bool, error) {
+			if len(pkt.Payload) == 0 {
+				return nil, true, nil
+			}
+			return []Unit{{Data: [][]byte{pkt.Payload}}}, false, nil
+		}, nil
+	}
+	switch f := forma.(type) {
+	case *format.Opus:
+		if f.ChannelCount > 2 {
+			return fmt.Errorf("opus with %d channels", f.ChannelCount)
+		}
+		t.Codec, t.Channels, t.open = media.Opus, f.ChannelCount, plain
+	case *format.G711:
+		if f.SampleRate != 8000 || f.ChannelCount != 1 {
+			return fmt.Errorf("G.711 with %d Hz and %d channels", f.SampleRate, f.ChannelCount)
+		}
+		t.Codec, t.Channels, t.open = media.PCMA, 1, plain
+		if f.MULaw {
+			t.Codec = media.PCMU
+		}
+	case *format.LPCM:
+		if f.BitDepth != 16 {
+			return fmt.Errorf("linear PCM with %d bits", f.BitDepth)
+		}
+		t.Codec, t.open = es.PCM(f.SampleRate, f.ChannelCount), plain
+	case *format.MPEG4Audio:
+		if f.Config == nil {
+			return errors.New("AAC without a configuration")
+		}
+		t.Codec, t.open = es.ADTS, func() (decoder, error) { return aac(f) }
+	case *format.MPEG1Audio:
+		t.Codec = es.MPA
+		t.open = whole(f.CreateDecoder, (*rtpmpeg1audio.Decoder).Decode, rtpmpeg1audio.ErrMorePacketsNeeded, rtpmpeg1audio.ErrNonStartingPacketAndNoPrevious)
+	case *format.AC3:
+		t.Codec = es.AC3
+		t.open = whole(f.CreateDecoder, (*rtpac3.Decoder).Decode, rtpac3.ErrMorePacketsNeeded, rtpac3.ErrNonStartingPacketAndNoPrevious)
+	default:
+		return fmt.Errorf("%s", name(forma))
+	}
+	return t.reset()
+}
+
+// name is how people call a format: by its RTP name where it has one.
+func name(forma format.Format) string {
+	if codec := forma.Codec(); codec != "" && codec != "Generic" {
+		return codec
+	}
+	return fmt.Sprintf("payload type %d", forma.PayloadType())
+}
+
+func (t *Track) reset() (err error) {
+	t.held = 0
+	t.decode, err = t.open()
+	return err
+}
+
+// Packet takes the next packet. Its payload belongs to the track from then on. An error is about damage, which costs what was being put
+// together and no more.
+func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
+	if t.held++; t.held > maxPackets {
+		return nil, errors.Join(ErrPackets, t.reset())
+	}
+	units, more, err := t.decode(pkt)
+	if !more {
+		t.held = 0
+	}
+	return units, err
+}
+
+// whole makes a decoder of one of gortsplib's that give one access unit at a time.
+func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byte, error), more, lost error) func() (decoder, error) {
+	return func() (decoder, error) {
+		d, err := create()
+		if err != nil {
+			return nil, err
+		}
+		return func(pkt *rtp.Packet) ([]Unit, bool, error) {
+			data, err := decode(d, pkt)
+			switch {
+			case errors.Is(err, more):
+				return nil, true, nil
+			case errors.Is(err, lost):
+				return nil, false, nil // it was told when it got lost
+			case err != nil || len(data) == 0:
+				return nil, false, err
+			}
+			return []Unit{{Data: data}}, false, nil
+		}, nil
+	}
+}
+
+// one makes a list of a single piece.
+func one[D any](decode func(D, *rtp.Packet) ([]byte, error)) func(D, *rtp.Packet) ([][]byte, error) {
+	return func(d D, pkt *rtp.Packet) ([][]byte, error) {
+		b, err := decode(d, pkt)
+		if err != nil {
+			return nil, err
+		}
+		return [][]byte{b}, nil
+	}
+}
+
+// temporalUnit puts the OBUs of a temporal unit together as a low-overhead bitstream (AV1 specification, section 5.2).
+func temporalUnit(d *rtpav1.Decoder, pkt *rtp.Packet) ([][]byte, error) {
+	tu, err := d.Decode(pkt)
+	if err != nil {
+		return nil, err
+	}
+	b, err := av1.Bitstream(tu).Marshal()
+	return [][]byte{b}, err
+}
+
+// aac gives each access unit its header, and its time after the first of the packet.
+func aac(f *format.MPEG4Audio) (decoder, error) {
+	d, err := f.CreateDecoder()
+	if err != nil {
+		return nil, err
+	}
+	return func(pkt *rtp.Packet) ([]Unit, bool, error) {
+		aus, err := d.Decode(pkt)
+		if errors.Is(err, rtpmpeg4audio.ErrMorePacketsNeeded) {
+			return nil, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		var units []Unit
+		for i, au := range aus {
+			framed, err := mpeg4audio.ADTSPackets{{
+				Type: mpeg4audio.ObjectTypeAACLC, SampleRate: f.Config.SampleRate,
+				ChannelConfig: f.Config.ChannelConfig, ChannelCount: f.Config.ChannelCount, AU: au,
+			}}.Marshal()
+			if err != nil {
+				return nil, false, err
+			}
+			samples := time.Duration(i * mpeg4audio.SamplesPerAccessUnit)
+			units = append(units, Unit{Offset: samples * time.Second / time.Duration(f.Config.SampleRate), Data: [][]byte{framed}})
+		}
+		return units, false, nil
+	}, nil
+}
