@@ -1,10 +1,6 @@
 package peer
 
-import (
-	"net/netip"
-
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
-)
+import "github.com/kvsagent/kvsagent/internal/udpbatch"
 
 const (
 	arenaBytes = 256 << 10 // of encrypted packets before they are written; more does not fit the processor's cache
@@ -13,13 +9,13 @@ const (
 
 // arena is where packets are encrypted, one behind the other, and from where they are written: each payload byte is copied once.
 type arena struct {
-	out  *udpbatch.Sender
 	buf  []byte
 	runs []udpbatch.Run
+	outs []*udpbatch.Sender // of each run
 }
 
-func newArena(out *udpbatch.Sender, size int) *arena {
-	return &arena{out: out, buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, arenaRuns)}
+func newArena(size int) *arena {
+	return &arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, arenaRuns), outs: make([]*udpbatch.Sender, 0, arenaRuns)}
 }
 
 // slot gives room for one packet of at most n bytes, behind all others. What stands there is void after the next flush.
@@ -32,25 +28,31 @@ func (a *arena) slot(n int) []byte {
 }
 
 // commit takes the packet that was written into the last slot.
-func (a *arena) commit(to netip.AddrPort, packet []byte) {
+func (a *arena) commit(d *direct, packet []byte) {
 	start := len(a.buf)
 	end := start + len(packet)
 	a.buf = a.buf[:end]
-	if len(a.runs) > 0 {
-		r := &a.runs[len(a.runs)-1]
+	if last := len(a.runs) - 1; last >= 0 && a.outs[last] == d.out {
+		r := &a.runs[last]
 		whole := len(r.Data)%r.Size == 0
-		if r.To == to && whole && len(packet) <= r.Size && len(r.Data)/r.Size < udpbatch.MaxSegments && len(r.Data)+len(packet) <= udpbatch.MaxBytes {
+		if r.To == d.to && whole && len(packet) <= r.Size && len(r.Data)/r.Size < udpbatch.MaxSegments && len(r.Data)+len(packet) <= udpbatch.MaxBytes {
 			r.Data = a.buf[start-len(r.Data) : end]
 			return
 		}
 	}
-	a.runs = append(a.runs, udpbatch.Run{To: to, Data: a.buf[start:end], Size: len(packet)})
+	a.runs = append(a.runs, udpbatch.Run{To: d.to, Data: a.buf[start:end], Size: len(packet)})
+	a.outs = append(a.outs, d.out)
 }
 
-// flush writes everything and makes room.
+// flush writes everything, the runs of one socket together, and makes room.
 func (a *arena) flush() {
-	if len(a.runs) > 0 {
-		a.out.Send(a.runs)
+	for from := 0; from < len(a.runs); {
+		to := from + 1
+		for to < len(a.runs) && a.outs[to] == a.outs[from] {
+			to++
+		}
+		a.outs[from].Send(a.runs[from:to])
+		from = to
 	}
-	a.buf, a.runs = a.buf[:0], a.runs[:0]
+	a.buf, a.runs, a.outs = a.buf[:0], a.runs[:0], a.outs[:0]
 }

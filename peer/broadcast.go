@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 )
 
@@ -120,31 +119,30 @@ const perShard = 16
 func (b *Broadcast) promote(s *sender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out, ready := s.upToLive()
-	if !ready || !slices.Contains(b.senders, s) {
+	if !s.upToLive() || !slices.Contains(b.senders, s) {
 		return
 	}
 	b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
-	b.shardFor(out).add(s, b.number+1)
+	b.emptiest().add(s, b.number+1)
 }
 
-// upToLive says whether a sender can leave its queue, and where its packets go then.
-func (s *sender) upToLive() (*udpbatch.Sender, bool) {
+// upToLive says whether a sender can leave its queue.
+func (s *sender) upToLive() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.out, len(s.queue) == 0 && s.direct != nil && !s.joined
+	return len(s.queue) == 0 && s.direct != nil && !s.joined
 }
 
-// shardFor chooses the shard with the fewest viewers.
-func (b *Broadcast) shardFor(out *udpbatch.Sender) *shard {
+// emptiest is the shard with the fewest viewers, a new one if that is worth while.
+func (b *Broadcast) emptiest() *shard {
 	var best *shard
 	for _, h := range b.shards {
-		if h.out == out && (best == nil || h.size() < best.size()) {
+		if best == nil || h.size() < best.size() {
 			best = h
 		}
 	}
 	if best == nil || best.size() >= perShard && len(b.shards) < runtime.GOMAXPROCS(0) {
-		best = newShard(out)
+		best = newShard()
 		b.shards = append(b.shards, best)
 	}
 	return best

@@ -68,7 +68,8 @@ type Conn struct {
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
-	keys     *srtpKeys
+	keys     *srtpKeys // nil when we send nothing
+	sockets  *sockets  // nil on a virtual network
 	sender   *sender
 	receiver *receiver
 	state    State

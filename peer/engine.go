@@ -105,8 +105,9 @@ func certificate() (webrtc.Certificate, error) {
 	return *cert, nil
 }
 
-// connection makes a peer connection with the given codecs. keys learns the keys of what we send; nil when that is nothing.
-func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool, keys *srtpKeys) (*webrtc.PeerConnection, error) {
+// connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network,
+// nil for a virtual one.
+func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets) (*webrtc.PeerConnection, error) {
 	cert, err := certificate()
 	if err != nil {
 		return nil, err
@@ -118,6 +119,9 @@ func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly boo
 	settings := e.settings
 	if keys != nil {
 		keys.attach(&settings)
+	}
+	if s != nil {
+		settings.SetNet(s)
 	}
 	api := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(codecs.engine), webrtc.WithInterceptorRegistry(registry))

@@ -120,7 +120,14 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	if c.o.Broadcast != nil {
 		keys = &srtpKeys{}
 	}
-	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys)
+	var own *sockets
+	if shared := c.o.Engine.out; shared != nil {
+		var err error
+		if own, err = newSockets(shared); err != nil {
+			return nil, err
+		}
+	}
+	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +149,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pc, c.keys = pc, keys
+	c.pc, c.keys, c.sockets = pc, keys, own
 	if c.o.Receive {
 		c.receiver = r
 	}

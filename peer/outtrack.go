@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -38,9 +39,10 @@ type outTrack struct {
 	again        int64        // payload bytes that may be sent again
 }
 
-// direct is the way around Pion: straight into the shared socket, encrypted by us.
+// direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
 type direct struct {
 	cipher *srtpCipher
+	out    *udpbatch.Sender
 	to     netip.AddrPort
 }
 
@@ -170,7 +172,7 @@ func (t *outTrack) seal(p *packets, i int, index uint64, d *direct, a *arena) {
 	b = binary.BigEndian.AppendUint32(b, t.timestamp(p))
 	b = binary.BigEndian.AppendUint32(b, t.ssrc)
 	b = p.payloads[i].appendTo(b)
-	a.commit(d.to, d.cipher.seal(b, t.ssrc, index))
+	a.commit(d, d.cipher.seal(b, t.ssrc, index))
 }
 
 // sealRTX wraps a packet into one of the retransmission stream (RFC 4588 section 4): the first number stands before the payload.
@@ -185,7 +187,7 @@ func (t *outTrack) sealRTX(p *packets, i int, index uint64, d *direct, a *arena)
 	b = binary.BigEndian.AppendUint32(b, t.rtxSSRC)
 	b = binary.BigEndian.AppendUint16(b, uint16(index))
 	b = p.payloads[i].appendTo(b)
-	a.commit(d.to, d.cipher.seal(b, t.rtxSSRC, t.rtxNext))
+	a.commit(d, d.cipher.seal(b, t.rtxSSRC, t.rtxNext))
 	t.rtxNext++
 }
 

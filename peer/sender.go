@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 )
 
@@ -29,7 +28,6 @@ type sender struct {
 
 	mu       sync.Mutex // guards the fields below
 	direct   *direct
-	out      *udpbatch.Sender // of direct
 	queue    []*packets
 	queued   int // bytes
 	limit    int
@@ -56,7 +54,7 @@ func newSender(tracks []*outTrack, onFirst func()) *sender {
 
 // setDirect opens, moves (ICE chose another pair) or closes (d is nil) the way around Pion. It reports false when it cannot be closed any more: Pion
 // does not know how often the sequence numbers have rolled over.
-func (s *sender) setDirect(out *udpbatch.Sender, d *direct) bool {
+func (s *sender) setDirect(d *direct) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d == nil && s.direct != nil {
@@ -66,7 +64,7 @@ func (s *sender) setDirect(out *udpbatch.Sender, d *direct) bool {
 			}
 		}
 	}
-	s.out, s.direct = out, d
+	s.direct = d
 	return true
 }
 
@@ -230,7 +228,7 @@ func (s *sender) ownArena() *arena {
 	if s.direct == nil {
 		return nil
 	}
-	return newArena(s.out, 2*partPackets*1200)
+	return newArena(2 * partPackets * 1200)
 }
 
 // send sends a part of a frame. With an arena it is only encrypted; the caller flushes.
@@ -253,7 +251,7 @@ func (s *sender) sendAgain(ssrc uint32, seqs []uint16) {
 	defer s.mu.Unlock()
 	var a *arena
 	if s.direct != nil {
-		a = newArena(s.out, resendBytes)
+		a = newArena(resendBytes)
 	}
 	for _, t := range s.tracks {
 		s.resent += uint64(t.sendAgain(ssrc, seqs, s.direct, a))

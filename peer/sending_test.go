@@ -60,7 +60,7 @@ func newViewer(t *testing.T, out *udpbatch.Sender, first uint64) *viewer {
 	track := newOutTrack(media.H264)
 	track.w, track.ssrc, track.pt, track.next = nowhere{t}, 4711, 96, first
 	v.s = newSender([]*outTrack{track}, nil)
-	v.s.setDirect(out, &direct{cipher: cipher, to: v.conn.LocalAddr().(*net.UDPAddr).AddrPort()})
+	v.s.setDirect(&direct{cipher: cipher, out: out, to: v.conn.LocalAddr().(*net.UDPAddr).AddrPort()})
 	return v
 }
 
@@ -286,11 +286,11 @@ func BenchmarkFanOut(b *testing.B) {
 		track := newOutTrack(media.H264)
 		track.w = discard{}
 		s := newSender([]*outTrack{track}, nil)
-		s.setDirect(out, &direct{cipher: cipher, to: sink.LocalAddr().(*net.UDPAddr).AddrPort()})
+		s.setDirect(&direct{cipher: cipher, out: out, to: sink.LocalAddr().(*net.UDPAddr).AddrPort()})
 		viewers = append(viewers, s)
 	}
-	h := newShard(out)
-	a := newArena(out, arenaBytes)
+	h := newShard()
+	a := newArena(arenaBytes)
 	p := frameOf(true, 17_000)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -4,15 +4,11 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 )
 
 // shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a frame lie side by side and leave as one
 // run. Its goroutine runs while it has viewers.
 type shard struct {
-	out *udpbatch.Sender
-
 	mu      sync.Mutex // guards the fields below
 	wake    chan struct{}
 	queue   []*packets
@@ -21,7 +17,7 @@ type shard struct {
 	done    chan struct{} // closed when the goroutine has ended; nil while there is none
 }
 
-func newShard(out *udpbatch.Sender) *shard { return &shard{out: out, wake: make(chan struct{}, 1)} }
+func newShard() *shard { return &shard{wake: make(chan struct{}, 1)} }
 
 // add takes a viewer in; the frame numbered from is the first that it gets here.
 func (h *shard) add(s *sender, from uint64) {
@@ -110,7 +106,7 @@ func (h *shard) next() (p *packets, viewers []*sender, ok bool) {
 
 func (h *shard) run(done chan struct{}) {
 	defer close(done)
-	a := newArena(h.out, arenaBytes)
+	a := newArena(arenaBytes)
 	for {
 		p, viewers, ok := h.next()
 		switch {

@@ -3,20 +3,19 @@ package peer
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 )
 
-// chooseWay lets a sender's packets go straight into the shared socket when that is where ICE's chosen path begins, and follows ICE to other paths.
+// chooseWay lets a sender's packets go straight into the socket where ICE's chosen path begins, when it is a plain UDP one, and follows ICE to other paths.
 func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
-	if c.o.Engine.out == nil {
-		return
-	}
 	c.mu.Lock()
-	keys := c.keys
+	keys, sockets := c.keys, c.sockets
 	c.mu.Unlock()
+	if sockets == nil {
+		return // a virtual network
+	}
 	cipher, err := keys.cipher()
 	if err != nil {
 		c.o.Log.Debug("media goes through pion", "why", err)
@@ -24,12 +23,11 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
 	}
 	ice := pc.SCTP().Transport().ICETransport()
 	follow := func(pair *webrtc.ICECandidatePair) {
-		to, ok := straight(pair)
-		if ok {
-			s.setDirect(c.o.Engine.out, &direct{cipher: cipher, to: to})
+		if out, to := sockets.straight(pair); out != nil {
+			s.setDirect(&direct{cipher: cipher, out: out, to: to})
 			return
 		}
-		if !s.setDirect(nil, nil) {
+		if !s.setDirect(nil) {
 			c.fail(errors.New("the path moved to a relay; the viewer must come again"))
 			return
 		}
@@ -39,19 +37,6 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
 		follow(pair)
 	}
-}
-
-// straight says whether a path goes from the shared socket to the remote's address over UDP, and to which.
-func straight(pair *webrtc.ICECandidatePair) (netip.AddrPort, bool) {
-	l, r := pair.Local, pair.Remote
-	if l.Typ != webrtc.ICECandidateTypeHost && l.Typ != webrtc.ICECandidateTypePrflx || l.Protocol != webrtc.ICEProtocolUDP || r.Protocol != webrtc.ICEProtocolUDP {
-		return netip.AddrPort{}, false
-	}
-	addr, err := netip.ParseAddr(r.Address)
-	if err != nil || addr.Zone() != "" {
-		return netip.AddrPort{}, false
-	}
-	return netip.AddrPortFrom(addr, r.Port), true
 }
 
 // reportUntil sends sender reports, the first at once, until ctx is done.

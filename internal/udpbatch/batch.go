@@ -44,7 +44,7 @@ type Sender struct {
 	v6      bool // the socket is an IPv6 one and takes IPv4 addresses in their mapped form
 	way     atomic.Int32
 	dropped atomic.Uint64
-	pool    sync.Pool // *batch
+	pool    *sync.Pool // of *batch; shared
 
 	platform
 }
@@ -55,6 +55,14 @@ func New(conn *net.UDPConn) *Sender {
 	s := &Sender{conn: conn, v6: local != nil && local.IP.To4() == nil}
 	s.way.Store(int32(s.setup()))
 	return s
+}
+
+// For makes a Sender for another socket that shares this one's memory and begins with what it has found out.
+func (s *Sender) For(conn *net.UDPConn) *Sender {
+	o := New(conn)
+	o.pool = s.pool
+	o.Limit(s.Way())
+	return o
 }
 
 // Way is how the Sender sends now.

@@ -2,6 +2,7 @@ package udpbatch
 
 import (
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -21,7 +22,7 @@ func (s *Sender) setup() Way {
 		return Single
 	}
 	s.raw = raw
-	s.pool.New = func() any { return newBatch() }
+	s.pool = &sync.Pool{New: func() any { return newBatch() }}
 	return Segmented
 }
 
