@@ -2,10 +2,13 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +16,9 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/file"
+	"github.com/kvsagent/kvsagent/media/mpegts"
+	"github.com/kvsagent/kvsagent/media/pipe"
+	"github.com/kvsagent/kvsagent/media/rtpin"
 	"github.com/kvsagent/kvsagent/media/rtsp"
 	"github.com/kvsagent/kvsagent/media/testpattern"
 	"github.com/kvsagent/kvsagent/peer"
@@ -41,9 +47,36 @@ func newSource(name string, c config.Source, log *slog.Logger) (*source, error) 
 	return &source{name: name, cfg: c, hub: hub, broadcast: peer.NewBroadcast(hub)}, nil
 }
 
-// openSource chooses the kind of source by the URL's scheme.
+// CheckSources says which sources of a config cannot be made: what their own packages find wrong in their URLs. It opens nothing.
+func CheckSources(cfg *config.Config) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
+		if _, err := openSource(cfg.Sources[name], slog.New(slog.DiscardHandler)); err != nil {
+			errs = append(errs, fmt.Errorf("source %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openSource makes a source and what the config wants around it.
 func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
+	src, err := newKind(c, log)
+	if err != nil {
+		return nil, err
+	}
+	switch c.Audio {
+	case config.AudioTranscode:
+		src = pipe.Transcode(src, log)
+	case config.AudioOff:
+		src = muted{src}
+	}
+	return src, nil
+}
+
+// newKind chooses the kind of source by the URL's scheme.
+func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 	scheme, _, _ := strings.Cut(c.URL, ":")
+	foreign := c.Audio != config.AudioPass // passed on to be transcoded, or left out anyway
 	switch scheme {
 	case "rtsp":
 		o, err := rtsp.Parse(c.URL)
@@ -66,8 +99,47 @@ func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
 		}
 		o.Log = log
 		return testpattern.New(o)
+	case "exec", "v4l2", "libcamera":
+		o, err := pipe.Parse(c.URL, c.Args...)
+		if err != nil {
+			return nil, err
+		}
+		o.Foreign, o.Log = foreign, log
+		return pipe.New(o)
+	case "rtp":
+		o, err := rtpin.Parse(c.URL)
+		if err != nil {
+			return nil, err
+		}
+		o.Foreign, o.Log = foreign, log
+		return rtpin.New(o)
+	case "mpegts":
+		o, err := mpegts.Parse(c.URL)
+		if err != nil {
+			return nil, err
+		}
+		o.Foreign, o.Log = foreign, log
+		return mpegts.New(o)
 	}
-	return nil, fmt.Errorf("%q is no kind of source; hint: rtsp://, file: or testpattern:", scheme)
+	return nil, fmt.Errorf("%q is no kind of source; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// or testpattern:", scheme)
+}
+
+// muted is a source without its sound.
+type muted struct{ media.Source }
+
+func (m muted) Run(ctx context.Context, out media.Sink) error { return m.Source.Run(ctx, silence{out}) }
+
+// silence is a sink that lets only video through.
+type silence struct{ out media.Sink }
+
+func (s silence) Tracks(tracks []media.Track) {
+	s.out.Tracks(slices.DeleteFunc(slices.Clone(tracks), func(t media.Track) bool { return !t.Codec.Video() }))
+}
+
+func (s silence) Write(f *media.Frame) {
+	if f.Codec.Video() {
+		s.out.Write(f)
+	}
 }
 
 func (s *source) start() {
@@ -81,8 +153,12 @@ func (s *source) stop() {
 	s.wg.Wait()
 }
 
-// publicURL is the source's URL without user and password.
+// publicURL is the source's URL without user and password, and a command without its arguments, which may hold some.
 func (s *source) publicURL() string {
+	if command, ok := strings.CutPrefix(s.cfg.URL, "exec:"); ok {
+		program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
+		return "exec:" + program
+	}
 	u, err := url.Parse(s.cfg.URL)
 	if err != nil || u.User == nil {
 		return s.cfg.URL

@@ -5,37 +5,18 @@ import (
 	"strings"
 )
 
+// sourceForms is the hint for what is no source.
+const sourceForms = "rtsp://HOST/PATH, v4l2:/dev/video0, libcamera:, exec:COMMAND, file:PATH, rtp:FILE.sdp, mpegts://HOST:PORT or testpattern"
+
 // source checks a source's address, and takes user and password out of it.
 func (c *checker) source(m *mark, s *Source) {
 	c.secret(m, "password", &s.Password, &s.PasswordFile)
 	um := m.at("url")
 	if m.has("url") && !um.bad {
-		scheme, rest, found := strings.Cut(s.URL, ":")
-		switch {
-		case s.URL == "testpattern":
-			s.URL = "testpattern:"
-		case !found:
-			c.fail(um, "no scheme", "rtsp://HOST/PATH, file:PATH or testpattern")
-		case scheme == "rtsp":
-			c.rtsp(m, um, s)
-		case scheme == "file":
-			c.mediaFile(um, s, rest)
-		case scheme == "testpattern":
-			if rest != "" && !strings.HasPrefix(rest, "?") {
-				c.fail(um, "only ?key=value may follow testpattern:", "testpattern:?size=640x360&rate=15")
-			}
-		case scheme == "rtsps":
-			c.fail(um, "rtsps is not supported yet", "rtsp://, in a network that you trust")
-		default:
-			c.fail(um, "unknown kind of source", "rtsp://HOST/PATH, file:PATH or testpattern")
-		}
-		if scheme != "rtsp" && !um.bad {
-			for _, key := range []string{"username", "password", "password_file"} {
-				if m.has(key) {
-					c.fail(m.at(key), "only rtsp:// has a user and a password", "remove it")
-				}
-			}
-		}
+		c.sourceURL(m, um, s)
+	}
+	if s.PrivacyFile != "" {
+		s.PrivacyFile = c.path(s.PrivacyFile)
 	}
 	if m.has("linger") && s.KeepWarm {
 		c.fail(m.at("linger"), "keep_warm keeps the source running for ever", "keep one of them")
@@ -44,6 +25,56 @@ func (c *checker) source(m *mark, s *Source) {
 		if !m.has("username") && s.Username == "" && !um.bad {
 			c.fail(m, "a password without username", "add username")
 		}
+	}
+}
+
+// sourceURL checks the address itself. What a kind of source alone can judge, such as the options of a test pattern, it says when it is
+// made, which kvsagent validate does too.
+func (c *checker) sourceURL(m, um *mark, s *Source) {
+	scheme, rest, found := strings.Cut(s.URL, ":")
+	switch {
+	case s.URL == "testpattern" || s.URL == "libcamera":
+		s.URL += ":"
+	case !found:
+		c.fail(um, "no scheme", sourceForms)
+	case scheme == "rtsp":
+		c.rtsp(m, um, s)
+	case scheme == "file":
+		c.mediaFile(um, s, rest)
+	case scheme == "rtp":
+		c.sdpFile(um, s, rest)
+	case scheme == "mpegts":
+		c.mpegts(um, s)
+	case scheme == "exec":
+		if strings.TrimSpace(rest) == "" && len(s.Args) == 0 {
+			c.fail(um, "no command", "exec:ffmpeg ... -f mpegts -")
+		}
+	case scheme == "v4l2":
+		if !strings.HasPrefix(rest, "/dev/") {
+			c.fail(um, "no device", "v4l2:/dev/video0, better v4l2:/dev/v4l/by-id/..., which stays when it is plugged elsewhere")
+		}
+	case scheme == "testpattern":
+		if rest != "" && !strings.HasPrefix(rest, "?") {
+			c.fail(um, "only ?key=value may follow testpattern:", "testpattern:?size=640x360&rate=15")
+		}
+	case scheme == "libcamera":
+	case scheme == "rtsps":
+		c.fail(um, "rtsps is not supported yet", "rtsp://, in a network that you trust")
+	default:
+		c.fail(um, "unknown kind of source", sourceForms)
+	}
+	if um.bad {
+		return
+	}
+	if scheme != "rtsp" {
+		for _, key := range []string{"username", "password", "password_file"} {
+			if m.has(key) {
+				c.fail(m.at(key), "only rtsp:// has a user and a password", "remove it")
+			}
+		}
+	}
+	if scheme != "exec" && m.has("args") {
+		c.fail(m.at("args"), "only exec: has args", "remove it")
 	}
 }
 
@@ -70,6 +101,27 @@ func (c *checker) rtsp(m, um *mark, s *Source) {
 	s.Username, s.Password = u.User.Username(), Secret(pw)
 	u.User = nil
 	s.URL = u.String()
+}
+
+// mpegts checks where a transport stream comes in.
+func (c *checker) mpegts(um *mark, s *Source) {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Port() == "" || !goodPort(u) || u.Path != "" || u.User != nil || u.Fragment != "" {
+		c.fail(um, "not an address with a port", "mpegts://127.0.0.1:5000, or mpegts://239.0.0.1:5000?interface=eth0 for multicast")
+	}
+}
+
+// sdpFile makes the path of an SDP file absolute.
+func (c *checker) sdpFile(um *mark, s *Source, rest string) {
+	path, query, found := strings.Cut(rest, "?")
+	if path == "" || strings.HasPrefix(path, "//") {
+		c.fail(um, "no SDP file", "rtp:PATH, such as rtp:/etc/kvsagent/encoder.sdp")
+		return
+	}
+	s.URL = "rtp:" + c.path(path)
+	if found {
+		s.URL += "?" + query
+	}
 }
 
 // mediaFile makes the path of a file absolute. It is opened when it is needed: it may be on a disk that comes later.

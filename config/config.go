@@ -103,22 +103,53 @@ type Defaults struct {
 	MaxViewers int `yaml:"max_viewers" default:"10" min:"1" max:"1000"`
 }
 
-// Source is one camera, file or test pattern.
+// Source is one camera, or another place that pictures and sound come from.
 type Source struct {
-	// rtsp://HOST[:PORT]/PATH for a camera (over TCP), file:PATH for an MP4 or H.264 file played in a loop, testpattern for a
+	// What to play: rtsp://HOST[:PORT]/PATH, a camera (over TCP); v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this
+	// host with a microphone; libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output
+	// (H.264 or H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4 or H.264 file in a loop;
+	// rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in over UDP; testpattern, a
 	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
-	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,file:/srv/video/loop.mp4,testpattern"`
+	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,v4l2:/dev/video0,file:/srv/video/loop.mp4,testpattern"`
+	// Words that follow the command of exec:, each passed on as it is, without any need of quotes.
+	Args []string `yaml:"args" example:"-f"`
 	// User name at the camera.
 	Username string `yaml:"username" example:"viewer"`
 	// Password at the camera.
 	Password Secret `yaml:"password"`
 	// File that holds the password at the camera.
 	PasswordFile string `yaml:"password_file" example:"gate.password"`
+	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it with ffmpeg. off
+	// leaves out all sound.
+	Audio Audio `yaml:"audio" default:"pass" enum:"pass,transcode,off"`
+	// What viewers see while the source is away: slate, a picture that says so (with H.264 only), or freeze, the last picture.
+	Offline Offline `yaml:"offline" default:"slate" enum:"slate,freeze"`
+	// Privacy switch: while this file exists the source is not opened, and viewers see a picture that says so.
+	PrivacyFile string `yaml:"privacy_file" example:"/run/kvsagent/gate.privacy"`
 	// Keep the source running when nobody watches: the first picture comes sooner, the camera's stream is always open.
 	KeepWarm bool `yaml:"keep_warm" default:"false"`
 	// How long the source runs on after the last viewer has gone.
 	Linger time.Duration `yaml:"linger" default:"10s" max:"24h"`
 }
+
+// Audio says what becomes of a source's sound.
+type Audio string
+
+// What may become of sound.
+const (
+	AudioPass      Audio = "pass"
+	AudioTranscode Audio = "transcode"
+	AudioOff       Audio = "off"
+)
+
+// Offline says what viewers see while a source is away.
+type Offline string
+
+// What there is to see.
+const (
+	OfflineSlate  Offline = "slate"
+	OfflineFreeze Offline = "freeze"
+)
 
 // Channel is one signaling channel and our part in it.
 type Channel struct {

@@ -39,7 +39,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 	want := &config.Config{
 		AWS:      config.AWS{Region: "eu-central-1"},
 		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10},
-		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Linger: 10 * time.Second}},
+		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Audio: config.AudioPass, Offline: config.OfflineSlate, Linger: 10 * time.Second}},
 		Channels: map[string]config.Channel{
 			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10},
 		},

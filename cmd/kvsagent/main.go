@@ -62,7 +62,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case isA[config.Errors](err):
+	case isA[config.Errors](err), isA[sourceError](err):
 		return exitConfig
 	case isA[usageError](err):
 		return exitUsage

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/spf13/cobra"
 )
@@ -12,6 +13,9 @@ const defaultConfig = "/etc/kvsagent/kvsagent.yaml"
 func configFlag(c *cobra.Command) *string {
 	return c.Flags().StringP("config", "c", defaultConfig, "config file")
 }
+
+// sourceError is a config with sources that cannot be made.
+type sourceError struct{ error }
 
 func validateCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -23,6 +27,9 @@ func validateCommand() *cobra.Command {
 		cfg, err := config.Load(*path)
 		if err != nil {
 			return err
+		}
+		if err := agent.CheckSources(cfg); err != nil {
+			return sourceError{fmt.Errorf("%s: %w", *path, err)}
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources), len(cfg.Channels))
 		return err

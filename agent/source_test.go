@@ -1,0 +1,36 @@
+package agent_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kvsagent/kvsagent/agent"
+	"github.com/kvsagent/kvsagent/config"
+)
+
+// Every kind of source that the config knows can be made, and what is wrong with one is said under its name.
+func TestCheckSources(t *testing.T) {
+	for url, want := range map[string]string{
+		"rtsp://192.0.2.1/stream":             "",
+		"file:/srv/loop.mp4":                  "",
+		"testpattern:?size=640x360":           "",
+		"exec:ffmpeg -i 'a b' -f mpegts -":    "",
+		"v4l2:/dev/video0?alsa=default":       "",
+		"libcamera:":                          "",
+		"rtp:/etc/encoder.sdp?from=192.0.2.1": "",
+		"mpegts://127.0.0.1:5000":             "",
+		"testpattern:?size=1x1":               "source gate: testpattern:?size=1x1: size 1x1",
+		"exec:camera 'x":                      "source gate: exec source: a ' without its second one",
+		"v4l2:/dev/video0?rate=x":             `source gate: v4l2:/dev/video0?rate=x: rate "x"`,
+		"rtp:x.sdp?y=z":                       `unknown or repeated option "y"`,
+		"mpegts://example.org:5000":           "no IP address",
+		"gopher://192.0.2.1/":                 `"gopher" is no kind of source`,
+	} {
+		for _, audio := range []config.Audio{config.AudioPass, config.AudioTranscode, config.AudioOff} {
+			err := agent.CheckSources(&config.Config{Sources: map[string]config.Source{"gate": {URL: url, Audio: audio}}})
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s, audio %s: %v, want %s", url, audio, err, want)
+			}
+		}
+	}
+}
