@@ -52,7 +52,8 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	}
 	m.Resident, m.Total = float64(after.resident-before.resident)/1024/float64(len(viewers)), float64(after.resident)/1024/1024
 	m.Load = loadAverage()
-	return m, m.take(windows)
+	m.take(windows)
+	return m, nil
 }
 
 // join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that the others get.
@@ -134,7 +135,7 @@ func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, 
 }
 
 // take sums up what the viewers saw.
-func (m *Run) take(windows []load.Window) error {
+func (m *Run) take(windows []load.Window) {
 	var mbit []float64
 	var lost, packets uint64
 	for i, w := range windows {
@@ -156,8 +157,10 @@ func (m *Run) take(windows []load.Window) error {
 		m.Lost = float64(lost) / float64(lost+packets)
 	}
 	l, err := load.Latencies(windows)
+	if err != nil {
+		m.complain(err)
+	}
 	m.Packet, m.Frame = quantiles(l.Packets), quantiles(l.Frames)
-	return err
 }
 
 func (m *Run) complain(err error) {

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -25,44 +26,73 @@ type keyFrame struct {
 // seed is the same for all viewers, so that they can compare hashes.
 var seed = maphash.MakeSeed()
 
-// keyFrames finds whole key frames among decrypted packets. A key frame begins with its SPS, and every packet to its marker is there.
+// keyFrames finds whole key frames among decrypted packets, which may come in any order. A key frame begins with its SPS, and all packets from there
+// to its marker are there.
 type keyFrames struct {
-	hash maphash.Hash
-	open bool
-	idr  bool
-	last rtp.Header
+	open  map[uint32]*assembly // by timestamp
+	order []uint32             // of open, oldest first
 }
 
-func newKeyFrames() *keyFrames {
-	k := &keyFrames{}
-	k.hash.SetSeed(seed)
-	return k
+// assembly is one frame so far.
+type assembly struct {
+	packets     map[uint16]uint64 // hashes by sequence number
+	first, last uint16
+	begun       bool // first is known
+	ended       bool // last is known
+	idr         bool
 }
+
+// maxOpen bounds the frames that wait for packets: two seconds of them.
+const maxOpen = 64
+
+func newKeyFrames() *keyFrames { return &keyFrames{open: map[uint32]*assembly{}} }
 
 // push takes the next packet and reports the key frame that it completes.
 func (k *keyFrames) push(p *rtp.Packet, at time.Time) (keyFrame, bool) {
 	if len(p.Payload) < 2 {
-		k.open = false
 		return keyFrame{}, false
 	}
+	f := k.frame(p.Timestamp)
 	kind := p.Payload[0] & 0x1f
-	begins := kind == nalSPS || kind == nalSTAPA && len(p.Payload) > 3 && p.Payload[3]&0x1f == nalSPS
-	follows := k.open && p.SequenceNumber == k.last.SequenceNumber+1 && p.Timestamp == k.last.Timestamp
-	switch {
-	case follows:
-	case begins:
-		k.open, k.idr = true, false
-		k.hash.Reset()
-	default:
-		k.open = false
-		return keyFrame{}, false
+	if kind == nalSPS || kind == nalSTAPA && len(p.Payload) > 3 && p.Payload[3]&0x1f == nalSPS {
+		f.begun, f.first = true, p.SequenceNumber
 	}
-	k.idr = k.idr || kind == nalIDR || kind == nalFUA && p.Payload[1]&0x1f == nalIDR
-	k.last = p.Header
-	_, _ = k.hash.Write(p.Payload) // never fails
-	if !p.Marker {
-		return keyFrame{}, false
+	f.idr = f.idr || kind == nalIDR || kind == nalFUA && p.Payload[1]&0x1f == nalIDR
+	if p.Marker {
+		f.ended, f.last = true, p.SequenceNumber
 	}
-	k.open = false
-	return keyFrame{hash: k.hash.Sum64(), timestamp: p.Timestamp, at: at}, k.idr
+	f.packets[p.SequenceNumber] = maphash.Bytes(seed, p.Payload)
+	hash, whole := f.whole()
+	return keyFrame{hash: hash, timestamp: p.Timestamp, at: at}, whole && f.idr
+}
+
+func (k *keyFrames) frame(timestamp uint32) *assembly {
+	f := k.open[timestamp]
+	if f == nil {
+		f = &assembly{packets: map[uint16]uint64{}}
+		k.open[timestamp] = f
+		if k.order = append(k.order, timestamp); len(k.order) > maxOpen {
+			delete(k.open, k.order[0])
+			k.order = k.order[1:]
+		}
+	}
+	return f
+}
+
+// whole is the hash of all payloads, once all are there.
+func (f *assembly) whole() (hash uint64, ok bool) {
+	if !f.begun || !f.ended || len(f.packets) < int(f.last-f.first)+1 {
+		return 0, false
+	}
+	var all []byte
+	for n := f.first; ; n++ {
+		h, ok := f.packets[n]
+		if !ok {
+			return 0, false
+		}
+		all = binary.NativeEndian.AppendUint64(all, h)
+		if n == f.last {
+			return maphash.Bytes(seed, all), true
+		}
+	}
 }

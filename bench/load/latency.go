@@ -12,7 +12,7 @@ type Latency struct{ Packets, Frames []float64 }
 
 // Latencies compares viewers of one server. The first of them must have joined first and decrypt, so that it knows every key frame. Each viewer has
 // timestamps of its own; the key frame that it decrypted when it joined, which the first one got too, ties them together. So a viewer that
-// is always served last is seen to be.
+// is always served last is seen to be. A viewer that cannot be tied is left out, and the error names it.
 func Latencies(windows []Window) (Latency, error) {
 	if len(windows) == 0 {
 		return Latency{}, errors.New("latency: no viewers")
@@ -23,16 +23,21 @@ func Latencies(windows []Window) (Latency, error) {
 	}
 	zero := clock.arrivals[0]
 	var all Latency
+	var errs []error
 	for i, w := range windows {
 		offset, err := w.offset(clock)
 		if err != nil {
-			return Latency{}, fmt.Errorf("latency: viewer %d: %w", i, err)
+			errs = append(errs, fmt.Errorf("latency: viewer %d: %w", i, err))
+			continue
 		}
 		l := w.latency(func(a arrival) float64 {
 			due := float64(int32(a.timestamp-offset-zero.timestamp)) / videoRate * 1e3
 			return float64(a.at.Sub(zero.at))/float64(time.Millisecond) - due
 		})
 		all.Packets, all.Frames = append(all.Packets, l.Packets...), append(all.Frames, l.Frames...)
+	}
+	if len(all.Packets) == 0 {
+		return Latency{}, errors.Join(errs...)
 	}
 	fastest := all.Packets[0]
 	for _, ms := range all.Packets {
@@ -43,7 +48,7 @@ func Latencies(windows []Window) (Latency, error) {
 			list[i] -= fastest
 		}
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 // latency takes each packet, and of each frame the last packet to come. Frames whose end did not come are left out; Lost counts them.

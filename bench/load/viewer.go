@@ -103,7 +103,8 @@ func (v *Viewer) open() error {
 	s.SetRemoteIPFilter(func(ip net.IP) bool { return ip.IsLoopback() && ip.To4() != nil })
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetPrflxAcceptanceMinWait(0) // as browsers: the first pair that works
+	s.SetPrflxAcceptanceMinWait(0)        // as browsers: the first pair that works
+	s.SetSRTPReplayProtectionWindow(1024) // as browsers: retransmissions come late
 	codecs, err := v.codecs()
 	if err != nil {
 		return err
@@ -113,7 +114,10 @@ func (v *Viewer) open() error {
 		return err
 	}
 	api := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
-	v.pc, err = api.NewPeerConnection(webrtc.Configuration{Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle})
+	v.pc, err = api.NewPeerConnection(webrtc.Configuration{
+		Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle,
+		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable, // the headers are what we count by, and browsers do not either
+	})
 	if err != nil {
 		return err
 	}
