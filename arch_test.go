@@ -11,26 +11,24 @@ const module = "github.com/kvsagent/kvsagent"
 
 // rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
 var rooms = map[string][]string{
-	"cmd/kvsagent":                 {"agent", "config", "localkvs", "status", "doctor"},
-	"agent":                        {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
-	"config":                       {},
-	"credentials":                  {},
-	"doctor":                       {"config", "credentials", "signaling", "media", "media/*"},
-	"localkvs":                     {}, // not signaling: two independent readings of the wire, so that agreement is evidence
-	"media":                        {"internal/*"},
-	"media/*":                      {"media", "media/internal/*", "internal/*"}, // never each other
-	"media/internal/*":             {"media", "media/internal/*", "internal/*"},
-	"media/testpattern":            {"media", "media/testpattern/internal/*"},
-	"media/testpattern/internal/*": {},
-	"peer":                         {"media", "internal/*"},
-	"signaling":                    {"internal/*"},
-	"status":                       {},
-	"internal/*":                   {},
-	"systemd":                      {},
-	"packaging":                    {},
-	"bench":                        {"*"},
-	"bench/*":                      {"*"},
-	"e2e":                          {"*"}, // by its tests only: the binary and the exported API
+	"cmd/kvsagent":     {"agent", "config", "localkvs", "status", "doctor"},
+	"agent":            {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
+	"config":           {},
+	"credentials":      {},
+	"doctor":           {"config", "credentials", "signaling", "media", "media/*"},
+	"localkvs":         {}, // not signaling: two independent readings of the wire, so that agreement is evidence
+	"media":            {"internal/*"},
+	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
+	"media/internal/*": {"media", "media/internal/*", "internal/*"},
+	"peer":             {"media", "internal/*"},
+	"signaling":        {"internal/*"},
+	"status":           {},
+	"internal/*":       {},
+	"systemd":          {},
+	"packaging":        {},
+	"bench":            {"*"},
+	"bench/*":          {"*"},
+	"e2e":              {"*"}, // by its tests only: the binary and the exported API
 }
 
 // libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that may import all of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/pipe"
 	"github.com/kvsagent/kvsagent/media/rtpin"
 	"github.com/kvsagent/kvsagent/media/rtsp"
+	"github.com/kvsagent/kvsagent/media/slate"
 	"github.com/kvsagent/kvsagent/media/testpattern"
 	"github.com/kvsagent/kvsagent/peer"
 )
@@ -41,10 +43,26 @@ func newSource(name string, c config.Source, log *slog.Logger) (*source, error) 
 		return nil, err
 	}
 	hub := media.NewHub(media.HubOptions{
-		Name: name, Source: src, KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log,
+		Name: name, Source: src, KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log, Standby: standby(c.Offline),
 		Backoff: func(failures int) time.Duration { return jittered(time.Second, 30*time.Second, failures) },
 	})
 	return &source{name: name, cfg: c, hub: hub, broadcast: peer.NewBroadcast(hub)}, nil
+}
+
+// standby is what viewers see while a source is away: a slate where they have negotiated H.264, and else, or when the operator prefers
+// it, the last picture.
+func standby(o config.Offline) func([]media.Track) media.Source {
+	if o != config.OfflineSlate {
+		return nil
+	}
+	return func(tracks []media.Track) media.Source {
+		for _, t := range tracks {
+			if t.Codec == media.H264 {
+				return slate.New(slate.Options{Kind: slate.Offline, Size: image.Pt(t.Width, t.Height)})
+			}
+		}
+		return nil
+	}
 }
 
 // CheckSources says which sources of a config cannot be made: what their own packages find wrong in their URLs. It opens nothing.
@@ -69,6 +87,9 @@ func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
 		src = pipe.Transcode(src, log)
 	case config.AudioOff:
 		src = muted{src}
+	}
+	if c.PrivacyFile != "" {
+		src = slate.Privacy(src, c.PrivacyFile, log)
 	}
 	return src, nil
 }

@@ -37,6 +37,10 @@ type HubOptions struct {
 	Linger   time.Duration                    // how long the source goes on after the last subscription; default 10 s
 	Backoff  func(failures int) time.Duration // how long to wait after the nth failure in a row, n from 1
 	Log      *slog.Logger
+
+	// Standby makes what is shown while the source is away, for tracks that it had when it was there; nil, and a nil source, is nothing.
+	// It may change the size of the picture, but not the codec, since viewers have negotiated that.
+	Standby func(tracks []Track) Source
 }
 
 // Hub runs one source for all who want it: it starts it with the first subscription, stops it a while after the last, starts it
@@ -48,7 +52,8 @@ type Hub struct {
 	mu       sync.Mutex // guards the fields below and the order of what subscribers get
 	sinks    []Sink
 	unwanted time.Time // when the last subscriber left
-	tracks   []Track
+	tracks   []Track   // of the source, also while it is away
+	standby  func()    // tells the standby to stop; nil when there is none
 	gop      gop
 	epoch    time.Time     // PTS zero of what subscribers see
 	base     time.Duration // of the present run of the source: what is added to its PTS
@@ -84,7 +89,7 @@ func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 	if len(h.tracks) > 0 {
 		guard.Tracks(h.tracks)
 	}
-	if h.state == Running {
+	if h.state == Running || h.standby != nil {
 		for _, f := range h.gop.frames {
 			guard.Write(f)
 		}
@@ -138,8 +143,11 @@ func (h *Hub) wanted() (bool, time.Duration) {
 // Run supervises the source until ctx is done. It is called once.
 func (h *Hub) Run(ctx context.Context) {
 	failures := 0
+	away := func() {} // ends the standby
+	defer func() { away() }()
 	for ctx.Err() == nil {
 		if ok, _ := h.wanted(); !ok {
+			away()
 			h.enter(Idle, nil)
 			select {
 			case <-ctx.Done():
@@ -160,8 +168,13 @@ func (h *Hub) Run(ctx context.Context) {
 		wait := h.backoff(failures, err)
 		h.enter(Failed, err)
 		h.o.Log.Warn("source failed", "source", h.o.Name, "err", err, "retry_in", wait.Round(100*time.Millisecond))
+		if !h.onStandby() {
+			away()
+			away = h.showStandby(ctx)
+		}
 		sleep(ctx, wait)
 	}
+	away()
 	h.enter(Idle, nil)
 }
 
@@ -233,7 +246,9 @@ func (h *Hub) beginRun() {
 		h.restarts++
 	}
 	h.started, h.frameAt = false, time.Now()
-	h.gop = gop{}
+	if h.standby == nil {
+		h.gop = gop{}
+	}
 	h.state = Starting
 }
 
@@ -265,7 +280,9 @@ func (h *Hub) enter(s State, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.state, h.err = s, err
-	h.gop = gop{}
+	if h.standby == nil {
+		h.gop = gop{}
+	}
 }
 
 // hubSink is the hub as its source sees it.
@@ -294,18 +311,23 @@ func (s *hubSink) Write(f *Frame) {
 		h.state = Running
 		h.o.Log.Info("source goes on", "source", h.o.Name)
 	}
-	out := *f
-	out.PTS = max(h.base+f.PTS, h.last[f.Codec])
-	h.last[f.Codec] = out.PTS
-	if f.Codec.Video() {
-		h.gop.add(&out)
-	}
 	m := h.meters[f.Codec]
 	if m == nil {
 		m = &Meter{}
 		h.meters[f.Codec] = m
 	}
 	m.Add(now, f.Key, f.Size())
+	h.send(f, h.base)
+}
+
+// send hands a frame, moved by base, to all subscribers, with the lock held.
+func (h *Hub) send(f *Frame, base time.Duration) {
+	out := *f
+	out.PTS = max(base+f.PTS, h.last[f.Codec])
+	h.last[f.Codec] = out.PTS
+	if f.Codec.Video() {
+		h.gop.add(&out)
+	}
 	for _, sink := range h.sinks {
 		sink.Write(&out)
 	}
@@ -314,11 +336,21 @@ func (s *hubSink) Write(f *Frame) {
 // startedAt places a new run of the source on the subscribers' time line: now, and after all that went before.
 func (h *Hub) startedAt(now time.Time, f *Frame) {
 	h.started, h.state, h.err = true, Running, nil
-	h.base = now.Sub(h.epoch) - f.PTS
-	for _, last := range h.last {
-		h.base = max(h.base, last+time.Millisecond-f.PTS)
+	h.base = h.joint(now, f)
+	if h.standby != nil {
+		h.standby()
+		h.standby, h.gop = nil, gop{}
 	}
 	h.o.Log.Info("source running", "source", h.o.Name, "tracks", describe(h.tracks))
+}
+
+// joint is what places f, the first of a run, on the subscribers' time line: now, and after all that went before.
+func (h *Hub) joint(now time.Time, f *Frame) time.Duration {
+	base := now.Sub(h.epoch) - f.PTS
+	for _, last := range h.last {
+		base = max(base, last+time.Millisecond-f.PTS)
+	}
+	return base
 }
 
 // describe puts tracks into words: "H264 1280x720, opus".

@@ -4,7 +4,7 @@ import (
 	"image"
 	"math"
 
-	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
+	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 // cell is the side of the smallest thing that can be drawn, in pixels. Everything here is placed in cells. Colour has half that

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
+	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 // lateness is how far Run may fall behind the clock before it leaves frames out instead of catching up.

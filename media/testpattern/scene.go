@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
+	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 const (

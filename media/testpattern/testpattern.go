@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
+	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 // Options shapes the pattern. The zero value is 1280x720 at 30 frames a second.

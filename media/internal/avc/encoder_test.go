@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kvsagent/kvsagent/media/testpattern/internal/avc"
+	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 // TestDecodersAgree encodes pictures of random blocks and checks that ffmpeg decodes them to what the encoder thinks they are.

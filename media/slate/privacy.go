@@ -1,0 +1,163 @@
+package slate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+const (
+	look = 500 * time.Millisecond // from one look at the switch to the next
+	wait = 15 * time.Second       // how long to wait with nothing to show, before whoever supervises us does not believe us any more
+)
+
+// Privacy wraps a source with a switch: while a file exists the source does not run, and a slate says so. Times go on across it.
+func Privacy(src media.Source, file string, log *slog.Logger) media.Source {
+	return &private{src: src, file: file, log: log}
+}
+
+type private struct {
+	src  media.Source
+	file string
+	log  *slog.Logger
+	tracksOf
+}
+
+// tracksOf is what the source had when it ran last.
+type tracksOf struct {
+	mu     sync.Mutex // guards the field below
+	tracks []media.Track
+}
+
+func (t *tracksOf) set(tracks []media.Track) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tracks = slices.Clone(tracks)
+}
+
+func (t *tracksOf) get() []media.Track {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tracks
+}
+
+// on says whether the switch is on. A file that cannot be looked at counts: when in doubt, nothing is shown.
+func (p *private) on() bool {
+	_, err := os.Stat(p.file)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// Run runs the source or the slate, whichever the switch wants, until ctx is done or the source fails.
+func (p *private) Run(ctx context.Context, out media.Sink) error {
+	line := &timeline{p: p, out: out, begin: time.Now()}
+	for {
+		on := p.on()
+		flipped, err := p.until(ctx, on, line)
+		if !flipped || ctx.Err() != nil {
+			return err
+		}
+		p.log.Info("privacy switch", "on", !on, "file", p.file)
+	}
+}
+
+// until runs one of the two until the switch is flipped, or until it ends.
+func (p *private) until(ctx context.Context, on bool, line *timeline) (flipped bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	line.next()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(look)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if p.on() != on {
+					flipped = true
+					cancel()
+					return
+				}
+			}
+		}
+	})
+	if on {
+		err = p.show(ctx, line)
+	} else {
+		err = p.src.Run(ctx, line)
+	}
+	cancel()
+	wg.Wait()
+	return flipped, err
+}
+
+// show shows the slate, where viewers can take it: those that have negotiated another codec than H.264 get nothing.
+func (p *private) show(ctx context.Context, line *timeline) error {
+	size := image.Point{}
+	for _, t := range p.get() {
+		if t.Codec.Video() && t.Codec != media.H264 {
+			timer := time.NewTimer(wait)
+			defer timer.Stop()
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-timer.C:
+				return fmt.Errorf("privacy switch is on; hint: it is the file %s", p.file)
+			}
+		}
+		if t.Codec.Video() {
+			size = image.Pt(t.Width, t.Height)
+		}
+	}
+	line.slate = true
+	defer func() { line.slate = false }()
+	return New(Options{Kind: Private, Size: size}).Run(ctx, line)
+}
+
+// timeline is the sink of the one that runs: it moves its times behind those of the one before.
+type timeline struct {
+	p     *private
+	out   media.Sink
+	begin time.Time
+	slate bool // what runs is the slate; set while nothing runs
+
+	base    time.Duration
+	started bool
+	last    time.Duration
+}
+
+func (t *timeline) next() { t.started = false }
+
+// Tracks keeps the sound of the source announced while the slate runs: it comes back.
+func (t *timeline) Tracks(tracks []media.Track) {
+	if !t.slate {
+		t.p.set(tracks)
+	} else {
+		for _, old := range t.p.get() {
+			if !old.Codec.Video() {
+				tracks = append(slices.Clone(tracks), old)
+			}
+		}
+	}
+	t.out.Tracks(tracks)
+}
+
+func (t *timeline) Write(f *media.Frame) {
+	if !t.started {
+		t.started = true
+		t.base = max(time.Since(t.begin), t.last) - f.PTS
+	}
+	moved := *f
+	moved.PTS = max(0, f.PTS+t.base)
+	t.last = max(t.last, moved.PTS)
+	t.out.Write(&moved)
+}

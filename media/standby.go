@@ -1,0 +1,81 @@
+package media
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+func (h *Hub) onStandby() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.standby != nil
+}
+
+// showStandby runs the standby until the source has a picture again, or until the function that it returns is called, which waits for
+// its end.
+func (h *Hub) showStandby(ctx context.Context) (stop func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.o.Standby == nil || len(h.tracks) == 0 {
+		return func() {}
+	}
+	src := h.o.Standby(h.tracks)
+	if src == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	h.standby = cancel
+	s := &standbySink{h: h, ctx: ctx}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := src.Run(ctx, s); err != nil && ctx.Err() == nil {
+			h.o.Log.Warn("standby failed", "source", h.o.Name, "err", err)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.standby = nil
+	}
+}
+
+// standbySink is the hub as a standby sees it: its frames are no sign of life of the source.
+type standbySink struct {
+	h    *Hub
+	ctx  context.Context // of the standby; done when the source has a picture again
+	base *time.Duration  // nil before the first frame
+}
+
+// Tracks tells the subscribers of the standby's picture, and of the source's sound, which comes back.
+func (s *standbySink) Tracks(tracks []Track) {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	all := append([]Track(nil), tracks...)
+	for _, t := range s.h.tracks {
+		if !t.Codec.Video() {
+			all = append(all, t)
+		}
+	}
+	for _, sink := range s.h.sinks {
+		sink.Tracks(all)
+	}
+}
+
+func (s *standbySink) Write(f *Frame) {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	if s.base == nil {
+		base := s.h.joint(time.Now(), f)
+		s.base = &base
+	}
+	s.h.send(f, *s.base)
+}
