@@ -36,8 +36,8 @@ func (s *Source) draw(since time.Time) *picture {
 	for _, l := range lines {
 		longest = max(longest, len(l))
 	}
-	// The words take 60 percent of the width, or of the height when there is less room.
-	scale := max(1, min(p.size.X*6/10/(longest*advance), p.size.Y*6/10/((len(lines)+1)*(glyphHeight+1))))
+	// The words take 60 percent of the width, or 70 of the height when that is less.
+	scale := max(1, min(p.size.X*6/10/(longest*advance), p.size.Y*7/10/((len(lines)+1)*(glyphHeight+1))))
 	small := max(1, scale/2)
 	height := len(lines)*(glyphHeight+1)*scale + (glyphHeight+2)*small
 	y := (p.size.Y - height) / 2
