@@ -14,7 +14,7 @@ func awsCLI(t *testing.T, ca string, args ...string) string {
 	if ca != "" {
 		env = append(env, "AWS_CA_BUNDLE="+ca)
 	}
-	out, errs, code := run(t, 30*time.Second, env, "/usr/bin/aws", append(args, "--output", "json")...)
+	out, errs, code := run(t, time.Minute, env, "/usr/bin/aws", append(args, "--output", "json")...)
 	if code != 0 {
 		t.Fatalf("aws %s: exit %d: %s", strings.Join(args, " "), code, errs)
 	}
@@ -70,7 +70,7 @@ func TestAWSCLI(t *testing.T) {
 			if got := list(); len(got) != 0 {
 				t.Errorf("list after delete = %v, want none", got)
 			}
-			_, errs, code := run(t, 30*time.Second, append(environment(keys...), "AWS_CA_BUNDLE="+tt.ca), "/usr/bin/aws",
+			_, errs, code := run(t, time.Minute, append(environment(keys...), "AWS_CA_BUNDLE="+tt.ca), "/usr/bin/aws",
 				"kinesisvideo", "--endpoint-url", tt.url, "describe-signaling-channel", "--channel-name", name)
 			if code == 0 || !strings.Contains(errs, "ResourceNotFoundException") {
 				t.Errorf("describe after delete: exit %d, %q; want ResourceNotFoundException", code, errs)
