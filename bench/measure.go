@@ -130,6 +130,7 @@ func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, 
 	user, system := after.user-before.user, after.system-before.system
 	m.CPU = ms(user+system) / took.Seconds() / float64(len(viewers))
 	m.User = ms(user) / took.Seconds() / float64(len(viewers))
+	m.Waited = (after.waited - before.waited).Seconds() / took.Seconds()
 	m.Core = (user + system).Seconds() / took.Seconds()
 	return windows, nil
 }

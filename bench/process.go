@@ -33,7 +33,8 @@ type process struct {
 // usage is what a process has used so far.
 type usage struct {
 	user, system time.Duration
-	resident     int64 // bytes
+	resident     int64         // bytes
+	waited       time.Duration // of its threads, ready to run, for the core: what others take
 }
 
 // start runs a program on one core; -1 is any. It dies with us.
@@ -147,7 +148,27 @@ func (p *process) used() (usage, error) {
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
 	u := usage{user: time.Duration(number(14)) * tick, system: time.Duration(number(15)) * tick, resident: number(24) * int64(os.Getpagesize())}
+	u.waited = waited(dir)
 	return u, err
+}
+
+// waited sums up over the threads of a process (the kernel's Documentation/scheduler/sched-stats.rst). A thread that ends takes its part along.
+func waited(dir string) (sum time.Duration) {
+	tasks, err := os.ReadDir(dir + "/task")
+	if err != nil {
+		return 0
+	}
+	for _, t := range tasks {
+		text, err := os.ReadFile(dir + "/task/" + t.Name() + "/schedstat")
+		if err != nil {
+			continue
+		}
+		if fields := strings.Fields(string(text)); len(fields) == 3 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 when it is no number
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }
 
 // cores picks the core of the clients and the core of the server; -1 and -1 where there is only one.

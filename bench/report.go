@@ -39,6 +39,7 @@ type Run struct {
 	CPU      float64 `json:"cpu_ms"`      // a viewer and second, user and system
 	User     float64 `json:"cpu_user_ms"` // of that
 	Core     float64 `json:"core"`        // share of the core that the server used
+	Waited   float64 `json:"waited"`      // seconds that its threads waited for the core, a second: what else ran there
 	Resident float64 `json:"resident_kb"` // that each viewer adds
 	Total    float64 `json:"resident_total_mb"`
 

@@ -30,6 +30,7 @@ var columns = []column{
 	{"first frame p99 ms", 1, true, func(m Run) float64 { return m.FirstFrame.P99 }},
 	{"failed joins", 0, false, func(m Run) float64 { return float64(m.Failed) }},
 	{"server core %", 0, false, func(m Run) float64 { return m.Core * 100 }},
+	{"server waited for its core %", 0, false, func(m Run) float64 { return m.Waited * 100 }},
 	{"client core %", 0, false, func(m Run) float64 { return m.ClientCore * 100 }},
 	{"client drops", 0, false, func(m Run) float64 { return float64(m.ClientLost) }},
 	{"load average", 1, false, func(m Run) float64 { return m.Load }},
