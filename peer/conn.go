@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -18,6 +17,7 @@ const (
 	failedGrace   = 5 * time.Second  // after ICE has failed, for a restart offer
 	tracksWithin  = 12 * time.Second // how long an offer waits for the source's first tracks
 	gatherWithin  = 2 * time.Second  // how long the description for a remote that does not trickle waits for candidates
+	leaseEvery    = 5 * time.Second
 	closeWithin   = 5 * time.Second
 	signalsQueued = 128
 )
@@ -59,6 +59,7 @@ type Conn struct {
 	pending  *webrtc.SessionDescription // our offer of a restart, until it is answered
 	failing  bool                       // ICE has failed, and has until failed fires to come back
 	failed   *time.Timer
+	leased   uint64 // frames sent when the lease was looked at
 	lastIn   string // the last offer we answered
 	lastOut  string // our answer to it
 	codecs   []media.Codec
@@ -70,6 +71,7 @@ type Conn struct {
 	pc       *webrtc.PeerConnection
 	keys     *srtpKeys // nil when we send nothing
 	sockets  *sockets  // nil on a virtual network
+	inbound  *inbound
 	sender   *sender
 	receiver *receiver
 	state    State
@@ -78,7 +80,6 @@ type Conn struct {
 	remote   identity // once known
 	overflow uint64
 
-	channels atomic.Int32
 	feedback feedback
 }
 
@@ -162,6 +163,8 @@ func (c *Conn) Run(ctx context.Context) error {
 		c.leave = c.o.Broadcast.join()
 		_, changed = c.o.Broadcast.current()
 	}
+	lease := time.NewTicker(leaseEvery)
+	defer lease.Stop()
 	if c.o.Offer {
 		if err := c.offer(ctx); err != nil {
 			return err
@@ -184,11 +187,15 @@ func (c *Conn) Run(ctx context.Context) error {
 				return err
 			}
 		case err := <-c.broken:
-			return fmt.Errorf("sending: %w", err)
+			return err
 		case <-changed:
 			var tracks []media.Track
 			tracks, changed = c.o.Broadcast.current()
 			if err := c.stillFits(tracks); err != nil {
+				return err
+			}
+		case <-lease.C:
+			if err := c.checkLease(); err != nil {
 				return err
 			}
 		case <-setup.C:
@@ -252,6 +259,29 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 	return nil
 }
 
+// checkLease ends a connection whose remote answers ICE and is deaf all the same: it has reported on what it gets, and while we go on
+// sending it does so no longer.
+func (c *Conn) checkLease() error {
+	c.mu.Lock()
+	in, s := c.inbound, c.sender
+	c.mu.Unlock()
+	if in == nil || s == nil {
+		return nil
+	}
+	var frames uint64
+	for _, t := range s.report() {
+		frames += t.Frames
+	}
+	if frames == c.leased {
+		in.excuse()
+	}
+	c.leased = frames
+	if in.silent() {
+		return fmt.Errorf("the remote has fallen silent: no report on what it gets for %v", silence)
+	}
+	return nil
+}
+
 // setupError says how far a connection came that did not come about.
 func (c *Conn) setupError() error {
 	r := c.Report()
@@ -276,11 +306,22 @@ func (c *Conn) startSending(ctx context.Context) {
 	c.chooseWay(pc, s)
 	c.detach = c.o.Broadcast.attach(s)
 	c.sendersW.Go(func() {
+		waitForSRTP(pc)
 		if err := s.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
-			c.fail(err)
+			c.fail(fmt.Errorf("sending: %w", err))
 		}
 	})
 	c.sendersW.Go(func() { reportUntil(ctx, pc, s) })
+}
+
+// waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what is written
+// before, without an error: the packet with the parameter sets of the first picture.
+func waitForSRTP(pc *webrtc.PeerConnection) {
+	for _, s := range pc.GetSenders() {
+		if s.SetReadDeadline(time.Time{}) == nil { // which it cannot do sooner
+			return
+		}
+	}
 }
 
 // fail ends the connection from another goroutine than Run's.

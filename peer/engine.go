@@ -106,8 +106,8 @@ func certificate() (webrtc.Certificate, error) {
 }
 
 // connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network,
-// nil for a virtual one.
-func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets) (*webrtc.PeerConnection, error) {
+// nil for a virtual one; in counts what comes.
+func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
 	cert, err := certificate()
 	if err != nil {
 		return nil, err
@@ -117,6 +117,7 @@ func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly boo
 		return nil, err
 	}
 	settings := e.settings
+	settings.BufferFactory = in.buffer
 	if keys != nil {
 		keys.attach(&settings)
 	}

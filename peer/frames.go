@@ -54,6 +54,16 @@ func split(codec media.Codec, data []byte) (units [][]byte, key bool) {
 	return [][]byte{data}, false
 }
 
+// hasSets says whether H.264 units hold parameter sets, without which a key frame is of no use.
+func hasSets(units [][]byte) bool {
+	for _, u := range units {
+		if u[0]&0x1f == nalSPS {
+			return true
+		}
+	}
+	return false
+}
+
 // learnVideo reads parameter sets and size from a key frame. It reports whether t has changed.
 func learnVideo(t *media.Track, f *media.Frame) bool {
 	before := *t

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -127,7 +126,8 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 			return nil, err
 		}
 	}
-	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own)
+	in := &inbound{receive: c.o.Receive, fail: c.fail}
+	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own, in)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.poke() })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.poke() })
-	pc.OnDataChannel(c.onDataChannel)
+	pc.OnDataChannel(in.channel)
 	r := newReceiver(c.o.Sink, c.o.Epoch, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
 	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		if c.o.Receive {
@@ -149,23 +149,11 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pc, c.keys, c.sockets = pc, keys, own
+	c.pc, c.keys, c.sockets, c.inbound = pc, keys, own, in
 	if c.o.Receive {
 		c.receiver = r
 	}
 	return pc, nil
-}
-
-// maxChannels is how many data channels a remote may open. Clients open one by habit; nobody needs more, and each costs memory.
-const maxChannels = 4
-
-func (c *Conn) onDataChannel(d *webrtc.DataChannel) {
-	if c.channels.Add(1) > maxChannels {
-		select {
-		case c.broken <- errors.New("the remote opened too many data channels"):
-		default:
-		}
-	}
 }
 
 // onOffer answers an offer: the first, a restart, one that came twice, or one that crosses ours.

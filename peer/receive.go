@@ -122,6 +122,7 @@ type assembler struct {
 	rate    uint32
 	builder *samplebuilder.SampleBuilder
 	wantKey bool
+	sets    bool // H.264 parameter sets have come
 	lost    uint64
 
 	started bool
@@ -191,6 +192,8 @@ func (a *assembler) pop() *media.Frame {
 		if len(f.Data) == 0 {
 			continue
 		}
+		a.sets = a.sets || a.codec != media.H264 || hasSets(f.Data)
+		f.Key = f.Key && a.sets
 		if f.Key {
 			a.wantKey = false
 		}
