@@ -113,7 +113,7 @@ func onlyChild(t *testing.T, p *process) (pid int) {
 // run executes a program inside.
 func (c *container) run(args ...string) (stdout, stderr string, code int) {
 	c.t.Helper()
-	return run(c.t, 40*time.Second, environment(), "/usr/bin/nsenter", append([]string{"--target", strconv.Itoa(c.pid), "--all", "--"}, args...)...)
+	return run(c.t, 40*time.Second, environment(), "/usr/bin/nsenter", append([]string{"--target", strconv.Itoa(c.pid), "--all", "--root", "--wd", "--"}, args...)...)
 }
 
 // systemctl must succeed.
