@@ -31,6 +31,7 @@ type channel struct {
 
 	events chan signaling.Event
 	ended  chan *session
+	ripe   chan string // client ids whose held offer may be taken now
 	due    chan string // client ids that it is time to offer to
 
 	cancel context.CancelFunc
@@ -38,6 +39,8 @@ type channel struct {
 
 	// Owned by run.
 	early  earlyCandidates
+	gate   offerGate
+	held   map[string]heldOffer
 	offers map[string]*offering
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
@@ -48,9 +51,9 @@ type channel struct {
 
 func newChannel(name string, c config.Channel, n *network, src *source, log *slog.Logger) (*channel, error) {
 	ch := &channel{
-		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: log.With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), due: make(chan string, 16),
-		sessions: map[string]*session{}, offers: map[string]*offering{},
+		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
+		held: map[string]heldOffer{}, sessions: map[string]*session{}, offers: map[string]*offering{},
 	}
 	o := signaling.Options{Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, Log: ch.log}
 	if c.Role == config.Viewer {
@@ -103,6 +106,7 @@ func (ch *channel) run(ctx context.Context) {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	defer ch.stopOffering()
+	defer ch.dropHeld()
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,6 +117,10 @@ func (ch *channel) run(ctx context.Context) {
 			ch.offer(ctx, &sessions, id)
 		case s := <-ch.ended:
 			ch.onEnded(ctx, s)
+		case id := <-ch.ripe:
+			if h, ok := ch.held[id]; ok {
+				ch.onOffer(ctx, &sessions, id, ch.sessions[id], h.offer)
+			}
 		}
 	}
 }
@@ -147,7 +155,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 		}
 		s.conn.Handle(signal)
 	case peer.Candidate:
-		if s == nil {
+		if _, held := ch.held[from]; s == nil || held {
 			ch.early.keep(from, signal, time.Now())
 			return
 		}
@@ -161,6 +169,16 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
 	}
+	reason, wait := ch.gate.take(from, time.Now())
+	switch {
+	case wait > 0:
+		ch.hold(ctx, from, o, wait)
+		return
+	case reason != "":
+		ch.ignore("offer ignored", "from", from, "err", reason)
+		return
+	}
+	delete(ch.held, from)
 	if s != nil {
 		if s.conn.Takes(o.SDP) {
 			s.conn.Handle(o)

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/kvsagent/kvsagent/peer"
+	"golang.org/x/time/rate"
+)
+
+// How many offers a channel takes. An offer costs a connection, and the service lets ten viewers send fifty a second.
+const (
+	offersPerSecond = 5
+	offersBurst     = 10
+	offersEach      = 2 * time.Second // of one client
+	offersEachBurst = 3
+	offersClients   = 256 // that are kept in mind; with offersPerSecond no more can be taken in the time that a bucket needs to fill
+)
+
+// offerGate says which offers are taken: so many of all clients together, and fewer of each. The zero value is ready.
+type offerGate struct {
+	all     *rate.Limiter
+	clients map[string]*rate.Limiter
+}
+
+// take counts an offer, or says why it is not taken, and how long one client has to wait: an owner who reloads a page again and again gets
+// his picture a moment later.
+func (g *offerGate) take(client string, now time.Time) (reason string, wait time.Duration) {
+	if g.all == nil {
+		g.all, g.clients = rate.NewLimiter(offersPerSecond, offersBurst), map[string]*rate.Limiter{}
+	}
+	c := g.clients[client]
+	if c == nil {
+		c = rate.NewLimiter(rate.Every(offersEach), offersEachBurst)
+	}
+	if tokens := c.TokensAt(now); tokens < 1 {
+		return "too many offers from this client", time.Duration((1 - tokens) * float64(offersEach))
+	}
+	if !g.all.AllowN(now, 1) {
+		return "too many offers from all clients together", 0
+	}
+	c.AllowN(now, 1)
+	if g.clients[client] == nil {
+		g.tidy(now)
+		g.clients[client] = c
+	}
+	return "", 0
+}
+
+// tidy forgets clients whose bucket is full again: they are like new ones.
+func (g *offerGate) tidy(now time.Time) {
+	if len(g.clients) < offersClients {
+		return
+	}
+	for id, c := range g.clients {
+		if c.TokensAt(now) >= offersEachBurst {
+			delete(g.clients, id)
+		}
+	}
+}
+
+// heldOffer is the newest offer of a client that offers too often. It is taken when its time has come.
+type heldOffer struct {
+	offer peer.Offer
+	timer *time.Timer
+}
+
+// hold keeps an offer for a while, in place of an older one of the same client.
+func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait time.Duration) {
+	h, ok := ch.held[client]
+	switch {
+	case ok:
+		h.timer.Stop()
+	case len(ch.held) >= earlyClients:
+		ch.ignore("offer ignored", "from", client, "err", "too many offers from too many clients")
+		return
+	}
+	ch.held[client] = heldOffer{o, time.AfterFunc(wait, func() {
+		select {
+		case ch.ripe <- client:
+		case <-ctx.Done():
+		}
+	})}
+}
+
+func (ch *channel) dropHeld() {
+	for _, h := range ch.held {
+		h.timer.Stop()
+	}
+}

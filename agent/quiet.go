@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// What one place in the code may log in a minute. Viewers can cause lines at will.
+const (
+	linesPerMinute    = 60
+	warningsPerMinute = 10
+)
+
+// quiet is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one how many it left out.
+type quiet struct {
+	slog.Handler
+	counts *lineCounts
+}
+
+// lineCounts is what a quiet handler and those made from it share.
+type lineCounts struct {
+	mu     sync.Mutex // guards places
+	places map[uintptr]*lineCount
+}
+
+type lineCount struct {
+	since      time.Time
+	n, leftOut int
+}
+
+func newQuiet(h slog.Handler) slog.Handler {
+	return &quiet{h, &lineCounts{places: map[uintptr]*lineCount{}}}
+}
+
+// Handle implements slog.Handler.
+func (q *quiet) Handle(ctx context.Context, r slog.Record) error {
+	limit := linesPerMinute
+	if r.Level >= slog.LevelWarn {
+		limit = warningsPerMinute
+	}
+	leftOut, ok := q.counts.count(r.PC, r.Time, limit)
+	if !ok {
+		return nil
+	}
+	if leftOut > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("left_out", leftOut))
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+// count counts a line, and says how many were left out before it, or that it is left out itself.
+func (l *lineCounts) count(place uintptr, now time.Time, limit int) (leftOut int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.places[place]
+	if c == nil {
+		c = &lineCount{since: now}
+		l.places[place] = c
+	}
+	if now.Sub(c.since) >= time.Minute {
+		c.since, c.n, leftOut = now, 0, c.leftOut
+		c.leftOut = 0
+	}
+	if c.n++; c.n > limit {
+		c.leftOut++
+		return 0, false
+	}
+	return leftOut, true
+}
+
+// WithAttrs implements slog.Handler.
+func (q *quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &quiet{q.Handler.WithAttrs(attrs), q.counts}
+}
+
+// WithGroup implements slog.Handler.
+func (q *quiet) WithGroup(name string) slog.Handler {
+	return &quiet{q.Handler.WithGroup(name), q.counts}
+}

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestQuietPerPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b strings.Builder
+		log := slog.New(newQuiet(slog.NewTextHandler(&b, nil))).With("channel", "gate")
+		for i := range 1001 {
+			if i == 1000 {
+				if n := strings.Count(b.String(), "candidate ignored"); n != warningsPerMinute {
+					t.Errorf("%d lines, want %d", n, warningsPerMinute)
+				}
+				log.Warn("something else")
+				if !strings.Contains(b.String(), "something else") {
+					t.Error("another place was silenced, too")
+				}
+				b.Reset()
+				time.Sleep(time.Minute)
+			}
+			log.Warn("candidate ignored")
+		}
+		if want := fmt.Sprintf("left_out=%d", 1000-warningsPerMinute); !strings.Contains(b.String(), want) {
+			t.Errorf("a minute later: %q, want %s", b.String(), want)
+		}
+	})
+}
+
+func TestOfferGate(t *testing.T) {
+	start := time.Unix(0, 0)
+	count := func(g *offerGate, n int, at time.Duration, client func(int) string) (taken int) {
+		for i := range n {
+			if reason, _ := g.take(client(i), start.Add(at)); reason == "" {
+				taken++
+			}
+		}
+		return taken
+	}
+	one := func(int) string { return "tablet" }
+	each := func(i int) string { return fmt.Sprint(i) }
+	for _, tt := range []struct {
+		name   string
+		client func(int) string
+		after  time.Duration
+		want   int
+	}{
+		{"one client at once", one, 0, offersEachBurst},
+		{"one client, two seconds after", one, 2 * time.Second, offersEachBurst + 1},
+		{"many clients at once", each, 0, offersBurst},
+		{"many clients, a second after", each, time.Second, offersBurst + offersPerSecond},
+	} {
+		var g offerGate
+		got := count(&g, 100, 0, tt.client)
+		if tt.after > 0 {
+			got += count(&g, 100, tt.after, tt.client)
+		}
+		if got != tt.want {
+			t.Errorf("%s: %d offers were taken, want %d", tt.name, got, tt.want)
+		}
+	}
+	var g offerGate
+	for range offersEachBurst {
+		g.take("tablet", start)
+	}
+	if reason, wait := g.take("tablet", start.Add(time.Second/2)); reason == "" || wait != 3*time.Second/2 {
+		t.Errorf("half a second after a burst: %q, wait %v; want 1.5 s", reason, wait)
+	}
+	for i := range 10_000 {
+		g.take(fmt.Sprint(i), start.Add(time.Duration(i)*200*time.Millisecond))
+	}
+	if n := len(g.clients); n > offersClients {
+		t.Errorf("%d clients are kept in mind, at most %d should be", n, offersClients)
+	}
+}
