@@ -11,12 +11,13 @@ const module = "github.com/kvsagent/kvsagent"
 
 // rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
 var rooms = map[string][]string{
-	"cmd/kvsagent":     {"agent", "config", "localkvs", "status", "doctor"},
+	"cmd/kvsagent":     {"agent", "config", "localkvs", "localkvs/storage", "status", "doctor"},
 	"agent":            {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
 	"config":           {},
 	"credentials":      {},
 	"doctor":           {"config", "credentials", "signaling", "media", "media/*"},
 	"localkvs":         {}, // not signaling: two independent readings of the wire, so that agreement is evidence
+	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
 	"media":            {"internal/*"},
 	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
 	"media/internal/*": {"media", "media/internal/*", "internal/*"},
@@ -34,8 +35,8 @@ var rooms = map[string][]string{
 // libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that may import all of
 // ours: they are no part of the product.
 var libraries = map[string][]string{
-	"github.com/pion/webrtc":              {"peer"},
-	"github.com/pion/interceptor":         {"peer"},
+	"github.com/pion/webrtc":              {"peer", "localkvs/storage"},
+	"github.com/pion/interceptor":         {"peer", "localkvs/storage"},
 	"github.com/pion/turn":                {"localkvs"},
 	"github.com/gorilla/websocket":        {"signaling", "localkvs"},
 	"github.com/bluenviron/gortsplib":     {"media/rtsp", "media/rtpin", "media/internal/depacket"},

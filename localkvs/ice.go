@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // iceServer is one TURN server as a client is told of it.
@@ -24,11 +25,14 @@ func (s *Server) getICEServers(c *call, in struct{ ChannelARN, ClientID, Service
 	if err != nil {
 		return nil, err
 	}
+	return struct{ IceServerList []iceServer }{[]iceServer{s.iceServer(ch, c.now)}}, nil
+}
+
+// iceServer is the service's TURN server with credentials for a channel.
+func (s *Server) iceServer(ch *channel, now time.Time) iceServer {
 	life := max(0, s.opts.Limits.CredentialLife)
-	user := strconv.FormatInt(c.now.Add(life).Unix(), 10) + ":" + base64.StdEncoding.EncodeToString([]byte("v1:"+ch.arn))
-	return struct{ IceServerList []iceServer }{[]iceServer{{
-		Uris: s.turn.uris(), Username: user, Password: s.turnPassword(user), Ttl: int(life.Seconds()),
-	}}}, nil
+	user := strconv.FormatInt(now.Add(life).Unix(), 10) + ":" + base64.StdEncoding.EncodeToString([]byte("v1:"+ch.arn))
+	return iceServer{Uris: s.turn.uris(), Username: user, Password: s.turnPassword(user), Ttl: int(life.Seconds())}
 }
 
 // turnPassword is computed from the user name, so that nothing is stored and credentials outlive a restart.

@@ -65,6 +65,7 @@ type Limits struct {
 	SDPRate       float64 // offers a second, and answers a second, of one connection; default 5
 	CandidateRate float64 // candidates a second of one connection; default 20
 	ChannelCalls  float64 // calls a second of one operation for one channel; default 5
+	StorageJoins  float64 // joins of storage sessions a second, as master and as viewer, for one channel; default 2
 	AccountCalls  float64 // calls a second of one operation; default 50, 300 or 100, by operation
 
 	CredentialLife time.Duration // of TURN credentials; default 5 minutes
@@ -120,6 +121,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.SDPRate, 5)
 	setDefault(&l.CandidateRate, 20)
 	setDefault(&l.ChannelCalls, 5)
+	setDefault(&l.StorageJoins, 2)
 	setDefault(&l.CredentialLife, 5*time.Minute)
 	setDefault(&l.TokenLife, time.Hour)
 	setDefault(&l.StorageLife, time.Hour)

@@ -20,7 +20,7 @@ const (
 
 // generous are limits under which a test can be quick about other rules.
 func generous() localkvs.Limits {
-	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1}
+	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1, StorageJoins: -1}
 }
 
 func TestRelay(t *testing.T) {

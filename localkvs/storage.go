@@ -2,6 +2,7 @@ package localkvs
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -12,12 +13,23 @@ const maxSessionInbox = 256 // messages that a session has not received yet
 type StorageSession struct {
 	ChannelARN, StreamARN string
 	ClientID              string // the viewer's, "" when the master joined
+	TURN                  TURNServer
 
 	channel *channel
 	inbox   chan StorageMessage
 	cancel  context.CancelFunc
 	now     func() time.Time
 }
+
+// TURNServer is the service's own, with credentials as a client of the channel gets them. (KVS dev guide, WebRTC ingestion: the
+// service's candidates are relay ones.)
+type TURNServer struct {
+	URIs               []string
+	Username, Password string
+}
+
+// LogValue hides the password.
+func (t TURNServer) LogValue() slog.Value { return slog.AnyValue(t.URIs) }
 
 // StorageMessage is what a peer sent to the service, as it came.
 type StorageMessage struct {
@@ -75,8 +87,12 @@ func (s *Server) join(c *call, arn, client string) *apiError {
 		return unavailable("shutting down")
 	}
 	ctx, cancel := context.WithCancel(c.service)
-	ss, err := ch.openSession(client, cancel, s.now)
-	if err != nil {
+	ice := s.iceServer(ch, c.now)
+	ss := &StorageSession{
+		ChannelARN: ch.arn, StreamARN: ch.media().StreamARN, ClientID: client, TURN: TURNServer{ice.Uris, ice.Username, ice.Password},
+		channel: ch, inbox: make(chan StorageMessage, maxSessionInbox), cancel: cancel, now: s.now,
+	}
+	if err := ch.openSession(ss); err != nil {
 		cancel()
 		s.sockets.Done()
 		return err
@@ -95,22 +111,19 @@ func (s *Server) join(c *call, arn, client string) *apiError {
 	return nil
 }
 
-func (c *channel) openSession(client string, cancel context.CancelFunc, now func() time.Time) (*StorageSession, *apiError) {
+// openSession puts a session in place of the one that its client may have.
+func (c *channel) openSession(ss *StorageSession) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current(client) == nil {
-		return nil, invalidArgument("there is no connection of the same role and client id to send an offer to")
+	if c.current(ss.ClientID) == nil {
+		return invalidArgument("there is no connection of the same role and client id to send an offer to")
 	}
-	c.endSession(client)
-	ss := &StorageSession{
-		ChannelARN: c.arn, StreamARN: c.storage.StreamARN, ClientID: client,
-		channel: c, inbox: make(chan StorageMessage, maxSessionInbox), cancel: cancel, now: now,
-	}
+	c.endSession(ss.ClientID)
 	if c.sessions == nil {
 		c.sessions = map[string]*StorageSession{}
 	}
-	c.sessions[client] = ss
-	return ss, nil
+	c.sessions[ss.ClientID] = ss
+	return nil
 }
 
 // endSession ends a client's session, if it has one. The caller holds the mutex.

@@ -1,0 +1,67 @@
+package storage
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// channel is what the sessions of one channel share: the tracks that viewers see.
+type channel struct {
+	sessions int // guarded by the store's mutex
+
+	video, audio *outlet
+	keyWanted    atomic.Bool // a viewer cannot go on without a key frame
+}
+
+func newChannel() (*channel, error) {
+	v, err := newOutlet(video, "video", videoRate/30)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newOutlet(audio, "audio", audioRate/50)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{video: v, audio: a}, nil
+}
+
+// outlet is a track that goes on when the master it comes from joins again: numbers and times stay in one row.
+type outlet struct {
+	track *webrtc.TrackLocalStaticRTP
+	step  uint32 // ticks from the last packet of one master to the first of the next
+
+	mu   sync.Mutex // guards what is below, and keeps packets in order
+	from *webrtc.TrackRemote
+	seq  uint16 // added to sequence numbers
+	time uint32 // added to times
+	next uint16
+	last uint32
+}
+
+func newOutlet(codec webrtc.RTPCodecCapability, name string, step uint32) (*outlet, error) {
+	t, err := webrtc.NewTrackLocalStaticRTP(codec, name, "master")
+	if err != nil {
+		return nil, fmt.Errorf("track %s: %w", name, err)
+	}
+	return &outlet{track: t, step: step}, nil
+}
+
+// forward gives a packet to every viewer. Who cannot take it has lost it: there is no other way to lose one than a closed connection.
+func (o *outlet) forward(from *webrtc.TrackRemote, p *rtp.Packet) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if from != o.from {
+		o.from, o.seq, o.time = from, o.next-p.SequenceNumber, o.last+o.step-p.Timestamp
+	}
+	h := p.Header
+	h.Extension, h.ExtensionProfile, h.Extensions, h.CSRC = false, 0, nil, nil // agreed with the master, not with viewers
+	h.Padding, h.PaddingSize = false, 0
+	h.SequenceNumber += o.seq
+	h.Timestamp += o.time
+	o.next, o.last = h.SequenceNumber+1, h.Timestamp
+	return o.track.WriteRTP(&rtp.Packet{Header: h, Payload: p.Payload})
+}
