@@ -16,7 +16,7 @@ var rooms = map[string][]string{
 	"config":           {},
 	"credentials":      {},
 	"doctor":           {"config", "credentials", "signaling", "media", "media/*"},
-	"localkvs":         {}, // not signaling: two independent readings of the wire, so that agreement is evidence
+	"localkvs":         {},           // not signaling: two independent readings of the wire, so that agreement is evidence
 	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
 	"media":            {"internal/*"},
 	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other

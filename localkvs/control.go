@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -32,6 +33,7 @@ type call struct {
 type operation struct {
 	name   string
 	rate   *rate.Limiter // calls of the account
+	each   float64       // calls a second for one channel
 	handle func(*call) (any, *apiError)
 }
 
@@ -43,7 +45,11 @@ func (s *Server) operations() map[string]operation {
 		if s.opts.Limits.AccountCalls != 0 {
 			perSecond = s.opts.Limits.AccountCalls
 		}
-		ops[path] = operation{name, newLimiter(perSecond), handle}
+		each := s.opts.Limits.ChannelCalls
+		if strings.HasPrefix(name, "JoinStorageSession") {
+			each = s.opts.Limits.StorageJoins
+		}
+		ops[path] = operation{name, newLimiter(perSecond), each, handle}
 	}
 	add("/createSignalingChannel", "CreateSignalingChannel", 50, reads(s.createChannel))
 	add("/describeSignalingChannel", "DescribeSignalingChannel", 300, reads(s.describeChannel))
@@ -128,7 +134,7 @@ func (s *Server) lookup(c *call, arn, name string) (*channel, *apiError) {
 	if ch == nil || ch.region != c.region {
 		return nil, notFound("channel")
 	}
-	if !ch.allow(c.op.name, s.opts.Limits.ChannelCalls) {
+	if !ch.allow(c.op.name, c.op.each) {
 		return nil, limitExceeded("too many calls of %s for channel %s", c.op.name, ch.name)
 	}
 	return ch, nil

@@ -3,6 +3,7 @@ package localkvs_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,4 +87,21 @@ func TestStorageLife(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the session outlived its time")
 	}
+}
+
+// TestStorageRate: joins have a rate of their own, which is lower than that of other calls.
+func TestStorageRate(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1}, Storage: func(context.Context, *localkvs.StorageSession) error { return nil }})
+	arn := create(t, s, "cam")
+	post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
+	dial(t, s, arn, "")
+	for range 100 {
+		if resp, _ := post(t, s, "/joinStorageSession", `{"channelArn":"`+arn+`"}`, time.Now()); resp.StatusCode != http.StatusOK {
+			if got := resp.Header.Get("x-amzn-ErrorType"); !strings.HasPrefix(got, "ClientLimitExceededException") {
+				t.Errorf("refused with %s, want ClientLimitExceededException", got)
+			}
+			return
+		}
+	}
+	t.Error("a hundred joins at once were all let through")
 }
