@@ -79,7 +79,7 @@ func (c *checker) region(m *mark, a *AWS, host string) {
 	case a.Region == "" && a.Endpoint == "":
 		c.fail(rm, "region is missing", "such as eu-central-1, or set AWS_REGION")
 	case a.Region == "":
-		a.Region = "us-east-1" // a server that is not AWS takes any; it only enters the signature
+		a.Region = "us-west-2" // a server that is not AWS takes any; this is what the samples of all KVS SDKs begin with
 	case !c.matches(tagOf[AWS]("Region"), a.Region):
 		c.fail(rm, "AWS_REGION or AWS_DEFAULT_REGION is not a region", "such as eu-central-1")
 	}

@@ -37,7 +37,7 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 		s.URL += ":"
 	case !found:
 		c.fail(um, "no scheme", sourceForms)
-	case scheme == "rtsp":
+	case scheme == "rtsp" || scheme == "rtsps":
 		c.rtsp(m, um, s)
 	case scheme == "file":
 		c.mediaFile(um, s, rest)
@@ -58,20 +58,29 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 			c.fail(um, "only ?key=value may follow testpattern:", "testpattern:?size=640x360&rate=15")
 		}
 	case scheme == "libcamera":
-	case scheme == "rtsps":
-		c.fail(um, "rtsps is not supported yet", "rtsp://, in a network that you trust")
 	default:
 		c.fail(um, "unknown kind of source", sourceForms)
 	}
 	if um.bad {
 		return
 	}
-	if scheme != "rtsp" {
+	if scheme != "rtsp" && scheme != "rtsps" {
 		for _, key := range []string{"username", "password", "password_file"} {
 			if m.has(key) {
 				c.fail(m.at(key), "only rtsp:// has a user and a password", "remove it")
 			}
 		}
+		for _, key := range []string{"transport", "fingerprint", "basic_auth"} {
+			if m.has(key) {
+				c.fail(m.at(key), "only rtsp:// has this", "remove it")
+			}
+		}
+	}
+	if scheme == "rtsps" && (s.Transport == "udp" || s.Transport == "multicast") {
+		c.fail(m.at("transport"), s.Transport+" would take the picture out of TLS", "tcp or http")
+	}
+	if scheme == "rtsp" && s.Fingerprint != "" {
+		c.fail(m.at("fingerprint"), "there is no certificate without TLS", "rtsps://, or remove it")
 	}
 	if scheme != "exec" && m.has("args") {
 		c.fail(m.at("args"), "only exec: has args", "remove it")

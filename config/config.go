@@ -46,7 +46,7 @@ type Config struct {
 // AWS says where the signaling channels are and how to prove who we are.
 type AWS struct {
 	// AWS region of the channels. Left out, it is the one in the endpoint's host name, else AWS_REGION or AWS_DEFAULT_REGION
-	// from the environment, else, for an endpoint that is not AWS, us-east-1.
+	// from the environment, else, for an endpoint that is not AWS, us-west-2.
 	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
 	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or for a
 	// server that speaks the same protocol without AWS.
@@ -105,7 +105,7 @@ type Defaults struct {
 
 // Source is one camera, or another place that pictures and sound come from.
 type Source struct {
-	// What to play: rtsp://HOST[:PORT]/PATH, a camera (over TCP); v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this
+	// What to play: rtsp://HOST[:PORT]/PATH or, with TLS, rtsps://, a camera; v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this
 	// host with a microphone; libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output
 	// (H.264 or H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4 or H.264 file in a loop;
 	// rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in over UDP; testpattern, a
@@ -119,6 +119,13 @@ type Source struct {
 	Password Secret `yaml:"password"`
 	// File that holds the password at the camera.
 	PasswordFile string `yaml:"password_file" example:"gate.password"`
+	// How the packets of an rtsp:// camera come: tcp, in the connection itself; udp; multicast, one stream for all who watch the camera;
+	// http, for networks that let nothing else through.
+	Transport string `yaml:"transport" default:"tcp" enum:"tcp,udp,multicast,http"`
+	// SHA-256 of the camera's certificate, for rtsps:// cameras that made theirs themselves. What it is, kvsagent says when it is missing.
+	Fingerprint string `yaml:"fingerprint" pattern:"^([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}$" hint:"64 hex digits, with or without colons"`
+	// Let the password go over the network in clear text (basic) when an rtsp:// camera wants it so.
+	BasicAuth bool `yaml:"basic_auth" default:"false"`
 	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it with ffmpeg. off
 	// leaves out all sound.
 	Audio Audio `yaml:"audio" default:"pass" enum:"pass,transcode,off"`

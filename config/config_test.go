@@ -39,7 +39,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 	want := &config.Config{
 		AWS:      config.AWS{Region: "eu-central-1"},
 		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10},
-		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Audio: config.AudioPass, Offline: config.OfflineSlate, Linger: 10 * time.Second}},
+		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Transport: "tcp", Audio: config.AudioPass, Offline: config.OfflineSlate, Linger: 10 * time.Second}},
 		Channels: map[string]config.Channel{
 			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10},
 		},
@@ -96,7 +96,7 @@ func TestRegion(t *testing.T) {
 		{"AWS endpoint", "", aws, map[string]string{"AWS_REGION": "us-west-2"}, "eu-west-1"},
 		{"VPC endpoint", "", "https://vpce-0a1b-x.kinesisvideo.eu-west-1.vpce.amazonaws.com", nil, "eu-west-1"},
 		{"dual-stack endpoint", "", "https://kinesisvideo.eu-west-1.api.aws", nil, "eu-west-1"},
-		{"other endpoint", "", "http://127.0.0.1:9790", nil, "us-east-1"},
+		{"other endpoint", "", "http://127.0.0.1:9790", nil, "us-west-2"},
 		{"other endpoint, AWS_REGION", "", "http://127.0.0.1:9790", map[string]string{"AWS_REGION": "us-west-2"}, "us-west-2"},
 		{"other endpoint, key", "eu-central-1", "http://127.0.0.1:9790", nil, "eu-central-1"},
 	} {

@@ -63,6 +63,7 @@ type Hub struct {
 	state    State
 	err      error
 	restarts uint64
+	keyAsked time.Time // when the source was last asked for a key frame
 	meters   map[Codec]*Meter
 }
 
@@ -138,6 +139,26 @@ func (h *Hub) wanted() (bool, time.Duration) {
 		return true, 0
 	}
 	return false, max(0, h.o.Linger-time.Since(h.unwanted))
+}
+
+// keyEvery is how often the source is asked for a key frame, whoever wants one.
+const keyEvery = 500 * time.Millisecond
+
+// RequestKeyFrame asks the source for a key frame, if it is one that can make one, and not too often.
+func (h *Hub) RequestKeyFrame() {
+	source, ok := h.o.Source.(KeyFramer)
+	if !ok {
+		return
+	}
+	h.mu.Lock()
+	due := time.Since(h.keyAsked) >= keyEvery
+	if due {
+		h.keyAsked = time.Now()
+	}
+	h.mu.Unlock()
+	if due {
+		source.RequestKeyFrame()
+	}
 }
 
 // Run supervises the source until ctx is done. It is called once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,5 +238,28 @@ func TestKeepWarm(t *testing.T) {
 		if r := h.Report(); r.State != media.Running || c.started() != 1 {
 			t.Errorf("state = %s after %d runs, want running without a subscriber", r.State, c.started())
 		}
+	})
+}
+
+// keyCamera counts the key frames that it is asked for.
+type keyCamera struct {
+	camera
+	asked atomic.Int32
+}
+
+func (k *keyCamera) RequestKeyFrame() { k.asked.Add(1) }
+
+func TestKeyFramesAreAskedForSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &keyCamera{}
+		h := media.NewHub(media.HubOptions{Source: c})
+		for range 100 { // ten viewers, ten wishes a second each
+			h.RequestKeyFrame()
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := c.asked.Load(); n != 2 {
+			t.Errorf("the source was asked %d times in a second, want 2", n)
+		}
+		media.NewHub(media.HubOptions{Source: &c.camera}).RequestKeyFrame() // one that cannot is not asked
 	})
 }

@@ -105,3 +105,9 @@ type Source interface {
 	// (a file is played in real time). Nothing that Run started is left when it returns.
 	Run(ctx context.Context, out Sink) error
 }
+
+// KeyFramer is a Source that can make a key frame when it is asked to.
+type KeyFramer interface {
+	// RequestKeyFrame asks for one soon. It never blocks.
+	RequestKeyFrame()
+}

@@ -79,8 +79,6 @@ type Conn struct {
 	offered  bool     // by us; else by the remote
 	remote   identity // once known
 	overflow uint64
-
-	feedback feedback
 }
 
 // State is how far a connection has come.

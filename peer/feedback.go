@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"sync"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -11,50 +10,62 @@ import (
 // reportEvery is how often sender reports go out (RFC 3550 section 6.2 allows a fixed minimum; everybody uses about a second).
 const reportEvery = time.Second
 
-// feedback is what a remote tells us about what it gets from us (RTCP).
-type feedback struct {
-	mu       sync.Mutex // guards the fields below
-	nacks    uint64     // packets asked for
-	plis     uint64     // key frames asked for
-	lost     uint32     // packets, by the newest receiver report of the video
-	fraction float64    // of packets lost between the last two receiver reports
-}
+// keyEvery is how often one viewer's wish for a key frame is heard.
+const keyEvery = time.Second
 
 // listen reads the RTCP that a remote sends about one of our tracks, until the track ends.
-func (f *feedback) listen(r *webrtc.RTPSender, s *sender) {
+func (s *sender) listen(r *webrtc.RTPSender) {
 	for {
 		packets, _, err := r.ReadRTCP()
 		if err != nil {
 			return
 		}
 		for _, p := range packets {
-			f.on(p, s)
+			s.onRTCP(p)
 		}
 	}
 }
 
-func (f *feedback) on(p rtcp.Packet, s *sender) {
+// onRTCP does what a remote asks, within bounds, and notes what it tells.
+func (s *sender) onRTCP(p rtcp.Packet) {
 	switch p := p.(type) {
 	case *rtcp.TransportLayerNack:
 		var seqs []uint16
 		for _, pair := range p.Nacks {
 			seqs = append(seqs, pair.PacketList()...)
 		}
-		f.add(func() { f.nacks += uint64(len(seqs)) })
 		s.sendAgain(p.MediaSSRC, seqs)
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		f.add(func() { f.plis++ })
+		if s.keyIsDue(time.Now()) {
+			s.askKey()
+		}
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
-			f.add(func() { f.lost, f.fraction = r.TotalLost, float64(r.FractionLost)/256 })
+			for _, t := range s.tracks {
+				t.onReport(r)
+			}
 		}
 	}
 }
 
-func (f *feedback) add(change func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change()
+func (s *sender) keyIsDue(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plis++
+	if s.askKey == nil || now.Sub(s.askedKey) < keyEvery {
+		return false
+	}
+	s.askedKey = now
+	return true
+}
+
+// onReport notes how many packets of this track the remote has lost (RFC 3550 section 6.4.1).
+func (t *outTrack) onReport(r rtcp.ReceptionReport) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.SSRC == t.ssrc {
+		t.lost = r.TotalLost
+	}
 }
 
 // reports are the sender reports of all tracks that have sent something.

@@ -86,12 +86,13 @@ func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[w
 		outs = append(outs, newOutTrack(t.Codec))
 	}
 	s := newSender(outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	s.askKey = c.o.Broadcast.hub.RequestKeyFrame
 	for _, out := range outs {
 		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
 		if err != nil {
 			return nil, fmt.Errorf("add %s: %w", out.codec, err)
 		}
-		c.sendersW.Go(func() { c.feedback.listen(tr.Sender(), s) })
+		c.sendersW.Go(func() { s.listen(tr.Sender()) })
 		added[out.Kind()] = true
 		c.codecs = append(c.codecs, out.codec)
 	}

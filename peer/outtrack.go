@@ -37,6 +37,7 @@ type outTrack struct {
 	last         *media.Frame // the newest frame sent
 	sent, octets uint32       // packets and payload bytes, for sender reports
 	again        int64        // payload bytes that may be sent again
+	lost         uint32       // packets, as the remote reports
 }
 
 // direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.

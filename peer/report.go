@@ -24,7 +24,9 @@ type Report struct {
 type TrackReport struct {
 	media.Track
 	Frames, KeyFrames, Bytes uint64
-	Packets, Lost            uint64 // received
+	Packets, Lost            uint64 // received, or lost by the remote's own account
+	Resent                   uint64 // packets, because the remote asked
+	KeysAsked                uint64 // key frames that the remote asked for
 	Dropped                  uint64 // frames that the remote was too slow for
 	FPS, Bitrate             float64
 }
@@ -64,10 +66,20 @@ func (s *sender) report() []TrackReport {
 	var out []TrackReport
 	for _, codec := range sorted(s.meters) {
 		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec]}
+		s.tracks[codec].account(&t)
+		if codec.Video() {
+			t.Resent, t.KeysAsked = s.resent, s.plis
+		}
 		t.fill(s.meters[codec])
 		out = append(out, t)
 	}
 	return out
+}
+
+func (t *outTrack) account(r *TrackReport) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.Packets, r.Lost = uint64(t.sent), uint64(t.lost)
 }
 
 func (r *receiver) report() []TrackReport {

@@ -23,6 +23,7 @@ const (
 type sender struct {
 	tracks  map[media.Codec]*outTrack
 	onFirst func() // the first key frame has been sent; called once
+	askKey  func() // asks the source for a key frame; may be nil
 
 	wake chan struct{} // 1 slot
 
@@ -37,7 +38,9 @@ type sender struct {
 	skipping *packets // the frame whose parts the shard leaves out
 	meters   map[media.Codec]*media.Meter
 	dropped  map[media.Codec]uint64
-	resent   uint64 // packets
+	resent   uint64    // packets
+	plis     uint64    // key frames asked for
+	askedKey time.Time // when the source was last asked
 }
 
 func newSender(tracks []*outTrack, onFirst func()) *sender {

@@ -190,8 +190,7 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 		raw[uint16(buf[2])<<8|uint16(buf[3])] = bytes.Clone(buf[:n])
 	}
-	var f feedback
-	f.on(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})}, v.s)
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})})
 	for _, seq := range []uint16{65_531, 2, 5} {
 		_ = v.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := v.conn.Read(buf)
@@ -203,7 +202,7 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 	}
 	for range 100 { // a remote that asks for everything gets no more than its share
-		f.on(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})}, v.s)
+		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})})
 	}
 	if again, sent := int(v.s.resent)*maxPayload, p.bytes; again > sent/againShare+maxPayload {
 		t.Errorf("%d bytes were sent again after %d, want at most a quarter", again, sent)
@@ -228,8 +227,7 @@ func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
 		pkt := v.read(t)
 		first[pkt.SequenceNumber] = pkt
 	}
-	var f feedback
-	f.on(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})}, v.s)
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})})
 	for i, seq := range []uint16{65_531, 2} {
 		got, want := v.read(t), first[seq]
 		if got.SSRC != 815 || got.PayloadType != 97 || got.SequenceNumber != uint16(i) || got.Timestamp != want.Timestamp || got.Marker != want.Marker {

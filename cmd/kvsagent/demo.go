@@ -17,7 +17,6 @@ import (
 const demoConfig = `
 aws:
   endpoint: %q
-  region: us-west-2
   credentials: {access_key_id: localkvs, secret_access_key: localkvs}
 sources:
   pattern: {url: "testpattern:"}

@@ -39,13 +39,16 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			m.tell(daemon.SdNotifyWatchdog + "\nSTATUS=" + summary(m.report()))
+			m.tell(daemon.SdNotifyWatchdog + "\n" + m.status())
 		}
 	}
 }
 
 // ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for it.
-func (m *manager) ready() { m.tell(daemon.SdNotifyReady) }
+func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
+
+// status is the line of systemctl status.
+func (m *manager) status() string { return "STATUS=" + summary(m.report()) }
 
 // reloading is what systemd.service(5) asks of a service that reloads: the state, and when.
 func (m *manager) reloading() {

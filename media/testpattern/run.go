@@ -3,6 +3,7 @@ package testpattern
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -19,6 +20,7 @@ func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	if err != nil {
 		return fmt.Errorf("test pattern: %w", err)
 	}
+	v.wanted = &s.keyWanted
 	tracks := [...]*track{
 		{perSecond: int64(s.opts.Rate), frame: v.frame},
 		{perSecond: packetsPerSecond, frame: s.packet},
@@ -79,8 +81,9 @@ func (t *track) skip(since time.Duration) {
 type video struct {
 	scene   *scene
 	encoder *avc.Encoder
-	gop     int64 // frames from one key frame to the next
-	key     int64 // number of the next key frame
+	gop     int64        // frames from one key frame to the next
+	key     int64        // number of the next key frame
+	wanted  *atomic.Bool // somebody has asked for one
 }
 
 func newVideo(opts Options) (*video, error) {
@@ -89,12 +92,12 @@ func newVideo(opts Options) (*video, error) {
 		return nil, err
 	}
 	gop := max(1, int64(opts.GOP*time.Duration(opts.Rate)/time.Second))
-	return &video{scene: newScene(opts.Size, opts.Rate), encoder: encoder, gop: gop}, nil
+	return &video{scene: newScene(opts.Size, opts.Rate), encoder: encoder, gop: gop, wanted: new(atomic.Bool)}, nil
 }
 
 // frame makes picture n.
 func (v *video) frame(n int64, pts time.Duration, wall time.Time) *media.Frame {
-	key := n >= v.key
+	key := n >= v.key || v.wanted.Swap(false)
 	data := [][]byte{v.encoder.Encode(v.scene.draw(n, pts, wall), key)}
 	if key {
 		v.key = n + v.gop

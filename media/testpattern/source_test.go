@@ -239,3 +239,36 @@ func TestNewErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestRequestKeyFrame asks for a key frame in the middle of a long GOP.
+func TestRequestKeyFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := testpattern.New(testpattern.Options{Size: image.Pt(320, 180), Rate: 10, GOP: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := &keyTimes{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx, keys) }()
+		time.Sleep(2050 * time.Millisecond)
+		s.RequestKeyFrame()
+		time.Sleep(2 * time.Second)
+		cancel()
+		<-done
+		if len(keys.at) != 2 || keys.at[0] != 0 || keys.at[1] != 2100*time.Millisecond {
+			t.Errorf("key frames at %v, want [0s 2.1s]", keys.at)
+		}
+	})
+}
+
+// keyTimes notes when key frames come.
+type keyTimes struct{ at []time.Duration }
+
+func (*keyTimes) Tracks([]media.Track) {}
+
+func (k *keyTimes) Write(f *media.Frame) {
+	if f.Key {
+		k.at = append(k.at, f.PTS)
+	}
+}

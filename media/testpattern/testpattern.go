@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -38,9 +39,17 @@ type Options struct {
 type Source struct {
 	opts  Options
 	sound [][]byte // Opus packets, played in a loop
+
+	keyWanted atomic.Bool
 }
 
-var _ media.Source = (*Source)(nil)
+var (
+	_ media.Source    = (*Source)(nil)
+	_ media.KeyFramer = (*Source)(nil)
+)
+
+// RequestKeyFrame makes the next picture a key frame.
+func (s *Source) RequestKeyFrame() { s.keyWanted.Store(true) }
 
 // New checks opts, fills in defaults, and starts nothing.
 func New(opts Options) (*Source, error) {
