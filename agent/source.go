@@ -99,12 +99,14 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 	scheme, _, _ := strings.Cut(c.URL, ":")
 	foreign := c.Audio != config.AudioPass // passed on to be transcoded, or left out anyway
 	switch scheme {
-	case "rtsp":
+	case "rtsp", "rtsps":
 		o, err := rtsp.Parse(c.URL)
 		if err != nil {
 			return nil, err
 		}
-		o.Username, o.Password, o.Log = c.Username, string(c.Password), log
+		o.Username, o.Password, o.Basic = c.Username, string(c.Password), c.BasicAuth
+		o.Transport, o.Fingerprint = rtsp.Transport(c.Transport), c.Fingerprint
+		o.Foreign, o.Log = foreign, log
 		return rtsp.New(o)
 	case "file":
 		o, err := file.Parse(c.URL)

@@ -12,6 +12,7 @@ import (
 func TestCheckSources(t *testing.T) {
 	for url, want := range map[string]string{
 		"rtsp://192.0.2.1/stream":             "",
+		"rtsps://192.0.2.1/stream":            "",
 		"file:/srv/loop.mp4":                  "",
 		"testpattern:?size=640x360":           "",
 		"exec:ffmpeg -i 'a b' -f mpegts -":    "",

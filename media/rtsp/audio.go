@@ -42,15 +42,18 @@ func newAudio(forma format.Format) (*audio, error) {
 	return a, nil
 }
 
+func (a *audio) shown() bool { return true }
+
 func (a *audio) track() media.Track { return media.Track{Codec: a.codec, Channels: a.channels} }
 
 // packet takes one RTP packet that came in at now, with its time in ticks.
-func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) {
+func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	if len(pkt.Payload) == 0 {
-		return
+		return nil, nil
 	}
 	pts, _ := a.clock.pts(ticks, now)
 	a.out(&media.Frame{Codec: a.codec, PTS: pts, Captured: now, Data: detach([][]byte{pkt.Payload})})
+	return nil, nil
 }
 
 // codecName is how people call a format: by its RTP encoding name where it has one.

@@ -116,6 +116,8 @@ type camera struct {
 	pass  string
 	auth  []auth.VerifyMethod
 	first uint32 // RTP timestamp of the first frame
+	tune  func(*gortsplib.Server)
+	marks bool // each packet of sound ends a unit, as with AAC
 
 	address string
 	server  *gortsplib.Server
@@ -143,6 +145,9 @@ func (c *camera) start(address string) *camera {
 			}
 			return l, err
 		}}
+	if c.tune != nil {
+		c.tune(c.server)
+	}
 	if err := c.server.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -216,7 +221,7 @@ func (c *camera) feedSound(n int) {
 	}
 	for i := n; i < n+2; i++ {
 		c.stream.WritePacketRTP(c.medias[1], &rtp.Packet{
-			Header: rtp.Header{Version: 2, PayloadType: c.audio.PayloadType(), SequenceNumber: uint16(i), SSRC: 7, Marker: i == 0,
+			Header: rtp.Header{Version: 2, PayloadType: c.audio.PayloadType(), SequenceNumber: uint16(i), SSRC: 7, Marker: c.marks || i == 0,
 				Timestamp: c.first + uint32(i*c.audio.ClockRate()/50)},
 			Payload: c.sound[i%len(c.sound)],
 		})

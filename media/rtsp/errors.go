@@ -40,6 +40,7 @@ func (e *Error) Slow() bool { return e.slow }
 var (
 	errPassword  = errors.New("user or password refused (401)")
 	errNoUser    = errors.New("the camera wants a user and a password (401)")
+	errBasic     = errors.New("the camera wants the password in clear text (basic), where everybody on the way can read it")
 	errForbidden = errors.New("access refused (403)")
 	errPath      = errors.New("no such stream (404)")
 	errNotRTSP   = errors.New("no RTSP answer")
@@ -67,6 +68,11 @@ func (s *Source) fail(op string, err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		e.Err = fmt.Errorf("host name %q: %s", dns.Name, dns.Err)
 		e.Hint = "check the name, or use the camera's IP address"
+		return e
+	}
+	if cert, ok := errors.AsType[*certificateError](err); ok {
+		e.Err, e.slow = cert, true
+		e.Hint = "if this is the camera, and it made its certificate itself, set fingerprint: " + cert.print
 		return e
 	}
 	switch {

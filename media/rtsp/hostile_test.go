@@ -115,7 +115,7 @@ func TestHostile(t *testing.T) {
 		{"no SDP", byMethod(describe("hello")), false, "describe: "},
 		{"no tracks", byMethod(describe(sdpHead)), false, "describe: "},
 		{"nothing but a data track", byMethod(describe(sdpHead + "m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n")), true,
-			"no H.264 video: the camera offers vnd.onvif.metadata;"},
+			"no video that can be sent: the camera offers vnd.onvif.metadata;"},
 		{"packetization mode 2", byMethod(describe(sdpHead + strings.Replace(sdpVideo, "mode=1", "mode=2", 1))), true, "packetization mode: 2"},
 		{"line feed in a status", func(string, *base.Request) string {
 			return "RTSP/1.0 451 bad\x1b[31m\x00thing\r\nCSeq: CSEQ\r\n\r\n"

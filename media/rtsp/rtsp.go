@@ -1,6 +1,6 @@
-// Package rtsp is a source that plays an RTSP camera: H.264, with Opus or G.711 sound, over one TCP connection, passed on as it comes.
+// Package rtsp is a source that plays an RTSP camera: H.264, H.265, VP8, VP9 or AV1, with Opus or G.711 sound, passed on as it comes.
 //
-//	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12)--> gortsplib --packets--> video, audio --frames--> sink
+//	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12), or over UDP--> gortsplib --packets--> video, audio --frames--> sink
 //
 // What the camera says is bounded and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL units, timestamps that
 // may wrap and jump, and no redirect to another host. A camera that cannot be used gets one clear *Error that says what, where, and what
@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bluenviron/gortsplib/v5"
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 )
 
@@ -25,8 +26,21 @@ const DefaultTimeout = 10 * time.Second
 
 // Options says which camera to play and how. URL is needed.
 type Options struct {
-	// URL is rtsp://[user[:password]@]host[:port]/path, port 554 by default.
+	// URL is rtsp://[user[:password]@]host[:port]/path, port 554 by default, or rtsps:// with TLS, port 322.
 	URL string
+
+	// Transport is how packets come; "" is TCP. With TLS only TCP and HTTP keep them secret, and others are refused.
+	Transport Transport
+
+	// Fingerprint is the SHA-256 of the camera's certificate in hex. Without it the certificate has to be one that the system trusts.
+	Fingerprint string
+
+	// Basic lets the password go over the network in clear text when the camera wants it so.
+	Basic bool
+
+	// Foreign lets sound through that browsers do not take (AAC, linear PCM and others), for somebody to transcode. Otherwise it is left
+	// out, and the log says so.
+	Foreign bool
 
 	// Username and Password, each when set, take the place of what URL has.
 	Username string
@@ -39,6 +53,29 @@ type Options struct {
 
 	// DialContext makes the TCP connection; nil is that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Transport is how the packets of a camera come.
+type Transport string
+
+// The ways there are.
+const (
+	TCP       Transport = "tcp"       // in the connection itself; goes through firewalls, loses nothing
+	UDP       Transport = "udp"       // for cameras that know nothing else
+	Multicast Transport = "multicast" // one stream for all who watch the camera
+	HTTP      Transport = "http"      // in HTTP, for networks that let nothing else through
+)
+
+func (t Transport) library() (gortsplib.Protocol, gortsplib.Tunnel) {
+	switch t {
+	case UDP:
+		return gortsplib.ProtocolUDP, gortsplib.TunnelNone
+	case Multicast:
+		return gortsplib.ProtocolUDPMulticast, gortsplib.TunnelNone
+	case HTTP:
+		return gortsplib.ProtocolTCP, gortsplib.TunnelHTTP
+	}
+	return gortsplib.ProtocolTCP, gortsplib.TunnelNone
 }
 
 // LogValue leaves out the password.
@@ -65,8 +102,8 @@ func parseURL(raw string) (*base.URL, error) {
 	case err != nil:
 		return nil, errors.New("rtsp URL cannot be read; hint: rtsp://user:password@host:554/path, " +
 			"with special characters in user and password percent-encoded (@ is %40, / is %2F), or given apart from the URL")
-	case u.Scheme != "rtsp":
-		return nil, fmt.Errorf("URL scheme %q; hint: this source speaks rtsp:// only", u.Scheme)
+	case u.Scheme != "rtsp" && u.Scheme != "rtsps":
+		return nil, fmt.Errorf("URL scheme %q; hint: this source speaks rtsp:// and rtsps://", u.Scheme)
 	case u.Hostname() == "":
 		return nil, errors.New("rtsp URL without a host; hint: rtsp://user:password@host:554/path")
 	}
@@ -78,7 +115,13 @@ type Source struct {
 	url     *base.URL // with user and password: never shown, see address
 	timeout time.Duration
 	log     *slog.Logger
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+
+	transport   Transport
+	fingerprint string
+	basic       bool
+	foreign     bool
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	said sync.Map // what was said once and is not repeated at each run
 }
@@ -104,7 +147,17 @@ func New(o Options) (*Source, error) {
 	if o.DialContext == nil {
 		o.DialContext = (&net.Dialer{}).DialContext
 	}
-	return &Source{url: u, timeout: o.Timeout, log: o.Log, dial: o.DialContext}, nil
+	print, err := parseFingerprint(o.Fingerprint)
+	if err != nil {
+		return nil, fmt.Errorf("rtsp source: %w", err)
+	}
+	if u.Scheme == "rtsps" && (o.Transport == UDP || o.Transport == Multicast) {
+		return nil, fmt.Errorf("rtsps with transport %s; hint: tcp keeps the picture inside of TLS", o.Transport)
+	}
+	return &Source{
+		url: u, timeout: o.Timeout, log: o.Log, dial: o.DialContext,
+		transport: o.Transport, fingerprint: print, basic: o.Basic, foreign: o.Foreign,
+	}, nil
 }
 
 // address is the URL without user and password.
@@ -131,6 +184,9 @@ func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 	}
 	return url.UserPassword(user, password)
 }
+
+// plain says whether the first bytes on the connection are RTSP itself.
+func (s *Source) plain() bool { return s.url.Scheme == "rtsp" && s.transport != HTTP }
 
 // String is the camera's URL without user and password.
 func (s *Source) String() string { return s.address() }

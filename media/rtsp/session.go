@@ -16,6 +16,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
 const (
@@ -26,6 +27,9 @@ const (
 
 // hintProfile is the cure for all H.264 that browsers do not take.
 const hintProfile = "set the camera's H.264 profile to Baseline, or to one without B-frames, 10 bits and 4:2:2"
+
+// hintKey is the cure for streams that nobody can join.
+const hintKey = "set the camera's key frame (I-frame) interval to 2 seconds or less"
 
 var _ media.Source = (*Source)(nil)
 
@@ -50,9 +54,11 @@ type session struct {
 	s      *Source
 	client *gortsplib.Client
 	out    media.Sink
-	video  *video
-	audio  *audio // nil when there is no sound
+	video  stream
+	audio  stream // nil when there is no sound
 
+	mu       sync.Mutex  // lets one packet at a time in: over UDP each track has a reader of its own
+	withheld bool        // the camera wants the password in clear text
 	redirect string      // Location of the last answer that had one
 	playing  bool        // PLAY was answered
 	stall    *time.Timer // runs out when no video packet comes
@@ -86,7 +92,10 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 	if ss.redirect != "" && !ss.playing {
 		return s.follow(u, ss.redirect)
 	}
-	if answer := sniffer.answer(); err != nil && answer != "" {
+	if ss.withheld && err != nil {
+		return nil, s.refuse("login", errBasic, "set the camera's RTSP login to digest, use rtsps://, or set basic_auth: true for this source")
+	}
+	if answer := sniffer.answer(); err != nil && answer != "" && s.plain() {
 		return nil, s.refuse("connect", fmt.Errorf("%w, but %q", errNotRTSP, answer),
 			"this port speaks something else; RTSP is on 554 by default")
 	}
@@ -94,9 +103,10 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 }
 
 func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortsplib.Client {
-	tcp := gortsplib.ProtocolTCP
+	protocol, tunnel := s.transport.library()
 	return &gortsplib.Client{
-		Scheme: u.Scheme, Host: u.Host, Protocol: &tcp,
+		Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, Tunnel: tunnel,
+		TLSConfig: tlsConfig(u.Hostname(), s.fingerprint),
 		// The library counts silence in whole seconds, our own watch must come first.
 		ReadTimeout: s.timeout + time.Second, WriteTimeout: s.timeout,
 		UserAgent: "kvsagent",
@@ -109,19 +119,30 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 			}
 			return sniffer.wrap(conn), nil
 		},
-		OnRequest:     s.warnOfBasic,
+		OnRequest:     ss.guardBasic,
 		OnResponse:    ss.holdRedirect,
 		OnPacketsLost: func(n uint64) { ss.faults.count(fmt.Errorf("%d packets lost", n)) },
 		OnDecodeError: ss.faults.count,
 	}
 }
 
-// warnOfBasic tells, once, that the password can be read by everybody on the way.
-func (s *Source) warnOfBasic(req *base.Request) {
-	if v := req.Header["Authorization"]; len(v) == 1 && strings.HasPrefix(v[0], "Basic ") {
-		s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest", "url", s.address())
+// guardBasic keeps the password back where everybody on the way could read it, unless the operator has said that it may go, and then
+// tells so, once.
+func (ss *session) guardBasic(req *base.Request) {
+	v := req.Header["Authorization"]
+	if len(v) != 1 || !strings.HasPrefix(v[0], "Basic ") || ss.s.url.Scheme == "rtsps" {
+		return
 	}
+	if !ss.s.basic && !loopback(ss.s.url.Hostname()) {
+		delete(req.Header, "Authorization")
+		ss.withheld = true
+		return
+	}
+	ss.s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest", "url", ss.s.address())
 }
+
+// loopback says whether a host is this one, so that nobody is on the way.
+func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number of times, and
 // log in there with our password.
@@ -154,6 +175,9 @@ func sameHost(a, b *base.URL) bool {
 	port := func(u *base.URL) string {
 		if p := u.Port(); p != "" {
 			return p
+		}
+		if u.Scheme == "rtsps" {
+			return "322"
 		}
 		return "554"
 	}
@@ -210,13 +234,17 @@ func (ss *session) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case err := <-ss.failed:
+		if errors.Is(err, es.ErrNoKey) {
+			e.Err, e.Hint = err, hintKey
+			return e
+		}
 		return ss.s.refuse("receive", err, hintProfile)
 	case <-ss.stall.C:
 		e.Err = fmt.Errorf("no video packet for %v", ss.s.timeout)
 		e.Hint = "the camera or the network stands still"
 	case <-ss.keyframe.C:
 		e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
-		e.Hint = "set the camera's key frame (I-frame) interval to 2 seconds or less"
+		e.Hint = hintKey
 	case err := <-dead:
 		return ss.s.fail("receive", err)
 	}
@@ -235,26 +263,43 @@ func (ss *session) setup(desc *description.Session) error {
 	return ss.setupAudio(desc)
 }
 
+// setupVideo takes H.264 where there is any, since every browser plays that, or else the first codec that can be sent.
 func (ss *session) setupVideo(desc *description.Session) error {
 	var offered []string
-	for _, medi := range desc.Medias {
-		for _, forma := range medi.Formats {
-			f, ok := forma.(*format.H264)
-			if !ok || medi.IsBackChannel {
-				offered = append(offered, codecName(forma))
-				continue
+	for _, h264 := range []bool{true, false} {
+		for _, medi := range desc.Medias {
+			for _, forma := range medi.Formats {
+				if _, ok := forma.(*format.H264); ok != h264 || medi.IsBackChannel {
+					continue
+				}
+				v, err := ss.newVideo(forma)
+				if h264 && err != nil {
+					return ss.s.refuse("setup", err, hintProfile)
+				}
+				if err != nil || !v.track().Codec.Video() {
+					offered = append(offered, codecName(forma))
+					continue
+				}
+				ss.video = v
+				return ss.ask(desc.BaseURL, medi, forma, ss.videoPacket)
 			}
-			v, err := newVideo(f)
-			if err != nil {
-				return ss.s.refuse("setup", err, hintProfile)
-			}
-			ss.video = v
-			v.out, v.changed = ss.out.Write, ss.announce
-			return ss.ask(desc.BaseURL, medi, f, ss.videoPacket)
 		}
 	}
-	return ss.s.refuse("describe", fmt.Errorf("no H.264 video: the camera offers %s", list(offered)),
+	return ss.s.refuse("describe", fmt.Errorf("no video that can be sent: the camera offers %s", list(offered)),
 		"set the video codec of this stream to H.264 in the camera, or use its sub stream")
+}
+
+func (ss *session) newVideo(forma format.Format) (stream, error) {
+	f, ok := forma.(*format.H264)
+	if !ok {
+		return newCoded(forma, ss.out.Write, ss.announce)
+	}
+	v, err := newVideo(f)
+	if err != nil {
+		return nil, err
+	}
+	v.out, v.changed = ss.out.Write, ss.announce
+	return v, nil
 }
 
 func (ss *session) setupAudio(desc *description.Session) error {
@@ -264,21 +309,35 @@ func (ss *session) setupAudio(desc *description.Session) error {
 			continue
 		}
 		for _, forma := range medi.Formats {
-			a, err := newAudio(forma)
+			a, err := ss.newAudio(forma)
 			if err != nil {
 				refused = append(refused, err.Error())
 				continue
 			}
 			ss.audio = a
-			a.out = ss.out.Write
 			return ss.ask(desc.BaseURL, medi, forma, ss.audioPacket)
 		}
 	}
 	if refused != nil {
-		ss.s.once("source has no sound: its audio codec cannot be sent to browsers; hint: set the camera's audio to Opus or G.711 (PCMU, PCMA)",
-			"url", ss.s.address(), "codec", list(refused))
+		ss.s.once("source has no sound: its audio codec cannot be sent to browsers; "+
+			"hint: set the camera's audio to Opus or G.711 (PCMU, PCMA), or set audio: transcode", "url", ss.s.address(), "codec", list(refused))
 	}
 	return nil
+}
+
+// newAudio takes what viewers can be sent as it is, and what a transcoder reads when there is one.
+func (ss *session) newAudio(forma format.Format) (stream, error) {
+	a, err := newAudio(forma)
+	if err == nil {
+		a.out = ss.out.Write
+		return a, nil
+	}
+	if ss.s.foreign {
+		if c, err := newCoded(forma, ss.out.Write, ss.announce); err == nil && es.Foreign(c.in.Codec) {
+			return c, nil
+		}
+	}
+	return nil, err
 }
 
 // ask sends SETUP for one track.
@@ -311,6 +370,8 @@ func (ss *session) announce() {
 // videoPacket and audioPacket are called by the library's reader, one at a time. The packets of a track are timed from its first
 // random access point on.
 func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
 	ss.stall.Reset(ss.s.timeout)
 	if !timed {
 		return
@@ -319,7 +380,7 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if damage != nil {
 		ss.faults.count(damage)
 	}
-	if ss.video.keyed {
+	if ss.video.shown() {
 		ss.keyframe.Stop()
 	}
 	if fatal != nil {
@@ -331,8 +392,14 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 }
 
 func (ss *session) audioPacket(pkt *rtp.Packet, ticks int64, timed bool) {
-	if timed {
-		ss.audio.packet(pkt, ticks, time.Now())
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !timed {
+		return
+	}
+	// Sound that is damaged costs nothing but itself.
+	if damage, _ := ss.audio.packet(pkt, ticks, time.Now()); damage != nil {
+		ss.faults.count(damage)
 	}
 }
 

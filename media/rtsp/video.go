@@ -58,6 +58,8 @@ func (v *video) reset() error {
 	return v.decoder.Init()
 }
 
+func (v *video) shown() bool { return v.keyed }
+
 // track describes the video as far as it is known.
 func (v *video) track() media.Track {
 	t := media.Track{Codec: media.H264, SPS: v.params.SPS(), PPS: v.params.PPS()}

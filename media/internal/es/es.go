@@ -108,6 +108,12 @@ func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
 	return w
 }
 
+// Zero is where the stream's clock stands at PTS zero, when that is not its first unit: a source of two writers has one zero for both.
+func (w *Writer) Zero(at time.Duration) {
+	shift := -at
+	w.shift = &shift
+}
+
 // Parameters gives the writer parameter sets that came outside of the stream.
 func (w *Writer) Parameters(sets ...[]byte) {
 	if p, ok := w.video.(interface{ set(...[]byte) }); ok {

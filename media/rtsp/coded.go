@@ -1,0 +1,74 @@
+package rtsp
+
+import (
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/depacket"
+	"github.com/kvsagent/kvsagent/media/internal/es"
+)
+
+// stream turns the RTP packets of one track into frames. It is used by one goroutine at a time.
+type stream interface {
+	// packet takes one packet that came in at now, with its time in ticks. damage is what is wrong with the packet, which costs no more
+	// than a frame; fatal ends the session.
+	packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error)
+	// track describes the stream as far as it is known.
+	track() media.Track
+	// shown says whether a frame came of it.
+	shown() bool
+}
+
+// coded is a track of any codec but H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and sound that is to be
+// transcoded.
+type coded struct {
+	in      *depacket.Track
+	w       *es.Writer
+	rate    int64 // ticks a second
+	out     func(*media.Frame)
+	changed func() // the track is another; called before the frame that shows it
+	seen    bool
+}
+
+// newCoded takes a format that there is a decoder for, or says why there is none.
+func newCoded(forma format.Format, out func(*media.Frame), changed func()) (*coded, error) {
+	in, err := depacket.New(forma)
+	if err != nil {
+		return nil, err
+	}
+	c := &coded{in: in, rate: int64(forma.ClockRate()), out: out, changed: changed}
+	c.w = es.NewWriter((*codedSink)(c), in.Track)
+	c.w.Zero(0)
+	c.w.Parameters(in.Sets...)
+	return c, nil
+}
+
+func (c *coded) track() media.Track { return c.in.Track }
+func (c *coded) shown() bool        { return c.seen }
+
+func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
+	units, damage := c.in.Packet(pkt)
+	pts := time.Duration(ticks/c.rate)*time.Second + time.Duration(ticks%c.rate)*time.Second/time.Duration(c.rate)
+	for _, u := range units {
+		if err := c.w.Write(c.in.Codec, pts+u.Offset, now, detach(u.Data)); err != nil {
+			return damage, err
+		}
+	}
+	return damage, nil
+}
+
+// codedSink is where the writer of a track writes to.
+type codedSink coded
+
+func (s *codedSink) Tracks(tracks []media.Track) {
+	s.in.Track = tracks[0]
+	s.changed()
+}
+
+func (s *codedSink) Write(f *media.Frame) {
+	s.seen = true
+	s.out(f)
+}
