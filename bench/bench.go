@@ -20,6 +20,7 @@ type Options struct {
 	Joins   int           // viewers that join one after another, alone, and leave at their first frame; 0 is none
 
 	Loss   float64       // share of packets that viewers throw away and ask for again
+	RTX    bool          // viewers take what is sent again in a stream of its own
 	TWCC   bool          // transport-wide feedback
 	PLI    time.Duration // each viewer asks for a key frame so often; 0 is never
 	TURN   bool          // the service hands out TURN servers, so that the agent gathers relay candidates as with AWS
@@ -97,7 +98,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	r := &Report{
 		Began: time.Now(), Commit: h.workshop.commit(ctx), Go: runtime.Version(), CPU: cpuModel(), Cores: runtime.NumCPU(),
 		ClientCore: h.clientCore, ServerCore: h.serverCore,
-		Conditions: Conditions{Window: o.Window.Seconds(), Loss: o.Loss, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
+		Conditions: Conditions{Window: o.Window.Seconds(), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
 	}
 	err := h.measureAll(ctx, r)
 	return r, err

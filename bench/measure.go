@@ -91,7 +91,7 @@ func (h *harness) joinOne(ctx context.Context, s *server, i, n int) (*load.Viewe
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
 	return load.Join(ctx, fmt.Sprintf("bench-%d", i), load.Options{
-		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, TWCC: h.o.TWCC, PLI: h.o.PLI,
+		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, RTX: h.o.RTX, TWCC: h.o.TWCC, PLI: h.o.PLI,
 	})
 }
 
@@ -146,6 +146,7 @@ func (m *Run) take(windows []load.Window) {
 		m.Skipped += w.Skipped
 		m.Late += w.Late
 		m.Asked += w.Asked
+		m.RTX += w.Again
 		m.TWCC += w.Feedback
 		m.ClientLost += w.Dropped
 		for _, err := range w.Errors() {

@@ -24,6 +24,7 @@ type Report struct {
 type Conditions struct {
 	Window float64 `json:"window_s"`
 	Loss   float64 `json:"loss"`
+	RTX    bool    `json:"rtx"`
 	TWCC   bool    `json:"twcc"`
 	PLI    float64 `json:"pli_s"`
 	TURN   bool    `json:"turn"`
@@ -54,6 +55,7 @@ type Run struct {
 	Skipped uint64  `json:"skipped"`      // frames that the server left out
 	Late    uint64  `json:"late_packets"` // out of order or sent again
 	Asked   uint64  `json:"asked"`        // packets (NACK)
+	RTX     uint64  `json:"rtx"`          // packets
 	TWCC    uint64  `json:"twcc"`         // packets of feedback sent
 
 	Failed     int      `json:"failed_joins"`

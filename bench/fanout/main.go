@@ -33,12 +33,14 @@ func run(ctx context.Context) error {
 	viewers := flag.String("viewers", "10", "how many, with commas between")
 	against := flag.String("against", "", "naive: measure the bare Pion fan-out too, in turn")
 	format := flag.String("o", "text", "text or json")
+	from := flag.String("from", "", "show a report saved with -o json, and measure nothing")
 	plot := flag.String("plot", "", "file for a plot of CPU and latency, SVG")
 	flag.IntVar(&o.Runs, "runs", 1, "runs of each")
 	flag.DurationVar(&o.Window, "window", 0, "length of a measurement (default 10s)")
 	flag.DurationVar(&o.Settle, "settle", 0, "between the last join and the measurement (default 3s)")
 	flag.IntVar(&o.Joins, "joins", 0, "viewers that join one after another and leave again, to measure joining")
 	flag.Float64Var(&o.Loss, "loss", 0, "share of packets that viewers throw away and ask for again, such as 0.01")
+	flag.BoolVar(&o.RTX, "rtx", false, "viewers take what is sent again in a stream of its own")
 	flag.BoolVar(&o.TWCC, "twcc", false, "transport-wide congestion feedback")
 	flag.DurationVar(&o.PLI, "pli", 0, "each viewer asks for a key frame so often")
 	flag.BoolVar(&o.TURN, "turn", false, "hand out TURN servers, so that the agent gathers relay candidates")
@@ -62,12 +64,31 @@ func run(ctx context.Context) error {
 	if *format != "text" && *format != "json" {
 		return fmt.Errorf("output %q; hint: text or json", *format)
 	}
+	if *from != "" {
+		r, err := saved(*from)
+		if err != nil {
+			return err
+		}
+		return show(r, *format, *plot)
+	}
 	o.Progress = func(what string) { fmt.Fprintln(os.Stderr, what) }
 	r, err := bench.Measure(ctx, o)
 	if r != nil {
 		err = errors.Join(err, r.Err(), show(r, *format, *plot))
 	}
 	return err
+}
+
+func saved(path string) (*bench.Report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &bench.Report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 func show(r *bench.Report, format, plot string) error {

@@ -66,7 +66,7 @@ func (s *stream) arrive(h header, at time.Time) {
 		s.started, s.last, s.first, s.highest, s.unique = true, h, int64(h.sequence), int64(h.sequence), 1
 		return
 	}
-	n := s.highest + int64(int16(h.sequence-uint16(s.highest)))
+	n := s.extend(h.sequence)
 	switch {
 	case n == s.highest+1:
 		s.check(h)
@@ -74,10 +74,7 @@ func (s *stream) arrive(h header, at time.Time) {
 		for hole := max(s.highest+1, n-maxMissing); hole < n && len(s.missing) < maxMissing; hole++ {
 			s.missing[hole] = &missing{since: at}
 		}
-	case s.missing[n] != nil:
-		delete(s.missing, n)
-		s.late++
-		s.unique++
+	case s.fill(n):
 		return
 	default:
 		s.repeated++
@@ -86,6 +83,33 @@ func (s *stream) arrive(h header, at time.Time) {
 	s.unique++
 	s.highest, s.last = n, h
 	s.measureJitter(h, at)
+}
+
+// extend is the extended number of a sequence number near the highest.
+func (s *stream) extend(sequence uint16) int64 {
+	return s.highest + int64(int16(sequence-uint16(s.highest)))
+}
+
+// fill takes a packet that was missing, and reports whether it was.
+func (s *stream) fill(n int64) bool {
+	if s.missing[n] == nil {
+		return false
+	}
+	delete(s.missing, n)
+	s.late++
+	s.unique++
+	return true
+}
+
+// fillOldest takes the packet that was asked for first.
+func (s *stream) fillOldest() {
+	oldest := int64(-1)
+	for n, m := range s.missing {
+		if m.times > 0 && (oldest < 0 || n < oldest) {
+			oldest = n
+		}
+	}
+	s.fill(oldest)
 }
 
 // check compares a packet with the one right before it.

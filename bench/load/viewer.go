@@ -22,6 +22,7 @@ import (
 // What viewers offer.
 const (
 	videoKind = 102 // payload types
+	rtxKind   = 103
 	audioKind = 111
 	videoRate = 90000 // Hz
 	audioRate = 48000
@@ -38,6 +39,7 @@ type Options struct {
 	Hasty     bool          // be content with the first packet; such a viewer is not measured
 	Decrypt   bool          // to the end, not only until the first key frame
 	Loss      float64       // share of packets that are thrown away on arrival, and asked for again (NACK, RFC 4585 section 6.2.1)
+	RTX       bool          // offer a stream of its own for what is sent again (RFC 4588)
 	TWCC      bool          // offer and send transport-wide congestion feedback
 	PLI       time.Duration // ask for a key frame so often; 0 is never
 }
@@ -68,7 +70,7 @@ type Viewer struct {
 }
 
 // traffic is what came in all.
-type traffic struct{ packets, bytes uint64 }
+type traffic struct{ packets, bytes, again uint64 }
 
 // Join makes a viewer and returns when it has seen its first whole key frame, or its first packet if it is hasty.
 func Join(ctx context.Context, id string, o Options) (*Viewer, error) {
@@ -144,6 +146,11 @@ func (v *Viewer) codecs() (*webrtc.MediaEngine, error) {
 		MimeType: webrtc.MimeTypeH264, ClockRate: videoRate, RTCPFeedback: feedback,
 		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 	}}, webrtc.RTPCodecTypeVideo)
+	if v.o.RTX {
+		err = errors.Join(err, m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: rtxKind, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeRTX, ClockRate: videoRate, SDPFmtpLine: fmt.Sprintf("apt=%d", videoKind),
+		}}, webrtc.RTPCodecTypeVideo))
+	}
 	return m, errors.Join(err, m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: audioKind, RTPCodecCapability: webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypeOpus, ClockRate: audioRate, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
 	}}, webrtc.RTPCodecTypeAudio))
@@ -236,6 +243,10 @@ func (v *Viewer) observe(b []byte, at time.Time) (forward bool) {
 	}
 	v.traffic.bytes += uint64(len(b))
 	v.feedback.record(b, h.ssrc, at)
+	if h.kind == rtxKind {
+		v.onRetransmission()
+		return v.forward
+	}
 	if s := follow(v.streams, h); s != nil {
 		s.arrive(h, at)
 	}
@@ -243,6 +254,20 @@ func (v *Viewer) observe(b []byte, at time.Time) (forward bool) {
 		v.window.arrivals = append(v.window.arrivals, arrival{at, h.timestamp, h.marker})
 	}
 	return v.forward
+}
+
+// onRetransmission takes a packet of the RTX stream. Which one it repeats is encrypted: who decrypts will see it come out of Pion with its number, who
+// does not believes that the oldest request was answered.
+func (v *Viewer) onRetransmission() {
+	v.traffic.again++
+	if v.forward {
+		return
+	}
+	for _, s := range v.streams {
+		if s.rate == videoRate {
+			s.fillOldest()
+		}
+	}
 }
 
 // Pion's queues are short. When this process does not get its core in time, packets are to wait in the socket, not to be dropped there.
@@ -315,6 +340,9 @@ func (v *Viewer) onDecrypted(p *rtp.Packet, k *keyFrames) {
 	h := header{marker: p.Marker, kind: p.PayloadType, sequence: p.SequenceNumber, timestamp: p.Timestamp, ssrc: p.SSRC}
 	if s := follow(v.decrypted, h); s != nil {
 		s.arrive(h, time.Now())
+	}
+	if s := v.streams[h.ssrc]; s != nil && v.o.RTX {
+		s.fill(s.extend(h.sequence))
 	}
 	if p.PayloadType != videoKind {
 		return

@@ -43,6 +43,7 @@ type Window struct {
 	Skipped        uint64 // frames that the server left out
 	Dropped        uint64 // by this process, in its socket or on the way to decryption: the fault of the benchmark
 	Asked          uint64 // packets asked for (NACK)
+	Again          uint64 // packets of the RTX stream
 	Feedback       uint64 // packets of transport-wide feedback sent
 	Decrypted      bool   // this viewer decrypts
 	Clear          uint64 // packets that came out of SRTP
@@ -74,7 +75,7 @@ func (v *Viewer) End() Window {
 		Late: now.late - w.before.late, Repeated: now.repeated - w.before.repeated,
 		Breaks: now.breaks - w.before.breaks, Skipped: now.skipped - w.before.skipped,
 		Asked: v.feedback.nacks - w.nacks, Feedback: v.feedback.twccs - w.twccs, Dropped: uint64(v.socket.dropped - w.dropped),
-		Refused: v.refused - w.refused, Clear: v.clear() - w.clear, Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
+		Again: v.traffic.again - w.traffic.again, Refused: v.refused - w.refused, Clear: v.clear() - w.clear, Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
 	}
 	if sent, got := now.sent-w.before.sent, now.unique-w.before.unique; sent > got {
 		out.Lost = sent - got
