@@ -261,7 +261,7 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 // sending it does so no longer.
 func (c *Conn) checkLease() error {
 	c.mu.Lock()
-	in, s := c.inbound, c.sender
+	in, s, state := c.inbound, c.sender, c.state
 	c.mu.Unlock()
 	if in == nil || s == nil {
 		return nil
@@ -270,7 +270,7 @@ func (c *Conn) checkLease() error {
 	for _, t := range s.report() {
 		frames += t.Frames
 	}
-	if frames == c.leased {
+	if frames == c.leased || state != Connected {
 		in.excuse()
 	}
 	c.leased = frames

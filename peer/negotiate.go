@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -251,7 +252,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	if err != nil {
 		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
 	}
-	answer := withMids(desc.SDP, o.SDP)
+	answer := c.directed(withMids(desc.SDP, o.SDP))
 	gathered := webrtc.GatheringCompletePromise(pc)
 	trickles := pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
@@ -264,7 +265,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = shortened(withMids(pc.LocalDescription().SDP, o.SDP))
+		out = shortened(c.directed(withMids(pc.LocalDescription().SDP, o.SDP)))
 		c.out.hold() // forgets those of before
 		c.out.description(Answer{SDP: out})
 	}
@@ -323,6 +324,27 @@ func (c *Conn) knows(ufrag string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.remote.has(ufrag)
+}
+
+// directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to receive whenever the
+// remote would like to send, and promises to send where it has no track. A page that is told of a track without a stream shows that in
+// place of the picture.
+func (c *Conn) directed(sdp string) string {
+	if c.o.Receive {
+		return sdp
+	}
+	sections := strings.Split(sdp, "\nm=")
+	for i, section := range sections {
+		if i == 0 || strings.HasPrefix(section, "application") {
+			continue
+		}
+		direction := "\na=inactive\r"
+		if strings.Contains(section, "\na=msid:") || strings.Contains(section, "\na=ssrc:") {
+			direction = "\na=sendonly\r"
+		}
+		sections[i] = strings.NewReplacer("\na=sendrecv\r", direction, "\na=sendonly\r", direction, "\na=recvonly\r", direction).Replace(section)
+	}
+	return strings.Join(sections, "\nm=")
 }
 
 // waitFor waits for done, but no longer than limit.

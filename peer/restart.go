@@ -38,7 +38,7 @@ func (c *Conn) restart() error {
 	}
 	c.pending = &desc
 	c.o.Log.Info("ice restart offered")
-	c.out.description(Offer{SDP: desc.SDP})
+	c.out.description(Offer{SDP: c.directed(desc.SDP)})
 	return nil
 }
 
