@@ -38,6 +38,24 @@ func offeredCodecs(raw string) (map[string][]remoteCodec, error) {
 	return out, nil
 }
 
+// negotiatedCodecs lists what an answer settles on: the first codec of each section that is not rejected.
+func negotiatedCodecs(answer string) []media.Codec {
+	var desc sdp.SessionDescription
+	if desc.UnmarshalString(answer) != nil {
+		return nil
+	}
+	var out []media.Codec
+	for _, m := range desc.MediaDescriptions {
+		if m.MediaName.Port.Value == 0 || len(m.MediaName.Formats) == 0 {
+			continue
+		}
+		for _, c := range describeFormat(m, m.MediaName.Formats[0]) {
+			out = append(out, c.codec)
+		}
+	}
+	return out
+}
+
 func describeFormat(m *sdp.MediaDescription, pt string) []remoteCodec {
 	c := remoteCodec{}
 	switch pt { // RFC 3551 section 6: static payload types need no rtpmap

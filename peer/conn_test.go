@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type collector struct {
 	mu     sync.Mutex
 	tracks []media.Track
+	late   bool // not all tracks were known at first
 	frames []*media.Frame
 	got    chan struct{}
 }
@@ -30,6 +31,9 @@ func newCollector() *collector { return &collector{got: make(chan struct{}, 1)} 
 func (c *collector) Tracks(t []media.Track) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tracks == nil && len(t) != 2 {
+		c.late = true
+	}
 	c.tracks = t
 }
 
@@ -145,6 +149,9 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			got.wait(t, media.H264, 30)
 			got.wait(t, media.Opus, 50)
 			got.mu.Lock()
+			if got.late {
+				t.Error("the sink was first told of fewer tracks than came")
+			}
 			for _, f := range got.frames {
 				if f.Codec.Video() {
 					if !f.Key || len(f.Data) < 3 || f.Data[0][0]&0x1f != 7 || f.Data[1][0]&0x1f != 8 {

@@ -252,6 +252,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	if err != nil {
 		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
 	}
+	c.received().expect(negotiatedCodecs(desc.SDP))
 	answer := c.directed(withMids(desc.SDP, o.SDP))
 	gathered := webrtc.GatheringCompletePromise(pc)
 	trickles := pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
@@ -290,6 +291,7 @@ func (c *Conn) onAnswer(a Answer) error {
 		return err
 	}
 	answer := withMids(c.clean(a.SDP), pc.LocalDescription().SDP)
+	c.received().expect(negotiatedCodecs(a.SDP))
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		return fmt.Errorf("answer not understood: %w", err)
 	}
@@ -324,6 +326,13 @@ func (c *Conn) knows(ufrag string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.remote.has(ufrag)
+}
+
+// received is what takes the remote's media; nil when nothing does.
+func (c *Conn) received() *receiver {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.receiver
 }
 
 // directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to receive whenever the

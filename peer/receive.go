@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type receiver struct {
 
 	mu     sync.Mutex // guards the fields below, and the order of what sink gets
 	tracks []media.Track
+	told   bool // the sink knows of tracks
 	meters map[media.Codec]*media.Meter
 	counts map[media.Codec]*packetCount
 }
@@ -29,6 +31,34 @@ type packetCount struct{ packets, lost uint64 }
 
 func newReceiver(sink media.Sink, epoch time.Time, onFirst func()) *receiver {
 	return &receiver{sink: sink, onFirst: onFirst, epoch: epoch, meters: map[media.Codec]*media.Meter{}, counts: map[media.Codec]*packetCount{}}
+}
+
+// expect tells which tracks are about to come, so that the sink learns of all of them before the first frame.
+func (r *receiver) expect(codecs []media.Codec) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range codecs {
+		r.add(c)
+	}
+}
+
+// add makes room for a codec, unless there is.
+func (r *receiver) add(c media.Codec) {
+	if r.counts[c] != nil {
+		return
+	}
+	r.counts[c], r.meters[c] = &packetCount{}, &media.Meter{}
+	t := media.Track{Codec: c}
+	switch c {
+	case media.Opus:
+		t.Channels = 2
+	case media.PCMU, media.PCMA:
+		t.Channels = 1
+	}
+	r.tracks = append(r.tracks, t)
 }
 
 // pliEvery is how often a key frame is asked for at the most.
@@ -68,10 +98,7 @@ func (r *receiver) run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 func (r *receiver) open(codec media.Codec) *packetCount {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.counts[codec] == nil {
-		r.counts[codec], r.meters[codec] = &packetCount{}, &media.Meter{}
-		r.tracks = append(r.tracks, media.Track{Codec: codec})
-	}
+	r.add(codec)
 	return r.counts[codec]
 }
 
@@ -81,10 +108,11 @@ func (r *receiver) deliver(f *media.Frame, a *assembler) {
 	m := r.meters[f.Codec]
 	first := f.Key && m.KeyFrames == 0
 	m.Add(time.Now(), f.Key, f.Size())
-	changed := r.learn(f)
+	changed := r.learn(f) || !r.told
 	if r.sink != nil {
 		if changed {
-			r.sink.Tracks(append([]media.Track(nil), r.tracks...))
+			r.told = true
+			r.sink.Tracks(slices.Clone(r.tracks))
 		}
 		r.sink.Write(f)
 	}
@@ -95,25 +123,11 @@ func (r *receiver) deliver(f *media.Frame, a *assembler) {
 
 // learn reads from a key frame what it says of its track. It reports whether there was something new.
 func (r *receiver) learn(f *media.Frame) bool {
-	for i := range r.tracks {
-		t := &r.tracks[i]
-		if t.Codec != f.Codec {
-			continue
-		}
-		if !f.Codec.Video() {
-			changed := t.Channels == 0
-			t.Channels = 1
-			if f.Codec == media.Opus {
-				t.Channels = 2
-			}
-			return changed
-		}
-		if !f.Key {
-			return false
-		}
-		return learnVideo(t, f)
+	if !f.Key {
+		return false
 	}
-	return false
+	i := slices.IndexFunc(r.tracks, func(t media.Track) bool { return t.Codec == f.Codec })
+	return learnVideo(&r.tracks[i], f)
 }
 
 // assembler puts the packets of one track back together.
