@@ -60,7 +60,7 @@ func New(opts Options) (*Server, error) {
 func (s *Server) bind() (err error) {
 	if s.opts.TLSListen != "" {
 		if s.opts.TLSDir == "" {
-			return errors.New("tls listen address without a directory for the CA; hint: set TLSDir")
+			return errors.New("tls listen address without a directory for the CA; hint: set TLSDir (--tls-dir)")
 		}
 		if s.ca, err = loadAuthority(s.opts.TLSDir, time.Now()); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Server) bind() (err error) {
 		}
 	}
 	if s.plain == nil && s.secure == nil {
-		return errors.New("nothing to listen on; hint: set Listen or TLSListen")
+		return errors.New("nothing to listen on; hint: set Listen or TLSListen (--listen, --tls-listen)")
 	}
 	s.turn, err = listenTURN(s.opts.TURNListen, s.ca != nil)
 	return err
