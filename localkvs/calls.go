@@ -1,6 +1,9 @@
 package localkvs
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"time"
+)
 
 type empty struct{}
 
@@ -40,6 +43,7 @@ func (s *Server) createChannel(c *call, in createInput) (any, *apiError) {
 		return nil, err
 	}
 	ch := newChannel(c.region, in.ChannelName, in.ChannelType, ttl, tags, c.now)
+	ch.doing, ch.settled = "CREATING", s.settled(c.now)
 	if err := s.channels.add(ch); err != nil {
 		return nil, err
 	}
@@ -53,7 +57,7 @@ func (s *Server) describeChannel(c *call, in channelInput) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	return struct{ ChannelInfo channelInfo }{ch.info(c.now, s.opts.Limits.ActiveAfter)}, nil
+	return struct{ ChannelInfo channelInfo }{ch.info(c.now)}, nil
 }
 
 type changeInput struct {
@@ -74,7 +78,7 @@ func (s *Server) updateChannel(c *call, in changeInput) (any, *apiError) {
 		return nil, err
 	}
 	defer s.channels.touch()
-	return empty{}, ch.change(in.CurrentVersion, func() {
+	return empty{}, ch.change(in.CurrentVersion, "UPDATING", c.now, s.settled(c.now), func() {
 		if ttl != 0 {
 			ch.ttl = ttl // of messages to come
 		}
@@ -89,12 +93,27 @@ func (s *Server) deleteChannel(c *call, in changeInput) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ch.change(in.CurrentVersion, func() { ch.deleted = true }); err != nil {
+	if err := ch.change(in.CurrentVersion, "DELETING", c.now, s.settled(c.now), func() { ch.deleted = true }); err != nil {
 		return nil, err
 	}
-	s.channels.remove(ch)
 	ch.close()
+	s.channels.touch()
+	if ch.gone(c.now) {
+		s.channels.remove(ch)
+	}
 	return empty{}, nil
+}
+
+// settled is when a change that begins now is over.
+func (s *Server) settled(now time.Time) time.Time { return now.Add(max(0, s.opts.Limits.ActiveAfter)) }
+
+// sweep removes the channels whose deletion is over.
+func (s *Server) sweep(now time.Time) {
+	for _, ch := range s.channels.all() {
+		if ch.gone(now) {
+			s.channels.remove(ch)
+		}
+	}
 }
 
 type listInput struct {
@@ -128,7 +147,7 @@ func (s *Server) listChannels(c *call, in listInput) (any, *apiError) {
 		NextToken       string `json:",omitempty"`
 	}{ChannelInfoList: make([]channelInfo, len(page))}
 	for i, ch := range page {
-		out.ChannelInfoList[i] = ch.info(c.now, s.opts.Limits.ActiveAfter)
+		out.ChannelInfoList[i] = ch.info(c.now)
 	}
 	if more {
 		out.NextToken = base64.StdEncoding.EncodeToString([]byte(page[len(page)-1].name))

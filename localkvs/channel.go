@@ -26,6 +26,8 @@ type channel struct {
 	tags    map[string]string
 	storage storage
 	deleted bool
+	doing   string                   // CREATING, UPDATING or DELETING
+	settled time.Time                // when that is over, and the channel ACTIVE or gone
 	calls   map[string]*rate.Limiter // by operation
 	relay
 }
@@ -72,31 +74,46 @@ type channelInfo struct {
 
 type singleMaster struct{ MessageTtlSeconds int }
 
-func (c *channel) info(now time.Time, activeAfter time.Duration) channelInfo {
+func (c *channel) info(now time.Time) channelInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	status := "ACTIVE"
-	if now.Sub(c.created) < activeAfter {
-		status = "CREATING"
-	}
 	return channelInfo{
-		ChannelName: c.name, ChannelARN: c.arn, ChannelType: c.kind, ChannelStatus: status,
+		ChannelName: c.name, ChannelARN: c.arn, ChannelType: c.kind, ChannelStatus: c.status(now),
 		CreationTime:              float64(c.created.UnixMilli()) / 1000,
 		SingleMasterConfiguration: singleMaster{c.ttl},
 		Version:                   c.version,
 	}
 }
 
-// change runs f on the channel when version is the present one, or empty, and gives the channel a new version.
-func (c *channel) change(version string, f func()) *apiError {
+// status is what the channel is at present. The caller holds the mutex.
+func (c *channel) status(now time.Time) string {
+	if now.Before(c.settled) {
+		return c.doing
+	}
+	return "ACTIVE"
+}
+
+// change runs f on the channel when version is the present one, or empty, and gives the channel a new version. Until settled, the channel
+// says what it is doing, and refuses further changes.
+func (c *channel) change(version, doing string, now, settled time.Time, f func()) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if version != "" && version != c.version {
+	switch st := c.status(now); {
+	case st != "ACTIVE":
+		return inUse("channel %s is %s", c.name, st)
+	case version != "" && version != c.version:
 		return badRequest("VersionMismatchException", fmt.Sprintf("the current version of channel %s is not %.64s", c.name, version))
 	}
 	f()
-	c.version = newVersion()
+	c.version, c.doing, c.settled = newVersion(), doing, settled
 	return nil
+}
+
+// gone says whether the channel has been deleted, and that has taken its time.
+func (c *channel) gone(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deleted && !now.Before(c.settled)
 }
 
 func (c *channel) media() storage {

@@ -111,6 +111,9 @@ func (s *Server) serveCall(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !op.rate.Allow() {
 		return nil, limitExceeded("too many calls of %s for the account", op.name)
 	}
+	if s.opts.Limits.ActiveAfter > 0 {
+		s.sweep(s.now())
+	}
 	return op.handle(&call{Request: r, service: ctx, op: op, region: sc.region, now: s.now(), body: body})
 }
 

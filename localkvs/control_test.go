@@ -1,12 +1,14 @@
 package localkvs_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -338,4 +340,50 @@ func TestRestart(t *testing.T) {
 	if *out.ChannelInfo.ChannelARN != arn {
 		t.Errorf("after a restart: %s, want %s", *out.ChannelInfo.ChannelARN, arn)
 	}
+}
+
+// TestStates: with a time that changes take, channels say what they are doing, refuse another change meanwhile, and a deleted one is
+// there until its time is over.
+func TestStates(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Now().UnixNano())
+	clock := func() time.Time { return time.Unix(0, now.Load()) }
+	l := generous()
+	l.ActiveAfter = 5 * time.Second
+	s := start(t, localkvs.Options{Limits: l, Now: clock})
+	arn := create(t, s, "cam")
+	call := func(path, more, want string) {
+		t.Helper()
+		resp, text := post(t, s, path, `{"ChannelARN":"`+arn+`"`+more+`}`, clock())
+		if got := resp.Header.Get("x-amzn-ErrorType") + text; !strings.Contains(got, want) {
+			t.Errorf("%s: %s %s, want %s", path, resp.Status, got, want)
+		}
+	}
+	version := func() string {
+		t.Helper()
+		var out struct{ ChannelInfo struct{ Version string } }
+		_, text := post(t, s, "/describeSignalingChannel", `{"ChannelARN":"`+arn+`"}`, clock())
+		if err := json.Unmarshal([]byte(text), &out); err != nil {
+			t.Fatal(err)
+		}
+		return `,"CurrentVersion":"` + out.ChannelInfo.Version + `"`
+	}
+	later := func() { now.Add(int64(5 * time.Second)) }
+
+	call("/describeSignalingChannel", "", "CREATING")
+	call("/updateSignalingChannel", version(), "ResourceInUseException")
+	later()
+	call("/describeSignalingChannel", "", "ACTIVE")
+	call("/updateSignalingChannel", version(), "{}")
+	call("/describeSignalingChannel", "", "UPDATING")
+	later()
+	call("/describeSignalingChannel", "", "ACTIVE")
+	call("/deleteSignalingChannel", "", "{}")
+	call("/describeSignalingChannel", "", "DELETING")
+	call("/deleteSignalingChannel", "", "ResourceInUseException")
+	if resp, text := post(t, s, "/createSignalingChannel", `{"ChannelName":"cam"}`, clock()); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("create during deletion: %s %s, want 400", resp.Status, text)
+	}
+	later()
+	call("/describeSignalingChannel", "", "ResourceNotFoundException")
 }

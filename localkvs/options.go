@@ -73,7 +73,7 @@ type Limits struct {
 	Allocations    int           // TURN allocations of one channel; default 50
 	RelayBitrate   int           // bits a second of one allocation, each way; default 5,000,000
 	StorageLife    time.Duration // of storage sessions; default 1 hour
-	ActiveAfter    time.Duration // time a new channel stays CREATING; default none
+	ActiveAfter    time.Duration // time a channel stays CREATING, UPDATING or DELETING; default none
 }
 
 // Readings choose what the service does where the documentation is silent. The zero value is the reading that most observations

@@ -68,7 +68,9 @@ func (d *directory) keep(ctx context.Context, file string, log *slog.Logger) err
 func (d *directory) save(file string) error {
 	list := []savedChannel{}
 	for _, c := range d.all() {
-		list = append(list, c.saved())
+		if sc, ok := c.saved(); ok {
+			list = append(list, sc)
+		}
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
@@ -85,11 +87,12 @@ func (d *directory) save(file string) error {
 	return nil
 }
 
-func (c *channel) saved() savedChannel {
+// saved is the channel for the state file, unless it is being deleted.
+func (c *channel) saved() (sc savedChannel, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return savedChannel{
 		Region: c.region, Name: c.name, ARN: c.arn, Type: c.kind, Version: c.version,
 		Created: c.created, TTL: c.ttl, Tags: c.tags, Storage: c.storage,
-	}
+	}, !c.deleted
 }
