@@ -15,16 +15,51 @@ func (c *checker) aws(m *mark, a *AWS) {
 	if m.bad {
 		return
 	}
+	c.environment(m, a)
 	var host string
 	if em := m.at("endpoint"); m.has("endpoint") && !em.bad {
 		host = c.endpoint(em, a)
+	} else if name := c.endpointVariable(m); name != "" {
+		a.Endpoint, _ = c.env(name)
+		host = c.endpoint(&mark{key: name, line: m.line}, a)
 	}
 	c.region(m, a, host)
-	c.certificates(m.at("ca_file"), &a.CAFile)
+	if m.has("ca_file") {
+		c.certificates(m.at("ca_file"), &a.CAFile)
+	}
 	if m.has("ca_file") && strings.HasPrefix(a.Endpoint, "http:") && !m.at("endpoint").bad {
 		c.fail(m.at("ca_file"), "needs an endpoint with https", "leave ca_file out, or set endpoint to https://…")
 	}
 	c.credentials(m.at("credentials"), &a.Credentials)
+}
+
+// environment fills in what every AWS tool takes from the environment, where the file is silent (AWS SDKs and Tools reference guide,
+// "Dual-stack and FIPS endpoints" and "General configuration settings").
+func (c *checker) environment(m *mark, a *AWS) {
+	env := func(name string) string { v, _ := c.env(name); return v }
+	if !m.has("ca_file") {
+		a.CAFile = env("AWS_CA_BUNDLE")
+	}
+	if !m.has("dual_stack") {
+		a.DualStack = env("AWS_USE_DUALSTACK_ENDPOINT") == "true"
+	}
+	if !m.has("fips") {
+		a.FIPS = env("AWS_USE_FIPS_ENDPOINT") == "true"
+	}
+}
+
+// endpointVariable is the name of the variable that says where the endpoint is, if the file does not (the same guide, "Service-specific
+// endpoints").
+func (c *checker) endpointVariable(m *mark) string {
+	if ignore, _ := c.env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"); ignore == "true" || m.has("endpoint") {
+		return ""
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS_VIDEO", "AWS_ENDPOINT_URL"} {
+		if url, _ := c.env(name); url != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // endpoint checks the control plane's URL and returns its host name.

@@ -43,6 +43,15 @@ func (c *checker) inherit(name string, m *mark, ch *Channel) {
 	if !m.has("create") {
 		ch.Create = def.Create
 	}
+	if !m.has("message_ttl") {
+		ch.MessageTTL = def.MessageTTL
+	}
+	if !m.has("tags") {
+		ch.Tags = def.Tags
+	}
+	if !m.has("storage") {
+		ch.Storage = def.Storage
+	}
 	if ch.Role == Master {
 		if !m.has("source") {
 			ch.Source = def.Source

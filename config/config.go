@@ -49,10 +49,20 @@ type AWS struct {
 	// from the environment, else, for an endpoint that is not AWS, us-west-2.
 	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
 	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or for a
-	// server that speaks the same protocol without AWS.
+	// server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in the environment say
+	// the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
 	Endpoint string `yaml:"endpoint" example:"http://127.0.0.1:9790"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to the endpoint.
+	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the endpoint. Left out, it is
+	// AWS_CA_BUNDLE from the environment.
 	CAFile string `yaml:"ca_file" example:"ca.pem"`
+	// Use AWS's host names for IPv4 and IPv6 both. AWS_USE_DUALSTACK_ENDPOINT in the environment says the same.
+	DualStack bool `yaml:"dual_stack" default:"false"`
+	// Use AWS's host names with FIPS 140 validated cryptography, as is always done in us-gov regions. AWS_USE_FIPS_ENDPOINT in the
+	// environment says the same.
+	FIPS bool `yaml:"fips" default:"false"`
+	// Longest random wait before the first try to connect again after a connection was lost. A fleet of n agents wants n/300 seconds,
+	// such as 30s for 10,000 cameras, so that the service does not throttle those that lost it together.
+	Spread time.Duration `yaml:"spread" default:"2s" max:"10m"`
 	// AWS keys. Left out, they are looked for where every AWS tool looks: environment, shared files, container and instance roles.
 	Credentials Credentials `yaml:"credentials"`
 }
@@ -99,6 +109,14 @@ type Defaults struct {
 	Source string `yaml:"source" example:"gate"`
 	// Create channels that do not exist.
 	Create bool `yaml:"create" default:"false"`
+	// How long the service keeps a message that cannot be delivered yet, on channels that create makes.
+	MessageTTL time.Duration `yaml:"message_ttl" default:"1m" min:"5s" max:"2m"`
+	// Tags of channels that create makes.
+	Tags map[string]string `yaml:"tags" example:"site: yard" pattern:"^[a-zA-Z0-9 _.:/=+@-]{1,128}$" hint:"letters, digits, spaces and _.:/=+@-, at most 128 characters"`
+	// Where the media of a channel goes that is configured to store it in a Kinesis video stream: auto stores it when the channel says so, on
+	// makes it a mistake when the channel does not, off never stores it. While storage is on, the service refuses viewers of the master
+	// itself. auto and on cost a call of the control plane when the agent starts.
+	Storage Storage `yaml:"storage" default:"auto" enum:"auto,on,off"`
 	// Viewers at a time on each master channel.
 	MaxViewers int `yaml:"max_viewers" default:"10" min:"1" max:"1000"`
 }
@@ -168,6 +186,12 @@ type Channel struct {
 	Source string `yaml:"source" example:"gate"`
 	// Create the channel if it does not exist. Left out, it is defaults.create.
 	Create bool `yaml:"create"`
+	// How long the service keeps a message that cannot be delivered yet, if we create the channel. Left out, it is defaults.message_ttl.
+	MessageTTL time.Duration `yaml:"message_ttl" min:"5s" max:"2m"`
+	// Tags of the channel, if we create it. Left out, they are defaults.tags.
+	Tags map[string]string `yaml:"tags" example:"site: yard" pattern:"^[a-zA-Z0-9 _.:/=+@-]{1,128}$" hint:"letters, digits, spaces and _.:/=+@-, at most 128 characters"`
+	// Whether the media goes to a Kinesis video stream. It needs a source with H.264 and Opus. Left out, it is defaults.storage.
+	Storage Storage `yaml:"storage" enum:"auto,on,off"`
 	// Client ids of viewers that we, the master, offer to instead of waiting for their offers.
 	OfferTo []string `yaml:"offer_to" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
 	// Who we are as a viewer. Left out, it is made of the host's name and the key.
@@ -185,6 +209,16 @@ type Role string
 const (
 	Master Role = "master"
 	Viewer Role = "viewer"
+)
+
+// Storage says whether media goes to a Kinesis video stream.
+type Storage string
+
+// The ways of storage.
+const (
+	StorageAuto Storage = "auto"
+	StorageOn   Storage = "on"
+	StorageOff  Storage = "off"
 )
 
 // WebRTC says how media travels.

@@ -37,11 +37,11 @@ aws: {region: eu-central-1}
 sources: {gate: {url: testpattern}}
 channels: {front-gate: {source: gate}}`, noEnv)
 	want := &config.Config{
-		AWS:      config.AWS{Region: "eu-central-1"},
-		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10},
+		AWS:      config.AWS{Region: "eu-central-1", Spread: 2 * time.Second},
+		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
 		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Transport: "tcp", Audio: config.AudioPass, Offline: config.OfflineSlate, Linger: 10 * time.Second}},
 		Channels: map[string]config.Channel{
-			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10},
+			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
 		},
 		WebRTC: config.WebRTC{ICETransportPolicy: "all"},
 		Limits: config.Limits{SetupTimeout: 20 * time.Second, MaxPending: 4},
@@ -53,23 +53,25 @@ channels: {front-gate: {source: gate}}`, noEnv)
 	}
 }
 
-// The defaults block reaches channels: all of it a master, role and create a viewer.
+// The defaults block reaches channels: all of it a master, and a viewer what does not concern what it sends.
 func TestInheritance(t *testing.T) {
 	cfg := parse(t, `
 aws: {endpoint: "http://127.0.0.1:9790/"}
-defaults: {role: viewer, source: gate, create: true, max_viewers: 3}
+defaults: {role: viewer, source: gate, create: true, max_viewers: 3, message_ttl: 30s, tags: {site: yard}, storage: off}
 sources: {gate: {url: testpattern}, yard: {url: "file:yard.mp4"}}
 channels:
   watch:
   named: {channel_name: front-gate, client_id: tablet, wait_for_offer: true, create: false}
   gate: {role: master}
-  yard: {role: master, source: yard, max_viewers: 2, offer_to: [tablet, phone]}`, noEnv)
+  yard: {role: master, source: yard, max_viewers: 2, offer_to: [tablet, phone], message_ttl: 5s, tags: {site: gate, "cost:centre": "7"}, storage: on}`, noEnv)
 	host, _ := os.Hostname()
+	site := map[string]string{"site": "yard"}
 	for name, want := range map[string]config.Channel{
-		"watch": {ChannelName: "watch", Role: config.Viewer, Create: true, ClientID: "kvsagent-" + host + "-watch"},
-		"named": {ChannelName: "front-gate", Role: config.Viewer, ClientID: "tablet", WaitForOffer: true},
-		"gate":  {ChannelName: "gate", Role: config.Master, Source: "gate", Create: true, MaxViewers: 3},
-		"yard":  {ChannelName: "yard", Role: config.Master, Source: "yard", Create: true, MaxViewers: 2, OfferTo: []string{"tablet", "phone"}},
+		"watch": {ChannelName: "watch", Role: config.Viewer, Create: true, ClientID: "kvsagent-" + host + "-watch", MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"named": {ChannelName: "front-gate", Role: config.Viewer, ClientID: "tablet", WaitForOffer: true, MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"gate":  {ChannelName: "gate", Role: config.Master, Source: "gate", Create: true, MaxViewers: 3, MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"yard": {ChannelName: "yard", Role: config.Master, Source: "yard", Create: true, MaxViewers: 2, OfferTo: []string{"tablet", "phone"},
+			MessageTTL: 5 * time.Second, Tags: map[string]string{"site": "gate", "cost:centre": "7"}, Storage: config.StorageOn},
 	} {
 		if got := cfg.Channels[name]; !reflect.DeepEqual(got, want) {
 			t.Errorf("channel %s:\ngot  %+v\nwant %+v", name, got, want)
@@ -124,6 +126,40 @@ func TestRegion(t *testing.T) {
 		func(name string) (string, bool) { return "Hunter 2", name == "AWS_REGION" })
 	if err == nil || strings.Contains(err.Error(), "Hunter") || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("bad AWS_REGION: %v, want a mistake that names it and hides its value", err)
+	}
+}
+
+// What every AWS tool takes from the environment holds where the file is silent.
+func TestAWSEnvironment(t *testing.T) {
+	const rest = "sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}\n"
+	ca := absolute(t, "testdata/files/ca.pem")
+	for _, tt := range []struct {
+		name, text string
+		env        map[string]string
+		want       config.AWS
+	}{
+		{"all", "", map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443/", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": ca,
+			"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
+			config.AWS{Region: "us-west-2", Endpoint: "https://kvs.test:8443", CAFile: ca, DualStack: true, FIPS: true}},
+		{"endpoint of all services", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": ca},
+			config.AWS{Region: "us-west-2", Endpoint: "http://127.0.0.1:1", CAFile: ca}},
+		{"ignored", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_REGION": "eu-west-1"},
+			config.AWS{Region: "eu-west-1"}},
+		{"the file says otherwise", "aws: {region: eu-west-1, endpoint: 'https://127.0.0.1:2', ca_file: files/ca.pem, dual_stack: false, fips: false}\n",
+			map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443", "AWS_CA_BUNDLE": "/none", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
+			config.AWS{Region: "eu-west-1", Endpoint: "https://127.0.0.1:2", CAFile: ca}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.want.Spread = 2 * time.Second
+			cfg := parse(t, tt.text+rest, func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok })
+			if !reflect.DeepEqual(cfg.AWS, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", cfg.AWS, tt.want)
+			}
+		})
+	}
+	_, err := config.Parse("x.yaml", []byte("aws: {region: eu-west-1}\n"+rest), func(n string) (string, bool) { return "ftp://x", n == "AWS_ENDPOINT_URL" })
+	if err == nil || !strings.Contains(err.Error(), "AWS_ENDPOINT_URL") {
+		t.Errorf("%v, want a mistake that names AWS_ENDPOINT_URL", err)
 	}
 }
 

@@ -44,7 +44,7 @@ func keys(s *jsonschema.Schema, path string) []key {
 		switch {
 		case p.Value.Properties != nil:
 			all = append(all, keys(p.Value, k.path)...)
-		case p.Value.AdditionalProperties != nil && p.Value.Type == "object":
+		case p.Value.AdditionalProperties != nil && k.section():
 			all = append(all, keys(p.Value.AdditionalProperties, k.path+".NAME")...)
 		case p.Value.Items != nil:
 			all = append(all, keys(p.Value.Items, k.path+"[]")...)
@@ -55,7 +55,8 @@ func keys(s *jsonschema.Schema, path string) []key {
 
 // section says whether a key has keys of its own.
 func (k key) section() bool {
-	return k.schema.Type == "object" || k.schema.Type == "array" && k.schema.Items.Properties != nil
+	words := k.schema.AdditionalProperties != nil && k.schema.AdditionalProperties.Type == "string"
+	return k.schema.Type == "object" && !words || k.schema.Type == "array" && k.schema.Items.Properties != nil
 }
 
 // values says what may be written, in words.
@@ -65,6 +66,8 @@ func values(s *jsonschema.Schema) string {
 		return "list of " + values(s.AnyOf[0].Items) + "s"
 	case len(s.AnyOf) > 0:
 		return values(s.AnyOf[0])
+	case s.Type == "object":
+		return "names and texts"
 	case s.Enum != nil:
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(s.Enum), "[]"), " ", ", ")
 	case s.Type == "integer":

@@ -111,6 +111,9 @@ func annotate(s *jsonschema.Schema, t reflect.Type) {
 			annotate(p.Items, f.Type.Elem())
 		case f.Type.Kind() == reflect.Map:
 			p.PropertyNames = &jsonschema.Schema{Pattern: f.Tag.Get("pattern")}
+			if isScalar(f.Type.Elem()) {
+				continue
+			}
 			annotate(p.AdditionalProperties, f.Type.Elem())
 		case f.Type.Kind() == reflect.Pointer:
 			annotate(p, f.Type.Elem())
