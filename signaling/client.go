@@ -161,7 +161,7 @@ type Client struct {
 	queue   *queue
 	sent    sentLog
 	storage atomic.Bool   // the channel has storage on
-	rejoin  chan struct{} // one slot
+	rejoin  chan error    // one slot
 	network chan struct{} // one slot
 
 	mu      sync.Mutex
@@ -175,7 +175,7 @@ func New(opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("signaling: %w", err)
 	}
-	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan struct{}, 1), network: make(chan struct{}, 1), report: Report{State: Idle, Since: opts.Now()}}
+	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan error, 1), network: make(chan struct{}, 1), report: Report{State: Idle, Since: opts.Now()}}
 	c.clock = &clock{now: opts.Now, log: opts.Log}
 	c.http = newTransport(&c.opts, c.clock)
 	c.control = newControl(&c.opts, c.clock, c.http)

@@ -97,8 +97,8 @@ func (r *run) loop(ctx context.Context) error {
 			r.onJoined(err)
 		case <-r.c.network:
 			r.onNetwork()
-		case <-r.c.rejoin:
-			r.onRejoin()
+		case why := <-r.c.rejoin:
+			r.onRejoin(why)
 		case d := <-r.dialled:
 			if err := r.onDialled(d); err != nil {
 				return err

@@ -101,7 +101,10 @@ var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no of
 	"and the source H.264 video with Opus audio", joinTries)
 
 // errUnstable says that sessions end as soon as they have begun.
-var errUnstable = errors.New("storage sessions end right after they begin; hint: the storage service wants H.264 and Opus, both, and trickled candidates")
+var (
+	errUnstable = errors.New("storage sessions end right after they begin")
+	errNoReason = errors.New("nobody knows why; hint: the storage service wants H.264 and Opus, both, and trickled candidates")
+)
 
 // joinOnOpen begins a storage session, unless there is one: media does not end with the WebSocket.
 func (r *run) joinOnOpen() {
@@ -166,26 +169,44 @@ func (r *run) onStorageOffer() {
 	r.c.opts.Log.Info("the storage service makes an offer")
 }
 
-// onRejoin is the owner's wish, because the peer has ended: at once, but slowly when it has ended five times in ten minutes.
-func (r *run) onRejoin() {
+// onRejoin is the owner's wish, because the peer has ended: at once the first time, then more slowly, and for a minute and more not at all when
+// it has ended five times in ten minutes.
+func (r *run) onRejoin(why error) {
 	j := &r.join
-	now := r.c.opts.Now()
-	j.offer = time.Time{}
-	first := j.ends[0]
-	copy(j.ends[:], j.ends[1:])
-	j.ends[joinTries-1] = now
-	if !first.IsZero() && now.Sub(first) < joinSpan {
-		r.joinFailed(errUnstable)
+	if !r.c.storage.Load() {
 		return
 	}
-	j.at.Reset(0)
+	now := r.c.opts.Now()
+	j.offer = time.Time{}
+	recent := 0
+	for _, end := range j.ends {
+		if !end.IsZero() && now.Sub(end) < joinSpan {
+			recent++
+		}
+	}
+	copy(j.ends[:], j.ends[1:])
+	j.ends[joinTries-1] = now
+	if recent == joinTries {
+		if why == nil {
+			why = errNoReason
+		}
+		r.joinFailed(fmt.Errorf("%w: %w", errUnstable, why))
+		return
+	}
+	wait := time.Duration(0)
+	if recent > 0 {
+		wait = next(failed, recent, r.c.opts.Spread, r.c.opts.Rand())
+	}
+	r.c.update(func(p *Report) { p.StorageErr = why })
+	j.at.Reset(wait)
 }
 
-// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended. It never blocks. Without
-// storage it does nothing. An open session is joined again before its hour ends without being asked to.
-func (c *Client) Rejoin() {
+// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended, with the reason, which
+// Report tells until there is another session. It never blocks. Without storage it does nothing. An open session is joined again before its
+// hour ends without being asked to.
+func (c *Client) Rejoin(why error) {
 	select {
-	case c.rejoin <- struct{}{}:
+	case c.rejoin <- why:
 	default:
 	}
 }

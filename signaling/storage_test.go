@@ -1,6 +1,7 @@
 package signaling_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,7 +55,7 @@ func TestStorageSession(t *testing.T) {
 			t.Errorf("report %+v", rep)
 		}
 		// The peer has ended.
-		r.Rejoin()
+		r.Rejoin(nil)
 		synctest.Wait()
 		if n := f.count(joinPath); n != 3 {
 			t.Errorf("%d joins, want 3", n)
@@ -124,20 +125,33 @@ func TestStorageSessionsThatEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		f.storage = "ENABLED"
+		joins := make(chan time.Time, 100)
+		f.onJoin = func(string) { joins <- time.Now() }
 		opts := f.start()
 		opts.Storage = signaling.StorageOn
 		r := run(t, opts)
 		expect[signaling.Connected](r)
 		s := f.socket()
-		for range 20 {
-			time.Sleep(time.Second)
+		start := time.Now()
+		var at []time.Duration
+		for len(at) < 12 {
+			at = append(at, (<-joins).Sub(start))
 			s.say(t, message("SDP_OFFER", "", offer))
 			synctest.Wait()
-			r.Rejoin()
+			r.Rejoin(errors.New("the source has no Opus"))
+			synctest.Wait()
+			err := r.Report().StorageErr
+			if err == nil || !strings.Contains(err.Error(), "no Opus") || strings.Contains(err.Error(), "end right after they begin") != (len(at) > 5) {
+				t.Errorf("after %d joins: %v", len(at), err)
+			}
 		}
-		time.Sleep(time.Second)
-		if n := f.count(joinPath); n > 7 || !strings.Contains(r.Report().StorageErr.Error(), "end right after they begin") {
-			t.Errorf("%d joins, %v", n, r.Report().StorageErr)
+		if at[1] > time.Second || at[5] > time.Minute {
+			t.Errorf("joined at %v, want the first ones soon", at)
+		}
+		for i := 6; i < len(at); i++ {
+			if gap := at[i] - at[i-1]; gap < 30*time.Second {
+				t.Errorf("joined at %v, want rests between the later ones", at)
+			}
 		}
 	})
 }
