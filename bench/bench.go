@@ -100,8 +100,10 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 		ClientCore: h.clientCore, ServerCore: h.serverCore,
 		Conditions: Conditions{Window: o.Window.Seconds(), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
 	}
-	err := h.measureAll(ctx, r)
-	return r, err
+	if o.Binary != "" {
+		r.Commit = "of the binary given"
+	}
+	return r, h.measureAll(ctx, r)
 }
 
 func (h *harness) prepare(ctx context.Context) (err error) {
