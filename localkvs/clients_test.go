@@ -1,0 +1,159 @@
+package localkvs_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/gorilla/websocket"
+
+	"github.com/kvsagent/kvsagent/localkvs"
+)
+
+// TestSignedAsByC makes a call the way of the C SDK: three headers are signed, user-agent among them, and the session token is added
+// after that.
+func TestSignedAsByC(t *testing.T) {
+	s := start(t, localkvs.Options{})
+	for _, tt := range []struct {
+		name, secret string
+		want         int
+	}{{"right secret", localkvs.DefaultSecretKey, http.StatusOK}, {"wrong secret", "wrong", http.StatusForbidden}} {
+		t.Run(tt.name, func(t *testing.T) {
+			const body, agent = `{"ChannelName":"of-c"}`, "AWS-SDK-KVS/1.14.0 GCC/12.2.0 Linux/6.1 x86_64"
+			at := time.Now().UTC().Format("20060102T150405Z")
+			scope := at[:8] + "/" + region + "/kinesisvideo/aws4_request"
+			canonical := "POST\n/createSignalingChannel\n\nhost:" + strings.TrimPrefix(s.URL(), "http://") + "\nuser-agent:" + agent + "\nx-amz-date:" + at +
+				"\n\nhost;user-agent;x-amz-date\n" + sha(body)
+			key := []byte("AWS4" + tt.secret)
+			for part := range strings.SplitSeq(scope, "/") {
+				key = keyed(key, part)
+			}
+			signature := hex.EncodeToString(keyed(key, "AWS4-HMAC-SHA256\n"+at+"\n"+scope+"\n"+sha(canonical)))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/createSignalingChannel", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = http.Header{
+				"User-Agent": {agent}, "X-Amz-Date": {at}, "Content-Type": {"application/json"}, "X-Amz-Security-Token": {"not signed"},
+				"Authorization": {"AWS4-HMAC-SHA256 Credential=" + localkvs.DefaultAccessKey + "/" + scope + ", SignedHeaders=host;user-agent;x-amz-date, Signature=" + signature},
+			}
+			resp, err := httpClient(t, s).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var text bytes.Buffer
+			if _, err := io.Copy(&text, resp.Body); err != nil || resp.StatusCode != tt.want {
+				t.Errorf("%s: %s %v, want %d", resp.Status, text.Bytes(), err, tt.want)
+			}
+		})
+	}
+}
+
+func keyed(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+// TestConnectParameters connects with URLs that clients are known to make: parameter names in other cases, and a life as long as the
+// credentials'.
+func TestConnectParameters(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: generous()})
+	arn := create(t, s, "cam")
+	master := dial(t, s, arn, "")
+	for i, names := range [][3]string{
+		{"X-Amz-ChannelARN", "X-Amz-ClientId", "299"},
+		{"X-Amz-channelARN", "X-Amz-ClientID", "299"},
+		{"X-Amz-ChannelARN", "X-Amz-ClientId", "3600"},
+		{"X-Amz-ChannelARN", "X-Amz-ClientId", "604800"},
+	} {
+		id := fmt.Sprint("v", i)
+		q := url.Values{names[0]: {arn}, names[1]: {id}, "X-Amz-Expires": {names[2]}}
+		r, err := http.NewRequest(http.MethodGet, ws(s)+"/?"+q.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cred, err := keys().Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, _, err := v4.NewSigner().PresignHTTP(t.Context(), cred, r, emptyHash, "kinesisvideo", region, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, resp, err := websocket.DefaultDialer.DialContext(t.Context(), u, nil)
+		if err != nil {
+			t.Errorf("%v: %v", names, refusal(resp, err))
+			continue
+		}
+		defer c.Close()
+		(&conn{t: t, Conn: c}).send(message("SDP_OFFER", "", offerPayload, ""))
+		master.wants(id, "SDP_OFFER", offerPayload)
+	}
+}
+
+// TestOpenOutlivesURL: what a URL was signed for counts when it connects, and no longer.
+func TestOpenOutlivesURL(t *testing.T) {
+	var ahead atomic.Int64
+	s := start(t, localkvs.Options{Limits: generous(), Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	arn := create(t, s, "cam")
+	master, viewer := dial(t, s, arn, ""), dial(t, s, arn, "v")
+	ahead.Store(int64(30 * time.Minute))
+	s.SetFaults(localkvs.Faults{ExpireTokens: true})
+	viewer.send(message("SDP_OFFER", "", offerPayload, ""))
+	master.wants("v", "SDP_OFFER", offerPayload)
+}
+
+// TestSeatIsFreed: a viewer who leaves makes room for another.
+func TestSeatIsFreed(t *testing.T) {
+	l := generous()
+	l.Viewers = 1
+	s := start(t, localkvs.Options{Limits: l})
+	arn := create(t, s, "cam")
+	dial(t, s, arn, "a").Close()
+	deadline := time.Now().Add(patience)
+	for {
+		_, err := tryDial(t, s, arn, "b")
+		if err == nil {
+			return
+		}
+		if !strings.HasPrefix(err.Error(), "400 ClientLimitExceededException") || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestTTLOfLaterMessages: a new time to live is for messages that come after it.
+func TestTTLOfLaterMessages(t *testing.T) {
+	var ahead atomic.Int64
+	begin := time.Now()
+	s := start(t, localkvs.Options{Limits: generous(), Now: func() time.Time { return begin.Add(time.Duration(ahead.Load())) }})
+	arn := create(t, s, "cam")
+	viewer := dial(t, s, arn, "v")
+	viewer.send(message("ICE_CANDIDATE", "", "YQ==", "")) // for 60 seconds
+	viewer.refused(message("NONE", "", "e30=", "sync"))
+	_, text := post(t, s, "/describeSignalingChannel", `{"ChannelARN":"`+arn+`"}`, begin)
+	_, version, _ := strings.Cut(text, `"Version":"`)
+	version, _, _ = strings.Cut(version, `"`)
+	post(t, s, "/updateSignalingChannel", `{"ChannelARN":"`+arn+`","CurrentVersion":"`+version+`","SingleMasterConfiguration":{"MessageTtlSeconds":5}}`, begin)
+	viewer.send(message("ICE_CANDIDATE", "", "Yg==", "")) // for 5
+	viewer.refused(message("NONE", "", "e30=", "sync"))
+	ahead.Store(int64(6 * time.Second))
+	viewer.send(message("ICE_CANDIDATE", "", "Yw==", ""))
+	viewer.refused(message("NONE", "", "e30=", "sync"))
+	master := dial(t, s, arn, "")
+	master.wants("v", "ICE_CANDIDATE", "YQ==")
+	master.wants("v", "ICE_CANDIDATE", "Yw==")
+}
