@@ -202,10 +202,21 @@ func (h *Hub) Run(ctx context.Context) {
 // slow is what an error says of itself when a quick retry would do harm: a wrong password may lock the camera's account.
 type slow interface{ Slow() bool }
 
+// away is what an error says of itself when nothing answered at all: asking again costs nobody anything, and a camera that comes back is
+// to be seen at once.
+type away interface{ Away() bool }
+
+// awayWait is the longest wait for a camera that does not answer.
+const awayWait = 2 * time.Second
+
 func (h *Hub) backoff(failures int, err error) time.Duration {
 	wait := time.Second
 	if h.o.Backoff != nil {
 		wait = h.o.Backoff(failures)
+	}
+	var a away
+	if errors.As(err, &a) && a.Away() {
+		wait = min(wait, awayWait)
 	}
 	var s slow
 	if errors.As(err, &s) && s.Slow() {

@@ -28,6 +28,11 @@ func (sign) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
+// noAnswer is the error of a camera that is off.
+type noAnswer struct{ error }
+
+func (noAnswer) Away() bool { return true }
+
 // signs counts the pictures of a standby, and says whether the last is one.
 func signs(frames []*media.Frame) (n int, last bool) {
 	for _, f := range frames {
@@ -43,7 +48,7 @@ func signs(frames []*media.Frame) (n int, last bool) {
 func TestStandby(t *testing.T) {
 	o := media.HubOptions{
 		Standby: func([]media.Track) media.Source { return sign{} },
-		Backoff: func(n int) time.Duration { return min(time.Second<<n, 3*time.Second) },
+		Backoff: func(n int) time.Duration { return min(time.Second<<min(n, 6), 30*time.Second) },
 	}
 	hub(t, o, func(h *media.Hub, c *camera) {
 		var s, late sink
@@ -52,7 +57,7 @@ func TestStandby(t *testing.T) {
 		if n, _ := signs(s.got()); n != 0 {
 			t.Errorf("%d pictures of the standby while the camera is there", n)
 		}
-		c.set(errors.New("connection refused"), false)
+		c.set(noAnswer{errors.New("connection refused")}, false)
 		time.Sleep(time.Hour)
 		n, last := signs(s.got())
 		if n < 7100 || n > 7300 || !last {

@@ -22,7 +22,7 @@ func runCommand() *cobra.Command {
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*path)
+		cfg, err := load(*path)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,18 @@ func configFlag(c *cobra.Command) *string {
 // sourceError is a config with sources that cannot be made.
 type sourceError struct{ error }
 
+// load reads a config file that can be served: also what the sources' own packages want of their URLs is there.
+func load(path string) (*config.Config, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := agent.CheckSources(cfg); err != nil {
+		return nil, sourceError{fmt.Errorf("%s: %w", path, err)}
+	}
+	return cfg, nil
+}
+
 func validateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "validate", Short: "Check a config file and name every mistake with its line", Args: noArgs,
@@ -24,12 +36,9 @@ func validateCommand() *cobra.Command {
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := config.Load(*path)
+		cfg, err := load(*path)
 		if err != nil {
 			return err
-		}
-		if err := agent.CheckSources(cfg); err != nil {
-			return sourceError{fmt.Errorf("%s: %w", *path, err)}
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources), len(cfg.Channels))
 		return err

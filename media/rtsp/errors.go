@@ -36,6 +36,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Many cameras lock an account after a few wrong passwords.
 func (e *Error) Slow() bool { return e.slow }
 
+// Away says that nothing answered: the camera is off, or starts. Who retries may do so often.
+func (e *Error) Away() bool { return e.Op == "connect" && !e.slow }
+
 // errors that are told apart.
 var (
 	errPassword  = errors.New("user or password refused (401)")
