@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -262,5 +263,35 @@ func TestFaultScript(t *testing.T) {
 	bad := writeFile(t, "bad.json", `[{"do": [{"do": "explode"}]}]`)
 	if _, errs, code := run(t, 10*time.Second, environment(), binary, "localkvs", "--listen", "127.0.0.1:0", "--faults", bad); code != 2 || !strings.Contains(errs, "explode") {
 		t.Errorf("bad script: exit %d: %s", code, errs)
+	}
+}
+
+// TestServiceRestarts: a service that is killed and started again costs a master and a viewer a reconnect: the channel is there, pictures
+// do not stop, and a new viewer finds the master.
+func TestServiceRestarts(t *testing.T) {
+	flags := []string{"--listen", freeAddress(t), "--turn-listen", freeAddress(t), "--state-file", filepath.Join(t.TempDir(), "state.json")}
+	service := startKVSWith(t, flags...)
+	agent := startAgent(t, environment(keys...), service.URL, "", "sources: {pattern: {url: \"testpattern:\"}}\nchannels: {again: {source: pattern, create: true}}\n")
+	arn := agent.connected(t, "again")
+	watch := func(id string) *page {
+		return sdk{arn: arn, endpoint: service.URL, role: types.ChannelRoleViewer, clientID: id}.join(t, "offer")
+	}
+	first := watch("v1")
+	first.moves(20)
+
+	service.signal(syscall.SIGKILL)
+	<-service.ended
+	eventually(t, 10*time.Second, "the agent misses the service", func() (bool, any) {
+		c := agent.channel(t, "again")
+		return c.State != "connected", c.State
+	})
+	service = startKVSWith(t, flags...)
+	first.moves(20)
+	if got := agent.connected(t, "again"); got != arn {
+		t.Errorf("the channel is %s after the restart, want %s", got, arn)
+	}
+	watch("v2").moves(20)
+	if got := first.stats().Connections; len(got) != 1 || got[0] != "connected" {
+		t.Errorf("connections of the first viewer = %v, want the one that it had", got)
 	}
 }

@@ -157,3 +157,58 @@ func TestTTLOfLaterMessages(t *testing.T) {
 	master.wants("v", "ICE_CANDIDATE", "YQ==")
 	master.wants("v", "ICE_CANDIDATE", "Yw==")
 }
+
+// TestNoCompression: no client of the service is sent compressed frames, not even one that offers to take them.
+func TestNoCompression(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: generous()})
+	d := websocket.Dialer{EnableCompression: true}
+	c, resp, err := d.DialContext(t.Context(), signed(t, ws(s), create(t, s, "cam"), "v", time.Now()), nil)
+	if err != nil {
+		t.Fatal(refusal(resp, err))
+	}
+	defer c.Close()
+	if got := resp.Header.Get("Sec-WebSocket-Extensions"); got != "" {
+		t.Errorf("agreed to %s, want nothing", got)
+	}
+}
+
+// TestStreamOfOneChannel: a stream stores one channel, until that lets go of it.
+func TestStreamOfOneChannel(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: generous()})
+	first, second := create(t, s, "a"), create(t, s, "b")
+	set := func(arn, status string, want int) {
+		t.Helper()
+		resp, text := post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"`+status+`","StreamARN":"`+stream+`"}}`, time.Now())
+		if resp.StatusCode != want || want != http.StatusOK && !strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "ResourceInUseException") {
+			t.Errorf("%s %s: %s %s, want %d", arn, status, resp.Status, text, want)
+		}
+	}
+	set(first, "ENABLED", http.StatusOK)
+	set(first, "ENABLED", http.StatusOK)
+	set(second, "ENABLED", http.StatusBadRequest)
+	set(first, "DISABLED", http.StatusOK)
+	set(second, "ENABLED", http.StatusOK)
+}
+
+// TestAccountRate: calls have a rate over all channels, too.
+func TestAccountRate(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1}})
+	for range 500 {
+		resp, _ := post(t, s, "/updateMediaStorageConfiguration", `{}`, time.Now()) // 10 a second, however wrong
+		if strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "ClientLimitExceededException") {
+			return
+		}
+	}
+	t.Error("five hundred calls at once were all let through")
+}
+
+// TestStatusForC: the C SDK's parser needs the correlation id first, no empty value, and digits in the code.
+func TestStatusForC(t *testing.T) {
+	s := start(t, localkvs.Options{Limits: generous()})
+	viewer := dial(t, s, create(t, s, "cam"), "v")
+	viewer.send(message("PING", "", "e30=", "id-1"))
+	const want = `{"messageType":"STATUS_RESPONSE","statusResponse":{"correlationId":"id-1","success":false,"errorType":"InvalidArgumentException","statusCode":"400","description":"`
+	if got := viewer.text(); !strings.HasPrefix(got, want) || strings.HasPrefix(got, want+`"`) {
+		t.Errorf("got %s, want %s and a description", got, want)
+	}
+}
