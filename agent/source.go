@@ -113,7 +113,7 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Log = log
+		o.Foreign, o.Log = foreign, log
 		return file.New(o)
 	case "testpattern":
 		o, err := testpattern.Parse(c.URL)

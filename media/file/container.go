@@ -53,7 +53,7 @@ func (s *Source) open(f *os.File) (container, error) {
 	}
 	switch head = head[:n]; {
 	case isMP4(head):
-		return openMP4(f, info.Size())
+		return openMP4(f, info.Size(), s.foreign)
 	case isAnnexB(head):
 		return openAnnexB(f, s.rate)
 	}
@@ -84,5 +84,5 @@ func isAnnexB(head []byte) bool {
 
 // noSound is the hint for audio that browsers do not take from RTP.
 func noSound(kind string) string {
-	return fmt.Sprintf("%s; hint: ffmpeg -i FILE -c:v copy -c:a libopus OUT.mp4", kind)
+	return fmt.Sprintf("%s; hint: ffmpeg -i FILE -c:v copy -c:a libopus OUT.mp4, or set audio: transcode", kind)
 }

@@ -23,6 +23,9 @@ type Options struct {
 	// It means nothing for MP4.
 	Rate float64
 
+	// Foreign lets AAC through, for somebody to transcode. Otherwise it is left out, and the log says so.
+	Foreign bool
+
 	Log *slog.Logger // nil is slog.Default
 }
 
@@ -83,6 +86,7 @@ type Source struct {
 	rate float64
 	log  *slog.Logger
 
+	foreign bool
 	silence sync.Once // says once, not at each run, that there is no sound
 }
 
@@ -94,5 +98,5 @@ func New(o Options) (*Source, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Source{path: o.Path, rate: o.Rate, log: o.Log}, nil
+	return &Source{path: o.Path, rate: o.Rate, log: o.Log, foreign: o.Foreign}, nil
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 
 	"github.com/abema/go-mp4"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/kvsagent/kvsagent/internal/h264"
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
 // path is short for a box path.
@@ -159,6 +161,9 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	if err != nil {
 		return err
 	}
+	if entry == "mp4a" && m.foreign {
+		return m.readAAC(t)
+	}
 	if entry != "Opus" {
 		m.silent = noSound(codingName(entry) + " cannot be sent to browsers")
 		return nil
@@ -174,6 +179,25 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	}
 	t.media = media.Track{Codec: media.Opus, Channels: int(opus.ChannelCount)}
 	m.audio, m.silent = t, ""
+	return nil
+}
+
+// readAAC takes AAC for a transcoder, which wants the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header for each sample.
+func (m *mp4File) readAAC(t *mp4Track) error {
+	esds, ok, err := payload[*mp4.Esds](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.BoxTypeMp4a(), mp4.BoxTypeEsds())
+	if err != nil || !ok {
+		m.silent = noSound("AAC without its configuration")
+		return err
+	}
+	for _, d := range esds.Descriptors {
+		var c mpeg4audio.AudioSpecificConfig
+		if d.Tag == mp4.DecSpecificInfoTag && c.Unmarshal(d.Data) == nil {
+			t.aac, t.media = &c, media.Track{Codec: es.ADTS}
+			m.audio, m.silent = t, ""
+			return nil
+		}
+	}
+	m.silent = noSound("AAC without its configuration")
 	return nil
 }
 

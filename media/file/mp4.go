@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/abema/go-mp4"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
 	"github.com/kvsagent/kvsagent/internal/h264"
 	"github.com/kvsagent/kvsagent/media"
@@ -22,12 +23,13 @@ const (
 
 // mp4File plays the first H.264 and the first Opus track of an MP4 (ISO/IEC 14496-12).
 type mp4File struct {
-	f      *os.File
-	size   int64
-	video  *mp4Track
-	audio  *mp4Track // nil when there is none that can be sent
-	silent string    // why there is audio but no sound
-	index  index
+	f       *os.File
+	size    int64
+	video   *mp4Track
+	audio   *mp4Track // nil when there is none that can be sent
+	foreign bool      // AAC will do too
+	silent  string    // why there is audio but no sound
+	index   index
 }
 
 // index finds the samples of a file in decoding order: by the tables of a plain MP4, or fragment after fragment.
@@ -50,9 +52,10 @@ type entry struct {
 type mp4Track struct {
 	id         uint32
 	media      media.Track
-	scale      uint32 // ticks a second
-	lengthSize int    // of the NAL unit lengths
-	shift      int64  // ticks by which an edit list moves the track
+	scale      uint32                          // ticks a second
+	lengthSize int                             // of the NAL unit lengths
+	aac        *mpeg4audio.AudioSpecificConfig // of AAC, else nil
+	shift      int64                           // ticks by which an edit list moves the track
 	box        *mp4.BoxInfo
 	defaults   mp4.Trex // of fragments
 }
@@ -63,12 +66,12 @@ func (t *mp4Track) time(ticks int64) time.Duration {
 	return time.Duration(ticks/scale)*time.Second + time.Duration(ticks%scale)*time.Second/time.Duration(scale)
 }
 
-func openMP4(f *os.File, size int64) (*mp4File, error) {
+func openMP4(f *os.File, size int64, foreign bool) (*mp4File, error) {
 	moov, moof, err := findMoov(f, size)
 	if err != nil {
 		return nil, err
 	}
-	m := &mp4File{f: f, size: size}
+	m := &mp4File{f: f, size: size, foreign: foreign}
 	if err := m.readTracks(moov); err != nil {
 		return nil, err
 	}
@@ -202,6 +205,15 @@ func (m *mp4File) next() (sample, error) {
 		if s.data, err = h264.SplitLengths(data, e.track.lengthSize); err != nil {
 			return sample{}, fmt.Errorf("damaged sample at byte %d: %w", e.offset, err)
 		}
+	}
+	if c := e.track.aac; c != nil {
+		framed, err := mpeg4audio.ADTSPackets{{
+			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, ChannelCount: c.ChannelCount, AU: data,
+		}}.Marshal()
+		if err != nil {
+			return sample{}, fmt.Errorf("damaged sound at byte %d: %w", e.offset, err)
+		}
+		s.data = [][]byte{framed}
 	}
 	return s, nil
 }
