@@ -128,6 +128,7 @@ func (p *process) signal(s unix.Signal) { _ = unix.Kill(-p.cmd.Process.Pid, s) }
 // it is asked, so nobody reads from then on. end may be called more than once.
 func (p *process) end() {
 	p.ended.Do(func() {
+		p.stderr.ended.Store(true)
 		_ = p.stdout.Close()
 		close(p.ask)
 	})

@@ -2,9 +2,11 @@ package pipe
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,8 +19,9 @@ const (
 
 // tail reads the stderr of a command to its end.
 type tail struct {
-	r   io.ReadCloser
-	log *slog.Logger
+	r     io.ReadCloser
+	log   *slog.Logger
+	ended atomic.Bool // it was asked to end: what it says now is of that
 
 	last    string // line that says something; owned by run
 	lines   int    // in this period
@@ -48,7 +51,9 @@ func (t *tail) line(s string) {
 	if s == "" {
 		return
 	}
-	t.last = s
+	if !t.ended.Load() || t.last == "" {
+		t.last = s
+	}
 	now := time.Now()
 	if now.After(t.until) {
 		if t.skipped > 0 {
@@ -60,7 +65,11 @@ func (t *tail) line(s string) {
 		t.skipped++
 		return
 	}
-	t.log.Info("command says", "line", s)
+	level := slog.LevelInfo
+	if t.ended.Load() {
+		level = slog.LevelDebug
+	}
+	t.log.Log(context.Background(), level, "command says", "line", s)
 }
 
 // clean makes a line fit for a log. Of a line that was written over and over (a progress) the last stands; the login in a URL is left out.
