@@ -295,3 +295,28 @@ func TestServiceRestarts(t *testing.T) {
 		t.Errorf("connections of the first viewer = %v, want the one that it had", got)
 	}
 }
+
+// TestLocalkvsPage watches the service's page in Chromium: channels, connections and messages appear on it by themselves.
+func TestLocalkvsPage(t *testing.T) {
+	service := startKVS(t)
+	p := openPage(t, service.URL+"/localkvs/")
+	shows := func(text string, want bool) {
+		t.Helper()
+		eventually(t, 10*time.Second, "the page shows "+text, func() (bool, any) {
+			var found bool
+			p.call(&found, "find", text, true, false, true) // window.find: case matters, forward, from the top again
+			return found == want, found
+		})
+	}
+	shows("No channels yet", true)
+	arn := create(t, service.URL, "on-the-page")
+	shows(arn, true)
+	viewer := dialRaw(t, service.URL, arn, "v-17")
+	shows("viewer v-17 from", true)
+	viewer.message("SDP_OFFER", `{"type":"offer","sdp":"v=0"}`)
+	shows("SDP_OFFER", true)
+	viewer.message("PING", "hello")
+	shows("InvalidArgumentException", true)
+	viewer.conn.Close()
+	shows("viewer v-17 from", false)
+}

@@ -36,9 +36,7 @@ func newPeer(turn localkvs.TURNServer, log *slog.Logger) (*webrtc.PeerConnection
 	for kind, profile := range map[webrtc.PayloadType]string{102: "42e01f", 104: "4d001f", 106: "64001f"} {
 		c := video
 		c.SDPFmtpLine = strings.Replace(c.SDPFmtpLine, "42e01f", profile, 1)
-		for _, feedback := range []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}} {
-			c.RTCPFeedback = append(c.RTCPFeedback, feedback)
-		}
+		c.RTCPFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
 		if err := codecs.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: c, PayloadType: kind}, webrtc.RTPCodecTypeVideo); err != nil {
 			return nil, fmt.Errorf("register %s: %w", c.MimeType, err)
 		}
