@@ -159,6 +159,8 @@ func (s silence) Tracks(tracks []media.Track) {
 	s.out.Tracks(slices.DeleteFunc(slices.Clone(tracks), func(t media.Track) bool { return !t.Codec.Video() }))
 }
 
+func (s silence) Note(text string) { media.Note(s.out, text) }
+
 func (s silence) Write(f *media.Frame) {
 	if f.Codec.Video() {
 		s.out.Write(f)

@@ -53,6 +53,7 @@ type Hub struct {
 	sinks    []Sink
 	unwanted time.Time // when the last subscriber left
 	tracks   []Track   // of the source, also while it is away
+	notes    []string  // of the source's present run
 	standby  func()    // tells the standby to stop; nil when there is none
 	gop      gop
 	epoch    time.Time     // PTS zero of what subscribers see
@@ -277,7 +278,7 @@ func (h *Hub) beginRun() {
 	} else {
 		h.restarts++
 	}
-	h.started, h.frameAt = false, time.Now()
+	h.started, h.frameAt, h.notes = false, time.Now(), nil
 	if h.standby == nil {
 		h.gop = gop{}
 	}
@@ -327,6 +328,18 @@ func (s *hubSink) Tracks(tracks []Track) {
 	h.tracks = slices.Clone(tracks)
 	for _, sink := range h.sinks {
 		sink.Tracks(h.tracks)
+	}
+}
+
+// maxNotes bounds what one run may say.
+const maxNotes = 8
+
+func (s *hubSink) Note(text string) {
+	h := (*Hub)(s)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.notes) < maxNotes && !slices.Contains(h.notes, text) {
+		h.notes = append(h.notes, text)
 	}
 }
 
@@ -407,6 +420,7 @@ type HubReport struct {
 	Restarts uint64
 	Watchers int
 	Tracks   []TrackReport
+	Notes    []string // what viewers miss, and why
 }
 
 // TrackReport is one track of a hub's source.
@@ -420,7 +434,7 @@ type TrackReport struct {
 func (h *Hub) Report() HubReport {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := HubReport{State: h.state, Err: h.err, Restarts: h.restarts, Watchers: len(h.sinks)}
+	r := HubReport{State: h.state, Err: h.err, Restarts: h.restarts, Watchers: len(h.sinks), Notes: slices.Clone(h.notes)}
 	for _, t := range h.tracks {
 		tr := TrackReport{Track: t}
 		if m := h.meters[t.Codec]; m != nil {

@@ -37,6 +37,9 @@ func (c *camera) Run(ctx context.Context, out media.Sink) error {
 	c.runs++
 	c.mu.Unlock()
 	out.Tracks([]media.Track{{Codec: media.H264, Width: 640, Height: 360}})
+	for range 2 {
+		media.Note(out, "no sound: there is no microphone")
+	}
 	tick := time.NewTicker(40 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
@@ -127,7 +130,7 @@ func TestHubRunsOnDemand(t *testing.T) {
 		time.Sleep(time.Second)
 		a.check(t)
 		b.check(t)
-		if r := h.Report(); r.State != media.Running || r.Watchers != 2 || r.Tracks[0].FPS < 24 || r.Tracks[0].FPS > 26 {
+		if r := h.Report(); r.State != media.Running || r.Watchers != 2 || len(r.Notes) != 1 || r.Tracks[0].FPS < 24 || r.Tracks[0].FPS > 26 {
 			t.Errorf("report = %+v", r)
 		}
 		leaveA()

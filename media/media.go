@@ -97,6 +97,16 @@ type Sink interface {
 	Write(f *Frame)
 }
 
+// Noter is a Sink that keeps what viewers will miss, and why, for the operator to read. The source of a run says it again in each run.
+type Noter interface{ Note(text string) }
+
+// Note tells out what viewers will miss, if it wants to know. What wraps a Sink passes it on.
+func Note(out Sink, text string) {
+	if n, ok := out.(Noter); ok {
+		n.Note(text)
+	}
+}
+
 // Source produces frames.
 type Source interface {
 	// Run writes to out until ctx is done, and then returns nil or ctx.Err(), or until the source fails, and then returns why: what,

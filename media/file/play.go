@@ -63,6 +63,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 		return err
 	}
 	if m, ok := c.(*mp4File); ok && m.silent != "" {
+		media.Note(out, "no sound: "+m.silent)
 		s.silence.Do(func() { s.log.Warn("file source has no sound", "path", s.path, "why", m.silent) })
 	}
 

@@ -121,7 +121,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	if err != nil {
 		return err
 	}
-	w := es.NewWriter(out, s.choose(stream)...)
+	w := es.NewWriter(out, s.choose(stream, out)...)
 	for {
 		u, err := stream.Next()
 		if err != nil {
@@ -134,10 +134,11 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 }
 
 // choose leaves out sound that nobody can hear.
-func (s *Source) choose(stream demux.Stream) []media.Track {
+func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
 	var tracks []media.Track
 	for _, t := range stream.Tracks() {
 		if es.Foreign(t.Codec) && !s.o.Foreign {
+			media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: set the sender's audio to Opus, or set audio: transcode", t.Codec))
 			s.once.Do(func() {
 				s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
 					"hint: set the sender's audio to Opus, or set audio: transcode", "codec", t.Codec)

@@ -141,7 +141,7 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink) error {
 	if err != nil {
 		return err
 	}
-	tracks := s.choose(stream)
+	tracks := s.choose(stream, out)
 	if len(tracks) == 0 {
 		return fmt.Errorf("its sound is %s, which browsers do not take, and there is no video", stream.Tracks()[0].Codec)
 	}
@@ -163,10 +163,11 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink) error {
 }
 
 // choose leaves out sound that nobody can hear.
-func (s *Source) choose(stream demux.Stream) []media.Track {
+func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
 	var tracks []media.Track
 	for _, t := range stream.Tracks() {
 		if es.Foreign(t.Codec) && !s.o.Foreign {
+			media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: add -c:a libopus to the command, or set audio: transcode", t.Codec))
 			s.once.Do(func() {
 				s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
 					"hint: add -c:a libopus to the command, or set audio: transcode", "codec", t.Codec)

@@ -115,6 +115,9 @@ func TestSilence(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recorder{enough: 30, cancel: cancel}
 	_ = source(t, input+x264+aac+"-f mpegts -", slog.New(slog.NewTextHandler(&log, nil))).Run(ctx, r)
+	if !strings.HasPrefix(r.note, "no sound: browsers do not take AAC") {
+		t.Errorf("note %q", r.note)
+	}
 	if r.count(media.H264) < 30 || len(r.tracks) != 1 || !strings.Contains(log.String(), "audio: transcode") {
 		t.Errorf("%d pictures, tracks %v, log %s", r.count(media.H264), r.tracks, log.String())
 	}
@@ -259,6 +262,7 @@ func TestStderr(t *testing.T) {
 type recorder struct {
 	mu     sync.Mutex
 	tracks []media.Track
+	note   string
 	n      map[media.Codec]int
 	pts    map[media.Codec]time.Duration
 	enough int // pictures after which cancel is called
@@ -271,6 +275,12 @@ func (r *recorder) Tracks(tracks []media.Track) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tracks = tracks
+}
+
+func (r *recorder) Note(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.note = text
 }
 
 func (r *recorder) Write(f *media.Frame) {

@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -70,6 +71,7 @@ func (s *sound) Tracks(tracks []media.Track) {
 			s.t.once.Do(func() {
 				s.t.log.Warn("source has no sound: its audio codec needs ffmpeg to become Opus; hint: apt-get install ffmpeg", "codec", track.Codec)
 			})
+			media.Note(s.out, fmt.Sprintf("no sound: %s needs ffmpeg to become Opus; hint: apt-get install ffmpeg", track.Codec))
 			tracks = slices.Delete(tracks, i, i+1)
 			break
 		}
@@ -81,6 +83,13 @@ func (s *sound) Tracks(tracks []media.Track) {
 		break
 	}
 	s.out.Tracks(tracks)
+}
+
+// Note passes on what the source says.
+func (s *sound) Note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	media.Note(s.out, text)
 }
 
 // Write passes a frame on, or to the transcoder. When that is behind by the length of the queue the frame is lost.

@@ -123,7 +123,7 @@ type session struct {
 }
 
 func (s *Source) run(ctx context.Context, out media.Sink) error {
-	inputs, err := s.read()
+	inputs, err := s.read(out)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ type input struct {
 }
 
 // read takes from the file what can be played.
-func (s *Source) read() ([]*input, error) {
+func (s *Source) read(out media.Sink) ([]*input, error) {
 	info, err := os.Stat(s.o.Path)
 	if err == nil && info.Size() > maxSDP {
 		err = fmt.Errorf("%d bytes are too many for an SDP file", info.Size())
@@ -187,6 +187,7 @@ func (s *Source) read() ([]*input, error) {
 	}
 	inputs, silent, err := parse(text, s.o.Foreign)
 	if silent != "" {
+		media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: set the sender's audio to Opus or G.711, or set audio: transcode", silent))
 		s.once.Do(func() {
 			s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
 				"hint: set the sender's audio to Opus or G.711, or set audio: transcode", "codec", silent)

@@ -151,6 +151,8 @@ func (t *timeline) Tracks(tracks []media.Track) {
 	t.out.Tracks(tracks)
 }
 
+func (t *timeline) Note(text string) { media.Note(t.out, text) }
+
 func (t *timeline) Write(f *media.Frame) {
 	if !t.started {
 		t.started = true
