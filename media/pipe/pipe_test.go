@@ -136,6 +136,8 @@ func TestErrors(t *testing.T) {
 		"text says":    {`exec:sh -c "echo bad option --x >&2; echo Usage: camera"`, `it says: bad option --x; hint: end the command with -f mpegts -`, true},
 		"b-frames":     {strings.ReplaceAll(input, "-re ", "") + "-map 0:v -c:v libx264 -bf 2 -b_strategy 0 -f mpegts -", "hint: add -bf 0", true},
 		"4:4:4":        {strings.ReplaceAll(input, "-re ", "") + x264 + "-pix_fmt yuv444p -f mpegts -", "hint: add -pix_fmt yuv420p", true},
+		"unplugged":    {"v4l2:/dev/v4l/by-id/no-such-camera", "exec source v4l2:/dev/v4l/by-id/no-such-camera: /dev/v4l/by-id/no-such-camera: no such file or directory; hint: is the camera plugged in?", false},
+		"no camera":    {"v4l2:/dev/null", "not a camera that gives pictures", false},
 		"killed":       {`exec:sh -c "kill -9 $$"`, "signal: killed", false},
 		"short stream": {strings.ReplaceAll(input, "-re ", "") + x264 + "-t 0.2 -f mpegts -", "it ended (exit status 0)", false},
 	} {
