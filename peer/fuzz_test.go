@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
+	"github.com/pion/rtp"
 	"github.com/pion/transport/v5/vnet"
 	"github.com/pion/webrtc/v4"
 )
@@ -142,4 +144,37 @@ func FuzzOfferToPion(f *testing.F) {
 // crlf gives a file the line ends of SDP (RFC 8866 section 5).
 func crlf(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\n", "\r\n")
+}
+
+// FuzzMediaIn gives the assembler of each codec a stream of packets, each two bytes of length, a mark and what a remote has written.
+func FuzzMediaIn(f *testing.F) {
+	f.Add(uint8(0), []byte{0, 3, 0, 0x67, 0x42, 0xc0, 0, 2, 0, 0x68, 1, 0, 3, 1, 0x65, 1, 2})
+	f.Add(uint8(0), []byte{0, 4, 0, 0x7c, 0x85, 1, 2, 0, 4, 1, 0x7c, 0x45, 1, 2})
+	f.Add(uint8(0), []byte{0, 6, 1, 0x78, 0, 3, 0x67, 0x42, 0xc0})
+	f.Add(uint8(1), []byte{0, 5, 1, 0x10, 0, 0, 0, 0, 0, 2, 1, 0x10, 1})
+	f.Add(uint8(2), []byte{0, 2, 1, 0xfc, 0xff})
+	f.Fuzz(func(t *testing.T, which uint8, stream []byte) {
+		codec := []media.Codec{media.H264, media.VP8, media.Opus, media.PCMU}[which%4]
+		a := newAssembler(codec, codec.ClockRate())
+		r := newReceiver(nil, time.Now(), nil)
+		r.open(codec)
+		header := rtp.Header{Version: 2}
+		for len(stream) > 3 {
+			n := min(int(stream[0])<<8|int(stream[1]), len(stream)-3)
+			header.Marker = stream[2]&1 == 1
+			header.SequenceNumber += uint16(stream[2] >> 5)
+			if header.Marker {
+				header.Timestamp += 3000
+			}
+			a.push(&rtp.Packet{Header: header, Payload: stream[3 : 3+n]}, 0)
+			stream = stream[3+n:]
+			header.SequenceNumber++
+			for f := a.pop(); f != nil; f = a.pop() {
+				if codec.Video() && f.Size() == 0 {
+					t.Error("a frame of nothing")
+				}
+				r.deliver(f, a)
+			}
+		}
+	})
 }

@@ -276,6 +276,7 @@ type call struct {
 type callOptions struct {
 	masterOffers, viewerOffers bool // default is that the viewer offers
 	turn                       bool
+	source                     media.Source                         // default is a ticker
 	fps                        float64                              // default 10
 	toMaster, toViewer         func(peer.Signal, func(peer.Signal)) // carry a signal; default at once
 }
@@ -297,10 +298,12 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 		o.toViewer = at
 	}
 	c := &call{t: t, got: newCollector(), masterDone: make(chan error, 1), viewerDone: make(chan error, 1)}
-	src := &ticker{every: time.Duration(float64(time.Second) / o.fps), gop: max(1, int(o.fps))}
+	if o.source == nil {
+		o.source = &ticker{every: time.Duration(float64(time.Second) / o.fps), gop: max(1, int(o.fps))}
+	}
 	var err error
 	if c.master, err = peer.New(peer.Config{
-		Engine: m.engine, Broadcast: broadcast(t, src), Offer: o.masterOffers, Polite: true, ICEServers: servers(o.turn),
+		Engine: m.engine, Broadcast: broadcast(t, o.source), Offer: o.masterOffers, Polite: true, ICEServers: servers(o.turn),
 		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
