@@ -37,6 +37,7 @@ type internet struct {
 	t    *testing.T
 	name string // of the internet's namespace; the others add to it
 	dir  string
+	at   string // the signaling service's address, as in a URL
 }
 
 // newInternet makes the namespaces, or skips the test where none can be made.
@@ -47,7 +48,7 @@ func newInternet(t *testing.T) *internet {
 			t.Skipf("%v; hint: apt-get install iproute2 nftables conntrack coturn procps", err)
 		}
 	}
-	n := &internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir()}
+	n := &internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir(), at: serviceIP}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		t.Skipf("no network namespace can be made: %v: %s", err, out)
 	}
@@ -191,7 +192,7 @@ func (n *internet) config(site, channel string, servers []string) string {
 		urls = "webrtc:\n  ice_servers:\n" + urls
 	}
 	file := filepath.Join(n.dir, site+".yaml")
-	text := "aws:\n  endpoint: http://" + serviceIP + ":9790\n  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
+	text := "aws:\n  endpoint: http://" + n.at + ":9790\n  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
 		"sources:\n  pattern: {url: \"testpattern:?size=320x240&rate=15&gop=1s\"}\nchannels:\n  gate: {" + channel + "}\nstatus: {listen: \"off\"}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		n.t.Fatal(err)
@@ -213,7 +214,7 @@ type seen struct {
 func (n *internet) serve(servers []string) (env []string) {
 	n.t.Helper()
 	env = environment("SSL_CERT_FILE=" + n.relay())
-	p := n.program("", env, binary, "localkvs", "--listen", serviceIP+":9790")
+	p := n.program("", env, binary, "localkvs", "--listen", n.at+":9790")
 	p.find(n.t, &p.stderr, 10*time.Second, "localkvs is up")
 	agent := n.program("cam", env, binary, "run", "-c", n.config("cam", "source: pattern, create: true", servers))
 	agent.find(n.t, &agent.stderr, 20*time.Second, "signaling connected")
@@ -311,5 +312,21 @@ func TestRouterForgets(t *testing.T) {
 	}
 	if w.Video == nil || w.Video.Frames < 150 {
 		t.Errorf("view = %+v, video %+v; want 150 of 225 pictures or more", w, w.Video)
+	}
+}
+
+// TestIPv6Only: neither side has an address of the old kind.
+func TestIPv6Only(t *testing.T) {
+	n := newInternet(t)
+	n.at = "[2001:db8::1]"
+	n.in("", "ip", "addr", "add", "2001:db8::1/64", "dev", "br0", "nodad")
+	for i, site := range []string{"cam", "view"} {
+		n.plug(site, i+1, "")
+		n.in(site, "ip", "-4", "addr", "flush", "dev", "wan")
+		n.in(site, "ip", "addr", "add", fmt.Sprintf("2001:db8::1%d/64", i), "dev", "wan", "nodad")
+	}
+	w := n.view(n.serve(nil), nil, "3s", nil)
+	if w.Video == nil || w.Video.Frames < 30 || !strings.Contains(w.Path, "host") {
+		t.Errorf("view = %+v, video %+v; want 30 pictures", w, w.Video)
 	}
 }
