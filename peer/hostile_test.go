@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/transport/v5/vnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -237,4 +239,54 @@ func TestAViewerThatHasFallenSilent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNobodyAimsUs: candidates for addresses that a viewer may not send us to get no packet, whether they come alone or in the offer. One for
+// an honest address does, or the test would see nothing.
+func TestNobodyAimsUs(t *testing.T) {
+	const honest = "198.51.100.7"
+	targets := []string{
+		honest, "169.254.169.254", "100.100.100.200", "168.63.129.16", "240.0.0.1", "0.0.0.5", "192.0.0.9", "::ffff:169.254.169.254",
+		"64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
+	}
+	line := func(i int, ip string) string {
+		return fmt.Sprintf("candidate:%d 1 udp %d %s 4000 typ host", i+1, 2130706431-i, ip)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, v := w.site(nat{}), w.site(nat{})
+		var mu sync.Mutex
+		sent := map[string]int{}
+		w.wan.AddChunkFilter(func(c vnet.Chunk) bool {
+			to, ok := c.DestinationAddr().(*net.UDPAddr)
+			mu.Lock()
+			defer mu.Unlock()
+			if ok && to.Port == 4000 {
+				sent[to.IP.String()]++
+			}
+			return true
+		})
+		w.start()
+		c := begin(t, m, v, callOptions{toMaster: func(s peer.Signal, deliver func(peer.Signal)) {
+			o, ok := s.(peer.Offer)
+			if !ok {
+				deliver(s)
+				return
+			}
+			var inside string
+			for i, ip := range targets {
+				inside += "a=" + line(i, ip) + "\r\n"
+			}
+			deliver(peer.Offer{SDP: strings.Replace(o.SDP, "a=ice-ufrag:", inside+"a=ice-ufrag:", 1)})
+			for i, ip := range targets {
+				deliver(peer.Candidate{Candidate: line(i+20, ip)})
+			}
+		}})
+		c.plays(10)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(sent) != 1 || sent[honest] == 0 {
+			t.Errorf("packets went to %v, want %s alone", sent, honest)
+		}
+	})
 }
