@@ -29,9 +29,14 @@ const patience = 30 * time.Second
 // service is a signaling service without quotas, for the length of a test.
 func service(t *testing.T) *localkvs.Server {
 	t.Helper()
-	s, err := localkvs.New(localkvs.Options{
-		Listen: "127.0.0.1:0", Limits: localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Viewers: -1},
-	})
+	return serviceWith(t, localkvs.Options{})
+}
+
+// serviceWith is one with more than that.
+func serviceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
+	t.Helper()
+	o.Listen, o.Limits = "127.0.0.1:0", localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Viewers: -1}
+	s, err := localkvs.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +139,7 @@ func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
 	r := &remote{t: t, engine: newEngine(t), got: make(chan signaling.Message, 64)}
 	var err error
 	r.client, err = signaling.New(signaling.Options{
-		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-east-1", Endpoint: s.URL(), Log: logger(id),
+		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-west-2", Endpoint: s.URL(), Log: logger(id),
 		Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
 	})
 	if err != nil {
