@@ -199,11 +199,11 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 	if file := cfg.AWS.CAFile; file != "" {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("aws.ca_file: %w", err)
+			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %w", err)
 		}
 		n.roots = x509.NewCertPool()
 		if !n.roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("aws.ca_file: %s holds no certificate; hint: it must be PEM", file)
+			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM", file)
 		}
 	}
 	keys, err := newKeys(ctx, cfg.AWS, log)
@@ -245,6 +245,7 @@ func isLoopback(endpoint string) bool {
 // client makes the signaling client of one channel.
 func (n *network) client(o signaling.Options) (*signaling.Client, error) {
 	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.keys, n.roots
+	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
 	return signaling.New(o)
 }
 

@@ -55,7 +55,9 @@ func newChannel(name string, c config.Channel, n *network, src *source, log *slo
 		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, offers: map[string]*offering{},
 	}
-	o := signaling.Options{Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, Log: ch.log}
+	o := signaling.Options{
+		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags, Storage: signaling.Storage(c.Storage), Log: ch.log,
+	}
 	if c.Role == config.Viewer {
 		o.Role, o.ClientID = signaling.Viewer, c.ClientID
 	}

@@ -20,6 +20,9 @@ type offering struct {
 
 // startOffering offers to everybody we want and have no session with.
 func (ch *channel) startOffering(ctx context.Context) {
+	if ch.stores() { // the service makes the offers
+		return
+	}
 	for id, o := range ch.offers {
 		if ch.sessions[id] == nil {
 			ch.schedule(ctx, id, o, 0)
@@ -48,7 +51,7 @@ func (ch *channel) schedule(ctx context.Context, id string, o *offering, wait ti
 }
 
 func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
-	if ch.sessions[id] != nil {
+	if ch.sessions[id] != nil || ch.stores() {
 		return // it came to us meanwhile
 	}
 	if reason := ch.full(); reason != "" {

@@ -55,6 +55,7 @@ func (ch *channel) report() status.Channel {
 	for _, s := range ch.snapshot() {
 		r.Peers = append(r.Peers, s.report(ch))
 	}
+	ch.reportStorage(&r, c)
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	r.Ignored += ch.ignored

@@ -65,6 +65,9 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	if ch.source != nil {
 		c.Broadcast = ch.source.broadcast
 	}
+	if ch.cfg.Role == config.Master && client == storageService {
+		c.Needs = storedCodecs
+	}
 	var err error
 	if s.conn, err = peer.New(c); err != nil {
 		s.log.Error("no session", "err", err)
@@ -157,6 +160,7 @@ func (ch *channel) onEnded(ctx context.Context, s *session) {
 	ch.history = append([]ended{e}, ch.history[:min(len(ch.history), historyLength-1)]...)
 	ch.mu.Unlock()
 	ch.offerAgain(ctx, s)
+	ch.storeAgain(s)
 }
 
 func shortID() string {

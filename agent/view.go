@@ -107,9 +107,9 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 
 // viewedChannel is the config's channel, turned into a viewer's, or one that the config does not know.
 func viewedChannel(cfg *config.Config, o ViewOptions) config.Channel {
-	c := config.Channel{Role: config.Viewer, ChannelName: o.Channel, ClientID: o.ClientID, WaitForOffer: o.WaitForOffer}
+	c := config.Channel{Role: config.Viewer, Storage: config.StorageAuto, ChannelName: o.Channel, ClientID: o.ClientID, WaitForOffer: o.WaitForOffer}
 	if known, ok := cfg.Channels[o.Channel]; ok {
-		c.ChannelName = known.ChannelName
+		c.ChannelName, c.Storage = known.ChannelName, known.Storage
 	}
 	if c.ClientID == "" {
 		c.ClientID = "view-" + shortID()

@@ -60,6 +60,8 @@ func (a *Agent) watchable(name string) (*channel, error) {
 		return nil, &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
 	case ch.cfg.Role != config.Master:
 		return nil, &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, not its camera"}
+	case ch.stores():
+		return nil, &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers", Hint: "kvsagent view joins the storage session; storage: off serves viewers again"}
 	}
 	return ch, nil
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -300,4 +301,21 @@ func sectionMids(sdp string) []string {
 		}
 	}
 	return out
+}
+
+// lacking says which codecs a remote needs and the source has not.
+func lacking(tracks []media.Track, needs []media.Codec) error {
+	var have, lack []string
+	for _, t := range tracks {
+		have = append(have, string(t.Codec))
+	}
+	for _, n := range needs {
+		if !slices.Contains(have, string(n)) {
+			lack = append(lack, string(n))
+		}
+	}
+	if len(lack) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the source has no %s, which the remote needs; it gives %s; hint: H.264 is set in the camera, audio: transcode makes Opus of other sound", strings.Join(lack, " and no "), cmp.Or(strings.Join(have, " and "), "nothing"))
 }

@@ -27,12 +27,13 @@ type Config struct {
 	Engine *Engine
 	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
 
-	Offer     bool       // make the offer; else wait for one
-	Polite    bool       // when both sides offer at once, the remote's offer stands; one side should be polite
-	Broadcast *Broadcast // what to send; nil is nothing
-	Receive   bool       // take what the remote sends
-	Sink      media.Sink // where received frames go; nil only counts them
-	Epoch     time.Time  // time zero of received frames; default is now
+	Offer     bool          // make the offer; else wait for one
+	Polite    bool          // when both sides offer at once, the remote's offer stands; one side should be polite
+	Broadcast *Broadcast    // what to send; nil is nothing
+	Receive   bool          // take what the remote sends
+	Needs     []media.Codec // what the source must have, or an offer is refused: the remote takes all of them or nothing
+	Sink      media.Sink    // where received frames go; nil only counts them
+	Epoch     time.Time     // time zero of received frames; default is now
 
 	OnConnected func() // called once from Run, when media can flow
 

@@ -199,6 +199,9 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 	if err != nil {
 		return nil, c.refuse(o, err)
 	}
+	if err := lacking(tracks, c.o.Needs); err != nil {
+		return nil, c.refuse(o, err)
+	}
 	set := newCodecSet()
 	if err := set.addUnused(offered["audio"]); err != nil {
 		return nil, err

@@ -56,7 +56,12 @@ type Channel struct {
 	Source     string    `json:"source,omitempty"`
 	MaxViewers int       `json:"max_viewers,omitempty"`
 	Peers      []Peer    `json:"peers"`
-	Ended      []Ended   `json:"ended,omitempty"` // the last sessions, newest first, at most 10
+
+	// Storage is how media gets to the channel's stream: "" when it does not (storage is off), waiting, connecting or connected.
+	Storage      string `json:"storage,omitempty"`
+	StorageError string `json:"storage_error,omitempty"` // why it is not connected
+
+	Ended []Ended `json:"ended,omitempty"` // the last sessions, newest first, at most 10
 
 	// EndedBy counts the sessions that are over by reason, since the agent started. The keys are a few fixed words (closed, failed,
 	// replaced, limit, ...), never a text with an address or an id in it: each becomes a time series.
