@@ -122,6 +122,7 @@ type camera struct {
 	address string
 	server  *gortsplib.Server
 	stream  *gortsplib.ServerStream
+	ready   chan struct{} // closed when the fields above are set: a client may be at the door before
 	medias  []*description.Media
 	feeding context.CancelFunc
 	fed     sync.WaitGroup
@@ -145,6 +146,7 @@ func (c *camera) start(address string) *camera {
 			}
 			return l, err
 		}}
+	c.ready = make(chan struct{})
 	if c.tune != nil {
 		c.tune(c.server)
 	}
@@ -155,6 +157,7 @@ func (c *camera) start(address string) *camera {
 	if err := c.stream.Initialize(); err != nil {
 		c.t.Fatal(err)
 	}
+	close(c.ready)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.feeding = cancel
 	c.fed.Go(func() { c.feed(ctx) })
@@ -233,6 +236,7 @@ func (c *camera) login(conn *gortsplib.ServerConn, req *base.Request) bool {
 }
 
 func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	<-c.ready
 	if !c.login(ctx.Conn, ctx.Request) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
