@@ -261,6 +261,8 @@ type Status struct {
 	Listen string `yaml:"listen" default:"127.0.0.1:9780" example:"127.0.0.1:9780,off"`
 	// Host names, besides localhost and IP addresses, under which browsers may reach the port.
 	Hosts []string `yaml:"hosts" pattern:"^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$" hint:"a host name without scheme and port" example:"gate.example.org"`
+	// Go profiles of the running agent under /debug/pprof/, for requests from this host only.
+	Pprof bool `yaml:"pprof" default:"false"`
 }
 
 // Off says that nothing listens.

@@ -21,6 +21,9 @@ type Options struct {
 	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
 	Hosts []string
 
+	// Pprof serves Go profiles under /debug/pprof/, to this host only. Default: there are none.
+	Pprof bool
+
 	// Log gets what went wrong. Default: nothing is logged.
 	Log *slog.Logger
 }
@@ -45,6 +48,9 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
+	if o.Pprof {
+		profiles(mux)
+	}
 	page(mux)
 	return guard(o.Hosts, mux)
 }
