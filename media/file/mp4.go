@@ -208,7 +208,7 @@ func (m *mp4File) next() (sample, error) {
 	}
 	if c := e.track.aac; c != nil {
 		framed, err := mpeg4audio.ADTSPackets{{
-			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, ChannelCount: c.ChannelCount, AU: data,
+			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, AU: data,
 		}}.Marshal()
 		if err != nil {
 			return sample{}, fmt.Errorf("damaged sound at byte %d: %w", e.offset, err)

@@ -238,12 +238,14 @@ func TestErrors(t *testing.T) {
 		want  string
 	}{
 		"a web page": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html><br></html>") }, "no SOAP"},
-		"404":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, "HTTP status 404; hint: is ONVIF switched on"},
-		"redirect":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, "HTTP status 302"},
-		"endless":    {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2<<20)) }, "more than"},
+		"404":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, "HTTP status 404; hint: is ONVIF switched on"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, "HTTP status 302"},
+		"endless": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2<<20)) }, "more than"},
 		"basic": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 		}, "refused"},
 	} {
 		s := httptest.NewServer(tt.serve)

@@ -115,7 +115,7 @@ func TestErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"hello":                            "not an SDP file",
 		head:                               "nothing to play",
-		head + "m=video 5000 RTP/AVP 26\n": "the file has: M-JPEG",
+		head + "m=video 5000 RTP/AVP 26\n": "the file has: JPEG",
 		head + "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n":     "video on port 0",
 		head + "m=video 5000 RTP/SAVP 96\na=rtpmap:96 H264/90000\n": "video encrypted (SRTP)",
 		head + "m=audio 5000 RTP/AVP 14\n":                          "the file has: MPEG audio",

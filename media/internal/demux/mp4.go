@@ -247,6 +247,6 @@ func boxes(b []byte) func(yield func(kind string, body []byte) bool) {
 // adts puts a header before a frame of AAC.
 func adts(c *mpeg4audio.AudioSpecificConfig, au []byte) ([]byte, error) {
 	return mpeg4audio.ADTSPackets{{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, ChannelCount: c.ChannelCount, AU: au,
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, AU: au,
 	}}.Marshal()
 }

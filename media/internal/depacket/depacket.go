@@ -6,6 +6,7 @@ package depacket
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
@@ -121,10 +122,10 @@ func (t *Track) audio(forma format.Format) error {
 	return t.reset()
 }
 
-// name is how people call a format: by its RTP name where it has one.
+// name is how people call a format: by its RTP encoding name where it has one.
 func name(forma format.Format) string {
-	if codec := forma.Codec(); codec != "" && codec != "Generic" {
-		return codec
+	if encoding, _, _ := strings.Cut(forma.RTPMap(), "/"); encoding != "" {
+		return encoding
 	}
 	return fmt.Sprintf("payload type %d", forma.PayloadType())
 }
@@ -209,7 +210,7 @@ func aac(f *format.MPEG4Audio) (decoder, error) {
 		for i, au := range aus {
 			framed, err := mpeg4audio.ADTSPackets{{
 				Type: mpeg4audio.ObjectTypeAACLC, SampleRate: f.Config.SampleRate,
-				ChannelConfig: f.Config.ChannelConfig, ChannelCount: f.Config.ChannelCount, AU: au,
+				ChannelConfig: f.Config.ChannelConfig, AU: au,
 			}}.Marshal()
 			if err != nil {
 				return nil, false, err
