@@ -135,8 +135,10 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e signaling.Event
 		ch.onMessage(ctx, wg, e.Message)
 	case signaling.Refused:
 		ch.onRefused(e)
+	case signaling.ICEServersChanged:
+		ch.moveRelayed()
 	}
-	// Disconnected and ICEServersChanged: running sessions do not need signaling, and new ones ask for fresh servers.
+	// Disconnected: running sessions do not need signaling.
 }
 
 func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signaling.Message) {
@@ -225,6 +227,17 @@ func (ch *channel) onRefused(e signaling.Refused) {
 		return
 	}
 	ch.end(s, fmt.Sprintf("the service refused our %s: %v", e.Message.Type, e.Err))
+}
+
+// moveRelayed moves the sessions that go through a TURN server, which is about to shut down. Which of the two sides' servers it is nobody says.
+func (ch *channel) moveRelayed() {
+	const relay = "relay"
+	for _, s := range ch.sessions {
+		if r := s.conn.Report(); r.Local == relay || r.Remote == relay {
+			s.log.Info("moving to other turn servers", "local", r.Local, "remote", r.Remote)
+			s.conn.Move()
+		}
+	}
 }
 
 // send hands a signal to the service. What cannot be sent ends the session that it belongs to, with the reason.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,9 @@ type remote struct {
 	engine *peer.Engine
 	got    chan signaling.Message // what came, when no conn takes it
 
+	offers atomic.Int32 // that came and went
+	deaf   atomic.Bool  // takes no offers, and does not follow when TURN servers move
+
 	mu   sync.Mutex // guards conn
 	conn *peer.Conn
 }
@@ -154,6 +158,8 @@ func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
 				once()
 			case signaling.Received:
 				r.receive(e.Message)
+			case signaling.ICEServersChanged:
+				r.move()
 			}
 		})
 	})
@@ -171,7 +177,21 @@ func newEngine(t *testing.T) *peer.Engine {
 	return e
 }
 
+// move goes on with other TURN servers.
+func (r *remote) move() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn != nil && !r.deaf.Load() {
+		r.conn.Move()
+	}
+}
+
 func (r *remote) receive(m signaling.Message) {
+	if m.Type == signaling.SDPOffer {
+		if r.offers.Add(1); r.deaf.Load() {
+			return
+		}
+	}
 	r.mu.Lock()
 	c := r.conn
 	r.mu.Unlock()
@@ -250,6 +270,9 @@ func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) 
 			all = change(s)
 		}
 		for _, s := range all {
+			if _, ok := s.(peer.Offer); ok {
+				r.offers.Add(1)
+			}
 			r.send(pack(s))
 		}
 	}

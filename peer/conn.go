@@ -53,6 +53,7 @@ type Conn struct {
 	out     *outbox
 
 	restarts chan struct{} // 1 slot
+	moves    chan struct{} // 1 slot
 
 	// Owned by Run.
 	early    []Candidate                // before the remote description
@@ -60,9 +61,10 @@ type Conn struct {
 	pending  *webrtc.SessionDescription // our offer of a restart, until it is answered
 	failing  bool                       // ICE has failed, and has until failed fires to come back
 	failed   *time.Timer
-	leased   uint64 // frames sent when the lease was looked at
-	lastIn   string // the last offer we answered
-	lastOut  string // our answer to it
+	unmoved  *time.Timer // end of waiting for the remote's part in a move
+	leased   uint64      // frames sent when the lease was looked at
+	lastIn   string      // the last offer we answered
+	lastOut  string      // our answer to it
 	codecs   []media.Codec
 	leave    func()
 	detach   func()
@@ -115,7 +117,7 @@ func New(o Config) (*Conn, error) {
 	}
 	return &Conn{
 		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
-		restarts: make(chan struct{}, 1), out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
+		restarts: make(chan struct{}, 1), moves: make(chan struct{}, 1), out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
 	}, nil
 }
 
@@ -157,6 +159,9 @@ func (c *Conn) Run(ctx context.Context) error {
 	c.failed = time.NewTimer(time.Hour)
 	c.failed.Stop()
 	defer c.failed.Stop()
+	c.unmoved = time.NewTimer(time.Hour)
+	c.unmoved.Stop()
+	defer c.unmoved.Stop()
 	var changed <-chan struct{}
 	if c.o.Broadcast != nil {
 		c.leave = c.o.Broadcast.join()
@@ -181,6 +186,12 @@ func (c *Conn) Run(ctx context.Context) error {
 			if err := c.restart(); err != nil {
 				return err
 			}
+		case <-c.moves:
+			if err := c.move(ctx); err != nil {
+				return err
+			}
+		case <-c.unmoved.C:
+			return errNotMoved
 		case <-c.wake:
 			if err := c.onState(ctx, setup); err != nil {
 				return err

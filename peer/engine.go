@@ -107,7 +107,7 @@ func certificate() (webrtc.Certificate, error) {
 
 // connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network,
 // nil for a virtual one; in counts what comes.
-func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
+func (e *Engine) connection(codecs *codecSet, ice []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
 	cert, err := certificate()
 	if err != nil {
 		return nil, err
@@ -130,14 +130,20 @@ func (e *Engine) connection(codecs *codecSet, servers []ICEServer, relayOnly boo
 	if relayOnly {
 		config.ICETransportPolicy = webrtc.ICETransportPolicyRelay
 	}
-	for _, s := range servers {
-		config.ICEServers = append(config.ICEServers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
-	}
+	config.ICEServers = servers(ice)
 	pc, err := api.NewPeerConnection(config)
 	if err != nil {
 		return nil, fmt.Errorf("peer connection: %w", err)
 	}
 	return pc, nil
+}
+
+// servers are ICE servers for Pion.
+func servers(list []ICEServer) (out []webrtc.ICEServer) {
+	for _, s := range list {
+		out = append(out, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
+	}
+	return out
 }
 
 // receiving is what Pion does for tracks that we receive: it asks for lost packets and reports on what came. For tracks that we send it does nothing: a

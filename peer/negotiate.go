@@ -313,6 +313,7 @@ func (c *Conn) setRemote(sdp string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.remote.sameICE(id) {
+		c.unmoved.Stop()
 		c.taken = 0
 	}
 	c.remote = id

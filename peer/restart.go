@@ -1,7 +1,10 @@
 package peer
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 )
@@ -17,6 +20,39 @@ func (c *Conn) Restart() {
 	case c.restarts <- struct{}{}:
 	default:
 	}
+}
+
+// Move is for a connection that goes through a relay which is about to shut down: it takes fresh ICE servers for a restart of ICE. We offer that when
+// our offers are what the remote answers; else the remote may, which most likely has been told the same, and until then the old path is left
+// alone: many viewers take no offers. A remote that does not take part in moveWithin is given up, so that it comes again.
+func (c *Conn) Move() {
+	select {
+	case c.moves <- struct{}{}:
+	default:
+	}
+}
+
+const moveWithin = 5 * time.Second
+
+// errNotMoved says why a connection is over that may still have worked for a moment.
+var errNotMoved = errors.New("the relay is about to shut down, and the remote took no part in a restart of ice")
+
+// move asks for servers as at the beginning.
+func (c *Conn) move(ctx context.Context) error {
+	pc := c.connection()
+	if pc == nil || c.o.ICEServers == nil {
+		return nil
+	}
+	conf := pc.GetConfiguration()
+	conf.ICEServers = servers(c.o.ICEServers(ctx))
+	if err := pc.SetConfiguration(conf); err != nil {
+		return fmt.Errorf("new ice servers: %w", err)
+	}
+	c.unmoved.Reset(moveWithin) // until the remote has new ICE credentials, by our offer or by its own
+	if !c.Report().Offered {
+		return nil
+	}
+	return c.restart()
 }
 
 // restart offers a restart of ICE, once at a time.

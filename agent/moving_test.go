@@ -1,0 +1,90 @@
+package agent_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/kvsagent/kvsagent/agent"
+	"github.com/kvsagent/kvsagent/localkvs"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/status"
+)
+
+// relayed begins a peer connection that goes through the service's TURN server.
+func (r *remote) relayed(offer bool) *view {
+	return r.connect(peer.Config{Offer: offer, RelayOnly: true, ICEServers: func(ctx context.Context) (out []peer.ICEServer) {
+		servers, err := r.client.ICEServers(ctx)
+		if err != nil {
+			r.t.Error(err)
+		}
+		for _, s := range servers {
+			out = append(out, peer.ICEServer{URLs: s.URLs[:1], Username: s.Username, Credential: s.Password})
+		}
+		return out
+	}}, nil)
+}
+
+// TestTURNServersMove: when the service moves its TURN servers, sessions that use them are moved, by the side whose offers are answered, or
+// ended when the viewer takes no part, so that it comes again. The others notice nothing.
+func TestTURNServersMove(t *testing.T) {
+	for _, tt := range []struct {
+		name, channel string
+		viewerOffers  bool
+	}{
+		{"viewers offer", gate, true},
+		{"the master offers", "channels:\n  gate: {source: pattern, create: true, offer_to: [direct, moving, deaf]}\n", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := service(t)
+			a, _ := start(t, parse(t, s, tt.channel))
+			direct, moving, deaf := join(t, s, "gate", "direct"), join(t, s, "gate", "moving"), join(t, s, "gate", "deaf")
+			v, w, x := direct.connect(peer.Config{Offer: tt.viewerOffers}, nil), moving.relayed(tt.viewerOffers), deaf.relayed(tt.viewerOffers)
+			for _, view := range []*view{v, w, x} {
+				view.plays(t, 5)
+			}
+			deaf.deaf.Store(true)
+			before, offers := peers(a), moving.offers.Load()
+			if before["direct"].Remote == "relay" || before["moving"].Remote != "relay" || before["deaf"].Remote != "relay" {
+				t.Fatalf("paths: %+v", before)
+			}
+			if n, err := s.Act(localkvs.Action{Do: "reconnect_ice"}); n != 4 || err != nil {
+				t.Fatalf("%d clients told, %v", n, err)
+			}
+			eventually(t, "the deaf session is over, and the agent says why", func() bool {
+				return strings.Contains(reasons(a, "gate"), "the relay is about to shut down")
+			})
+			if tt.viewerOffers {
+				if got := x.ended(t); got != peer.ErrEnded.Error() {
+					t.Errorf("the deaf viewer's end is %q, want that it was told", got)
+				}
+			}
+			v.plays(t, 15)
+			w.plays(t, 15)
+			after := peers(a)
+			for _, id := range []string{"direct", "moving"} {
+				if after[id].Session != before[id].Session {
+					t.Errorf("session of %s: %q became %q", id, before[id].Session, after[id].Session)
+				}
+			}
+			if d, m := direct.offers.Load(), moving.offers.Load()-offers; d > 1 || m != 1 {
+				t.Errorf("%d offers in the direct session, %d more in the relayed one; want one at most and one", d, m)
+			}
+			if n := len(channel(a, "gate").Ended); n != 1 {
+				t.Errorf("%d sessions ended: %s", n, reasons(a, "gate"))
+			}
+			if r := v.conn.Report(); r.Receiving[0].Lost != 0 {
+				t.Errorf("the direct viewer lost %d packets", r.Receiving[0].Lost)
+			}
+		})
+	}
+}
+
+// peers are the sessions of gate by client.
+func peers(a *agent.Agent) map[string]status.Peer {
+	out := map[string]status.Peer{}
+	for _, p := range channel(a, "gate").Peers {
+		out[p.ClientID] = p
+	}
+	return out
+}
