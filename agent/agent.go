@@ -26,6 +26,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/credentials"
+	"github.com/kvsagent/kvsagent/internal/netwatch"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/signaling"
 )
@@ -62,6 +63,11 @@ func New(o Options) *Agent {
 // agent goes on with what it has.
 func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *config.Config) error {
 	defer a.stop()
+	watch, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { netwatch.Run(watch, a.log, a.networkChanged) })
 	if err := a.apply(ctx, cfg); err != nil {
 		return err
 	}
@@ -79,6 +85,15 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 			}
 			a.log.Info("new config applied")
 		}
+	}
+}
+
+// networkChanged tells all channels to look whether they are still connected, or to try again.
+func (a *Agent) networkChanged() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, ch := range a.channels {
+		ch.client.NetworkChanged()
 	}
 }
 

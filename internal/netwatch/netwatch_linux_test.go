@@ -1,0 +1,75 @@
+package netwatch
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestNamespace changes addresses and routes of a network of its own, with the kernel's own messages.
+func TestNamespace(t *testing.T) {
+	if os.Getenv("NETWATCH_NAMESPACE") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestNamespace$", "-test.v")
+		cmd.Env = append(os.Environ(), "NETWATCH_NAMESPACE=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Fatalf("in a namespace: %v\n%s", err, out)
+		}
+		return
+	}
+	ip := func(args string) {
+		t.Helper()
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	ip("link add name left type veth peer name right")
+	ip("link set left up")
+	ip("link set right up")
+	ctx, cancel := context.WithCancel(t.Context())
+	changes := make(chan struct{}, 10)
+	var wg sync.WaitGroup
+	wg.Go(func() { Run(ctx, quiet, func() { changes <- struct{}{} }) })
+	defer func() { cancel(); wg.Wait() }()
+	settled(changes) // the link-local addresses that come by themselves
+	for _, step := range []string{
+		"addr add 192.0.2.1/24 dev left", "route add default via 192.0.2.254", "route replace default via 192.0.2.253",
+		"link set left down",
+	} {
+		ip(step)
+		select {
+		case <-changes:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("ip %s was not noticed", step)
+		}
+		settled(changes)
+		if step == "link set left down" {
+			break
+		}
+		ip("route replace 203.0.113.0/24 dev left") // which is no way out
+		if n := settled(changes); n != 0 {
+			t.Errorf("%d changes by a route that is not the default", n)
+		}
+	}
+}
+
+// settled returns when there has been no change for longer than a burst takes, and how many there were.
+func settled(changes <-chan struct{}) (n int) {
+	for {
+		select {
+		case <-changes:
+			n++
+		case <-time.After(settle + settle/2):
+			return n
+		}
+	}
+}
