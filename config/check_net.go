@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9_.])?$`)
+// hostName is a name without its length, which costs a regexp much memory to count.
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_.])?$`)
 
 // goodHost says whether a host is a name or an IP address.
 func goodHost(h string) bool {
-	if hostName.MatchString(h) {
+	if len(h) <= 253 && hostName.MatchString(h) {
 		return true
 	}
 	_, err := netip.ParseAddr(h)

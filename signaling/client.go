@@ -59,7 +59,7 @@ type Options struct {
 func (o *Options) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !idPattern.MatchString(o.Channel) {
+	if !isID(o.Channel) {
 		bad("channel %q: bad name; hint: 1 to 256 of a-z A-Z 0-9 _ . -", clip(o.Channel))
 	}
 	switch o.Role {
@@ -68,13 +68,13 @@ func (o *Options) check() error {
 			bad("client id %q: a master has none; hint: leave it out, or take the role %s", clip(o.ClientID), Viewer)
 		}
 	case Viewer:
-		if !idPattern.MatchString(o.ClientID) || reservedPattern.MatchString(o.ClientID) {
+		if !isID(o.ClientID) || isReserved(o.ClientID) {
 			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and not AWS_ at its start", clip(o.ClientID))
 		}
 	default:
 		bad("role %q: no such role; hint: %s or %s", o.Role, Master, Viewer)
 	}
-	if !regionPattern.MatchString(o.Region) {
+	if !isRegion(o.Region) {
 		bad("region %q: not an AWS region; hint: such as eu-central-1", clip(o.Region))
 	}
 	if o.Endpoint != "" {

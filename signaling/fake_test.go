@@ -49,6 +49,7 @@ type fake struct {
 	calls   map[string]int      // by path
 	last    map[string]request  // by path
 	skew    time.Duration       // of the service's Date
+	strict  bool                // refuses signatures that are more than five minutes off
 	down    bool                // no connection
 	mute    bool                // new WebSockets do not answer pings
 	stall   bool                // new WebSockets stop reading at the first ping
@@ -130,12 +131,16 @@ const (
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
-	skew := f.skew
+	skew, strict := f.skew, f.strict
 	f.last[r.URL.Path] = request{r.Header.Clone(), string(body)}
 	f.mu.Unlock()
 	w.Header().Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
 	w.Header().Set("X-Amzn-Requestid", fmt.Sprint("req-", f.requests.Add(1)))
-	if a, ok := f.scripted(r.URL.Path); ok {
+	a, ok := f.scripted(r.URL.Path)
+	if !ok && strict {
+		a, ok = signedAt(r, time.Now().Add(skew))
+	}
+	if ok {
 		for k, v := range a.header {
 			w.Header()[k] = v
 		}
@@ -169,6 +174,24 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// signedAt refuses a signature of another time than now, in the words of the service.
+func signedAt(r *http.Request, now time.Time) (answer, bool) {
+	text := r.URL.Query().Get("X-Amz-Date")
+	if text == "" {
+		text = r.Header.Get("X-Amz-Date")
+	}
+	at, err := time.Parse("20060102T150405Z", text)
+	switch {
+	case err != nil:
+		return answer{403, "IncompleteSignatureException", `{"message":"no date"}`, nil}, true
+	case now.Sub(at) > 5*time.Minute:
+		return answer{403, "InvalidSignatureException", `{"message":"Signature expired: is now earlier than"}`, nil}, true
+	case at.Sub(now) > 5*time.Minute:
+		return answer{403, "InvalidSignatureException", `{"message":"Signature not yet current: is still later than"}`, nil}, true
+	}
+	return answer{}, false
 }
 
 func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {

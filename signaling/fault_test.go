@@ -462,3 +462,46 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 		})
 	}
 }
+
+// TestClockStepsByADay: this host's clock is set a day forth or back while the client runs. What runs does not notice, since waits and ages
+// are measured by the monotonic clock; the next request is refused once for its time and is made again at once. For the client it is the same
+// whether its own clock steps or all others do, which is what the fake can do.
+func TestClockStepsByADay(t *testing.T) {
+	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
+		t.Run(step.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(t)
+				f.strict = true
+				r := run(t, f.start())
+				expect[signaling.Connected](r)
+				if _, err := r.ICEServers(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				f.set(func() { f.skew = -step })
+				before := f.requests.Load()
+				time.Sleep(10 * time.Minute)
+				if n := f.requests.Load() - before; n != 0 || len(r.events) != 0 {
+					t.Errorf("%d requests and %d events by the step alone", n, len(r.events))
+				}
+				start := time.Now()
+				if servers, err := r.ICEServers(t.Context()); err != nil || len(servers) != 1 || time.Since(start) > time.Second {
+					t.Errorf("%d ICE servers, %v, after %v", len(servers), err, time.Since(start))
+				}
+				f.cut()
+				expect[signaling.Disconnected](r)
+				expect[signaling.Connected](r)
+				if n := f.requests.Load() - before; n != 3 || time.Since(start) > 2*time.Second {
+					t.Errorf("%d requests, connected %v after the cut; want one of each kind and one refused, within the spread", n, time.Since(start))
+				}
+				time.Sleep(24 * time.Hour)
+				if n := f.count(wssPath); n > 2+24*60/45+1 {
+					t.Errorf("%d WebSockets in a day", n)
+				}
+				_ = r.stop()
+				if n := strings.Count(r.logged.String(), "clock is wrong"); n != 1 {
+					t.Errorf("%d lines about the clock, want 1", n)
+				}
+			})
+		})
+	}
+}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -32,8 +32,24 @@ const (
 	minICELife = time.Second      // keeps a service that says "no time at all" from being asked for every peer
 )
 
-// iceURL is RFC 7065 and RFC 7064, in so far as the service uses them.
-var iceURL = regexp.MustCompile(`^(stun|stuns|turn|turns):[A-Za-z0-9._-]{1,253}(:[0-9]{1,5})?(\?transport=(udp|tcp))?$`)
+// isICEURL is RFC 7065 and RFC 7064, in so far as the service uses them: a host's name or IPv4 address, a port and a transport or neither.
+func isICEURL(s string) bool {
+	scheme, rest, _ := strings.Cut(s, ":")
+	switch scheme {
+	case "stun", "stuns", "turn", "turns":
+	default:
+		return false
+	}
+	rest, transport, found := strings.Cut(rest, "?")
+	if found && transport != "transport=udp" && transport != "transport=tcp" {
+		return false
+	}
+	host, port, found := strings.Cut(rest, ":")
+	if found && (port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "") {
+		return false
+	}
+	return len(host) <= 253 && isID(host)
+}
 
 // iceCache keeps the servers until their passwords are about to end.
 type iceCache struct {
@@ -138,7 +154,7 @@ func readICEServers(list []iceServerJSON) (servers []ICEServer, ttl time.Duratio
 	for _, in := range list {
 		s := ICEServer{Username: in.Username, Password: in.Password, TTL: time.Duration(min(max(in.Ttl, 0), 86400)) * time.Second}
 		for _, u := range in.Uris {
-			if total < maxICEURLs && iceURL.MatchString(u) {
+			if total < maxICEURLs && isICEURL(u) {
 				s.URLs = append(s.URLs, u)
 				total++
 			}

@@ -4,7 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"strings"
 )
 
 // Role is the side of the channel that a client takes.
@@ -47,11 +47,33 @@ const (
 	MaxPayloadText = MaxPayload / 4 * 3
 )
 
-var (
-	idPattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,256}$`)
-	// KVS dev guide, ConnectAsViewer: a client id must not begin with AWS_, in any case.
-	reservedPattern = regexp.MustCompile(`^(?i)AWS_`)
-)
+// isID says whether s is a name of a channel, client id or correlation id: 1 to 256 of a-z A-Z 0-9 _ . - (KVS API reference).
+func isID(s string) bool {
+	for _, c := range []byte(s) {
+		if !isLetter(c) && c != '_' && c != '.' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 256
+}
+
+func isLetter(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// isReserved says whether a client id is one that the service keeps for itself: AWS_ at its start, in any case (KVS dev guide, ConnectAsViewer).
+func isReserved(id string) bool { return len(id) >= 4 && strings.EqualFold(id[:4], "AWS_") }
+
+// isRegion says whether s looks like a region: words of lower case letters and digits with - between them, two and more.
+func isRegion(s string) bool {
+	words := strings.Split(s, "-")
+	for _, w := range words {
+		if w == "" || strings.Trim(w, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return false
+		}
+	}
+	return len(words) > 1
+}
 
 // check says why a message may not be sent in this role, or nil. Only to the storage service does a master send without a recipient.
 func (m Message) check(role Role, storage bool) error {
@@ -65,9 +87,9 @@ func (m Message) check(role Role, storage bool) error {
 		return fmt.Errorf("send %s to %q: a viewer's messages go to the master; hint: leave the recipient out", m.Type, m.ClientID)
 	case role == Master && m.ClientID == "" && !storage:
 		return fmt.Errorf("send %s: no recipient; hint: a master must name the viewer", m.Type)
-	case m.ClientID != "" && !idPattern.MatchString(m.ClientID):
+	case m.ClientID != "" && !isID(m.ClientID):
 		return fmt.Errorf("send %s to %q: bad recipient; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.ClientID))
-	case m.CorrelationID != "" && !idPattern.MatchString(m.CorrelationID):
+	case m.CorrelationID != "" && !isID(m.CorrelationID):
 		return fmt.Errorf("send %s: bad correlation id %q; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.CorrelationID))
 	case len(m.Payload) == 0:
 		return fmt.Errorf("send %s to %q: empty payload", m.Type, m.ClientID)
@@ -90,5 +112,3 @@ func clip(s string) string {
 	}
 	return s[:most] + "..."
 }
-
-var regionPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)+$`)

@@ -90,7 +90,7 @@ type incoming struct {
 func (in *incoming) message() (frame, error) {
 	f := frame{Type: in.Type}
 	var payload string
-	if err := unmarshal(in.Sender, &f.Sender); err != nil || f.Sender != "" && !idPattern.MatchString(f.Sender) {
+	if err := unmarshal(in.Sender, &f.Sender); err != nil || f.Sender != "" && !isID(f.Sender) {
 		return frame{}, fmt.Errorf("%s from %.80q: bad client id", in.Type, in.Sender)
 	}
 	err := unmarshal(in.Payload, &payload)
