@@ -169,3 +169,20 @@ func TestStorageNeedsBothCodecs(t *testing.T) {
 		}
 	}
 }
+
+// TestCreatedChannel: a channel that the agent makes is as the config says.
+func TestCreatedChannel(t *testing.T) {
+	s := newStore(t)
+	start(t, parse(t, s.Server, "channels:\n  gate: {source: pattern, create: true, message_ttl: 30s, tags: {site: yard, floor: \"2\"}}\n"))
+	out, err := s.control.DescribeSignalingChannel(t.Context(), &kinesisvideo.DescribeSignalingChannelInput{ChannelName: aws.String("gate")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ttl := aws.ToInt32(out.ChannelInfo.SingleMasterConfiguration.MessageTtlSeconds); ttl != 30 {
+		t.Errorf("messages wait %d seconds, want 30", ttl)
+	}
+	tags, err := s.control.ListTagsForResource(t.Context(), &kinesisvideo.ListTagsForResourceInput{ResourceARN: out.ChannelInfo.ChannelARN})
+	if err != nil || len(tags.Tags) != 2 || tags.Tags["site"] != "yard" || tags.Tags["floor"] != "2" {
+		t.Errorf("tags %v, %v", tags, err)
+	}
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -91,6 +92,18 @@ channels: {cut: {source: pattern, create: true}}
 	_, sentNow = counted(t, master)
 	if got := received(t, viewer, sentNow); got.Lost != 0 {
 		t.Errorf("%d packets lost in all", got.Lost)
+	}
+}
+
+// TestAWSEnvironment: what every AWS tool takes from its environment is enough to find a service that is not AWS, and to trust it.
+func TestAWSEnvironment(t *testing.T) {
+	service := startKVS(t)
+	startAgent(t, environment(keys...), service.URL, "", "sources: {pattern: {url: testpattern}}\nchannels: {env: {source: pattern, create: true}}\n").connected(t, "env")
+	env := environment(append(keys, "AWS_ENDPOINT_URL_KINESIS_VIDEO="+service.TLSURL, "AWS_CA_BUNDLE="+service.CA)...)
+	out, errs, code := run(t, 30*time.Second, env, binary, "view", "env", "--duration", "1s", "-o", "json")
+	var got watched
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Video.Frames == 0 {
+		t.Errorf("exit %d, %v\n%s\n%s", code, err, out, errs)
 	}
 }
 
