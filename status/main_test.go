@@ -46,7 +46,10 @@ func house() status.Report {
 	return status.Report{
 		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now,
 		Sources: []status.Source{
-			{Name: "gate", URL: "rtsp://192.0.2.1/live", State: "running", Restarts: 2, Tracks: []status.Track{video, audio}, Watchers: 2},
+			{
+				Name: "gate", URL: "rtsp://192.0.2.1/live", State: "running", Restarts: 2, Tracks: []status.Track{video, audio}, Watchers: 2,
+				Notes: []string{"no sound: browsers do not take AAC; hint: set audio: transcode"},
+			},
 			{Name: "yard", URL: "rtsp://192.0.2.2/live", State: "failed", Error: "connection refused"},
 		},
 		Channels: []status.Channel{

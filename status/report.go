@@ -21,6 +21,8 @@ type Source struct {
 	Restarts uint64  `json:"restarts"`
 	Tracks   []Track `json:"tracks"`
 	Watchers int     `json:"watchers"` // subscriptions now
+
+	Notes []string `json:"notes,omitempty"` // what viewers miss, why, and what to do: "no sound: ...; hint: ..."
 }
 
 // Track is one track of a source or of a peer.

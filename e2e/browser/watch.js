@@ -1,5 +1,5 @@
-// Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats() and
-// window.colours().
+// Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats(),
+// window.textOf() and window.colours().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -46,6 +46,9 @@
     }
     return sum;
   };
+
+  // textOf is what a person reads in the element that selector names.
+  window.textOf = (selector) => document.querySelector(selector)?.innerText ?? '';
 
   // colours reads them, as [r,g,b], at points of the video that selector names; each point is [x,y] from 0 to 1.
   window.colours = (selector, points) => {

@@ -271,7 +271,8 @@ function showSources(report) {
     ['Source', 'key'], ['State'], ['Video', 'wide'], ['Audio'], ['Bitrate', 'num'], ['Watchers', 'num'], ['Restarts', 'num'],
   ]), (tr, s) => {
     cell(tr, 0, s.name, s.url);
-    stateCell(tr, 1, s.state, s.error).classList.toggle('error', Boolean(s.error));
+    const words = [s.error, ...s.notes ?? []].filter(Boolean).map(sentence).join('. ');
+    stateCell(tr, 1, s.state, words).classList.toggle('error', Boolean(words));
     cell(tr, 2, fmt.media(s.tracks.filter(t => !fmt.isAudio(t))));
     cell(tr, 3, fmt.media(s.tracks.filter(fmt.isAudio)));
     cell(tr, 4, fmt.bitrate(s.tracks.reduce((n, t) => n + t.bitrate, 0)));
