@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/localkvs"
@@ -87,4 +88,51 @@ func peers(a *agent.Agent) map[string]status.Peer {
 		out[p.ClientID] = p
 	}
 	return out
+}
+
+// TestTURNServersDown: viewers who need none do not wait for servers that do not answer, whoever names them.
+func TestTURNServersDown(t *testing.T) {
+	s := service(t)
+	s.SetFaults(localkvs.Faults{TURNDown: true})
+	a, _ := start(t, parse(t, s, gate))
+	began := time.Now()
+	join(t, s, "gate", "direct").watch().plays(t, 1)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the first picture took %v", took)
+	}
+	if p := session(t, a, "gate"); p.Local == "relay" || p.Remote == "relay" {
+		t.Errorf("path %s/%s", p.Local, p.Remote)
+	}
+}
+
+// TestNoTURNServers: the service does not say which there are, and viewers are served without.
+func TestNoTURNServers(t *testing.T) {
+	s := service(t)
+	s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 500, Type: "InternalFailure", Calls: []string{"GetIceServerConfig"}}})
+	start(t, parse(t, s, gate))
+	join(t, s, "gate", "direct").watch().plays(t, 5)
+}
+
+// TestRefusedOffer: an offer that the service does not take ends the session that it is of, with the reason, and no other.
+func TestRefusedOffer(t *testing.T) {
+	s := serviceWith(t, localkvs.Options{Readings: localkvs.Readings{RefuseAbsent: true}})
+	a, _ := start(t, parse(t, s, "channels:\n  gate: {source: pattern, create: true, offer_to: absent}\n"))
+	v := join(t, s, "gate", "tablet").watch()
+	v.plays(t, 5)
+	before := peers(a)["tablet"]
+	eventually(t, "the offer is refused twice", func() bool {
+		return strings.Count(reasons(a, "gate"), "the service refused our SDP_OFFER") >= 2
+	})
+	v.plays(t, 15)
+	if after := peers(a)["tablet"]; after.Session != before.Session {
+		t.Errorf("session %s became %q", before.Session, after.Session)
+	}
+	for _, e := range channel(a, "gate").Ended {
+		if e.ClientID != "absent" || !strings.Contains(e.Reason, "ResourceNotFoundException") {
+			t.Errorf("ended: %+v", e)
+		}
+	}
+	if n := channel(a, "gate").Refused; n < 2 {
+		t.Errorf("%d refusals counted", n)
+	}
 }
