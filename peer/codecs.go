@@ -12,7 +12,10 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-const opusFmtp = "minptime=10;useinbandfec=1"
+const (
+	opusFmtp = "minptime=10;useinbandfec=1"
+	opusPT   = 111
+)
 
 // videoFeedback is what we understand of RTCP feedback (RFC 4585, RFC 5104).
 var videoFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
@@ -204,10 +207,13 @@ func (s *codecSet) add(codec media.Codec, fmtp string) error {
 		p.PayloadType = 8
 	case media.Opus:
 		p.Channels = 2 // RFC 7587 section 7: always 2 in the rtpmap
-		p.PayloadType = 111
+		p.PayloadType = opusPT
 	default:
 		kind = webrtc.RTPCodecTypeVideo
 		p.MimeType, p.RTCPFeedback = "video/"+string(codec), videoFeedback
+		if s.nextPT == opusPT-1 { // its retransmissions would be Opus
+			s.nextPT += 2
+		}
 		p.PayloadType = s.nextPT
 		s.nextPT += 2
 	}
@@ -248,7 +254,7 @@ func (s *codecSet) addReceivable() error {
 		fmtp  string
 	}{
 		{media.H264, h264Fmtp("42e0")}, {media.H264, h264Fmtp("4200")}, {media.H264, h264Fmtp("4d00")}, {media.H264, h264Fmtp("640c")},
-		{media.VP8, ""}, {media.Opus, opusFmtp}, {media.PCMU, ""}, {media.PCMA, ""},
+		{media.VP8, ""}, {media.H265, ""}, {media.VP9, ""}, {media.AV1, ""}, {media.Opus, opusFmtp}, {media.PCMU, ""}, {media.PCMA, ""},
 	} {
 		if err := s.add(c.codec, c.fmtp); err != nil {
 			return err

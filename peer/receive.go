@@ -156,7 +156,7 @@ func newAssembler(codec media.Codec, rate uint32) *assembler {
 	case media.VP8:
 		d = &codecs.VP8Packet{}
 	case media.H265:
-		d = &codecs.H265Depacketizer{}
+		d = &h265Units{}
 	case media.VP9:
 		d = &codecs.VP9Packet{}
 	case media.AV1:
@@ -180,6 +180,11 @@ type plain struct{}
 func (plain) Unmarshal(p []byte) ([]byte, error) { return p, nil }
 func (plain) IsPartitionHead([]byte) bool        { return true }
 func (plain) IsPartitionTail(bool, []byte) bool  { return true }
+
+// h265Units ends an access unit where the marker says so (RFC 7798 section 4.1): Pion's ends one after each unit that came in fragments.
+type h265Units struct{ codecs.H265Depacketizer }
+
+func (*h265Units) IsPartitionTail(marker bool, _ []byte) bool { return marker }
 
 func (a *assembler) push(p *rtp.Packet, now time.Duration) {
 	if !a.started {
