@@ -12,11 +12,15 @@ import (
 	"time"
 )
 
-// chromium is the one browser of the run; each page has a context of its own.
-var chromium browser
+// The browsers of the run, one of each; each page has a context of its own.
+var (
+	chromium = browser{name: "chromium"}
+	firefox  = browser{name: "firefox"}
+)
 
 // browser talks to browser/drive.mjs, which says what the commands are.
 type browser struct {
+	name   string
 	mu     sync.Mutex // one command at a time
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -47,7 +51,7 @@ func (b *browser) launch() error {
 	if b.cmd != nil {
 		return nil
 	}
-	b.cmd = exec.Command("node", "drive.mjs")
+	b.cmd = exec.Command("node", "drive.mjs", b.name)
 	b.cmd.Dir = "browser"
 	b.cmd.Stderr = &b.log
 	in, err := b.cmd.StdinPipe()
@@ -113,9 +117,8 @@ func (b *browser) do(c command) (answer, error) {
 	}
 }
 
-// stopBrowser ends the browser, if there was one.
-func stopBrowser() {
-	b := &chromium
+// stop ends the browser, if there was one.
+func (b *browser) stop() {
 	if b.cmd == nil {
 		return
 	}
@@ -129,19 +132,26 @@ func stopBrowser() {
 
 // page is one page in the browser, closed with its test.
 type page struct {
-	t  *testing.T
-	id int
+	t       *testing.T
+	browser *browser
+	id      int
 }
 
+// openPage opens one in Chromium.
 func openPage(t *testing.T, url string) *page {
 	t.Helper()
-	a, err := chromium.do(command{Open: url})
+	return chromium.open(t, url)
+}
+
+func (b *browser) open(t *testing.T, url string) *page {
+	t.Helper()
+	a, err := b.do(command{Open: url})
 	if err != nil {
-		t.Fatalf("chromium: open %s: %v", url, err)
+		t.Fatalf("%s: open %s: %v", b.name, url, err)
 	}
-	p := &page{t: t, id: a.Page}
+	p := &page{t: t, browser: b, id: a.Page}
 	t.Cleanup(func() {
-		a, err := chromium.do(command{Page: p.id, Close: true})
+		a, err := b.do(command{Page: p.id, Close: true})
 		if t.Failed() {
 			t.Logf("console of %s (close: %v): %s", url, err, strings.ReplaceAll(string(a.Value), `","`, "\n"))
 		}
@@ -152,15 +162,15 @@ func openPage(t *testing.T, url string) *page {
 // call runs window.fn(args...) and puts what it resolves to into out, unless that is nil.
 func (p *page) call(out any, fn string, args ...any) {
 	p.t.Helper()
-	a, err := chromium.do(command{Page: p.id, Call: fn, Args: args})
+	a, err := p.browser.do(command{Page: p.id, Call: fn, Args: args})
 	if err != nil {
-		p.t.Fatalf("chromium: %s: %v", fn, err)
+		p.t.Fatalf("%s: %s: %v", p.browser.name, fn, err)
 	}
 	if out == nil {
 		return
 	}
 	if err := json.Unmarshal(a.Value, out); err != nil {
-		p.t.Fatalf("chromium: %s: %v in %s", fn, err, a.Value)
+		p.t.Fatalf("%s: %s: %v in %s", p.browser.name, fn, err, a.Value)
 	}
 }
 

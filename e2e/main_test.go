@@ -30,6 +30,7 @@ func build(run func() int) int {
 		fmt.Fprintf(os.Stderr, "build the binary: %v\n%s", err, out)
 		return 1
 	}
-	defer stopBrowser()
+	defer chromium.stop()
+	defer firefox.stop()
 	return run()
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -21,12 +22,14 @@ type sdk struct {
 
 	candidatesFirst bool   // all candidates go out before the offer
 	offerTo         string // the viewer that a master offers to
+
+	browser *browser // nil is Chromium
 }
 
 // join opens the page and returns when its signaling is open.
 func (s sdk) join(t *testing.T, part string) *page {
 	t.Helper()
-	p := openPage(t, sdkPage(t))
+	p := cmp.Or(s.browser, &chromium).open(t, sdkPage(t))
 	config := map[string]any{
 		"channelARN": s.arn, "channelEndpoint": endpoint(t, s.endpoint, s.ca, s.arn, s.role), "role": s.role, "region": region,
 		"send": s.send, "relayOnly": s.relayOnly,

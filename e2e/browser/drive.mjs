@@ -1,4 +1,5 @@
-// Drives Debian's Chromium for the tests: one JSON command a line on stdin, one JSON answer a line on stdout.
+// Drives one of Debian's browsers for the tests, chromium or firefox as its argument says: one JSON command a line on stdin, one JSON
+// answer a line on stdout.
 //
 //   {"id":1,"open":"http://127.0.0.1:1234/"}           -> {"id":1,"page":1}
 //   {"id":2,"page":1,"call":"stats","args":[]}         -> {"id":2,"value":...}    calls window.stats(...args) and awaits it
@@ -7,32 +8,17 @@
 // An answer with "error" says what went wrong. The end of stdin ends the browser.
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 
-const watch = fileURLToPath(new URL('watch.js', import.meta.url));
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync', '--allow-loopback-in-peer-connection',
-    '--autoplay-policy=no-user-gesture-required',
-  ],
-});
+const { launch } = await import(`./${process.argv[2]}.mjs`);
+const browser = await launch(fileURLToPath(new URL('watch.js', import.meta.url)));
 const pages = new Map();
 let opened = 0;
 
 async function open(url) {
-  // localkvs makes a CA of its own for each test.
-  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1000, height: 700 } });
-  await context.addInitScript({ path: watch });
-  const page = await context.newPage();
-  page.setDefaultTimeout(20000);
+  const id = ++opened;
   const log = [];
-  page.on('console', (message) => log.push(`${message.type()}: ${message.text()}`));
-  page.on('pageerror', (error) => log.push(`uncaught: ${error}`));
-  pages.set(++opened, { context, page, log });
-  await page.goto(url);
-  return opened;
+  pages.set(id, { log, ...await browser.open(url, log) });
+  return id;
 }
 
 async function close({ context, page, log }, screenshot) {

@@ -1,5 +1,5 @@
 // Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats(),
-// window.textOf() and window.colours().
+// window.directions(), window.textOf() and window.colours().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -46,6 +46,9 @@
     }
     return sum;
   };
+
+  // directions is where media goes, by section of the SDP of all connections; "stopped" was rejected.
+  window.directions = () => connections.flatMap((c) => c.getTransceivers().map((t) => t.currentDirection));
 
   // textOf is what a person reads in the element that selector names.
   window.textOf = (selector) => document.querySelector(selector)?.innerText ?? '';
