@@ -31,7 +31,7 @@ func (a *Agent) Report() status.Report {
 
 func (s *source) report() status.Source {
 	h := s.hub.Report()
-	r := status.Source{Name: s.name, URL: s.publicURL(), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes}
+	r := status.Source{Name: s.name, URL: s.publicURL(), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
 	for _, t := range h.Tracks {
 		r.Tracks = append(r.Tracks, status.Track{
 			Codec: string(t.Codec), Width: t.Width, Height: t.Height,

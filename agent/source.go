@@ -30,6 +30,7 @@ import (
 type source struct {
 	name      string
 	cfg       config.Source
+	privacy   slate.Switch
 	hub       *media.Hub
 	broadcast *peer.Broadcast
 
@@ -42,11 +43,15 @@ func newSource(name string, c config.Source, log *slog.Logger) (*source, error) 
 	if err != nil {
 		return nil, err
 	}
+	privacy, err := privacySwitch(c)
+	if err != nil {
+		return nil, err
+	}
 	hub := media.NewHub(media.HubOptions{
 		Name: name, Source: src, KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log, Standby: standby(c.Offline),
 		Backoff: func(failures int) time.Duration { return jittered(time.Second, 30*time.Second, failures) },
 	})
-	return &source{name: name, cfg: c, hub: hub, broadcast: peer.NewBroadcast(hub)}, nil
+	return &source{name: name, cfg: c, privacy: privacy, hub: hub, broadcast: peer.NewBroadcast(hub)}, nil
 }
 
 // standby is what viewers see while a source is away: a slate where they have negotiated H.264, and else, or when the operator prefers
@@ -78,6 +83,10 @@ func CheckSources(cfg *config.Config) error {
 
 // openSource makes a source and what the config wants around it.
 func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
+	privacy, err := privacySwitch(c)
+	if err != nil {
+		return nil, err
+	}
 	src, err := newKind(c, log)
 	if err != nil {
 		return nil, err
@@ -88,8 +97,8 @@ func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
 	case config.AudioOff:
 		src = muted{src}
 	}
-	if c.PrivacyFile != "" {
-		src = slate.Privacy(src, c.PrivacyFile, log)
+	if privacy.File != "" || len(privacy.Hours) > 0 {
+		src = slate.Privacy(src, privacy, log)
 	}
 	return src, nil
 }

@@ -151,6 +151,8 @@ type Source struct {
 	Offline Offline `yaml:"offline" default:"slate" enum:"slate,freeze"`
 	// Privacy switch: while this file exists the source is not opened, and viewers see a picture that says so.
 	PrivacyFile string `yaml:"privacy_file" example:"/run/kvsagent/gate.privacy"`
+	// Hours of each day, by the clock of this host, in which the source is not opened.
+	PrivacyHours []string `yaml:"privacy_hours" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$" hint:"from and to, such as 22:00-06:00" example:"22:00-06:00"`
 	// Keep the source running when nobody watches: the first picture comes sooner, the camera's stream is always open.
 	KeepWarm bool `yaml:"keep_warm" default:"false"`
 	// How long the source runs on after the last viewer has gone.

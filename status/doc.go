@@ -6,6 +6,7 @@
 //	GET  /api/v1/report                 the Report as JSON
 //	GET  /metrics                       the Report as Prometheus text
 //	POST /api/v1/channels/{name}/watch  the picture's signaling
+//	PUT  /api/v1/sources/{name}/privacy {"on": true} closes a source, {"on": false} opens it
 //
 // # Watching
 //
@@ -21,6 +22,6 @@
 // # Who may look
 //
 // The handler has no login. It is meant for a loopback address, and holds two gates against the web pages of other sites that run in a
-// browser on this machine: the Host header must be a loopback name or one of Options.Hosts (against DNS rebinding), and a POST must
+// browser on this machine: the Host header must be a loopback name or one of Options.Hosts (against DNS rebinding), and a POST or PUT must
 // come from our own page (against cross-site requests).
 package status

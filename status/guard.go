@@ -45,13 +45,13 @@ func refusal(hosts []string, r *http.Request) *Problem {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		return nil
-	case http.MethodPost:
+	case http.MethodPost, http.MethodPut:
 		return postRefusal(r)
 	}
-	return &Problem{Status: http.StatusMethodNotAllowed, Text: "the method is not allowed", Hint: "use GET, HEAD or POST"}
+	return &Problem{Status: http.StatusMethodNotAllowed, Text: "the method is not allowed", Hint: "use GET, HEAD, POST or PUT"}
 }
 
-// postRefusal lets only our own page post: a form of another site cannot send JSON, and a script of another site cannot hide its origin.
+// postRefusal lets only our own page post and put: a form of another site cannot send JSON, and a script of another site cannot hide its origin.
 func postRefusal(r *http.Request) *Problem {
 	if !sameOrigin(r) {
 		return &Problem{

@@ -18,6 +18,10 @@ type Options struct {
 	// status and to give a hint; any other error is a 502. Default: no picture.
 	Watch func(ctx context.Context, channel, offer string, send func(Signal) error) error
 
+	// Privacy flips the privacy switch of a source (Source.Name). Return a *Problem to choose the HTTP status; any other error is a 502.
+	// Default: there is no switch.
+	Privacy func(source string, on bool) error
+
 	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
 	Hosts []string
 
@@ -48,6 +52,7 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
+	mux.Handle("PUT /api/v1/sources/{name}/privacy", privacy(o))
 	if o.Pprof {
 		profiles(mux)
 	}

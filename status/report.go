@@ -22,6 +22,8 @@ type Source struct {
 	Tracks   []Track `json:"tracks"`
 	Watchers int     `json:"watchers"` // subscriptions now
 
+	Privacy string `json:"privacy,omitempty"` // what closes it now: its switch, or the hours of the day
+
 	Notes []string `json:"notes,omitempty"` // what viewers miss, why, and what to do: "no sound: ...; hint: ..."
 }
 

@@ -2,11 +2,9 @@ package slate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -19,15 +17,15 @@ const (
 	wait = 15 * time.Second       // how long to wait with nothing to show, before whoever supervises us does not believe us any more
 )
 
-// Privacy wraps a source with a switch: while a file exists the source does not run, and a slate says so. Times go on across it.
-func Privacy(src media.Source, file string, log *slog.Logger) media.Source {
-	return &private{src: src, file: file, log: log}
+// Privacy wraps a source with a switch: while that is on the source does not run, and a slate says so. Times go on across it.
+func Privacy(src media.Source, by Switch, log *slog.Logger) media.Source {
+	return &private{src: src, by: by, log: log}
 }
 
 type private struct {
-	src  media.Source
-	file string
-	log  *slog.Logger
+	src media.Source
+	by  Switch
+	log *slog.Logger
 	tracksOf
 }
 
@@ -49,22 +47,16 @@ func (t *tracksOf) get() []media.Track {
 	return t.tracks
 }
 
-// on says whether the switch is on. A file that cannot be looked at counts: when in doubt, nothing is shown.
-func (p *private) on() bool {
-	_, err := os.Stat(p.file)
-	return !errors.Is(err, os.ErrNotExist)
-}
-
 // Run runs the source or the slate, whichever the switch wants, until ctx is done or the source fails.
 func (p *private) Run(ctx context.Context, out media.Sink) error {
 	line := &timeline{p: p, out: out, begin: time.Now()}
 	for {
-		on := p.on()
+		on := p.by.Why() != ""
 		flipped, err := p.until(ctx, on, line)
 		if !flipped || ctx.Err() != nil {
 			return err
 		}
-		p.log.Info("privacy switch", "on", !on, "file", p.file)
+		p.log.Info("privacy switch", "on", !on, "by", p.by.Why())
 	}
 }
 
@@ -82,7 +74,7 @@ func (p *private) until(ctx context.Context, on bool, line *timeline) (flipped b
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if p.on() != on {
+				if p.by.Why() != "" != on {
 					flipped = true
 					cancel()
 					return
@@ -111,7 +103,7 @@ func (p *private) show(ctx context.Context, line *timeline) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-timer.C:
-				return fmt.Errorf("privacy switch is on; hint: it is the file %s", p.file)
+				return fmt.Errorf("privacy switch is on; hint: it is %s", p.by.Why())
 			}
 		}
 		if t.Codec.Video() {

@@ -181,7 +181,7 @@ func TestPrivacy(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := slate.Privacy(c, file, slog.New(slog.DiscardHandler)).Run(ctx, r); err != nil {
+			if err := slate.Privacy(c, slate.Switch{File: file}, slog.New(slog.DiscardHandler)).Run(ctx, r); err != nil {
 				t.Error(err)
 			}
 		})
@@ -230,12 +230,12 @@ func TestPrivacyErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "privacy")
 	synctest.Test(t, func(t *testing.T) {
 		refused := errors.New("connection refused")
-		p := slate.Privacy(&camera{codec: media.H264, fail: refused}, file, slog.New(slog.DiscardHandler))
+		p := slate.Privacy(&camera{codec: media.H264, fail: refused}, slate.Switch{File: file}, slog.New(slog.DiscardHandler))
 		if err := p.Run(t.Context(), &recorder{}); !errors.Is(err, refused) {
 			t.Error(err)
 		}
 		c, r := &camera{codec: media.VP8}, &recorder{}
-		p = slate.Privacy(c, file, slog.New(slog.DiscardHandler))
+		p = slate.Privacy(c, slate.Switch{File: file}, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_ = p.Run(ctx, r)

@@ -271,7 +271,7 @@ function showSources(report) {
     ['Source', 'key'], ['State'], ['Video', 'wide'], ['Audio'], ['Bitrate', 'num'], ['Watchers', 'num'], ['Restarts', 'num'],
   ]), (tr, s) => {
     cell(tr, 0, s.name, s.url);
-    const words = [s.error, ...s.notes ?? []].filter(Boolean).map(sentence).join('. ');
+    const words = [s.privacy && 'closed for privacy by ' + s.privacy, s.error, ...s.notes ?? []].filter(Boolean).map(sentence).join('. ');
     stateCell(tr, 1, s.state, words).classList.toggle('error', Boolean(words));
     cell(tr, 2, fmt.media(s.tracks.filter(t => !fmt.isAudio(t))));
     cell(tr, 3, fmt.media(s.tracks.filter(fmt.isAudio)));
