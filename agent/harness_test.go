@@ -128,19 +128,19 @@ type remote struct {
 	t      *testing.T
 	client *signaling.Client
 	engine *peer.Engine
-	got    chan signaling.Message // what came, when no conn takes it
 
 	offers atomic.Int32 // that came and went
 	deaf   atomic.Bool  // takes no offers, and does not follow when TURN servers move
 
-	mu   sync.Mutex // guards conn
+	mu   sync.Mutex // guards the fields below
 	conn *peer.Conn
+	kept []signaling.Message // came before there was a conn to take it
 }
 
 // join connects a viewer to a channel.
 func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
 	t.Helper()
-	r := &remote{t: t, engine: newEngine(t), got: make(chan signaling.Message, 64)}
+	r := &remote{t: t, engine: newEngine(t)}
 	var err error
 	r.client, err = signaling.New(signaling.Options{
 		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-west-2", Endpoint: s.URL(), Log: logger(id),
@@ -193,16 +193,12 @@ func (r *remote) receive(m signaling.Message) {
 		}
 	}
 	r.mu.Lock()
-	c := r.conn
-	r.mu.Unlock()
-	if c != nil {
-		c.Handle(unpack(r.t, m))
+	defer r.mu.Unlock()
+	if r.conn == nil {
+		r.kept = append(r.kept, m)
 		return
 	}
-	select {
-	case r.got <- m:
-	default:
-	}
+	r.conn.Handle(unpack(r.t, m))
 }
 
 // payload is what browsers send: RTCSessionDescription and RTCIceCandidate as JSON.
@@ -283,6 +279,10 @@ func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) 
 	v.conn = conn
 	r.mu.Lock()
 	r.conn = conn
+	for _, m := range r.kept {
+		conn.Handle(unpack(r.t, m))
+	}
+	r.kept = nil
 	r.mu.Unlock()
 	v.stop = run(r.t, func(ctx context.Context) {
 		defer close(v.done)
