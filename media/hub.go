@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// How long a running source may be silent.
+// How long a running source may be silent. One that sends seldom, such as a picture each ten seconds, has three times its own pace.
 const (
 	stalledAfter = 3 * time.Second  // shown as stalled
 	restartAfter = 10 * time.Second // started anew
-	firstFrameIn = 20 * time.Second // connecting and the first frame may take longer
+	restartMost  = time.Minute      // at any pace
+	firstFrameIn = 20 * time.Second // connecting and the first frame may take longer, and so may the second, before which there is no pace
 )
 
 // State is what a hub's source does now.
@@ -61,6 +62,7 @@ type Hub struct {
 	last     map[Codec]time.Duration
 	started  bool // this run has given a frame
 	frameAt  time.Time
+	pace     time.Duration // of the present run: the longest time between two frames of late; 0 before the second one
 	state    State
 	err      error
 	restarts uint64
@@ -278,7 +280,7 @@ func (h *Hub) beginRun() {
 	} else {
 		h.restarts++
 	}
-	h.started, h.frameAt, h.notes = false, time.Now(), nil
+	h.started, h.frameAt, h.pace, h.notes = false, time.Now(), 0, nil
 	if h.standby == nil {
 		h.gop = gop{}
 	}
@@ -295,14 +297,14 @@ func (h *Hub) checkProgress() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	silent := time.Since(h.frameAt)
-	limit := restartAfter
-	if !h.started {
+	limit := min(max(restartAfter, 3*h.pace), restartMost)
+	if h.pace == 0 {
 		limit = firstFrameIn
 	}
 	if silent > limit {
 		return fmt.Errorf("no frame for %v; hint: is the camera sending? starting it again", silent.Round(time.Second))
 	}
-	if h.started && silent > stalledAfter && h.state == Running {
+	if h.started && silent > max(stalledAfter, 2*h.pace) && h.state == Running {
 		h.state = Stalled
 		h.o.Log.Warn("source stalled", "source", h.o.Name, "silent", silent.Round(time.Second))
 	}
@@ -350,6 +352,8 @@ func (s *hubSink) Write(f *Frame) {
 	now := time.Now()
 	if !h.started {
 		h.startedAt(now, f)
+	} else {
+		h.pace = max(now.Sub(h.frameAt), h.pace*7/8, 1)
 	}
 	h.frameAt = now
 	if h.state == Stalled {

@@ -170,7 +170,7 @@ func TestHubStartsAFailedSourceForEver(t *testing.T) {
 	hub(t, o, func(h *media.Hub, c *camera) {
 		var s sink
 		defer h.Subscribe(&s)()
-		time.Sleep(2 * time.Second)
+		time.Sleep(1990 * time.Millisecond) // not when a frame comes
 		before := len(s.got())
 		c.set(errors.New("connection refused"), false)
 		time.Sleep(10 * time.Second)
@@ -233,6 +233,56 @@ func TestHubStartsASilentSourceAnew(t *testing.T) {
 		}
 		s.check(t)
 	})
+}
+
+// seldom is a source that gives a key frame now and then, and says when it was started.
+type seldom struct {
+	every time.Duration
+	runs  atomic.Int32
+}
+
+func (s *seldom) Run(ctx context.Context, out media.Sink) error {
+	s.runs.Add(1)
+	out.Tracks([]media.Track{{Codec: media.H264}})
+	tick := time.NewTicker(s.every)
+	defer tick.Stop()
+	for pts := time.Duration(0); ; pts += s.every {
+		out.Write(&media.Frame{Codec: media.H264, PTS: pts, Key: true, Data: [][]byte{{0x65}}})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// A camera that sends a picture each ten seconds is not started anew all the time, nor called stalled between two of them.
+func TestHubFollowsThePaceOfASlowSource(t *testing.T) {
+	for every, restarts := range map[time.Duration]bool{time.Second: false, 10200 * time.Millisecond: false, 19 * time.Second: false, 2 * time.Minute: true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &seldom{every: every}
+			h := media.NewHub(media.HubOptions{Source: c})
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { h.Run(ctx) })
+			var s sink
+			leave := h.Subscribe(&s)
+			time.Sleep(every + time.Second)
+			stalled := 0
+			for range 600 {
+				time.Sleep(time.Second)
+				if h.Report().State == media.Stalled {
+					stalled++
+				}
+			}
+			if n := c.runs.Load(); (n > 1) != restarts || !restarts && stalled > 0 {
+				t.Errorf("a picture each %v: %d runs, stalled for %d s", every, n, stalled)
+			}
+			leave()
+			cancel()
+			wg.Wait()
+		})
+	}
 }
 
 func TestKeepWarm(t *testing.T) {
