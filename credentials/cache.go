@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -10,13 +11,14 @@ import (
 )
 
 const (
-	fetchLimit = 4 * time.Second  // less than the five seconds that a caller has for asking
+	askLimit   = 5 * time.Second  // for a caller, who may have to wait for another's fetch first
+	fetchLimit = 4 * time.Second  // less than that
 	lookAgain  = time.Minute      // for keys without an end, which somebody may still have changed
 	tryAgain   = 10 * time.Second // after a failed refresh, while the old keys serve
 )
 
 // cache hands out keys until they have lived through about 80 % of their time and then fetches new ones; many callers make one fetch.
-// While that fails, the old ones serve to their end.
+// While that fails, the old ones serve to their end, with one line of log when it begins and another, an alarm, when a fifth of their life is left.
 type cache struct {
 	source func(context.Context) (aws.Credentials, error)
 	log    *slog.Logger
@@ -24,7 +26,12 @@ type cache struct {
 	lock    chan struct{} // one slot; who holds its token owns the fields below
 	keys    aws.Credentials
 	refresh time.Time // when to fetch again; the zero time is now
+	alarm   time.Time // when a fifth of their life is left; the zero time is never
 	failing bool      // the last refresh failed
+	alarmed bool      // and was called alarming
+
+	failure error     // of the last fetch that failed
+	failed  time.Time // when it ended
 }
 
 func newCache(source func(context.Context) (aws.Credentials, error), log *slog.Logger) *cache {
@@ -35,6 +42,9 @@ var _ aws.CredentialsProvider = (*cache)(nil)
 
 // Retrieve is aws.CredentialsProvider.
 func (c *cache) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
 	select {
 	case c.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -45,28 +55,47 @@ func (c *cache) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if c.keys.HasKeys() && now.Before(c.refresh) {
 		return c.keys, nil
 	}
+	if c.failure != nil && c.failed.After(began) { // while this caller waited
+		return c.old(now, c.failure)
+	}
 	keys, err := c.fetch(ctx)
-	if err != nil {
+	if now = time.Now(); err != nil {
+		if ctx.Err() == nil { // one caller's end is not the others'
+			c.failure, c.failed = err, now
+		}
 		return c.old(now, err)
 	}
-	if c.failing {
-		c.log.Info("AWS credentials refreshed")
-	}
-	c.keys, c.failing = keys, false
-	c.refresh = now.Add(span(keys, now))
+	c.take(keys, now)
 	return keys, nil
 }
 
-// fetch asks the source, for a limited time.
+// fetch asks the source, for a limited time. Keys that are over are a failure while there are better ones, and else are taken: this host's
+// clock may be wrong, and the service knows.
 func (c *cache) fetch(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
-	return c.source(ctx)
+	keys, err := c.source(ctx)
+	if now := time.Now(); err == nil && over(keys, now) && c.keys.HasKeys() && !over(c.keys, now) {
+		return aws.Credentials{}, fmt.Errorf("the source gave keys that ended at %s; hint: does what renews them still run?", keys.Expires.Format(time.RFC3339))
+	}
+	return keys, err
+}
+
+// take makes keys the ones in use.
+func (c *cache) take(keys aws.Credentials, now time.Time) {
+	if c.failing {
+		c.log.Info("AWS credentials refreshed")
+	}
+	c.keys, c.failing, c.alarmed, c.failure, c.alarm = keys, false, false, nil, time.Time{}
+	c.refresh = now.Add(span(keys, now))
+	if keys.CanExpire {
+		c.alarm = keys.Expires.Add(-keys.Expires.Sub(now) / 5)
+	}
 }
 
 // old returns the keys at hand when they still have time.
 func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
-	if !c.keys.HasKeys() || c.keys.CanExpire && !now.Before(c.keys.Expires) {
+	if !c.keys.HasKeys() || over(c.keys, now) {
 		return aws.Credentials{}, err
 	}
 	c.refresh = now.Add(tryAgain)
@@ -78,8 +107,14 @@ func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
 		c.log.Warn("AWS credentials not refreshed, the old ones still serve", "err", err, "until", until)
 	}
 	c.failing = true
+	if !c.alarmed && !c.alarm.IsZero() && !now.Before(c.alarm) {
+		c.alarmed = true
+		c.log.Error("AWS credentials are about to end and cannot be refreshed", "err", err, "left", c.keys.Expires.Sub(now).Round(time.Second))
+	}
 	return c.keys, nil
 }
+
+func over(k aws.Credentials, now time.Time) bool { return k.CanExpire && !now.Before(k.Expires) }
 
 // span is how long keys serve before they are fetched again: 75 % to 85 % of their life, so that a fleet does not move in step. Keys
 // that are over by this host's clock are used all the same: the clock may be wrong, and the service knows.

@@ -30,20 +30,39 @@ func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return aws.Credentials{}, c.explain(err)
+		return aws.Credentials{}, c.explain(err, "")
 	}
 	keys, err := cfg.Credentials.Retrieve(ctx)
 	if err != nil {
-		return aws.Credentials{}, c.explain(err)
+		return aws.Credentials{}, c.explain(err, login(cfg))
 	}
 	return keys, nil
 }
 
-func (c *chain) explain(err error) error {
+// login is the profile whose keys come from a login at IAM Identity Center, or "".
+func login(cfg aws.Config) string {
+	for _, source := range cfg.ConfigSources {
+		shared, ok := source.(config.SharedConfig)
+		if !ok {
+			continue
+		}
+		for p := &shared; p != nil; p = p.Source { // a role may be assumed with the keys of another profile
+			if p.SSOSession != nil || p.SSOStartURL != "" {
+				return p.Profile
+			}
+		}
+	}
+	return ""
+}
+
+// explain says where keys were looked for; login is the profile of a login that they may want.
+func (c *chain) explain(err error, login string) error {
 	var profile config.SharedConfigProfileNotExistError
 	switch {
 	case errors.As(err, &profile):
 		return fmt.Errorf("no profile %q in the shared AWS files; hint: aws configure list-profiles, and mind whose home directory this is", profile.Profile)
+	case login != "":
+		return fmt.Errorf("profile %q: %s; hint: the login has ended, or there was none for this user: aws sso login --profile %s", login, oneLine(err), login)
 	case c.profile != "":
 		return fmt.Errorf("profile %q: %s", c.profile, oneLine(err))
 	}
