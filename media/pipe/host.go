@@ -129,6 +129,17 @@ func fourCC(v uint32) string {
 	return strings.TrimSpace(string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}))
 }
 
+// saysHint is what helps with the last words of a command: what the C library says of a device (strerror), else to try it by hand.
+func saysHint(last string) string {
+	switch {
+	case strings.Contains(last, "Device or resource busy"):
+		return "another program uses the device; fuser -v /dev/video* names it"
+	case strings.Contains(last, "Input/output error"), strings.Contains(last, "No such device"):
+		return "the device does not answer: is it plugged in, and has its port the power? dmesg tells more"
+	}
+	return "run the command by hand and look at what it says"
+}
+
 func deviceHint(err error) string {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):

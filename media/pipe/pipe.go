@@ -121,7 +121,7 @@ func (s *Source) explain(name string, err error, p *process) error {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		e.Err, e.Hint = p.result(), "run the command by hand and look at what it says"
+		e.Err, e.Hint = p.result(), saysHint(p.last())
 	case errors.Is(err, es.ErrBFrames):
 		e.Hint, e.slow = "add -bf 0 to the encoder's options", true
 	case errors.Is(err, es.ErrNoKey):

@@ -131,6 +131,8 @@ func TestErrors(t *testing.T) {
 	}{
 		"not there":    {"exec:no-such-program -x", `exec source no-such-program: exec: "no-such-program": executable file not found in $PATH; hint: install it`, true},
 		"exit status":  {`exec:sh -c "echo no camera here >&2; exit 3"`, "exec source sh: exit status 3: no camera here; hint: run the command by hand", false},
+		"busy":         {`exec:sh -c "echo '/dev/video0: Device or resource busy' >&2; exit 1"`, "exit status 1: /dev/video0: Device or resource busy; hint: another program uses the device", false},
+		"pulled out":   {`exec:sh -c "echo 'ioctl(VIDIOC_DQBUF): Input/output error' >&2"`, "it ended (exit status 0): ioctl(VIDIOC_DQBUF): Input/output error; hint: the device does not answer", false},
 		"ended":        {`exec:true`, "exec source true: it ended (exit status 0); hint: run", false},
 		"no picture":   {`exec:sh -c "echo Usage: camera; sleep 100"`, `exec source sh: neither H.264`, true},
 		"text says":    {`exec:sh -c "echo bad option --x >&2; echo Usage: camera"`, `it says: bad option --x; hint: end the command with -f mpegts -`, true},
