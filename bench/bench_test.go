@@ -24,7 +24,7 @@ func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r, err := bench.Measure(ctx, bench.Options{
-		Viewers: []int{3}, Window: 3 * time.Second, Settle: time.Second, Against: true, Joins: 2, Loss: 0.01, TWCC: true, PLI: time.Second,
+		Viewers: []int{10}, Window: 5 * time.Second, Settle: time.Second, Against: true, Joins: 2, Loss: 0.01, TWCC: true, PLI: time.Second,
 		Progress: func(what string) { t.Log(what) },
 	})
 	if err != nil {
