@@ -160,6 +160,7 @@ type Client struct {
 	ice     *iceCache
 	queue   *queue
 	sent    sentLog
+	pace    connectPace   // owned by the dial under way
 	storage atomic.Bool   // the channel has storage on
 	rejoin  chan error    // one slot
 	network chan struct{} // one slot

@@ -55,11 +55,12 @@ type fake struct {
 	stall   bool                // new WebSockets stop reading at the first ping
 	conns   []net.Conn          // client ends, all that were dialled
 
-	silent  bool         // open WebSockets lose every pong
-	raw     []byte       // what new WebSockets say, as bytes on the wire, before nothing more
-	onPing  func()       // set before start
-	storage string       // ENABLED or DISABLED
-	onJoin  func(string) // with the body of each join; set before start
+	silent    bool         // open WebSockets lose every pong
+	raw       []byte       // what new WebSockets say, as bytes on the wire, before nothing more
+	onPing    func()       // set before start
+	onUpgrade func()       // for each request for a WebSocket; set before the first
+	storage   string       // ENABLED or DISABLED
+	onJoin    func(string) // with the body of each join; set before start
 
 	requests atomic.Int64
 	ended    chan struct{} // closed when the test ends
@@ -136,6 +137,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	w.Header().Set("Date", time.Now().Add(skew).UTC().Format(http.TimeFormat))
 	w.Header().Set("X-Amzn-Requestid", fmt.Sprint("req-", f.requests.Add(1)))
+	if r.URL.Path == wssPath && f.onUpgrade != nil {
+		f.onUpgrade()
+	}
 	a, ok := f.scripted(r.URL.Path)
 	if !ok && strict {
 		a, ok = signedAt(r, time.Now().Add(skew))

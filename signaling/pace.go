@@ -1,6 +1,9 @@
 package signaling
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // pace holds one WebSocket inside the service's limits (KVS dev guide, Limits: 5 offers, 5 answers and 20 candidates a second). It
 // lets that many of a kind go at once and then no more in any second, which satisfies a token bucket and a sliding window alike: the
@@ -39,4 +42,27 @@ func (p *pace) sent(t MessageType, now time.Time) {
 	times, at := p.ring(t)
 	times[*at] = now
 	*at = (*at + 1) % len(times)
+}
+
+// connectPace holds the upgrades of one client, of all its Runs, within the service's three connects a second for a channel, whatever the policy
+// and the service want. It is owned by the dial under way, of which there is one at most.
+type connectPace struct {
+	last [3]time.Time // a ring
+	at   int          // of the oldest
+}
+
+// take waits for its turn and counts one.
+func (p *connectPace) take(ctx context.Context) error {
+	if oldest := p.last[p.at]; !oldest.IsZero() {
+		turn := time.NewTimer(second - time.Since(oldest))
+		defer turn.Stop()
+		select {
+		case <-turn.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	p.last[p.at] = time.Now()
+	p.at = (p.at + 1) % len(p.last)
+	return nil
 }

@@ -39,6 +39,9 @@ func (c *Client) dial(ctx context.Context, ch channel) (*session, error) {
 		op = "ConnectAsViewer"
 		params.Set("X-Amz-ClientId", c.opts.ClientID)
 	}
+	if err := c.pace.take(ctx); err != nil {
+		return nil, &opError{op, err}
+	}
 	keys, err := c.control.keys(ctx)
 	if err != nil {
 		return nil, &opError{op, err}
