@@ -92,11 +92,26 @@ func start(t *testing.T, cfg *config.Config) (*agent.Agent, chan<- *config.Confi
 			t.Error(err)
 		}
 	})
-	<-started
+	select {
+	case <-started:
+	case <-time.After(patience):
+		t.Fatalf("the agent did not start in %v", patience)
+	}
 	for name := range cfg.Channels {
-		eventually(t, "channel "+name+" is connected", func() bool { return channel(a, name).State == "connected" })
+		connected(t, a, name)
 	}
 	return a, reload
+}
+
+// connected waits for a channel, and says what keeps it.
+func connected(t *testing.T, a *agent.Agent, name string) {
+	t.Helper()
+	defer func() {
+		if c := channel(a, name); t.Failed() {
+			t.Logf("channel %s: %s, last error: %s", name, c.State, c.Error)
+		}
+	}()
+	eventually(t, "channel "+name+" is connected", func() bool { return channel(a, name).State == "connected" })
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -163,7 +178,12 @@ func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
 			}
 		})
 	})
-	<-connected
+	select {
+	case <-connected:
+	case <-time.After(patience):
+		report := r.client.Report()
+		t.Fatalf("%s did not join %s in %v: %s, last error: %v", id, channelName, patience, report.State, report.Err)
+	}
 	return r
 }
 
