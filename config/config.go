@@ -125,7 +125,7 @@ type Defaults struct {
 type Source struct {
 	// What to play: rtsp://HOST[:PORT]/PATH or, with TLS, rtsps://, a camera; v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this
 	// host with a microphone; libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output
-	// (H.264 or H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4 or H.264 file in a loop;
+	// (H.264 or H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4, H.264 or Ogg file in a loop;
 	// rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in over UDP; testpattern, a
 	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
 	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,v4l2:/dev/video0,file:/srv/video/loop.mp4,testpattern"`

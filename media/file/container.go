@@ -29,7 +29,7 @@ type sample struct {
 }
 
 // errFormat says that a file is of no format that this source plays.
-var errFormat = errors.New("neither MP4 nor an H.264 byte stream; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4")
+var errFormat = errors.New("neither MP4, an H.264 byte stream nor Ogg with Opus; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4")
 
 // errBFrames says that the pictures of a file are not in the order in which they are shown.
 var errBFrames = errors.New("the video has B-frames, which WebRTC cannot carry; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -bf 0 -c:a libopus OUT.mp4")
@@ -56,6 +56,8 @@ func (s *Source) open(f *os.File) (container, error) {
 		return openMP4(f, info.Size(), s.foreign)
 	case isAnnexB(head):
 		return openAnnexB(f, s.rate)
+	case string(head[:min(4, len(head))]) == "OggS":
+		return openOgg(f)
 	}
 	return nil, errFormat
 }

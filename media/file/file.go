@@ -1,7 +1,7 @@
-// Package file is a source that plays a video file over and over at its own pace: MP4, plain or fragmented, with H.264 and Opus, or an
-// H.264 byte stream (Annex B).
+// Package file is a source that plays a file over and over at its own pace: MP4, plain or fragmented, with H.264 and Opus, an H.264 byte
+// stream (Annex B), or Opus in Ogg, which is sound without pictures.
 //
-//	file -> container (mp4 | annexb): next sample -> player: wait until it is due -> sink
+//	file -> container (mp4 | annexb | ogg): next sample -> player: wait until it is due -> sink
 //
 // The file is read as it is played: one sample is in memory at a time, and the tables of an MP4.
 package file

@@ -102,11 +102,36 @@ func TestConformance(t *testing.T) {
 		{"clip.mp4", plain("-c:a", "libopus")},
 		{"fragments.mp4", plain("-c:a", "libopus", "-movflags", "frag_keyframe+empty_moov+default_base_moof")},
 		{"clip.h264", plain("-map", "0:v", "-f", "h264")},
+		{"clip.ogg", []string{"-map", "1:a", "-c:a", "libopus"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := clip(t, tt.name, tt.args...)
 			mediatest.Source(t, func(t *testing.T) media.Source { return open(t, file.Options{Path: path}) })
 		})
+	}
+}
+
+// Sound alone goes on from one round to the next, packet after packet.
+func TestOgg(t *testing.T) {
+	path := clip(t, "tone.ogg", "-map", "1:a", "-c:a", "libopus", "-ac", "1")
+	out, err := play(t, open(t, file.Options{Path: path}), 5*time.Second)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Run = %v", err)
+	}
+	if got := out.tracks[0]; len(got) != 1 || got[0].Codec != media.Opus || got[0].Channels != 1 {
+		t.Errorf("tracks = %+v, want Opus in mono", got)
+	}
+	for i, f := range out.frames {
+		if want := time.Duration(i) * 20 * time.Millisecond; f.PTS != want {
+			t.Fatalf("packet %d at %v, want %v", i, f.PTS, want)
+		}
+	}
+	if len(out.frames) != 251 || out.late > time.Millisecond {
+		t.Errorf("%d packets in 5 s, %v late", len(out.frames), out.late)
+	}
+	flac := clip(t, "flac.ogg", "-map", "1:a", "-c:a", "flac")
+	if _, err := play(t, open(t, file.Options{Path: flac}), time.Second); err == nil || !strings.Contains(err.Error(), "which browsers do not take") {
+		t.Errorf("Ogg without Opus: %v", err)
 	}
 }
 
@@ -267,7 +292,7 @@ func TestBadFiles(t *testing.T) {
 		{"missing", filepath.Join(dir, "nowhere.mp4"), "no such file or directory; hint: check the path"},
 		{"directory", dir, "not a regular file"},
 		{"empty", write("empty.mp4", nil), "the file is empty"},
-		{"text", write("notes.mp4", []byte("hello, this is no video at all")), "neither MP4 nor an H.264 byte stream"},
+		{"text", write("notes.mp4", []byte("hello, this is no video at all")), "neither MP4, an H.264 byte stream nor Ogg"},
 		{"cut off before its index", write("cut.mp4", good[:len(good)/2]), "hint: "},
 		{"cut off behind its index", write("cut2.mp4", front[:len(front)-2000]), "is the file cut off?"},
 		{"H.265", clip(t, "a.mp4", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none"), "video is H.265 (hev1), not H.264"},

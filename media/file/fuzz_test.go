@@ -17,6 +17,7 @@ func FuzzFile(f *testing.F) {
 	}{
 		{"a.mp4", []string{"-t", "0.2", "-s", "32x32", "-c:v", "libx264", "-bf", "0", "-c:a", "libopus"}},
 		{"b.mp4", []string{"-t", "0.2", "-s", "32x32", "-c:v", "libx264", "-bf", "0", "-c:a", "libopus", "-movflags", "frag_keyframe+empty_moov"}},
+		{"d.ogg", []string{"-t", "0.2", "-map", "1:a", "-c:a", "libopus"}},
 		{"c.h264", []string{"-t", "0.2", "-s", "32x32", "-map", "0:v", "-c:v", "libx264", "-bf", "0"}},
 	}
 	for _, s := range seeds {

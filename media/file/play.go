@@ -136,7 +136,10 @@ func (p *player) pass(ctx context.Context, c container) error {
 			return err
 		}
 	}
-	if !p.keyed {
+	switch {
+	case n == 0:
+		return errors.New("nothing to play in it; hint: is it cut off?")
+	case !p.keyed && p.tracks[0].Codec.Video():
 		return errors.New("no key frame (IDR picture) in the whole file; hint: is it cut off?")
 	}
 	if lasts := p.end - p.begin; lasts < time.Duration(n)*minStep {
