@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/rand"
 	"testing"
+	"time"
 
+	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 )
@@ -59,4 +61,58 @@ func BenchmarkSeal(b *testing.B) {
 		c.seal(buf, 1, index)
 		index++
 	}
+}
+
+// FuzzHeader has packets of any frame patched for any viewer, sealed, and opened by an implementation that is not ours.
+func FuzzHeader(f *testing.F) {
+	f.Add([]byte{0x65, 1, 2, 3}, uint64(65_530), uint32(4711), uint32(0xfffffff0), int64(time.Hour), byte(96))
+	f.Add(make([]byte, 5000), uint64(1)<<40, uint32(0), uint32(0), int64(0), byte(127))
+	key, salt := make([]byte, 16), make([]byte, 12)
+	f.Fuzz(func(t *testing.T, unit []byte, next uint64, ssrc, base uint32, pts int64, pt byte) {
+		if len(unit) < 2 || len(unit) > 100_000 || pts < 0 {
+			return
+		}
+		next &= 1<<47 - 1 // RFC 3711 section 3.3.1: an index has 48 bits
+		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, PTS: time.Duration(pts), Data: [][]byte{unit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := newSRTPCipher(key, salt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs.SetROC(ssrc, uint32(next>>16))
+		track := newOutTrack(media.H264)
+		track.ssrc, track.base, track.pt, track.next = ssrc, base, pt&0x7f, next
+		a := newArena(2 * arenaBytes)
+		d := &direct{cipher: c}
+		for i := range p.payloads {
+			track.seal(p, i, next+uint64(i), d, a)
+		}
+		packets := a.buf
+		for i := range p.payloads {
+			n := rtpHeaderLen + p.payloads[i].size() + srtpTagLen
+			plain, err := theirs.DecryptRTP(nil, packets[:n], nil)
+			if err != nil {
+				t.Fatalf("packet %d of %d: %v", i, len(p.payloads), err)
+			}
+			packets = packets[n:]
+			var got rtp.Packet
+			if err := got.Unmarshal(plain); err != nil {
+				t.Fatal(err)
+			}
+			want := rtp.Header{
+				Version: 2, Marker: i == len(p.payloads)-1, PayloadType: pt & 0x7f, SequenceNumber: uint16(next + uint64(i)),
+				Timestamp: base + rtpTime(time.Duration(pts), 90000), SSRC: ssrc,
+			}
+			if got.Marker != want.Marker || got.PayloadType != want.PayloadType || got.SequenceNumber != want.SequenceNumber ||
+				got.Timestamp != want.Timestamp || got.SSRC != want.SSRC || !bytes.Equal(got.Payload, p.payloads[i].appendTo(nil)) {
+				t.Fatalf("packet %d came out as %+v, want %+v", i, got.Header, want)
+			}
+		}
+	})
 }
