@@ -108,6 +108,9 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	// A blocked read knows no context: the end of the process ends it.
 	stop := context.AfterFunc(ctx, p.end)
 	err = s.play(ctx, p.stdout, out)
+	if errors.Is(err, io.EOF) {
+		p.settle()
+	}
 	stop()
 	p.end()
 	return s.explain(name, err, p)

@@ -124,6 +124,19 @@ func (p *process) await() {
 
 func (p *process) signal(s unix.Signal) { _ = unix.Kill(-p.cmd.Process.Pid, s) }
 
+// lastWords is how long a command whose output has ended may take to end by itself.
+const lastWords = 500 * time.Millisecond
+
+// settle waits for a command whose output has ended: what it says at its end, and its own exit status, are the reason.
+func (p *process) settle() {
+	t := time.NewTimer(lastWords)
+	defer t.Stop()
+	select {
+	case <-p.gone:
+	case <-t.C:
+	}
+}
+
 // end asks the command to end, and returns when it has, with all that it started. A command that waits for us to read does not hear that
 // it is asked, so nobody reads from then on. end may be called more than once.
 func (p *process) end() {
