@@ -36,7 +36,9 @@ func service(t *testing.T) *localkvs.Server {
 // serviceWith is one with more than that.
 func serviceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
 	t.Helper()
-	o.Listen, o.Limits = "127.0.0.1:0", localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Viewers: -1}
+	o.Listen = "127.0.0.1:0"
+	l := &o.Limits
+	l.ConnectRate, l.SDPRate, l.CandidateRate, l.ChannelCalls, l.AccountCalls, l.Viewers = -1, -1, -1, -1, -1, -1
 	s, err := localkvs.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +118,20 @@ func connected(t *testing.T, a *agent.Agent, name string) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	within(t, patience, what, ok)
+}
+
+// within is eventually with another patience.
+func within(t *testing.T, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(d)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not in %v: %s", patience, what)
+			t.Fatalf("not in %v: %s", d, what)
 		}
 	}
 }

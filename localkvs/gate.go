@@ -42,7 +42,7 @@ func (g *gate) close() {
 	}
 }
 
-// gatedPackets drops packets while the gate is down.
+// gatedPackets drops packets while the gate is down, both ways: a server that has died relays nothing to those who have not noticed.
 type gatedPackets struct {
 	net.PacketConn
 	gate *gate
@@ -55,6 +55,13 @@ func (c gatedPackets) ReadFrom(b []byte) (int, net.Addr, error) {
 			return n, from, err
 		}
 	}
+}
+
+func (c gatedPackets) WriteTo(b []byte, to net.Addr) (int, error) {
+	if c.gate.down() {
+		return len(b), nil
+	}
+	return c.PacketConn.WriteTo(b, to)
 }
 
 // gatedListener hangs up on callers while the gate is down.
@@ -87,6 +94,13 @@ func (c gatedConn) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return n, err
+}
+
+func (c gatedConn) Write(b []byte) (int, error) {
+	if c.gate.down() {
+		return 0, io.ErrClosedPipe
+	}
+	return c.Conn.Write(b)
 }
 
 func (c gatedConn) Close() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -300,10 +301,22 @@ func (c *Conn) setupError() error {
 		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", c.o.SetupTimeout)
 	case r.Stages.Description == 0:
 		return fmt.Errorf("no offer in %v", c.o.SetupTimeout)
+	case r.Stages.ICE == 0 && c.o.RelayOnly && !c.relays():
+		return errors.New("no TURN server gave us a relay, and no other path is allowed; hint: is UDP and TCP to the servers open, and is there room for one more session?")
 	case r.Stages.ICE == 0:
 		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
 	}
 	return errors.New("the dtls handshake did not end")
+}
+
+// relays says whether we have the address of a relay.
+func (c *Conn) relays() bool {
+	pc := c.connection()
+	if pc == nil {
+		return false
+	}
+	d := pc.LocalDescription() // with the candidates so far
+	return d != nil && strings.Contains(d.SDP, " typ relay")
 }
 
 func (c *Conn) startSending(ctx context.Context) {
