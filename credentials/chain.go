@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 )
 
 // chain is the AWS default chain. It is built anew for each fetch, because the SDK reads the shared files only when it is built.
@@ -19,6 +20,8 @@ type chain struct {
 func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithRegion(c.region),
+		// The SDK does not kill a process for the end of ctx.
+		config.WithProcessCredentialOptions(func(o *processcreds.Options) { o.Timeout = fetchLimit }),
 		// One try: who asks will ask again. Three tries at a metadata service that a camera does not have would take seconds.
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}

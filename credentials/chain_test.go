@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +65,21 @@ func TestCredentialProcess(t *testing.T) {
 	k, err := provider(t, credentials.Options{Profile: "cameras"}).Retrieve(t.Context())
 	if err != nil || k.AccessKeyID != "ASIAPROC" {
 		t.Errorf("keys %s, %v", k.AccessKeyID, err)
+	}
+}
+
+// A credential_process that hangs is killed: goleak sees the SDK's wait for it otherwise.
+func TestCredentialProcessThatHangs(t *testing.T) {
+	home := bare(t)
+	write(t, filepath.Join(home, ".aws", "config"), "[profile cameras]\ncredential_process = exec sleep 600\n")
+	p := provider(t, credentials.Options{Profile: "cameras"})
+	began := time.Now()
+	_, err := p.Retrieve(t.Context())
+	if took := time.Since(began); took > 5*time.Second || err == nil || !strings.Contains(err.Error(), `profile "cameras"`) {
+		t.Errorf("%v after %v, want an error within five seconds", err, took)
+	}
+	write(t, filepath.Join(home, ".aws", "config"), "[profile cameras]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\"ASIAPROC\",\"SecretAccessKey\":\"s\"}'\n")
+	if k, err := p.Retrieve(t.Context()); err != nil || k.AccessKeyID != "ASIAPROC" {
+		t.Errorf("keys %s, %v, after it was mended", k.AccessKeyID, err)
 	}
 }
