@@ -25,6 +25,7 @@ func ends(t *testing.T, d time.Duration, a *agent.Agent, name string) string {
 // TestTURNQuota: a TURN server has no room for one more allocation (486). The session that wanted it ends and says so, the others notice nothing,
 // and who comes again when there is room is served.
 func TestTURNQuota(t *testing.T) {
+	t.Parallel()
 	s := serviceWith(t, localkvs.Options{Limits: localkvs.Limits{Allocations: 1}})
 	a, _ := start(t, parse(t, s, relayOnly+gate))
 	v := join(t, s, "gate", "first").watch()
@@ -54,6 +55,10 @@ func TestTURNQuota(t *testing.T) {
 // TestTURNServerDies: sessions that go through it end, with the reason, those that do not notice nothing, and once there is a server again, who comes
 // again is served.
 func TestTURNServerDies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute: ICE gives up after half of one, twice")
+	}
+	t.Parallel()
 	s := service(t)
 	direct, _ := start(t, parse(t, s, impatient+gate))
 	relayed, _ := start(t, parse(t, s, relayOnly+"channels:\n  yard: {source: pattern, create: true}\n"))
@@ -89,6 +94,7 @@ func TestTURNServerDies(t *testing.T) {
 
 // TestStaleTURNPassword: a session outlives the password that it began with, and the next one begins with another.
 func TestStaleTURNPassword(t *testing.T) {
+	t.Parallel()
 	const life = 3 * time.Second
 	s := serviceWith(t, localkvs.Options{Limits: localkvs.Limits{CredentialLife: life}})
 	a, _ := start(t, parse(t, s, relayOnly+gate))
