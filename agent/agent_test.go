@@ -31,6 +31,9 @@ func TestMasterAnswersViewer(t *testing.T) {
 	if got := reasons(a, "gate"); got != peer.ErrEnded.Error() {
 		t.Errorf("the session ended because %q, want %q", got, peer.ErrEnded)
 	}
+	if by := channel(a, "gate").EndedBy; len(by) != 1 || by["closed"] != 1 {
+		t.Errorf("sessions ended by reason = %v, want one that was closed", by)
+	}
 }
 
 func TestMasterOffers(t *testing.T) {

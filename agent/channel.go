@@ -45,15 +45,16 @@ type channel struct {
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
 	sessions map[string]*session
-	history  []ended // newest first
-	ignored  uint64  // messages that nobody could use
+	history  []ended           // newest first
+	endedBy  map[string]uint64 // sessions that are over, by kind of reason
+	ignored  uint64            // messages that nobody could use
 }
 
 func newChannel(name string, c config.Channel, n *network, src *source, log *slog.Logger) (*channel, error) {
 	ch := &channel{
 		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
 		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
-		held: map[string]heldOffer{}, sessions: map[string]*session{}, offers: map[string]*offering{},
+		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{},
 	}
 	o := signaling.Options{
 		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags, Storage: signaling.Storage(c.Storage), Log: ch.log,

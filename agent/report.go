@@ -59,6 +59,7 @@ func (ch *channel) report() status.Channel {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	r.Ignored += ch.ignored
+	r.EndedBy = maps.Clone(ch.endedBy)
 	for _, e := range ch.history {
 		r.Ended = append(r.Ended, status.Ended{ClientID: e.client, Session: e.id, At: e.at, Seconds: e.lasted.Seconds(), Reason: e.reason})
 	}
@@ -94,6 +95,7 @@ func track(t peer.TrackReport) status.Track {
 	return status.Track{
 		Codec: string(t.Codec), Width: t.Width, Height: t.Height, Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes,
 		FPS: t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped,
+		Resent: t.Resent, KeysAsked: t.KeysAsked,
 	}
 }
 

@@ -22,7 +22,8 @@ type session struct {
 	began  time.Time
 	cancel context.CancelFunc
 
-	mu     sync.Mutex // guards reason
+	mu     sync.Mutex // guards the fields below
+	kind   string     // of the reason, one of a few words
 	reason string     // why it is over, once it is
 }
 
@@ -101,10 +102,23 @@ func (ch *channel) sessionContext(ctx context.Context) (context.Context, context
 // over writes the session's last line.
 func (s *session) over(err error, ctx context.Context) {
 	s.mu.Lock()
+	r := s.conn.Report()
+	var refused *peer.RefusedError
+	s.kind = "ended_by_us"
 	switch {
 	case s.reason != "":
 	case err != nil:
 		s.reason = err.Error()
+		switch {
+		case errors.Is(err, peer.ErrEnded):
+			s.kind = "closed"
+		case errors.As(err, &refused):
+			s.kind = "refused"
+		case r.Stages.Connected == 0:
+			s.kind = "never_connected"
+		default:
+			s.kind = "failed"
+		}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		s.reason = "limits.max_session is over"
 	default:
@@ -113,7 +127,6 @@ func (s *session) over(err error, ctx context.Context) {
 	reason := s.reason
 	s.mu.Unlock()
 	s.cancel()
-	r := s.conn.Report()
 	var sent, received, dropped uint64
 	for _, t := range r.Sending {
 		sent += t.Bytes
@@ -155,8 +168,10 @@ func (ch *channel) onEnded(ctx context.Context, s *session) {
 	ch.forget(s)
 	s.mu.Lock()
 	e := ended{client: s.client, id: s.id, reason: s.reason, at: time.Now(), lasted: time.Since(s.began)}
+	kind := s.kind
 	s.mu.Unlock()
 	ch.mu.Lock()
+	ch.endedBy[kind]++
 	ch.history = append([]ended{e}, ch.history[:min(len(ch.history), historyLength-1)]...)
 	ch.mu.Unlock()
 	ch.offerAgain(ctx, s)

@@ -38,8 +38,10 @@ type Track struct {
 	FPS       float64 `json:"fps,omitempty"` // frames a second, over the last seconds
 	Bitrate   float64 `json:"bitrate"`       // bits a second, over the last seconds
 	Packets   uint64  `json:"packets,omitempty"`
-	Lost      uint64  `json:"lost,omitempty"`    // packets
-	Dropped   uint64  `json:"dropped,omitempty"` // frames that the peer was too slow for
+	Lost      uint64  `json:"lost,omitempty"`       // packets
+	Dropped   uint64  `json:"dropped,omitempty"`    // frames that the peer was too slow for
+	Resent    uint64  `json:"resent,omitempty"`     // packets that the peer missed and got again
+	KeysAsked uint64  `json:"keys_asked,omitempty"` // key frames that the peer asked for
 }
 
 // Channel is one signaling channel.
@@ -67,8 +69,8 @@ type Channel struct {
 
 	Ended []Ended `json:"ended,omitempty"` // the last sessions, newest first, at most 10
 
-	// EndedBy counts the sessions that are over by reason, since the agent started. The keys are a few fixed words (closed, failed,
-	// replaced, limit, ...), never a text with an address or an id in it: each becomes a time series.
+	// EndedBy counts the sessions that are over by reason, since the channel started. The keys are a few fixed words (closed, failed,
+	// refused, never_connected, ended_by_us), never a text with an address or an id in it: each becomes a time series.
 	EndedBy map[string]uint64 `json:"ended_by,omitempty"`
 }
 
