@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -93,7 +92,7 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 	if recording != nil {
 		v.Record = o.Record
 		if err := recording.Close(); err != nil {
-			return v, fmt.Errorf("record %s: %w", o.Record, err)
+			return v, err
 		}
 	}
 	if v.FirstFrameMS == 0 {
