@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -68,8 +67,8 @@ func Parse(raw string) (Options, error) {
 
 // Source plays one stream. Make it with New.
 type Source struct {
-	o    Options
-	once sync.Once
+	o       Options
+	silence es.Silence
 }
 
 var _ media.Source = (*Source)(nil)
@@ -133,21 +132,12 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// choose leaves out sound that nobody can hear.
+// choose leaves out sound that nobody can hear, unless somebody makes it into such that can be heard.
 func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
-	var tracks []media.Track
-	for _, t := range stream.Tracks() {
-		if es.Foreign(t.Codec) && !s.o.Foreign {
-			media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: set the sender's audio to Opus, or set audio: transcode", t.Codec))
-			s.once.Do(func() {
-				s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
-					"hint: set the sender's audio to Opus, or set audio: transcode", "codec", t.Codec)
-			})
-			continue
-		}
-		tracks = append(tracks, t)
+	if s.o.Foreign {
+		return stream.Tracks()
 	}
-	return tracks
+	return s.silence.Audible(stream.Tracks(), out, s.o.Log, "set the sender's audio to Opus")
 }
 
 // reader makes a byte stream of datagrams.

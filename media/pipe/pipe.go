@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -37,8 +36,8 @@ type Options struct {
 
 // Source plays one command. Make it with New.
 type Source struct {
-	o    Options
-	once sync.Once // says once, not at each run, that there is no sound
+	o       Options
+	silence es.Silence
 }
 
 var _ media.Source = (*Source)(nil)
@@ -165,19 +164,10 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink) error {
 	}
 }
 
-// choose leaves out sound that nobody can hear.
+// choose leaves out sound that nobody can hear, unless somebody makes it into such that can be heard.
 func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
-	var tracks []media.Track
-	for _, t := range stream.Tracks() {
-		if es.Foreign(t.Codec) && !s.o.Foreign {
-			media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: add -c:a libopus to the command, or set audio: transcode", t.Codec))
-			s.once.Do(func() {
-				s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
-					"hint: add -c:a libopus to the command, or set audio: transcode", "codec", t.Codec)
-			})
-			continue
-		}
-		tracks = append(tracks, t)
+	if s.o.Foreign {
+		return stream.Tracks()
 	}
-	return tracks
+	return s.silence.Audible(stream.Tracks(), out, s.o.Log, "add -c:a libopus to the command")
 }

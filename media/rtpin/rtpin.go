@@ -81,8 +81,8 @@ func Parse(raw string) (Options, error) {
 
 // Source plays one session. Make it with New.
 type Source struct {
-	o    Options
-	once sync.Once
+	o       Options
+	silence es.Silence
 }
 
 var _ media.Source = (*Source)(nil)
@@ -187,11 +187,7 @@ func (s *Source) read(out media.Sink) ([]*input, error) {
 	}
 	inputs, silent, err := parse(text, s.o.Foreign)
 	if silent != "" {
-		media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: set the sender's audio to Opus or G.711, or set audio: transcode", silent))
-		s.once.Do(func() {
-			s.o.Log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
-				"hint: set the sender's audio to Opus or G.711, or set audio: transcode", "codec", silent)
-		})
+		s.silence.Tell(out, s.o.Log, silent, "set the sender's audio to Opus or G.711")
 	}
 	return inputs, err
 }
