@@ -1,0 +1,35 @@
+package bwe
+
+import "time"
+
+// rates sums what happened in the last window, in slots.
+type rates struct {
+	slot [slots + 1]struct {
+		number int64
+		n      int
+	}
+}
+
+func (r *rates) add(at time.Duration, n int) {
+	number := int64(at / slot)
+	s := &r.slot[uint64(number)%uint64(len(r.slot))]
+	if s.number != number {
+		if s.number > number {
+			return // long ago
+		}
+		s.number, s.n = number, 0
+	}
+	s.n += n
+}
+
+// bits is a rate in bit/s over the whole slots of the window before now.
+func (r *rates) bits(now time.Duration) float64 {
+	number := int64(now / slot)
+	total := 0
+	for i := range r.slot {
+		if s := &r.slot[i]; s.number < number && s.number >= number-int64(slots) {
+			total += s.n
+		}
+	}
+	return float64(total*8) / window.Seconds()
+}
