@@ -35,6 +35,7 @@ type HubOptions struct {
 	Name     string
 	Source   Source
 	KeepWarm bool                             // run the source even when nobody subscribes
+	Epoch    time.Time                        // PTS zero of what subscribers see; default is when the source first starts. Hubs of one camera share one
 	Linger   time.Duration                    // how long the source goes on after the last subscription; default 10 s
 	Backoff  func(failures int) time.Duration // how long to wait after the nth failure in a row, n from 1
 	Log      *slog.Logger
@@ -58,6 +59,7 @@ type Hub struct {
 	standby  func()    // tells the standby to stop; nil when there is none
 	gop      gop
 	epoch    time.Time     // PTS zero of what subscribers see
+	ran      bool          // the source has been started before
 	base     time.Duration // of the present run of the source: what is added to its PTS
 	last     map[Codec]time.Duration
 	started  bool // this run has given a frame
@@ -79,7 +81,7 @@ func NewHub(o HubOptions) *Hub {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Hub{
-		o: o, wake: make(chan struct{}, 1), state: Idle,
+		o: o, wake: make(chan struct{}, 1), state: Idle, epoch: o.Epoch,
 		last: map[Codec]time.Duration{}, meters: map[Codec]*Meter{},
 	}
 }
@@ -146,6 +148,12 @@ func (h *Hub) wanted() (bool, time.Duration) {
 
 // keyEvery is how often the source is asked for a key frame, whoever wants one.
 const keyEvery = 500 * time.Millisecond
+
+// CanMakeKeyFrames says whether the source makes a key frame when it is asked to.
+func (h *Hub) CanMakeKeyFrames() bool {
+	_, ok := h.o.Source.(KeyFramer)
+	return ok
+}
 
 // RequestKeyFrame asks the source for a key frame, if it is one that can make one, and not too often.
 func (h *Hub) RequestKeyFrame() {
@@ -277,9 +285,11 @@ func (h *Hub) beginRun() {
 	defer h.mu.Unlock()
 	if h.epoch.IsZero() {
 		h.epoch = time.Now()
-	} else {
+	}
+	if h.ran {
 		h.restarts++
 	}
+	h.ran = true
 	h.started, h.frameAt, h.pace, h.notes = false, time.Now(), 0, nil
 	if h.standby == nil {
 		h.gop = gop{}

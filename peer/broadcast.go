@@ -11,69 +11,68 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Broadcast sends one hub's frames to all its Conns. It subscribes to the hub while there is a Conn, packetises each frame once, and
-// keeps the packets since the last key frame, so that a newcomer has a picture at once.
+// Broadcast sends one source to all its Conns: its main stream and, to those whose path is too narrow for it, its smaller one. Each level is subscribed to while
+// somebody wants it.
 type Broadcast struct {
-	hub        *media.Hub
-	packetiser packetiser // used by the hub's goroutine
+	streams []*stream // by Level
 
-	joining     sync.Mutex // guards the two fields below; never taken by the hub's goroutine
-	joined      int
-	unsubscribe func()
-
-	mu      sync.Mutex // guards the fields below and the order of what senders get
-	tracks  []media.Track
-	changed chan struct{} // closed and replaced when tracks change
+	mu      sync.Mutex    // guards the fields below and the order of what senders get
+	changed chan struct{} // closed and replaced when the tracks of a level change
 	number  uint64        // of the last frame
-	window  []*packets    // video since the last key frame
-	bytes   int           // in window
 	senders []*sender     // those with a queue of their own
 	shards  []*shard
 }
 
-// NewBroadcast makes the broadcast of a hub. There is one for each hub.
-func NewBroadcast(hub *media.Hub) *Broadcast {
-	return &Broadcast{hub: hub, changed: make(chan struct{})}
+// NewBroadcast makes the broadcast of a source. sub is the hub of its smaller stream, nil for a source that has none; both hubs must have one epoch.
+func NewBroadcast(main, sub *media.Hub) *Broadcast {
+	b := &Broadcast{changed: make(chan struct{})}
+	for level, hub := range []*media.Hub{main, sub} {
+		if hub != nil {
+			b.streams = append(b.streams, &stream{b: b, level: Level(level), hub: hub})
+		}
+	}
+	return b
 }
 
-// join makes the hub run its source until leave is called.
-func (b *Broadcast) join() (leave func()) {
-	b.joining.Lock()
-	defer b.joining.Unlock()
-	if b.joined++; b.joined == 1 {
-		b.unsubscribe = b.hub.Subscribe(b)
-	}
-	return sync.OnceFunc(func() {
-		b.joining.Lock()
-		defer b.joining.Unlock()
-		if b.joined--; b.joined > 0 {
-			return
+// hasSub says whether there is a smaller stream.
+func (b *Broadcast) hasSub() bool { return len(b.streams) > int(Sub) }
+
+// join makes a level run until leave is called.
+func (b *Broadcast) join(l Level) (leave func()) { return b.streams[l].join() }
+
+// left forgets what a level had, when nobody wants it any more, and waits for shards that have no viewers.
+func (b *Broadcast) left(st *stream) {
+	b.mu.Lock()
+	st.window, st.bytes, st.keyAt, st.every = nil, 0, time.Time{}, 0
+	var idle []*shard
+	b.shards = slices.DeleteFunc(b.shards, func(h *shard) bool {
+		if h.size() > 0 {
+			return false
 		}
-		b.unsubscribe()
-		b.mu.Lock()
-		shards := b.shards
-		b.window, b.shards = nil, nil
-		b.mu.Unlock()
-		for _, h := range shards {
-			h.wait()
-		}
+		idle = append(idle, h)
+		return true
 	})
+	b.mu.Unlock()
+	for _, h := range idle {
+		h.wait()
+	}
 }
 
 // Watchers is how many connections want this broadcast now.
 func (b *Broadcast) Watchers() int {
-	b.joining.Lock()
-	defer b.joining.Unlock()
-	return b.joined
+	st := b.streams[Main]
+	st.joining.Lock()
+	defer st.joining.Unlock()
+	return st.joined
 }
 
-// waitTracks gives the tracks of the source, as soon as they are known. Tracks of an earlier run count: when the camera is away for a
+// waitTracks gives the tracks of a level, as soon as they are known. Tracks of an earlier run count: when the camera is away for a
 // moment a viewer can connect all the same and sees the picture when it is back.
-func (b *Broadcast) waitTracks(ctx context.Context, limit time.Duration) ([]media.Track, error) {
+func (b *Broadcast) waitTracks(ctx context.Context, l Level, limit time.Duration) ([]media.Track, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
-		tracks, changed := b.current()
+		tracks, changed := b.current(l)
 		if len(tracks) > 0 {
 			return tracks, nil
 		}
@@ -81,7 +80,7 @@ func (b *Broadcast) waitTracks(ctx context.Context, limit time.Duration) ([]medi
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-timer.C:
-			if err := b.hub.Report().Err; err != nil {
+			if err := b.streams[l].hub.Report().Err; err != nil {
 				return nil, fmt.Errorf("no picture to offer: %w", err)
 			}
 			return nil, fmt.Errorf("no picture to offer: the source gave none in %v", limit)
@@ -90,17 +89,32 @@ func (b *Broadcast) waitTracks(ctx context.Context, limit time.Duration) ([]medi
 	}
 }
 
-func (b *Broadcast) current() ([]media.Track, <-chan struct{}) {
+// current gives the tracks of a level, and what is closed when they change.
+func (b *Broadcast) current(l Level) ([]media.Track, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.tracks, b.changed
+	return b.streams[l].tracks, b.changed
 }
 
-// attach hands s the packets since the last key frame and then every frame, until detach is called.
+// send hands a frame to all, with the lock held.
+func (b *Broadcast) send(p *packets) {
+	b.number++
+	p.number = b.number
+	for _, s := range b.senders {
+		s.push(p)
+	}
+	for _, h := range b.shards {
+		h.push(p)
+	}
+}
+
+// attach hands s the packets since the last key frame of its level, unless waiting for the next one is quicker, and then every frame, until detach is called.
 func (b *Broadcast) attach(s *sender) (detach func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.begin(b.window)
+	if st := b.streams[s.level]; st.worth(time.Now(), s.burstRate()) {
+		s.begin(st.window)
+	}
 	b.senders = append(b.senders, s)
 	return func() {
 		b.mu.Lock()
@@ -115,22 +129,15 @@ func (b *Broadcast) attach(s *sender) (detach func()) {
 // perShard is how many viewers make another shard, and with it another processor, worth while.
 const perShard = 16
 
-// promote takes a sender that is up to live into a shard, if its packets can go straight into the shared socket.
+// promote takes a sender that is up to live into a shard, if its packets can go straight into the socket and its path is wide.
 func (b *Broadcast) promote(s *sender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !s.upToLive() || !slices.Contains(b.senders, s) {
+	if !s.upToLive(time.Now()) || !slices.Contains(b.senders, s) {
 		return
 	}
 	b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
 	b.emptiest().add(s, b.number+1)
-}
-
-// upToLive says whether a sender can leave its queue.
-func (s *sender) upToLive() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.queue) == 0 && s.direct != nil && !s.joined
 }
 
 // emptiest is the shard with the fewest viewers, a new one if that is worth while.
@@ -148,73 +155,77 @@ func (b *Broadcast) emptiest() *shard {
 	return best
 }
 
-// demote gives a sender its own queue back: its packets go through Pion from now on.
+// demote gives a sender its own queue back, from which it sends at its own pace.
 func (b *Broadcast) demote(s *sender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.takeOut(s)
+}
+
+// takeOut is demote, with the lock held.
+func (b *Broadcast) takeOut(s *sender) {
+	if !s.leaveShard() {
+		return
+	}
 	for _, h := range b.shards {
 		h.remove(s)
 	}
-	if s.leaveShard() {
-		b.senders = append(b.senders, s)
+	b.senders = append(b.senders, s)
+}
+
+// move brings a sender to a level: at once with what is cached of it, when that is quicker than its next key frame, else with that.
+func (b *Broadcast) move(s *sender, l Level) {
+	b.mu.Lock()
+	st := b.streams[l]
+	asks := st.hub.CanMakeKeyFrames()
+	if !s.setWish(l) {
+		b.mu.Unlock()
+		return
+	}
+	// Going up there is no hurry, and what is cached of the larger stream is much.
+	if l == Sub && !asks && st.worth(time.Now(), s.burstRate()) {
+		b.jump(s, st)
+	}
+	b.mu.Unlock()
+	if asks {
+		st.hub.RequestKeyFrame()
 	}
 }
 
-func (s *sender) leaveShard() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	left := s.joined
-	s.joined = false
-	return left
-}
-
-// Tracks implements media.Sink.
-func (b *Broadcast) Tracks(tracks []media.Track) {
+// refresh serves a wish for a key frame: from the source if it can make one, else from what is cached.
+func (b *Broadcast) refresh(s *sender) {
+	l := s.on()
+	st := b.streams[l]
+	if st.hub.CanMakeKeyFrames() {
+		st.hub.RequestKeyFrame()
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.tracks = tracks
-	close(b.changed)
-	b.changed = make(chan struct{})
+	if now := time.Now(); st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) {
+		b.jump(s, st)
+	}
 }
 
-// Write implements media.Sink.
-func (b *Broadcast) Write(f *media.Frame) {
-	p, err := b.packetiser.packetise(f)
-	if err != nil {
-		return // a Conn that would send this codec was refused when it was negotiated
+// jump sends a sender what is cached of a level, with the lock held.
+func (b *Broadcast) jump(s *sender, st *stream) {
+	if !slices.Contains(b.senders, s) && !s.inShard() {
+		return // it has ended
 	}
+	b.takeOut(s)
+	s.restart(st.level, st.window)
+}
+
+// warm says whether a level has a picture to begin with.
+func (b *Broadcast) warm(l Level) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.number++
-	p.number = b.number
-	b.keep(p)
-	for _, s := range b.senders {
-		s.push(p)
-	}
-	for _, h := range b.shards {
-		h.push(p)
-	}
+	return int(l) < len(b.streams) && len(b.streams[l].window) > 0
 }
 
-// keep adds a picture to the window.
-func (b *Broadcast) keep(p *packets) {
-	switch {
-	case !p.frame.Codec.Video():
-	case p.frame.Key:
-		b.window, b.bytes = append([]*packets(nil), p), p.bytes
-	case len(b.window) == 0:
-	case p.frame.PTS-b.window[0].frame.PTS > maxWindow, b.bytes+p.bytes > maxWindowBytes:
-		b.window, b.bytes = nil, 0
-	default:
-		b.window = append(b.window, p)
-		b.bytes += p.bytes
-	}
+// bitrate is what a level takes, in bit/s; 0 is not known.
+func (b *Broadcast) bitrate(l Level, now time.Time) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.streams[l].bitrate(now)
 }
-
-// maxWindow bounds what a newcomer is sent at once. A longer GOP is worth no burst.
-const (
-	maxWindow      = 15 * time.Second
-	maxWindowBytes = 16 << 20
-)
-
-var _ media.Sink = (*Broadcast)(nil)

@@ -18,7 +18,9 @@ const (
 )
 
 // videoFeedback is what we understand of RTCP feedback (RFC 4585, RFC 5104).
-var videoFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
+var videoFeedback = []webrtc.RTCPFeedback{
+	{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "goog-remb"}, {Type: "transport-cc"},
+}
 
 // remoteCodec is a codec that a remote offers.
 type remoteCodec struct {
@@ -186,8 +188,12 @@ type codecSet struct {
 	seen   []string
 }
 
-func newCodecSet() *codecSet {
-	return &codecSet{engine: &webrtc.MediaEngine{}, nextPT: 96}
+func newCodecSet() (*codecSet, error) {
+	s := &codecSet{engine: &webrtc.MediaEngine{}, nextPT: 96}
+	if err := s.engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.TransportCCURI}, webrtc.RTPCodecTypeVideo); err != nil {
+		return nil, fmt.Errorf("transport-wide sequence numbers: %w", err)
+	}
+	return s, nil
 }
 
 func (s *codecSet) add(codec media.Codec, fmtp string) error {

@@ -67,7 +67,9 @@ type Conn struct {
 	lastIn   string      // the last offer we answered
 	lastOut  string      // our answer to it
 	codecs   []media.Codec
-	leave    func()
+	level    Level  // the one that the remote must have: Sub when it cannot take the codec of the main stream
+	leave    func() // the main stream
+	leaveSub func() // the smaller one, when the remote must have it
 	detach   func()
 	sendersW sync.WaitGroup
 
@@ -165,8 +167,8 @@ func (c *Conn) Run(ctx context.Context) error {
 	defer c.unmoved.Stop()
 	var changed <-chan struct{}
 	if c.o.Broadcast != nil {
-		c.leave = c.o.Broadcast.join()
-		_, changed = c.o.Broadcast.current()
+		c.leave = c.o.Broadcast.join(Main)
+		_, changed = c.o.Broadcast.current(c.level)
 	}
 	lease := time.NewTicker(leaseEvery)
 	defer lease.Stop()
@@ -201,7 +203,7 @@ func (c *Conn) Run(ctx context.Context) error {
 			return err
 		case <-changed:
 			var tracks []media.Track
-			tracks, changed = c.o.Broadcast.current()
+			tracks, changed = c.o.Broadcast.current(c.level)
 			if err := c.stillFits(tracks); err != nil {
 				return err
 			}
@@ -326,6 +328,7 @@ func (c *Conn) startSending(ctx context.Context) {
 	if s == nil {
 		return
 	}
+	s.start(c.reachOf(pc), c.level)
 	c.chooseWay(pc, s)
 	c.detach = c.o.Broadcast.attach(s)
 	c.sendersW.Go(func() {
@@ -334,7 +337,7 @@ func (c *Conn) startSending(ctx context.Context) {
 			c.fail(fmt.Errorf("sending: %w", err))
 		}
 	})
-	c.sendersW.Go(func() { reportUntil(ctx, pc, s) })
+	c.sendersW.Go(func() { tend(ctx, pc, s) })
 }
 
 // waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what is written
@@ -416,8 +419,10 @@ func (c *Conn) close() {
 	if c.detach != nil {
 		c.detach()
 	}
-	if c.leave != nil {
-		c.leave()
+	for _, leave := range []func(){c.leave, c.leaveSub} {
+		if leave != nil {
+			leave()
+		}
 	}
 	if pc := c.connection(); pc != nil {
 		c.closeConnection(pc)

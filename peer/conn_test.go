@@ -92,7 +92,7 @@ func pattern(t *testing.T) *peer.Broadcast {
 	var wg sync.WaitGroup
 	wg.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return peer.NewBroadcast(hub)
+	return peer.NewBroadcast(hub, nil)
 }
 
 // pair runs two connections whose signals go to each other, changed by the given functions, until the test ends.

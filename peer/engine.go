@@ -15,6 +15,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 )
@@ -112,7 +113,7 @@ func (e *Engine) connection(codecs *codecSet, ice []ICEServer, relayOnly bool, k
 	if err != nil {
 		return nil, err
 	}
-	registry, err := receiving()
+	registry, err := receiving(in.receive)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +147,10 @@ func servers(list []ICEServer) (out []webrtc.ICEServer) {
 	return out
 }
 
-// receiving is what Pion does for tracks that we receive: it asks for lost packets and reports on what came. For tracks that we send it does nothing: a
+// receiving is what Pion does for tracks that we receive: it asks for lost packets and reports on what came, and when media was asked for on each packet. For tracks that we send it does nothing: a
 // copy of every packet for every viewer is most of the memory of a fan-out, and a fifth of its time. outTrack does it from what all viewers
 // share.
-func receiving() (*interceptor.Registry, error) {
+func receiving(media bool) (*interceptor.Registry, error) {
 	r := &interceptor.Registry{}
 	again, err := nack.NewGeneratorInterceptor()
 	if err != nil {
@@ -159,8 +160,15 @@ func receiving() (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receiver reports: %w", err)
 	}
-	r.Add(again)
+	r.Add(restoredNACK{again})
 	r.Add(reports)
+	if media {
+		each, err := twcc.NewSenderInterceptor()
+		if err != nil {
+			return nil, fmt.Errorf("transport-wide feedback: %w", err)
+		}
+		r.Add(each)
+	}
 	return r, nil
 }
 

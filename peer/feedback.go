@@ -37,14 +37,19 @@ func (s *sender) onRTCP(p rtcp.Packet) {
 		s.sendAgain(p.MediaSSRC, seqs)
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 		if s.keyIsDue(time.Now()) {
-			s.askKey()
+			s.b.refresh(s)
 		}
 	case *rtcp.ReceiverReport:
 		for _, r := range p.Reports {
 			for _, t := range s.tracks {
 				t.onReport(r)
 			}
+			if s.video != nil && r.SSRC == s.video.source() {
+				s.reported(time.Now(), float64(r.FractionLost)/256)
+			}
 		}
+	case *rtcp.ReceiverEstimatedMaximumBitrate:
+		s.estimated(time.Now(), float64(p.Bitrate))
 	}
 }
 
@@ -52,10 +57,10 @@ func (s *sender) keyIsDue(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plis++
-	if s.askKey == nil || now.Sub(s.askedKey) < keyEvery {
+	if now.Sub(s.asked) < keyEvery {
 		return false
 	}
-	s.askedKey = now
+	s.asked = now
 	return true
 }
 

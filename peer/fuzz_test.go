@@ -111,7 +111,10 @@ func FuzzOfferToPion(f *testing.F) {
 		if err != nil {
 			return
 		}
-		set := newCodecSet()
+		set, err := newCodecSet()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := set.addUnused(offered["audio"]); err != nil {
 			t.Fatal(err)
 		}

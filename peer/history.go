@@ -8,26 +8,55 @@ const historyFrames = 256
 type history struct {
 	ring [historyFrames]sentFrame
 	next int
+	asks [64]ask // by sequence number
 }
 
-// sentFrame is a frame and the extended sequence number of its first packet.
+// ask is how often a packet was sent again of late.
+type ask struct {
+	seq   uint16
+	times uint8
+}
+
+// askMost is how often one packet is sent again. Some receivers go on asking for what they have got in a retransmission stream.
+const askMost = 3
+
+// mayAsk says whether a packet may be sent again once more, and counts it.
+func (h *history) mayAsk(seq uint16) bool {
+	a := &h.asks[seq%uint16(len(h.asks))]
+	if a.seq != seq {
+		*a = ask{seq: seq}
+	}
+	a.times++
+	return a.times <= askMost
+}
+
+// sentFrame is a frame, and under which extended sequence number its first packet and under which timestamp all were sent.
 type sentFrame struct {
 	first uint64
+	stamp uint32
 	p     *packets
 }
 
-func (h *history) add(first uint64, p *packets) {
-	h.ring[h.next%historyFrames] = sentFrame{first, p}
+func (h *history) add(f sentFrame) {
+	h.ring[h.next%historyFrames] = f
 	h.next++
 }
 
-// find gives the packet that was sent under a sequence number, and its extended number; nil when it is too long ago.
-func (h *history) find(seq uint16) (*packets, int, uint64) {
+// find gives the frame a packet of which was sent under a sequence number, and which packet that is; nil when it is too long ago.
+func (h *history) find(seq uint16) (*sentFrame, int) {
 	for i := h.next - 1; i >= 0 && i >= h.next-historyFrames; i-- {
 		f := &h.ring[i%historyFrames]
 		if offset := seq - uint16(f.first); int(offset) < len(f.p.payloads) {
-			return f.p, int(offset), f.first + uint64(offset)
+			return f, int(offset)
 		}
 	}
-	return nil, 0, 0
+	return nil, 0
+}
+
+// back gives the nth newest frame, n from 1; nil when there were not so many.
+func (h *history) back(n int) *sentFrame {
+	if n > h.next || n > historyFrames {
+		return nil
+	}
+	return &h.ring[(h.next-n)%historyFrames]
 }

@@ -42,6 +42,14 @@ type inbound struct {
 	channels int
 	messages rate
 	bytes    rate
+	feedback func(fci []byte) // takes transport-wide feedback; nil when nothing is sent
+}
+
+// watch lets f have the transport-wide feedback that comes, whatever stream it names: browsers name the one whose packet came last, retransmissions' too.
+func (in *inbound) watch(f func(fci []byte)) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.feedback = f
 }
 
 // rate counts within a window of time.
@@ -123,17 +131,21 @@ type rtcpBuffer struct {
 }
 
 func (b rtcpBuffer) Write(p []byte) (int, error) {
-	b.in.report()
+	if feedback := b.in.report(); feedback != nil {
+		eachFeedback(p, feedback)
+	}
 	return b.plainBuffer.Write(p)
 }
 
-func (in *inbound) report() {
+// report notes that RTCP has come, and gives who wants its feedback.
+func (in *inbound) report() (feedback func(fci []byte)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.heard = time.Now()
 	if in.reports.add(1, maxReports, reportsWindow) {
 		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", maxReports, reportsWindow))
 	}
+	return in.feedback
 }
 
 // silent says whether a remote that has reported on what it gets does so no longer.

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,10 @@ func (c *Conn) offer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	set := newCodecSet()
+	set, err := newCodecSet()
+	if err != nil {
+		return err
+	}
 	for _, t := range tracks {
 		if err := set.addTrack(t); err != nil {
 			return err
@@ -86,8 +90,8 @@ func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[w
 	for _, t := range tracks {
 		outs = append(outs, newOutTrack(t.Codec))
 	}
-	s := newSender(outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
-	s.askKey = c.o.Broadcast.hub.RequestKeyFrame
+	s := newSender(c.o.Broadcast, outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	c.inbound.watch(s.onFeedback)
 	for _, out := range outs {
 		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
 		if err != nil {
@@ -108,7 +112,7 @@ func (c *Conn) sourceTracks(ctx context.Context) ([]media.Track, error) {
 	if c.o.Broadcast == nil {
 		return nil, nil
 	}
-	return c.o.Broadcast.waitTracks(ctx, tracksWithin)
+	return c.o.Broadcast.waitTracks(ctx, Main, tracksWithin)
 }
 
 // open makes the peer connection and hangs our callbacks on it.
@@ -202,7 +206,11 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 	if err := lacking(tracks, c.o.Needs); err != nil {
 		return nil, c.refuse(o, err)
 	}
-	set := newCodecSet()
+	tracks = c.withSub(ctx, tracks, offered["video"])
+	set, err := newCodecSet()
+	if err != nil {
+		return nil, err
+	}
 	if err := set.addUnused(offered["audio"]); err != nil {
 		return nil, err
 	}
@@ -237,6 +245,36 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 	}
 	_, err = c.addTracks(pc, fitting)
 	return pc, err
+}
+
+// withSub puts the smaller stream's video in the place of the main one's when the remote takes that alone: most browsers take no H.265, and cameras give
+// H.264 beside it.
+func (c *Conn) withSub(ctx context.Context, tracks []media.Track, offered []remoteCodec) []media.Track {
+	b := c.o.Broadcast
+	i := slices.IndexFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
+	if i < 0 || !b.hasSub() {
+		return tracks
+	}
+	if _, ok := matchCodec(tracks[i], offered); ok {
+		return tracks
+	}
+	if c.leaveSub == nil {
+		c.leaveSub = b.join(Sub)
+	}
+	subs, err := b.waitTracks(ctx, Sub, tracksWithin)
+	if err != nil {
+		c.o.Log.Warn("the smaller stream, which this viewer could take, is not there", "err", err)
+		return tracks
+	}
+	for _, sub := range subs {
+		if _, ok := matchCodec(sub, offered); ok {
+			c.level = Sub
+			tracks = slices.Clone(tracks)
+			tracks[i] = sub
+			return tracks
+		}
+	}
+	return tracks
 }
 
 // refuse answers an offer with a refusal and gives the error that ends the connection.

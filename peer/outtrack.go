@@ -9,10 +9,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/bwe"
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -27,17 +29,21 @@ type outTrack struct {
 	pt      uint8
 	base    uint32 // RTP timestamp of PTS zero
 	next    uint64 // extended sequence number of the next packet
+	stamp   uint32 // RTP timestamp of the frame that is being sent
 	history *history
-	scratch []byte
+
+	twcc uint8 // id of the header extension with the transport-wide sequence number; 0: not negotiated
+	path bwe.Path
 
 	rtxSSRC uint32 // 0: the remote takes retransmissions under their first number
 	rtxPT   uint8
 	rtxNext uint64 // extended sequence number of the next retransmission
 
-	last         *media.Frame // the newest frame sent
-	sent, octets uint32       // packets and payload bytes, for sender reports
-	again        int64        // payload bytes that may be sent again
-	lost         uint32       // packets, as the remote reports
+	last         *media.Frame  // the newest frame sent
+	lastPTS      time.Duration // under which it was sent
+	sent, octets uint32        // packets and payload bytes, for sender reports
+	again        int64         // payload bytes that may be sent again
+	lost         uint32        // packets, as the remote reports
 }
 
 // direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
@@ -66,12 +72,21 @@ func (t *outTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.w, t.ssrc, t.pt = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
-		t.rtxSSRC = 0
+		t.rtxSSRC, t.twcc = 0, 0
+		for _, e := range ctx.HeaderExtensions() {
+			if e.URI == sdp.TransportCCURI && e.ID < 15 { // RFC 8285 section 4.2: what a one-byte header can name
+				t.twcc = uint8(e.ID)
+			}
+		}
 		apt := fmt.Sprintf("apt=%d", c.PayloadType)
 		for _, again := range codecs {
 			if strings.EqualFold(again.MimeType, webrtc.MimeTypeRTX) && again.SDPFmtpLine == apt {
 				t.rtxSSRC, t.rtxPT = uint32(ctx.SSRCRetransmission()), uint8(again.PayloadType)
 			}
+		}
+		if t.rtxSSRC == 0 {
+			// A packet that is sent again under its first number must be the same to the last bit: AES-GCM must not see another header under one nonce.
+			t.twcc = 0
 		}
 		return c, nil
 	}
@@ -108,16 +123,17 @@ func (t *outTrack) Kind() webrtc.RTPCodecType {
 	return webrtc.RTPCodecTypeAudio
 }
 
-// part is a piece of a frame: its packets from..to. A large frame is sent in parts, with pauses between them.
+// part is a piece of a frame: its packets from..to. A large frame is sent in parts, with pauses between them. pts is the time under which it leaves.
 type part struct {
 	p        *packets
+	pts      time.Duration
 	from, to int
 }
 
-func whole(p *packets) part { return part{p, 0, len(p.payloads)} }
+func whole(p *packets) part { return part{p, p.frame.PTS, 0, len(p.payloads)} }
 
 // sealPart encrypts packets of a frame into the arena.
-func (t *outTrack) sealPart(x part, d *direct, a *arena) {
+func (t *outTrack) sealPart(x part, now time.Time, d *direct, a *arena) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w == nil {
@@ -125,20 +141,28 @@ func (t *outTrack) sealPart(x part, d *direct, a *arena) {
 	}
 	first := t.begin(x)
 	for i := x.from; i < x.to; i++ {
-		t.seal(x.p, i, first+uint64(i), d, a)
+		t.seal(&sentFrame{first, t.stamp, x.p}, i, now, d, a)
 	}
 }
 
-// writePart sends packets of a frame through Pion.
+// writePart sends packets of a frame through Pion. That may block, on a relay that is reached by TCP, so it is done without the lock.
 func (t *outTrack) writePart(x part) error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.w == nil {
+	w := t.w
+	if w == nil {
+		t.mu.Unlock()
 		return nil
 	}
-	first := t.begin(x)
+	f := sentFrame{t.begin(x), t.stamp, x.p}
+	now := time.Now()
+	headers := make([]rtp.Header, 0, partPackets)
 	for i := x.from; i < x.to; i++ {
-		if err := t.write(x.p, i, first+uint64(i)); err != nil {
+		headers = append(headers, t.header(&f, i, now))
+	}
+	t.mu.Unlock()
+	buf := make([]byte, 0, maxPayload)
+	for i := range headers {
+		if _, err := w.WriteRTP(&headers[i], x.p.payloads[x.from+i].appendTo(buf)); err != nil {
 			return err
 		}
 	}
@@ -156,56 +180,88 @@ func (t *outTrack) begin(x part) (first uint64) {
 	t.sent += uint32(n)
 	t.octets += uint32(x.p.bytes)
 	t.again = min(t.again+int64(x.p.bytes)/againShare, againMost)
-	t.last = x.p.frame
+	t.last, t.lastPTS = x.p.frame, x.pts
+	t.stamp = t.base + rtpTime(x.pts, t.codec.ClockRate())
 	if t.history != nil {
-		t.history.add(first, x.p)
+		t.history.add(sentFrame{first, t.stamp, x.p})
 	}
 	return first
 }
 
-func (t *outTrack) seal(p *packets, i int, index uint64, d *direct, a *arena) {
-	b := a.slot(rtpHeaderLen + p.payloads[i].size() + srtpTagLen)
-	b = append(b, 0x80, t.pt)
-	if t.marker(p, i) {
-		b[1] |= 0x80
-	}
-	b = binary.BigEndian.AppendUint16(b, uint16(index))
-	b = binary.BigEndian.AppendUint32(b, t.timestamp(p))
-	b = binary.BigEndian.AppendUint32(b, t.ssrc)
-	b = p.payloads[i].appendTo(b)
-	a.commit(d, d.cipher.seal(b, t.ssrc, index))
+// seal encrypts packet i of a frame.
+func (t *outTrack) seal(f *sentFrame, i int, now time.Time, d *direct, a *arena) {
+	body := &f.p.payloads[i]
+	b := a.slot(headerMost + body.size() + srtpTagLen)
+	index := f.first + uint64(i)
+	b = t.appendHeader(b, f, i, t.pt, uint16(index), t.ssrc, body.size(), now)
+	n := len(b)
+	b = body.appendTo(b)
+	a.commit(d, d.cipher.seal(b, n, t.ssrc, index))
 }
 
 // sealRTX wraps a packet into one of the retransmission stream (RFC 4588 section 4): the first number stands before the payload.
-func (t *outTrack) sealRTX(p *packets, i int, index uint64, d *direct, a *arena) {
-	b := a.slot(rtpHeaderLen + 2 + p.payloads[i].size() + srtpTagLen)
-	b = append(b, 0x80, t.rtxPT)
-	if t.marker(p, i) {
-		b[1] |= 0x80
-	}
-	b = binary.BigEndian.AppendUint16(b, uint16(t.rtxNext))
-	b = binary.BigEndian.AppendUint32(b, t.timestamp(p))
-	b = binary.BigEndian.AppendUint32(b, t.rtxSSRC)
-	b = binary.BigEndian.AppendUint16(b, uint16(index))
-	b = p.payloads[i].appendTo(b)
-	a.commit(d, d.cipher.seal(b, t.rtxSSRC, t.rtxNext))
+func (t *outTrack) sealRTX(f *sentFrame, i int, now time.Time, d *direct, a *arena) {
+	body := &f.p.payloads[i]
+	b := a.slot(headerMost + 2 + body.size() + srtpTagLen)
+	b = t.appendHeader(b, f, i, t.rtxPT, uint16(t.rtxNext), t.rtxSSRC, 2+body.size(), now)
+	n := len(b)
+	b = binary.BigEndian.AppendUint16(b, uint16(f.first+uint64(i)))
+	b = body.appendTo(b)
+	a.commit(d, d.cipher.seal(b, n, t.rtxSSRC, t.rtxNext))
 	t.rtxNext++
 }
 
-func (t *outTrack) write(p *packets, i int, index uint64) error {
-	t.scratch = p.payloads[i].appendTo(t.scratch[:0])
-	_, err := t.w.WriteRTP(&rtp.Header{
-		Version: 2, Marker: t.marker(p, i), PayloadType: t.pt, SequenceNumber: uint16(index), Timestamp: t.timestamp(p), SSRC: t.ssrc,
-	}, t.scratch)
-	return err
+// headerMost is the longest header: RTP's own (RFC 3550 section 5.1), and one extension (RFC 8285 section 4.2) of two bytes.
+const headerMost = rtpHeaderLen + 8
+
+// appendHeader writes the header of packet i of a frame, and notes that it leaves now.
+func (t *outTrack) appendHeader(b []byte, f *sentFrame, i int, pt uint8, seq uint16, ssrc uint32, size int, now time.Time) []byte {
+	if t.marker(f.p, i) {
+		pt |= 0x80
+	}
+	first := byte(0x80)
+	if t.twcc != 0 {
+		first |= 0x10
+	}
+	b = append(b, first, pt)
+	b = binary.BigEndian.AppendUint16(b, seq)
+	b = binary.BigEndian.AppendUint32(b, f.stamp)
+	b = binary.BigEndian.AppendUint32(b, ssrc)
+	if t.twcc != 0 {
+		wide := t.path.Send(now, headerMost+size+srtpTagLen)
+		b = append(b, 0xbe, 0xde, 0, 1, t.twcc<<4|1, byte(wide>>8), byte(wide), 0)
+	}
+	return b
+}
+
+// header is the same for Pion.
+func (t *outTrack) header(f *sentFrame, i int, now time.Time) rtp.Header {
+	h := rtp.Header{
+		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.pt, SequenceNumber: uint16(f.first + uint64(i)), Timestamp: f.stamp, SSRC: t.ssrc,
+	}
+	t.number(&h, f.p.payloads[i].size(), now)
+	return h
+}
+
+// headerRTX is the header of packet i of a frame in the retransmission stream, for Pion.
+func (t *outTrack) headerRTX(f *sentFrame, i int, now time.Time) rtp.Header {
+	h := rtp.Header{
+		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.rtxPT, SequenceNumber: uint16(t.rtxNext), Timestamp: f.stamp, SSRC: t.rtxSSRC,
+	}
+	t.rtxNext++
+	t.number(&h, 2+f.p.payloads[i].size(), now)
+	return h
+}
+
+func (t *outTrack) number(h *rtp.Header, size int, now time.Time) {
+	if t.twcc != 0 {
+		wide := t.path.Send(now, headerMost+size+srtpTagLen)
+		_ = h.SetExtension(t.twcc, []byte{byte(wide >> 8), byte(wide)}) // which cannot fail: the id is one of a one-byte header
+	}
 }
 
 // marker is set on the last packet of a picture (RFC 6184 section 5.1).
 func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i == len(p.payloads)-1 }
-
-func (t *outTrack) timestamp(p *packets) uint32 {
-	return t.base + rtpTime(p.frame.PTS, t.codec.ClockRate())
-}
 
 // What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an amplifier, and a burst of that.
 const (
@@ -214,35 +270,82 @@ const (
 )
 
 // sendAgain sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were. d is nil for Pion's
-// way, which knows only the latter.
+// way.
 func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, d *direct, a *arena) (sent int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w == nil || t.ssrc != ssrc || t.history == nil {
 		return 0
 	}
+	now := time.Now()
 	for _, seq := range seqs {
-		p, i, index := t.history.find(seq)
-		if p == nil {
+		f, i := t.history.find(seq)
+		if f == nil || !t.history.mayAsk(seq) {
 			continue
 		}
-		size := int64(p.payloads[i].size())
-		if t.again < size {
+		size := int64(f.p.payloads[i].size())
+		if t.again < size || !t.repeat(f, i, now, d, a) {
 			return sent
 		}
 		t.again -= size
 		sent++
-		switch {
-		case t.rtxSSRC != 0 && d != nil:
-			t.sealRTX(p, i, index, d, a)
-		case d != nil:
-			t.seal(p, i, index, d, a)
-		case t.write(p, i, index) != nil:
-			return sent
-		}
 	}
 	return sent
 }
+
+// repeat sends one packet once more, and reports whether it left.
+func (t *outTrack) repeat(f *sentFrame, i int, now time.Time, d *direct, a *arena) bool {
+	body := &f.p.payloads[i]
+	switch {
+	case t.rtxSSRC != 0 && d != nil:
+		t.sealRTX(f, i, now, d, a)
+	case d != nil:
+		t.seal(f, i, now, d, a)
+	case t.rtxSSRC != 0:
+		h := t.headerRTX(f, i, now)
+		_, err := t.w.WriteRTP(&h, body.appendTo(binary.BigEndian.AppendUint16(nil, uint16(f.first+uint64(i)))))
+		return err == nil
+	default:
+		h := t.header(f, i, now)
+		_, err := t.w.WriteRTP(&h, body.appendTo(nil))
+		return err == nil
+	}
+	return true
+}
+
+// probe sends packets that the remote has already once more, some bytes of them, in the retransmission stream: it reports on them and needs them not.
+func (t *outTrack) probe(bytes int, d *direct, a *arena) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.w == nil || t.rtxSSRC == 0 || t.history == nil {
+		return
+	}
+	now := time.Now()
+	for bytes > 0 {
+		before := bytes
+		for back := 1; back <= probeFrames && bytes > 0; back++ {
+			f := t.history.back(back)
+			if f == nil {
+				break
+			}
+			for i := 0; i < len(f.p.payloads) && bytes > 0; i++ {
+				if !t.repeat(f, i, now, d, a) {
+					return
+				}
+				bytes -= f.p.payloads[i].size()
+			}
+		}
+		if bytes == before {
+			return
+		}
+	}
+}
+
+// probeFrames is from how many of the newest frames a probe takes its packets.
+const probeFrames = 8
+
+// canProbe says whether the remote takes probes and reports on them.
+func (t *outTrack) canProbe() bool { return t.twcc != 0 && t.rtxSSRC != 0 }
 
 // report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to the wall clock at which the
 // frames were taken, the same for audio and video, so that the remote plays them in step.
@@ -254,7 +357,7 @@ func (t *outTrack) report(now time.Time) *rtcp.SenderReport {
 	}
 	return &rtcp.SenderReport{
 		SSRC: t.ssrc, NTPTime: ntpTime(now), PacketCount: t.sent, OctetCount: t.octets,
-		RTPTime: t.base + rtpTime(t.last.PTS+now.Sub(t.last.Captured), t.codec.ClockRate()),
+		RTPTime: t.base + rtpTime(t.lastPTS+now.Sub(t.last.Captured), t.codec.ClockRate()),
 	}
 }
 

@@ -27,6 +27,7 @@ func (p *payload) appendTo(b []byte) []byte { return append(append(b, p.head[:p.
 // packets is one frame as all its viewers get it: packetised once, shared, immutable.
 type packets struct {
 	frame    *media.Frame
+	level    Level
 	number   uint64 // counts the frames of a broadcast
 	payloads []payload
 	bytes    int

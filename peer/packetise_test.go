@@ -105,7 +105,7 @@ func frameOf(key bool, size int) *packets {
 }
 
 func TestSlowViewerLosesFramesUpToTheNextKeyFrame(t *testing.T) {
-	s := newSender([]*outTrack{newOutTrack(media.H264)}, nil)
+	s := newSender(nil, []*outTrack{newOutTrack(media.H264)}, nil)
 	s.push(frameOf(false, 1000)) // before the first key frame
 	s.push(frameOf(true, 1000))
 	for range 5 { // nobody reads: the fourth no longer fits
@@ -114,27 +114,27 @@ func TestSlowViewerLosesFramesUpToTheNextKeyFrame(t *testing.T) {
 	s.push(frameOf(true, 500))
 	s.push(frameOf(false, 400))
 	var got []int
-	for p := s.pop(); p != nil; p = s.pop() {
-		got = append(got, p.frame.Size())
+	for x, ok := s.pop(); ok; x, ok = s.pop() {
+		got = append(got, x.p.frame.Size())
 	}
 	if len(got) != 2 || got[0] != 500 || got[1] != 400 {
 		t.Errorf("what is left has the sizes %v, want the last key frame and what follows it: [500 400]", got)
 	}
-	if n := s.dropped[media.H264]; n != 7 {
-		t.Errorf("%d frames were counted as dropped, want 7", n)
+	if d := s.dropped[media.H264]; d != (drops{dropStart: 1, dropBehind: 6}) {
+		t.Errorf("dropped %v, want 1 before the first key frame and 6 because the viewer is behind", d)
 	}
 }
 
 func TestSenderTakesAWindowOfAnySize(t *testing.T) {
-	s := newSender([]*outTrack{newOutTrack(media.H264)}, nil)
+	s := newSender(nil, []*outTrack{newOutTrack(media.H264)}, nil)
 	s.begin([]*packets{frameOf(true, queueBytes), frameOf(false, queueBytes)})
 	s.push(frameOf(false, 1000))
 	n := 0
-	for s.pop() != nil {
+	for _, ok := s.pop(); ok; _, ok = s.pop() {
 		n++
 	}
-	if n != 3 || s.dropped[media.H264] != 0 {
-		t.Errorf("%d frames came, %d were dropped; want 3 and 0", n, s.dropped[media.H264])
+	if d := s.dropped[media.H264].total(); n != 3 || d != 0 {
+		t.Errorf("%d frames came, %d were dropped; want 3 and 0", n, d)
 	}
 }
 

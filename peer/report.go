@@ -65,7 +65,7 @@ func (s *sender) report() []TrackReport {
 	defer s.mu.Unlock()
 	var out []TrackReport
 	for _, codec := range sorted(s.meters) {
-		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec]}
+		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total()}
 		s.tracks[codec].account(&t)
 		if codec.Video() {
 			t.Resent, t.KeysAsked = s.resent, s.plis

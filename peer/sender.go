@@ -9,48 +9,91 @@ import (
 )
 
 const (
-	// queueBytes is how far a viewer may fall behind live before it loses frames up to the next key frame.
+	// queueBytes is how much may wait for a viewer, beyond what it gets at its start.
 	queueBytes = 2 << 20
-	// partPackets and partPause pace what leaves faster than real time, the window that a newcomer gets and large key frames, to about 100 Mbit/s: an
-	// unpaced burst overruns the receiver's socket buffer.
+	// behindMost is how long a live picture may wait for a viewer before it loses pictures up to the next key frame.
+	behindMost = 400 * time.Millisecond
+	// partPackets is how much leaves at once; partPause is the time between, on a wide path: about 100 Mbit/s. An unpaced burst overruns the receiver's socket buffer.
 	partPackets = 20
 	partPause   = 1900 * time.Microsecond
 )
 
 // sender is what a broadcast knows of one Conn. It begins with a queue and a goroutine of its own, which bring it up to live. Then, if its
-// packets can go straight into the shared socket, it joins a shard; else (TURN, TCP, a cipher that is not ours) it keeps its queue, where
+// packets can go straight into the socket and its path is wide, it joins a shard; else it keeps its queue, where
 // waiting for the network keeps nobody else waiting.
 type sender struct {
+	b       *Broadcast
 	tracks  map[media.Codec]*outTrack
-	onFirst func() // the first key frame has been sent; called once
-	askKey  func() // asks the source for a key frame; may be nil
+	video   *outTrack // of tracks; nil when there is none
+	onFirst func()    // the first key frame has been sent; called once
 
-	wake chan struct{} // 1 slot
+	wake chan struct{} // 1 slot: the queue is no longer empty
+	news chan struct{} // 1 slot: more is known of the path
 
-	mu       sync.Mutex // guards the fields below
-	direct   *direct
-	queue    []*packets
-	queued   int // bytes
-	limit    int
-	wantKey  bool
-	joined   bool     // in a shard
-	from     uint64   // the first frame that the shard sends
-	skipping *packets // the frame whose parts the shard leaves out
-	meters   map[media.Codec]*media.Meter
-	dropped  map[media.Codec]uint64
-	resent   uint64    // packets
-	plis     uint64    // key frames asked for
-	askedKey time.Time // when the source was last asked
+	mu      sync.Mutex // guards the fields below
+	direct  *direct
+	reach   reach
+	queue   []item
+	queued  int // bytes
+	limit   int
+	wantKey bool
+	why     drop          // why it must have a key frame
+	level   Level         // of the pictures that it gets
+	wish    Level         // of those that it is to get, from a key frame on
+	moves   uint64        // from one level to another
+	last    time.Duration // PTS under which the last picture leaves; negative: none yet
+	offset  time.Duration // from a picture's PTS to the one under which it leaves
+	joined  bool          // in a shard
+	from    uint64        // the first frame that the shard sends
+	open    part          // of the frame of which the shard has sent a part: the rest
+	meters  map[media.Codec]*media.Meter
+	dropped map[media.Codec]drops
+	resent  uint64    // packets
+	plis    uint64    // key frames asked for
+	asked   time.Time // when one was last asked for
+	keyAt   time.Time // when a key frame was last sent
+	served  uint64    // number of the key frame that was last sent again
+	ladder  ladder
+	leave   func() // the smaller stream; nil when it is not wanted
 }
 
-func newSender(tracks []*outTrack, onFirst func()) *sender {
+// item is a frame that waits for its turn.
+type item struct {
+	p   *packets
+	pts time.Duration // under which it leaves
+	at  time.Time     // when it came; zero for one that is older than that
+}
+
+// drop is why a viewer does not get a frame.
+type drop int
+
+const (
+	dropStart   drop = iota // before its first key frame
+	dropBehind              // its path was too slow
+	dropOverrun             // this host was too slow
+	dropKinds
+)
+
+type drops [dropKinds]uint64
+
+func (d drops) total() (n uint64) {
+	for _, k := range d {
+		n += k
+	}
+	return n
+}
+
+func newSender(b *Broadcast, tracks []*outTrack, onFirst func()) *sender {
 	s := &sender{
-		tracks: map[media.Codec]*outTrack{}, onFirst: onFirst, wake: make(chan struct{}, 1), wantKey: true, limit: queueBytes,
-		meters: map[media.Codec]*media.Meter{}, dropped: map[media.Codec]uint64{},
+		b: b, tracks: map[media.Codec]*outTrack{}, onFirst: onFirst, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), wantKey: true, limit: queueBytes, last: -time.Second,
+		meters: map[media.Codec]*media.Meter{}, dropped: map[media.Codec]drops{},
 	}
 	for _, t := range tracks {
 		s.tracks[t.codec] = t
 		s.meters[t.codec] = &media.Meter{}
+		if t.codec.Video() {
+			s.video = t
+		}
 	}
 	return s
 }
@@ -77,6 +120,12 @@ func (s *sender) isDirect() bool {
 	return s.direct != nil
 }
 
+func (s *sender) inShard() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joined
+}
+
 func (t *outTrack) rolledOver() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,12 +140,38 @@ func (s *sender) begin(window []*packets) {
 		if s.tracks[p.frame.Codec] == nil {
 			continue
 		}
-		s.queue = append(s.queue, p)
-		s.queued += p.bytes
+		s.add(item{p: p, pts: p.frame.PTS})
 		s.wantKey = false
 	}
 	s.limit = s.queued + queueBytes
 	s.poke()
+}
+
+// restart queues a level's window in place of the pictures that wait. They lie in the past, so their times are pressed between that of the last picture and
+// now: times must not go back.
+func (s *sender) restart(l Level, window []*packets) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropVideo(dropBehind)
+	s.enter(l)
+	newest := window[len(window)-1].frame.PTS
+	step := max((newest-s.last)/time.Duration(len(window)), time.Millisecond)
+	for _, p := range window {
+		s.add(item{p: p, pts: s.last + step})
+	}
+	s.offset = max(0, s.last-newest)
+	s.served, s.wantKey = window[0].number, false
+	s.limit = s.queued + queueBytes
+	s.poke()
+}
+
+// add queues a frame.
+func (s *sender) add(x item) {
+	s.queue = append(s.queue, x)
+	s.queued += x.p.bytes
+	if x.p.frame.Codec.Video() {
+		s.last = x.pts
+	}
 }
 
 // push queues one frame. When the viewer is too slow all its queued pictures go, and the next it gets is a key frame.
@@ -107,46 +182,83 @@ func (s *sender) push(p *packets) {
 	if s.tracks[codec] == nil || s.joined {
 		return
 	}
-	if s.queued+p.bytes > s.limit {
-		s.dropVideo()
+	now := time.Now()
+	if s.queued+p.bytes > s.limit || s.behind(now) > behindMost {
+		s.dropVideo(dropBehind)
 	}
-	if s.skip(p) {
+	pts, ok := s.takes(p)
+	if !ok {
 		return
 	}
 	if s.queued+p.bytes > s.limit {
-		s.dropped[codec]++
+		s.count(codec, dropBehind)
 		return
 	}
-	s.queue = append(s.queue, p)
-	s.queued += p.bytes
+	s.add(item{p: p, pts: pts, at: now})
 	s.poke()
 }
 
-// skip says whether a picture must be left out because one before it was.
-func (s *sender) skip(p *packets) bool {
-	if !p.frame.Codec.Video() {
-		return false
+// behind is how long the oldest live picture has waited.
+func (s *sender) behind(now time.Time) time.Duration {
+	for i := range s.queue {
+		if x := &s.queue[i]; x.p.frame.Codec.Video() {
+			if x.at.IsZero() {
+				return 0
+			}
+			return now.Sub(x.at)
+		}
 	}
-	if s.wantKey && !p.frame.Key {
-		s.dropped[p.frame.Codec]++
-		return true
-	}
-	s.wantKey = false
-	return false
+	return 0
 }
 
-func (s *sender) dropVideo() {
+// takes says whether a live frame is for this viewer, and the PTS under which it leaves. The viewer comes to the level that it is to have with a key frame
+// of that, and a picture is left out when one before it was.
+func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
+	f := p.frame
+	if !f.Codec.Video() {
+		return f.PTS, true
+	}
+	if p.level != s.level {
+		if p.level != s.wish || !f.Key {
+			return 0, false
+		}
+		s.enter(p.level)
+		s.offset = max(0, s.last+time.Millisecond-f.PTS)
+	}
+	if s.wantKey && !f.Key {
+		s.count(f.Codec, s.why)
+		return 0, false
+	}
+	s.wantKey = false
+	return max(f.PTS+s.offset, s.last+time.Millisecond), true
+}
+
+// enter changes the level.
+func (s *sender) enter(l Level) {
+	if s.level != l && s.last >= 0 {
+		s.moves++
+	}
+	s.level, s.wish = l, l
+}
+
+func (s *sender) count(codec media.Codec, why drop) {
+	d := s.dropped[codec]
+	d[why]++
+	s.dropped[codec] = d
+}
+
+func (s *sender) dropVideo(why drop) {
 	kept := s.queue[:0]
-	for _, p := range s.queue {
-		if p.frame.Codec.Video() {
-			s.dropped[p.frame.Codec]++
-			s.queued -= p.bytes
+	for _, x := range s.queue {
+		if x.p.frame.Codec.Video() {
+			s.count(x.p.frame.Codec, why)
+			s.queued -= x.p.bytes
 			continue
 		}
-		kept = append(kept, p)
+		kept = append(kept, x)
 	}
 	clear(s.queue[len(kept):])
-	s.queue, s.wantKey = kept, true
+	s.queue, s.wantKey, s.why = kept, true, why
 }
 
 func (s *sender) poke() {
@@ -156,28 +268,28 @@ func (s *sender) poke() {
 	}
 }
 
-func (s *sender) pop() *packets {
+func (s *sender) pop() (x item, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == 0 {
 		s.limit = queueBytes
-		return nil
+		return item{}, false
 	}
-	p := s.queue[0]
-	s.queue[0] = nil
+	x = s.queue[0]
+	s.queue[0] = item{}
 	s.queue = s.queue[1:]
-	s.queued -= p.bytes
-	return p
+	s.queued -= x.p.bytes
+	return x, true
 }
 
 // run sends what is queued, until ctx is done or the connection takes no more. promote is asked whenever the queue is empty, and takes the sender into a shard if
 // it can.
 func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 	var own *arena
-	paced := time.Now()
+	due := time.Now()
 	for {
-		p := s.pop()
-		if p == nil {
+		next, ok := s.pop()
+		if !ok {
 			promote(s)
 			own = nil
 			select {
@@ -187,12 +299,13 @@ func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 				continue
 			}
 		}
-		for from := 0; from < len(p.payloads); from += partPackets {
-			if !pace(ctx, &paced) {
+		packets, rate := s.pace(time.Now())
+		for from := 0; from < len(next.p.payloads); from += packets {
+			if !wait(ctx, &due) {
 				return nil
 			}
-			x := part{p, from, min(from+partPackets, len(p.payloads))}
-			paced = paced.Add(partPause * time.Duration(x.to-x.from) / partPackets)
+			x := part{next.p, next.pts, from, min(from+packets, len(next.p.payloads))}
+			due = due.Add(time.Duration(float64(next.p.bytes*8*(x.to-x.from)/len(next.p.payloads)) / rate * float64(time.Second)))
 			if own == nil {
 				own = s.ownArena()
 			}
@@ -203,23 +316,23 @@ func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 				own.flush()
 			}
 		}
-		s.count(p)
+		s.sent(next.p)
 	}
 }
 
-// pace waits until its time has come, and brings a time that is past up to now. It reports whether ctx is still good.
-func pace(ctx context.Context, due *time.Time) bool {
-	wait := time.Until(*due)
-	if wait < 0 {
+// wait waits until its time has come, and brings a time that is past up to now. It reports whether ctx is still good.
+func wait(ctx context.Context, due *time.Time) bool {
+	left := time.Until(*due)
+	if left < 0 {
 		*due = time.Now()
 	}
-	if wait < 2*partPause {
+	if left < 2*partPause {
 		return true // timers are not finer
 	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(wait):
+	case <-time.After(left):
 		return true
 	}
 }
@@ -243,7 +356,7 @@ func (s *sender) send(x part, a *arena) error {
 		s.mu.Unlock()
 		return t.writePart(x)
 	}
-	t.sealPart(x, d, a) // under the lock: the cipher is for one at a time
+	t.sealPart(x, time.Now(), d, a) // under the lock: the cipher is for one at a time
 	s.mu.Unlock()
 	return nil
 }
@@ -267,14 +380,22 @@ func (s *sender) sendAgain(ssrc uint32, seqs []uint16) {
 // resendBytes is how much is sent again in one go; it is the arena of one NACK.
 const resendBytes = 32 << 10
 
-// count notes that a frame has been sent.
-func (s *sender) count(p *packets) {
+// sent notes that a frame has been sent.
+func (s *sender) sent(p *packets) {
 	s.mu.Lock()
-	m := s.meters[p.frame.Codec]
-	first := p.frame.Key && m.KeyFrames == 0
-	m.Add(time.Now(), p.frame.Key, p.bytes)
+	first := s.meter(p, time.Now())
 	s.mu.Unlock()
-	if first && s.onFirst != nil {
+	if first {
 		s.onFirst()
 	}
+}
+
+// meter counts a frame that has been sent, and reports whether it is the first key frame and somebody wants to know.
+func (s *sender) meter(p *packets, now time.Time) (first bool) {
+	m := s.meters[p.frame.Codec]
+	if first = p.frame.Key && m.KeyFrames == 0; p.frame.Key {
+		s.keyAt = now
+	}
+	m.Add(now, p.frame.Key, p.bytes)
+	return first && s.onFirst != nil
 }

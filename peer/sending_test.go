@@ -59,7 +59,7 @@ func newViewer(t *testing.T, out *udpbatch.Sender, first uint64) *viewer {
 	}
 	track := newOutTrack(media.H264)
 	track.w, track.ssrc, track.pt, track.next = nowhere{t}, 4711, 96, first
-	v.s = newSender([]*outTrack{track}, nil)
+	v.s = newSender(nil, []*outTrack{track}, nil)
 	v.s.setDirect(&direct{cipher: cipher, out: out, to: v.conn.LocalAddr().(*net.UDPAddr).AddrPort()})
 	return v
 }
@@ -84,8 +84,8 @@ func (v *viewer) read(t *testing.T) *rtp.Packet {
 	return p
 }
 
-// stream writes frames into a broadcast, a key frame first and then each tenth.
-func stream(b *Broadcast, from, n int) {
+// write writes frames into a broadcast, a key frame first and then each tenth.
+func write(b *Broadcast, from, n int) {
 	for i := from; i < from+n; i++ {
 		size := 4000
 		if i%10 == 0 {
@@ -93,7 +93,7 @@ func stream(b *Broadcast, from, n int) {
 		}
 		unit := bytes.Repeat([]byte{byte(i)}, size)
 		unit[0] = 0x65
-		b.Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond, Captured: time.Now(), Key: i%10 == 0, Data: [][]byte{unit}})
+		b.streams[Main].Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond, Captured: time.Now(), Key: i%10 == 0, Data: [][]byte{unit}})
 	}
 }
 
@@ -101,7 +101,7 @@ func stream(b *Broadcast, from, n int) {
 // at the key frame and joins the others without a gap.
 func TestDirectWay(t *testing.T) {
 	out := udpbatch.New(socket(t))
-	b := NewBroadcast(media.NewHub(media.HubOptions{}))
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	var viewers []*viewer
 	for i := range 3 {
 		viewers = append(viewers, newViewer(t, out, 65_500-uint64(i*50)))
@@ -135,22 +135,22 @@ func TestDirectWay(t *testing.T) {
 			}
 		}
 	}
-	stream(b, 0, 15)
+	write(b, 0, 15)
 	check(viewers[0], 0, 15)
 	check(viewers[1], 0, 15)
 	join(viewers[2])
 	check(viewers[2], 10, 5)
 	for i := 15; i < 60; i++ {
-		stream(b, i, 1)
+		write(b, i, 1)
 		for _, v := range viewers {
 			check(v, i, 1)
 		}
 	}
 	for _, v := range viewers {
-		if !v.s.joinedShard() {
+		if !v.s.inShard() {
 			t.Error("a viewer that is up to live is in no shard")
 		}
-		if d := v.s.dropped[media.H264]; d != 0 {
+		if d := v.s.dropped[media.H264].total(); d != 0 {
 			t.Errorf("%d frames dropped", d)
 		}
 	}
@@ -162,12 +162,6 @@ func TestDirectWay(t *testing.T) {
 	for _, h := range b.shards {
 		h.wait()
 	}
-}
-
-func (s *sender) joinedShard() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.joined
 }
 
 func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
@@ -283,8 +277,9 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 		track := newOutTrack(media.H264)
 		track.w = discard{}
-		s := newSender([]*outTrack{track}, nil)
+		s := newSender(nil, []*outTrack{track}, nil)
 		s.setDirect(&direct{cipher: cipher, out: out, to: sink.LocalAddr().(*net.UDPAddr).AddrPort()})
+		s.joinShard(0)
 		viewers = append(viewers, s)
 	}
 	h := newShard()

@@ -23,7 +23,7 @@ func newShard() *shard { return &shard{wake: make(chan struct{}, 1)} }
 func (h *shard) add(s *sender, from uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.joined, s.from = true, from
+	s.joinShard(from)
 	h.viewers = append(slices.Clone(h.viewers), s)
 	if h.done == nil {
 		h.done = make(chan struct{})
@@ -83,7 +83,7 @@ func (h *shard) push(p *packets) {
 func (s *sender) mustHaveKey() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wantKey = true
+	s.wantKey, s.why = true, dropOverrun
 }
 
 // next gives a frame and those who get it. ok is false when the goroutine is to end.
@@ -127,38 +127,74 @@ func (h *shard) send(p *packets, viewers []*sender, a *arena) {
 		if from > 0 {
 			time.Sleep(time.Until(began.Add(partPause * time.Duration(from/partPackets))))
 		}
-		x := part{p, from, min(from+partPackets, len(p.payloads))}
+		to := min(from+partPackets, len(p.payloads))
 		for _, s := range viewers {
-			s.sendShared(x, began, a)
+			s.sendShared(p, from, to, began, a)
 		}
 		a.flush()
 	}
 }
 
-// sendShared encrypts a part of a frame for one viewer of a shard.
-func (s *sender) sendShared(x part, now time.Time, a *arena) {
+// joinShard lets the shard send, from a frame on.
+func (s *sender) joinShard(from uint64) {
 	s.mu.Lock()
-	t := s.tracks[x.p.frame.Codec]
-	if t == nil || s.direct == nil || x.p.number < s.from {
+	defer s.mu.Unlock()
+	s.joined, s.from = true, from
+}
+
+// leaveShard ends that. What is left of a frame that the shard has begun is sent at once: its packets have their numbers.
+func (s *sender) leaveShard() (left bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.joined {
+		return false
+	}
+	s.joined = false
+	if s.open.p != nil && s.direct != nil {
+		a := newArena(s.open.p.bytes + (s.open.to-s.open.from)*64)
+		s.tracks[s.open.p.frame.Codec].sealPart(s.open, time.Now(), s.direct, a)
+		a.flush()
+		s.meter(s.open.p, time.Now())
+	}
+	s.open = part{}
+	return true
+}
+
+// sendShared encrypts a part of a frame for one viewer of a shard.
+func (s *sender) sendShared(p *packets, from, to int, now time.Time, a *arena) {
+	s.mu.Lock()
+	t := s.tracks[p.frame.Codec]
+	if t == nil || !s.joined || s.direct == nil || p.number < s.from {
 		s.mu.Unlock()
 		return
 	}
-	if x.from == 0 && s.skip(x.p) {
-		s.skipping = x.p
+	var x part
+	if from == 0 {
+		pts, ok := s.takes(p)
+		if !ok {
+			s.mu.Unlock()
+			return
+		}
+		if p.frame.Codec.Video() {
+			s.last = pts
+		}
+		x = part{p, pts, from, to}
+	} else {
+		if s.open.p != p {
+			s.mu.Unlock()
+			return // it was left out, or sent otherwise
+		}
+		x = part{p, s.open.pts, from, to}
 	}
-	if s.skipping == x.p {
-		s.mu.Unlock()
-		return
-	}
-	t.sealPart(x, s.direct, a)
+	t.sealPart(x, now, s.direct, a)
 	first := false
-	if x.to == len(x.p.payloads) {
-		m := s.meters[t.codec]
-		first = x.p.frame.Key && m.KeyFrames == 0
-		m.Add(now, x.p.frame.Key, x.p.bytes)
+	if s.open = (part{}); to < len(p.payloads) {
+		s.open = part{p, x.pts, to, len(p.payloads)}
+	} else {
+		first = s.meter(p, now)
 	}
 	s.mu.Unlock()
-	if first && s.onFirst != nil {
+	if first {
 		s.onFirst()
 	}
 }

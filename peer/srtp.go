@@ -61,9 +61,9 @@ func deriveSRTP(masterKey, masterSalt []byte, label byte, n int) ([]byte, error)
 	return out[:n], nil
 }
 
-// seal encrypts the packet in b, a header of rtpHeaderLen bytes and a payload, and gives it with its tag. b has room for the tag. index is the packet's
+// seal encrypts the packet in b, a header of that many bytes and a payload, and gives it with its tag. b has room for the tag. index is the packet's
 // extended sequence number: the roll-over counter above its low 16 bits.
-func (c *srtpCipher) seal(b []byte, ssrc uint32, index uint64) []byte {
+func (c *srtpCipher) seal(b []byte, header int, ssrc uint32, index uint64) []byte {
 	// RFC 7714 section 8.1: two zero bytes, SSRC, roll-over counter, sequence number, and all of it XOR the salt.
 	binary.BigEndian.PutUint16(c.nonce[0:], 0)
 	binary.BigEndian.PutUint32(c.nonce[2:], ssrc)
@@ -72,5 +72,5 @@ func (c *srtpCipher) seal(b []byte, ssrc uint32, index uint64) []byte {
 	for i := range c.nonce {
 		c.nonce[i] ^= c.salt[i]
 	}
-	return c.aead.Seal(b[:rtpHeaderLen], c.nonce[:], b[rtpHeaderLen:], b[:rtpHeaderLen])
+	return c.aead.Seal(b[:header], c.nonce[:], b[header:], b[:header])
 }

@@ -37,7 +37,7 @@ func TestSealIsWhatOthersOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			copy(b[rtpHeaderLen:], payload)
-			plain, err := theirs.DecryptRTP(nil, ours.seal(b, h.SSRC, index), nil)
+			plain, err := theirs.DecryptRTP(nil, ours.seal(b, rtpHeaderLen, h.SSRC, index), nil)
 			if err != nil {
 				t.Fatalf("%v, index %d: %v", tt.profile, index, err)
 			}
@@ -58,7 +58,7 @@ func BenchmarkSeal(b *testing.B) {
 	b.ReportAllocs()
 	index := uint64(0)
 	for b.Loop() {
-		c.seal(buf, 1, index)
+		c.seal(buf, rtpHeaderLen, 1, index)
 		index++
 	}
 }
@@ -88,14 +88,18 @@ func FuzzHeader(f *testing.F) {
 		theirs.SetROC(ssrc, uint32(next>>16))
 		track := newOutTrack(media.H264)
 		track.ssrc, track.base, track.pt, track.next = ssrc, base, pt&0x7f, next
+		header := rtpHeaderLen
+		if pt&0x80 != 0 {
+			track.twcc, header = 1+pt&7, headerMost
+		}
 		a := newArena(2 * arenaBytes)
 		d := &direct{cipher: c}
 		for i := range p.payloads {
-			track.seal(p, i, next+uint64(i), d, a)
+			track.seal(&sentFrame{next, base + rtpTime(time.Duration(pts), 90000), p}, i, time.Now(), d, a)
 		}
 		packets := a.buf
 		for i := range p.payloads {
-			n := rtpHeaderLen + p.payloads[i].size() + srtpTagLen
+			n := header + p.payloads[i].size() + srtpTagLen
 			plain, err := theirs.DecryptRTP(nil, packets[:n], nil)
 			if err != nil {
 				t.Fatalf("packet %d of %d: %v", i, len(p.payloads), err)
@@ -112,6 +116,9 @@ func FuzzHeader(f *testing.F) {
 			if got.Marker != want.Marker || got.PayloadType != want.PayloadType || got.SequenceNumber != want.SequenceNumber ||
 				got.Timestamp != want.Timestamp || got.SSRC != want.SSRC || !bytes.Equal(got.Payload, p.payloads[i].appendTo(nil)) {
 				t.Fatalf("packet %d came out as %+v, want %+v", i, got.Header, want)
+			}
+			if wide := got.GetExtension(track.twcc); track.twcc != 0 && !bytes.Equal(wide, []byte{byte(i >> 8), byte(i)}) {
+				t.Fatalf("packet %d has the transport-wide number %v", i, wide)
 			}
 		}
 	})

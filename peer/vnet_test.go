@@ -258,7 +258,7 @@ func broadcast(t *testing.T, src media.Source) *peer.Broadcast {
 	var wg sync.WaitGroup
 	wg.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return peer.NewBroadcast(hub)
+	return peer.NewBroadcast(hub, nil)
 }
 
 // call is a master and a viewer, each at its site, whose signals go to each other.

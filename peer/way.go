@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -39,18 +40,39 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
 	}
 }
 
-// reportUntil sends sender reports, the first at once, until ctx is done.
-func reportUntil(ctx context.Context, pc *webrtc.PeerConnection, s *sender) {
-	wait := reportEvery / 20 // the first frames are on their way
+// reachOf tells how far away the remote is.
+func (c *Conn) reachOf(pc *webrtc.PeerConnection) reach {
+	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil {
+		return far
+	}
+	if pair.Local.Typ == webrtc.ICECandidateTypeRelay || pair.Remote.Typ == webrtc.ICECandidateTypeRelay {
+		return relayed
+	}
+	if a, err := netip.ParseAddr(pair.Remote.Address); err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
+		return near
+	}
+	return far
+}
+
+// tend sends sender reports, the first at once, and follows what the remote tells of its path, until ctx is done.
+func tend(ctx context.Context, pc *webrtc.PeerConnection, s *sender) {
+	defer s.keepSub(false)
+	report := time.NewTimer(reportEvery / 20) // the first frames are on their way
+	defer report.Stop()
+	s.adapt(ctx, time.Now())
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-s.news:
+			s.adapt(ctx, time.Now())
+			continue
+		case <-report.C:
+			report.Reset(reportEvery)
 		}
 		if reports := s.reports(time.Now()); len(reports) > 0 && pc.WriteRTCP(reports) != nil {
 			return
 		}
-		wait = reportEvery
 	}
 }

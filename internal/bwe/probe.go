@@ -20,8 +20,11 @@ type probe struct {
 // maxProbe is how many packets a probe has at most.
 const maxProbe = 64
 
-// BeginProbe makes the packets that are sent from now on, until EndProbe, a probe.
-func (p *Path) BeginProbe() { p.probe = probe{open: true, active: true} }
+// BeginProbe makes the packets that are sent from now on, until EndProbe, a probe. What an earlier one has shown counts no longer.
+func (p *Path) BeginProbe() {
+	p.probe = probe{open: true, active: true}
+	p.estimate = min(p.estimate, max(firstRate, headroom*p.received.bits(p.newest)))
+}
 
 // EndProbe ends it. Its result becomes the estimate once feedback has come.
 func (p *Path) EndProbe() { p.probe.open = false }

@@ -1,0 +1,134 @@
+package peer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// Level is which of a source's streams a viewer gets.
+type Level int
+
+// The levels there are.
+const (
+	Main Level = iota
+	Sub        // the same picture, smaller
+)
+
+func (l Level) String() string { return [...]string{"main", "sub"}[l] }
+
+// stream is one level of a broadcast: it subscribes to its hub while somebody wants it, packetises each frame once, and keeps the packets since the last key frame, so
+// that whoever comes to it has a picture at once.
+type stream struct {
+	b          *Broadcast
+	level      Level
+	hub        *media.Hub
+	packetiser packetiser // used by the hub's goroutine
+
+	joining     sync.Mutex // guards the two fields below; never taken by the hub's goroutine
+	joined      int
+	unsubscribe func()
+
+	// Guarded by the broadcast's mu.
+	tracks []media.Track
+	window []*packets    // video since the last key frame
+	bytes  int           // in window
+	keyAt  time.Time     // when the last key frame came
+	every  time.Duration // between the last two; 0 is not known
+	meter  media.Meter   // of video
+}
+
+// join makes the hub run its source until leave is called.
+func (st *stream) join() (leave func()) {
+	st.joining.Lock()
+	defer st.joining.Unlock()
+	if st.joined++; st.joined == 1 {
+		st.unsubscribe = st.hub.Subscribe(st)
+	}
+	return sync.OnceFunc(func() {
+		st.joining.Lock()
+		defer st.joining.Unlock()
+		if st.joined--; st.joined > 0 {
+			return
+		}
+		st.unsubscribe()
+		st.b.left(st)
+	})
+}
+
+// Tracks implements media.Sink.
+func (st *stream) Tracks(tracks []media.Track) {
+	b := st.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st.tracks = tracks
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// Write implements media.Sink. Sound comes from the main stream alone.
+func (st *stream) Write(f *media.Frame) {
+	if st.level != Main && !f.Codec.Video() {
+		return
+	}
+	p, err := st.packetiser.packetise(f)
+	if err != nil {
+		return // a Conn that would send this codec was refused when it was negotiated
+	}
+	p.level = st.level
+	b := st.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st.keep(p)
+	b.send(p)
+}
+
+// keep adds a picture to the window.
+func (st *stream) keep(p *packets) {
+	if !p.frame.Codec.Video() {
+		return
+	}
+	now := time.Now()
+	st.meter.Add(now, p.frame.Key, p.bytes)
+	switch {
+	case p.frame.Key:
+		if !st.keyAt.IsZero() {
+			st.every = now.Sub(st.keyAt)
+		}
+		st.keyAt = now
+		st.window, st.bytes = append([]*packets(nil), p), p.bytes
+	case len(st.window) == 0:
+	case p.frame.PTS-st.window[0].frame.PTS > maxWindow, st.bytes+p.bytes > maxWindowBytes:
+		st.window, st.bytes = nil, 0
+	default:
+		st.window = append(st.window, p)
+		st.bytes += p.bytes
+	}
+}
+
+// maxWindow bounds what a newcomer is sent at once. A longer GOP is worth no burst.
+const (
+	maxWindow      = 15 * time.Second
+	maxWindowBytes = 16 << 20
+)
+
+// worth says whether sending the window at a rate (bit/s) brings a picture that is up to live sooner than waiting for the next key frame does.
+func (st *stream) worth(now time.Time, rate float64) bool {
+	if len(st.window) == 0 {
+		return false
+	}
+	if st.every == 0 || rate <= 0 {
+		return true
+	}
+	burst := time.Duration(float64(st.bytes*8) / rate * float64(time.Second))
+	return burst < st.every-now.Sub(st.keyAt) || now.Sub(st.keyAt) > st.every
+}
+
+// bitrate is what the level takes, in bit/s; 0 is not known.
+func (st *stream) bitrate(now time.Time) float64 {
+	_, bits := st.meter.Rates(now)
+	return bits
+}
+
+var _ media.Sink = (*stream)(nil)
