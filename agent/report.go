@@ -31,14 +31,23 @@ func (a *Agent) Report() status.Report {
 
 func (s *source) report() status.Source {
 	h := s.hub.Report()
-	r := status.Source{Name: s.name, URL: s.publicURL(), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
+	r := status.Source{Name: s.name, URL: publicURL(s.cfg.URL), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
+	r.Tracks = hubTracks(h)
+	if s.sub != nil {
+		h := s.sub.Report()
+		r.Sub = &status.Sub{URL: publicURL(s.cfg.Sub), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Tracks: hubTracks(h)}
+	}
+	return r
+}
+
+func hubTracks(h media.HubReport) (out []status.Track) {
 	for _, t := range h.Tracks {
-		r.Tracks = append(r.Tracks, status.Track{
+		out = append(out, status.Track{
 			Codec: string(t.Codec), Width: t.Width, Height: t.Height,
 			Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes, FPS: t.FPS, Bitrate: t.Bitrate,
 		})
 	}
-	return r
+	return out
 }
 
 func (ch *channel) report() status.Channel {
@@ -76,10 +85,18 @@ func (s *session) report(ch *channel) status.Peer {
 		r.Offerer = "us"
 	}
 	sizes := map[media.Codec]media.Track{}
-	if ch.source != nil {
-		for _, t := range ch.source.hub.Report().Tracks {
+	if src := ch.source; src != nil {
+		hub := src.hub
+		if p.Level == peer.Sub {
+			hub = src.sub
+		}
+		for _, t := range hub.Report().Tracks {
 			sizes[t.Codec] = t.Track
 		}
+		if src.sub != nil {
+			r.Level = p.Level.String()
+		}
+		r.Estimate, r.Behind, r.Moves = p.Estimate, ms(p.Behind), p.Moves
 	}
 	for _, t := range p.Sending {
 		t.Width, t.Height = sizes[t.Codec].Width, sizes[t.Codec].Height
@@ -94,7 +111,7 @@ func (s *session) report(ch *channel) status.Peer {
 func track(t peer.TrackReport) status.Track {
 	return status.Track{
 		Codec: string(t.Codec), Width: t.Width, Height: t.Height, Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes,
-		FPS: t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped,
+		FPS: t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped, DroppedFor: t.DroppedFor,
 		Resent: t.Resent, KeysAsked: t.KeysAsked,
 	}
 }

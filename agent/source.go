@@ -32,6 +32,7 @@ type source struct {
 	cfg       config.Source
 	privacy   slate.Switch
 	hub       *media.Hub
+	sub       *media.Hub // of the smaller stream; nil when there is none
 	broadcast *peer.Broadcast
 
 	cancel context.CancelFunc
@@ -47,11 +48,26 @@ func newSource(name string, c config.Source, log *slog.Logger) (*source, error) 
 	if err != nil {
 		return nil, err
 	}
-	hub := media.NewHub(media.HubOptions{
-		Name: name, Source: src, KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log, Standby: standby(c.Offline),
+	o := media.HubOptions{
+		Name: name, Source: src, Epoch: time.Now(), KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log, Standby: standby(c.Offline),
 		Backoff: func(failures int) time.Duration { return jittered(time.Second, 30*time.Second, failures) },
-	})
-	return &source{name: name, cfg: c, privacy: privacy, hub: hub, broadcast: peer.NewBroadcast(hub)}, nil
+	}
+	s := &source{name: name, cfg: c, privacy: privacy, hub: media.NewHub(o)}
+	if c.Sub != "" {
+		o.Name, o.KeepWarm = name+"/sub", false
+		if o.Source, err = openSource(subOf(c), log.With("source", o.Name)); err != nil {
+			return nil, fmt.Errorf("sub: %w", err)
+		}
+		s.sub = media.NewHub(o)
+	}
+	s.broadcast = peer.NewBroadcast(s.hub, s.sub)
+	return s, nil
+}
+
+// subOf is the config of a source's smaller stream.
+func subOf(c config.Source) config.Source {
+	c.URL, c.Sub, c.Args, c.Audio = c.Sub, "", nil, config.AudioOff
+	return c
 }
 
 // standby is what viewers see while a source is away: a slate where they have negotiated H.264, and else, or when the operator prefers
@@ -74,8 +90,15 @@ func standby(o config.Offline) func([]media.Track) media.Source {
 func CheckSources(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
-		if _, err := openSource(cfg.Sources[name], slog.New(slog.DiscardHandler)); err != nil {
+		c := cfg.Sources[name]
+		if _, err := openSource(c, slog.New(slog.DiscardHandler)); err != nil {
 			errs = append(errs, fmt.Errorf("source %s: %w", name, err))
+		}
+		if c.Sub == "" {
+			continue
+		}
+		if _, err := openSource(subOf(c), slog.New(slog.DiscardHandler)); err != nil {
+			errs = append(errs, fmt.Errorf("source %s: sub: %w", name, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -159,6 +182,9 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 // muted is a source without its sound.
 type muted struct{ media.Source }
 
+// Unwrap implements media.Wrapper.
+func (m muted) Unwrap() media.Source { return m.Source }
+
 func (m muted) Run(ctx context.Context, out media.Sink) error { return m.Source.Run(ctx, silence{out}) }
 
 // silence is a sink that lets only video through.
@@ -180,6 +206,9 @@ func (s *source) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.wg.Go(func() { s.hub.Run(ctx) })
+	if s.sub != nil {
+		s.wg.Go(func() { s.sub.Run(ctx) })
+	}
 }
 
 func (s *source) stop() {
@@ -187,15 +216,15 @@ func (s *source) stop() {
 	s.wg.Wait()
 }
 
-// publicURL is the source's URL without user and password, and a command without its arguments, which may hold some.
-func (s *source) publicURL() string {
-	if command, ok := strings.CutPrefix(s.cfg.URL, "exec:"); ok {
+// publicURL is a source's URL without user and password, and a command without its arguments, which may hold some.
+func publicURL(raw string) string {
+	if command, ok := strings.CutPrefix(raw, "exec:"); ok {
 		program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
 		return "exec:" + program
 	}
-	u, err := url.Parse(s.cfg.URL)
+	u, err := url.Parse(raw)
 	if err != nil || u.User == nil {
-		return s.cfg.URL
+		return raw
 	}
 	u.User = nil
 	return u.String()

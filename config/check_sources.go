@@ -15,6 +15,9 @@ func (c *checker) source(m *mark, s *Source) {
 	if m.has("url") && !um.bad {
 		c.sourceURL(m, um, s)
 	}
+	if sm := m.at("sub"); m.has("sub") && !sm.bad && !um.bad {
+		c.sub(m, sm, s)
+	}
 	if s.PrivacyFile != "" {
 		s.PrivacyFile = c.path(s.PrivacyFile)
 	}
@@ -26,6 +29,25 @@ func (c *checker) source(m *mark, s *Source) {
 			c.fail(m, "a password without username", "add username")
 		}
 	}
+}
+
+// sub checks the address of the smaller stream.
+func (c *checker) sub(m, sm *mark, s *Source) {
+	kind, _, _ := strings.Cut(s.URL, ":")
+	if scheme, _, _ := strings.Cut(s.Sub, ":"); scheme != kind {
+		c.fail(sm, "another kind of source than url", "a smaller stream of the same camera, "+kind+":...")
+		return
+	}
+	sub := *s
+	sub.URL, sub.Args = s.Sub, nil
+	if !m.has("username") {
+		sub.Username, sub.Password = "", ""
+	}
+	c.sourceURL(m, sm, &sub)
+	if sub.Username != "" && (sub.Username != s.Username || sub.Password != s.Password) {
+		c.fail(sm, "another user or password than in url", "one login serves both")
+	}
+	s.Sub = sub.URL
 }
 
 // sourceURL checks the address itself. What a kind of source alone can judge, such as the options of a test pattern, it says when it is

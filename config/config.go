@@ -129,6 +129,10 @@ type Source struct {
 	// rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in over UDP; testpattern, a
 	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
 	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,v4l2:/dev/video0,file:/srv/video/loop.mp4,testpattern"`
+	// The same picture, smaller: a stream of the same kind, with the same user and password, for viewers whose path is too narrow for url, or who cannot
+	// decode it. Each viewer is moved between the two as its path allows, without a gap. 300 to 800 kbit/s and a key frame each second or
+	// two are good. Its sound is not used.
+	Sub string `yaml:"sub" example:"rtsp://192.0.2.10:554/stream2,testpattern:?size=320x180"`
 	// Words that follow the command of exec:, each passed on as it is, without any need of quotes.
 	Args []string `yaml:"args" example:"-f"`
 	// User name at the camera.

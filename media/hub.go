@@ -151,14 +151,13 @@ const keyEvery = 500 * time.Millisecond
 
 // CanMakeKeyFrames says whether the source makes a key frame when it is asked to.
 func (h *Hub) CanMakeKeyFrames() bool {
-	_, ok := h.o.Source.(KeyFramer)
-	return ok
+	return keyFramer(h.o.Source) != nil
 }
 
 // RequestKeyFrame asks the source for a key frame, if it is one that can make one, and not too often.
 func (h *Hub) RequestKeyFrame() {
-	source, ok := h.o.Source.(KeyFramer)
-	if !ok {
+	source := keyFramer(h.o.Source)
+	if source == nil {
 		return
 	}
 	h.mu.Lock()

@@ -121,3 +121,21 @@ type KeyFramer interface {
 	// RequestKeyFrame asks for one soon. It never blocks.
 	RequestKeyFrame()
 }
+
+// Wrapper is a Source around another.
+type Wrapper interface{ Unwrap() Source }
+
+// keyFramer finds the source that makes key frames, in whatever is wrapped around it; nil when there is none.
+func keyFramer(s Source) KeyFramer {
+	for s != nil {
+		if k, ok := s.(KeyFramer); ok {
+			return k
+		}
+		w, ok := s.(Wrapper)
+		if !ok {
+			return nil
+		}
+		s = w.Unwrap()
+	}
+	return nil
+}

@@ -16,6 +16,10 @@ type Report struct {
 	Local, Remote string // types of the chosen candidates: host, srflx, prflx, relay
 	RTT           time.Duration
 	Direct        bool // what we send goes straight into the shared socket, not through Pion
+	Level         Level
+	Moves         uint64        // from one level to another
+	Estimate      float64       // bit/s that the path carries, as far as is known; 0 is not
+	Behind        time.Duration // that a picture waits, here and in the path's queue
 	Sending       []TrackReport
 	Receiving     []TrackReport
 }
@@ -24,10 +28,11 @@ type Report struct {
 type TrackReport struct {
 	media.Track
 	Frames, KeyFrames, Bytes uint64
-	Packets, Lost            uint64 // received, or lost by the remote's own account
-	Resent                   uint64 // packets, because the remote asked
-	KeysAsked                uint64 // key frames that the remote asked for
-	Dropped                  uint64 // frames that the remote was too slow for
+	Packets, Lost            uint64            // received, or lost by the remote's own account
+	Resent                   uint64            // packets, because the remote asked
+	KeysAsked                uint64            // key frames that the remote asked for
+	Dropped                  uint64            // frames that the remote did not get
+	DroppedFor               map[string]uint64 // those, by reason
 	FPS, Bitrate             float64
 }
 
@@ -39,6 +44,7 @@ func (c *Conn) Report() Report {
 	c.mu.Unlock()
 	if s != nil {
 		r.Sending, r.Direct = s.report(), s.isDirect()
+		s.describe(&r)
 	}
 	if rec != nil {
 		r.Receiving = rec.report()
@@ -60,12 +66,23 @@ func (r *Report) path(pc *webrtc.PeerConnection) {
 	}
 }
 
+func (s *sender) describe(r *Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Level, r.Moves, r.Behind = s.level, s.moves, s.behind(time.Now())
+	if s.video != nil {
+		path := s.video.pathState()
+		r.Estimate = path.Estimate
+		r.Behind += path.Queue
+	}
+}
+
 func (s *sender) report() []TrackReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []TrackReport
 	for _, codec := range sorted(s.meters) {
-		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total()}
+		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total(), DroppedFor: s.dropped[codec].byReason()}
 		s.tracks[codec].account(&t)
 		if codec.Video() {
 			t.Resent, t.KeysAsked = s.resent, s.plis

@@ -83,6 +83,20 @@ func (d drops) total() (n uint64) {
 	return n
 }
 
+// byReason is nil when there are none.
+func (d drops) byReason() map[string]uint64 {
+	var out map[string]uint64
+	for why, n := range d {
+		if n > 0 {
+			if out == nil {
+				out = map[string]uint64{}
+			}
+			out[[...]string{"start", "behind", "overrun"}[why]] = n
+		}
+	}
+	return out
+}
+
 func newSender(b *Broadcast, tracks []*outTrack, onFirst func()) *sender {
 	s := &sender{
 		b: b, tracks: map[media.Codec]*outTrack{}, onFirst: onFirst, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), wantKey: true, limit: queueBytes, last: -time.Second,

@@ -21,27 +21,38 @@ type Source struct {
 	Restarts uint64  `json:"restarts"`
 	Tracks   []Track `json:"tracks"`
 	Watchers int     `json:"watchers"` // subscriptions now
+	Sub      *Sub    `json:"sub,omitempty"`
 
 	Privacy string `json:"privacy,omitempty"` // what closes it now: its switch, or the hours of the day
 
 	Notes []string `json:"notes,omitempty"` // what viewers miss, why, and what to do: "no sound: ...; hint: ..."
 }
 
+// Sub is a source's smaller stream. It runs only while a viewer needs it.
+type Sub struct {
+	URL      string  `json:"url"`
+	State    string  `json:"state"` // as a source's
+	Error    string  `json:"error,omitempty"`
+	Restarts uint64  `json:"restarts"`
+	Tracks   []Track `json:"tracks"`
+}
+
 // Track is one track of a source or of a peer.
 type Track struct {
-	Codec     string  `json:"codec"`
-	Width     int     `json:"width,omitempty"`
-	Height    int     `json:"height,omitempty"`
-	Frames    uint64  `json:"frames"`
-	KeyFrames uint64  `json:"key_frames,omitempty"`
-	Bytes     uint64  `json:"bytes"`
-	FPS       float64 `json:"fps,omitempty"` // frames a second, over the last seconds
-	Bitrate   float64 `json:"bitrate"`       // bits a second, over the last seconds
-	Packets   uint64  `json:"packets,omitempty"`
-	Lost      uint64  `json:"lost,omitempty"`       // packets
-	Dropped   uint64  `json:"dropped,omitempty"`    // frames that the peer was too slow for
-	Resent    uint64  `json:"resent,omitempty"`     // packets that the peer missed and got again
-	KeysAsked uint64  `json:"keys_asked,omitempty"` // key frames that the peer asked for
+	Codec      string            `json:"codec"`
+	Width      int               `json:"width,omitempty"`
+	Height     int               `json:"height,omitempty"`
+	Frames     uint64            `json:"frames"`
+	KeyFrames  uint64            `json:"key_frames,omitempty"`
+	Bytes      uint64            `json:"bytes"`
+	FPS        float64           `json:"fps,omitempty"` // frames a second, over the last seconds
+	Bitrate    float64           `json:"bitrate"`       // bits a second, over the last seconds
+	Packets    uint64            `json:"packets,omitempty"`
+	Lost       uint64            `json:"lost,omitempty"`        // packets
+	Dropped    uint64            `json:"dropped,omitempty"`     // frames that the peer was too slow for
+	DroppedFor map[string]uint64 `json:"dropped_for,omitempty"` // those, by reason: start (before the first key frame), behind (the path was too slow), overrun (this host was)
+	Resent     uint64            `json:"resent,omitempty"`      // packets that the peer missed and got again
+	KeysAsked  uint64            `json:"keys_asked,omitempty"`  // key frames that the peer asked for
 }
 
 // Channel is one signaling channel.
@@ -81,9 +92,13 @@ type Peer struct {
 	State      string    `json:"state"`     // negotiating, connecting, connected, disconnected
 	Offerer    string    `json:"offerer"`   // us, them
 	Since      time.Time `json:"since"`
-	Local      string    `json:"local,omitempty"`  // chosen candidate: host, srflx, prflx, relay
-	Remote     string    `json:"remote,omitempty"` // likewise
-	RTT        float64   `json:"rtt,omitempty"`    // seconds
+	Local      string    `json:"local,omitempty"`        // chosen candidate: host, srflx, prflx, relay
+	Remote     string    `json:"remote,omitempty"`       // likewise
+	RTT        float64   `json:"rtt,omitempty"`          // seconds
+	Level      string    `json:"level,omitempty"`        // which stream of the source it gets: main, sub; "" when there is only one
+	Moves      uint64    `json:"moves,omitempty"`        // from one to the other
+	Estimate   float64   `json:"estimate_bps,omitempty"` // bits a second that its path carries, as far as is known
+	Behind     float64   `json:"behind_ms,omitempty"`    // that a picture waits here and in its path's queue
 	Sending    []Track   `json:"sending,omitempty"`
 	Receiving  []Track   `json:"receiving,omitempty"`
 	FirstFrame Stages    `json:"first_frame"`

@@ -34,6 +34,9 @@ type transcoder struct {
 	once    sync.Once
 }
 
+// Unwrap implements media.Wrapper.
+func (t *transcoder) Unwrap() media.Source { return t.src }
+
 // Run runs the source, and ffmpeg beside it for as long as its sound is foreign.
 func (t *transcoder) Run(ctx context.Context, out media.Sink) error {
 	ctx, cancel := context.WithCancel(ctx)
