@@ -35,3 +35,22 @@ func TestCheckSources(t *testing.T) {
 		}
 	}
 }
+
+// FuzzSourceURL reads URLs of every kind of source: no panic, and an error that never shows the password of a camera.
+func FuzzSourceURL(f *testing.F) {
+	for _, url := range []string{
+		"rtsp://admin:s3same@192.0.2.1:554/main?channel=1", "rtsps://cam/1", "file:/srv/loop.mp4", "testpattern:?size=640x360&rate=15&gop=1s",
+		"exec:ffmpeg -i 'a b' \"c\\\"d\" -", "v4l2:/dev/video0?size=640x480&rate=15&alsa=hw:1,0&bitrate=2M&encoder=libx264", "libcamera:1?size=1920x1080",
+		"rtp:/etc/encoder.sdp?from=192.0.2.1&interface=eth0", "mpegts://239.0.0.1:5000?interface=eth0&from=::1",
+	} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		for _, raw := range []string{url, "rtsp://admin:s3same@" + url} {
+			err := agent.CheckSources(&config.Config{Sources: map[string]config.Source{"gate": {URL: raw}}})
+			if err != nil && strings.HasPrefix(raw, "rtsp") && strings.Contains(err.Error(), "s3same") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+		}
+	})
+}

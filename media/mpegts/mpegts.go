@@ -46,22 +46,11 @@ func Parse(raw string) (Options, error) {
 	if _, err := netip.ParseAddr(o.Host); o.Host != "" && err != nil {
 		return o, fmt.Errorf("mpegts source %q: %q is no IP address; hint: %s", raw, o.Host, form)
 	}
-	values, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
+	var d dgram.Options
+	if err := d.Query(u.RawQuery); err != nil {
 		return o, fmt.Errorf("mpegts source %q: %w", raw, err)
 	}
-	for key, value := range values {
-		switch {
-		case key == "interface" && len(value) == 1:
-			o.Interface = value[0]
-		case key == "from" && len(value) == 1:
-			if o.From, err = netip.ParseAddr(value[0]); err != nil {
-				return o, fmt.Errorf("mpegts source %q: from: %q is no IP address", raw, value[0])
-			}
-		default:
-			return o, fmt.Errorf("mpegts source %q: unknown or repeated option %q; hint: interface and from are known", raw, key)
-		}
-	}
+	o.Interface, o.From = d.Interface, d.From
 	return o, nil
 }
 

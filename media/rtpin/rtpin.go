@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -59,24 +58,11 @@ func Parse(raw string) (Options, error) {
 	if !ok || path == "" || strings.HasPrefix(path, "//") {
 		return Options{}, fmt.Errorf("rtp source %q; hint: rtp:PATH names an SDP file, such as rtp:/etc/kvsagent/encoder.sdp", raw)
 	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
+	var d dgram.Options
+	if err := d.Query(query); err != nil {
 		return Options{}, fmt.Errorf("rtp source %q: %w", raw, err)
 	}
-	o := Options{Path: path}
-	for key, value := range values {
-		switch {
-		case key == "interface" && len(value) == 1:
-			o.Interface = value[0]
-		case key == "from" && len(value) == 1:
-			if o.From, err = netip.ParseAddr(value[0]); err != nil {
-				return o, fmt.Errorf("rtp source %q: from: %q is no IP address", raw, value[0])
-			}
-		default:
-			return o, fmt.Errorf("rtp source %q: unknown or repeated option %q; hint: interface and from are known", raw, key)
-		}
-	}
-	return o, nil
+	return Options{Path: path, Interface: d.Interface, From: d.From}, nil
 }
 
 // Source plays one session. Make it with New.

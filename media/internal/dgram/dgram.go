@@ -1,4 +1,5 @@
-// Package dgram is a UDP socket that media comes in on: unicast or multicast, from one sender.
+// Package dgram is a UDP socket that media comes in on: unicast or multicast, from one sender. It also knows the options that URLs of such
+// sources share.
 package dgram
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"sync"
 	"syscall"
@@ -21,6 +23,28 @@ type Options struct {
 	Port      int        // 1 to 65535; 0 is a free one
 	Interface string     // that joins the multicast group; "" is the system's choice
 	From      netip.Addr // the sender; when it is not valid the first that sends is the one
+}
+
+// Query reads Interface and From as the query of a URL has them: interface=eth0&from=192.0.2.10.
+func (o *Options) Query(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return err
+	}
+	for key, value := range values {
+		switch {
+		case key == "interface" && len(value) == 1:
+			o.Interface = value[0]
+		case key == "from" && len(value) == 1:
+			if o.From, err = netip.ParseAddr(value[0]); err != nil {
+				return fmt.Errorf("from: %q is no IP address", value[0])
+			}
+			o.From = o.From.Unmap()
+		default:
+			return fmt.Errorf("unknown or repeated option %q; hint: interface and from are known", key)
+		}
+	}
+	return nil
 }
 
 // Conn is one socket. Close it.

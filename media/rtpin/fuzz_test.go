@@ -1,0 +1,31 @@
+package rtpin_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kvsagent/kvsagent/media/rtpin"
+)
+
+// FuzzSDP reads files that nobody should write: no panic, and what comes of one is at most a picture and a sound, or an error of one line.
+func FuzzSDP(f *testing.F) {
+	head := "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 239.0.0.1/32\nt=0 0\n"
+	for _, medias := range []string{
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LAH9kAUAW7ARAAAAMAEAAAAwPA8YMkgA==,aMuDyyA=\n",
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwA8mZgJ; sprop-sps=QgEBAWAAAAMA; sprop-pps=RAHBcrRiQA==\n",
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 AV1/90000\nm=audio 5002 RTP/AVP 97\na=rtpmap:97 opus/48000/2\na=fmtp:97 sprop-stereo=1\n",
+		"m=audio 5002 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/48000/2\na=fmtp:97 profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3; config=1190\n",
+		"m=audio 5002 RTP/AVP 0\nc=IN IP6 ff02::1\nm=video 65536 RTP/SAVP 96\n",
+	} {
+		f.Add([]byte(head+medias), true)
+	}
+	f.Fuzz(func(t *testing.T, text []byte, foreign bool) {
+		n, err := rtpin.ParseSDP(text, foreign)
+		if n > 2 || (n == 0) != (err != nil) {
+			t.Errorf("%d tracks and %v", n, err)
+		}
+		if err != nil && len(err.Error()) > 100<<10 {
+			t.Errorf("an error of %d bytes: %s", len(err.Error()), strings.ToValidUTF8(err.Error()[:200], "?"))
+		}
+	})
+}
