@@ -43,6 +43,7 @@ type Agent struct {
 	o       Options
 	log     *slog.Logger
 	started time.Time
+	ended   chan error // 1 slot: why this process has to be started again
 
 	mu       sync.Mutex // guards the fields below
 	network  *network   // nil before the first Apply
@@ -55,12 +56,12 @@ func New(o Options) *Agent {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{o: o, log: o.Log, started: time.Now(), sources: map[string]*source{}, channels: map[string]*channel{}}
+	return &Agent{o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1), sources: map[string]*source{}, channels: map[string]*channel{}}
 }
 
 // Run serves cfg, and then each config that reload brings, until ctx is done. A channel or source whose part of the config has not
 // changed does not notice. It returns an error only when the first config cannot be served; a later one that cannot is logged, and the
-// agent goes on with what it has.
+// agent goes on with what it has; or when nothing but another start of this process opens a camera.
 func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *config.Config) error {
 	defer a.stop()
 	watch, stop := context.WithCancel(ctx)
@@ -78,6 +79,8 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-a.ended:
+			return err
 		case cfg := <-reload:
 			if err := a.apply(ctx, cfg); err != nil {
 				a.log.Error("new config not applied", "err", err)
@@ -164,7 +167,7 @@ func (a *Agent) prepareSources(cfg *config.Config) (map[string]*source, error) {
 			out[name] = s
 			continue
 		}
-		s, err := newSource(name, c, a.log)
+		s, err := newSource(name, c, a.log, a.end)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}

@@ -39,10 +39,14 @@ type source struct {
 	wg     sync.WaitGroup
 }
 
-func newSource(name string, c config.Source, log *slog.Logger) (*source, error) {
+// newSource makes a source. end is told why this process has to start again, if a device wants it.
+func newSource(name string, c config.Source, log *slog.Logger, end func(error)) (*source, error) {
 	src, err := openSource(c, log.With("source", name))
 	if err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(c.URL, "v4l2:") {
+		src = restarting{src, end}
 	}
 	privacy, err := privacySwitch(c)
 	if err != nil {

@@ -21,13 +21,14 @@ import (
 func (p Preset) Command() func(context.Context) ([]string, error) {
 	var mu sync.Mutex
 	var encoders []string
+	then := hasDriver()
 	return func(ctx context.Context) ([]string, error) {
 		if p.Kind == "libcamera" {
 			return p.CommandLine(Host{Program: first("rpicam-vid", "libcamera-vid")}), nil
 		}
 		formats, err := pixelFormats(p.Device)
 		if err != nil {
-			return nil, err
+			return nil, late(err, then, hasDriver())
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -37,6 +38,34 @@ func (p Preset) Command() func(context.Context) ([]string, error) {
 		return p.CommandLine(Host{Formats: formats, Encoders: encoders}), nil
 	}
 }
+
+// hasDriver says whether the kernel knows cameras at all, which it does from the first one on that is plugged in.
+func hasDriver() bool {
+	_, err := os.Stat("/sys/class/video4linux")
+	return err == nil
+}
+
+// late is err, the reason why a device could not be opened, unless a start of this process would mend it: systemd allows a class of devices
+// (DeviceAllow=char-video4linux) by the numbers that the class has when the unit starts, and a class whose driver comes later has none.
+// After that start the class was there, so that nobody restarts for it twice.
+func late(err error, then, now bool) error {
+	if errors.Is(err, unix.EPERM) && !then && now {
+		return &lateError{err}
+	}
+	return err
+}
+
+type lateError struct{ error }
+
+func (e *lateError) Error() string {
+	return fmt.Sprintf("%v; the driver came after the start of kvsagent, which has to start again; "+
+		"hint: load it at boot, with videodev in /etc/modules-load.d/kvsagent.conf", e.error)
+}
+
+func (e *lateError) Unwrap() error { return e.error }
+
+// Restart says that nothing but another start of this process helps.
+func (e *lateError) Restart() bool { return true }
 
 // first is the first of the programs that is installed, or else the first.
 func first(programs ...string) string {

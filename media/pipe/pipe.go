@@ -28,6 +28,10 @@ type Options struct {
 	// Name is how logs and errors call the source: a command line may hold passwords. Default: the program.
 	Name string
 
+	// Stall is how long there may be no picture, once there was one, before the command is ended; 0 is for ever. A driver that hangs
+	// does not wake up by itself.
+	Stall time.Duration
+
 	// Foreign lets sound through that browsers do not take, for Transcode to make Opus of. Otherwise it is left out, and the log says so.
 	Foreign bool
 
@@ -106,7 +110,11 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 	// A blocked read knows no context: the end of the process ends it.
 	stop := context.AfterFunc(ctx, p.end)
-	err = s.play(ctx, p.stdout, out)
+	stall := s.watch(p)
+	err = s.play(ctx, p.stdout, out, stall)
+	if stall.over() {
+		err = errStalled
+	}
 	if errors.Is(err, io.EOF) {
 		p.settle()
 	}
@@ -122,6 +130,8 @@ func (s *Source) explain(name string, err error, p *process) error {
 		e.Hint, e.slow = "add -pix_fmt yuv420p -profile:v baseline to the encoder's options", true
 	}
 	switch {
+	case errors.Is(err, errStalled):
+		e.Err, e.Hint = fmt.Errorf("%w for %v", err, s.o.Stall), "the device hangs; dmesg tells more"
 	case errors.Is(err, io.EOF):
 		e.Err, e.Hint = p.result(), saysHint(p.last())
 	case errors.Is(err, es.ErrBFrames):
@@ -138,7 +148,7 @@ func (s *Source) explain(name string, err error, p *process) error {
 }
 
 // play reads the output.
-func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink) error {
+func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *stall) error {
 	stream, err := demux.Open(r)
 	if err != nil {
 		return err
@@ -155,6 +165,7 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink) error {
 		if err != nil {
 			return err
 		}
+		stall.fed(u.Codec.Video())
 		if err := pace.wait(u.PTS, u.Codec.Video(), stream.Rate()); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -183,6 +184,56 @@ func TestEnd(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Fault 96: a driver that gives no more pictures, while the command waits for it, is noticed after three seconds; the command is gone then.
+func TestStall(t *testing.T) {
+	clip := filepath.Join(t.TempDir(), "clip.h264")
+	if out, err := exec.Command("ffmpeg", strings.Fields("-v error -f lavfi -i testsrc2=s=64x64:r=25:d=1 -pix_fmt yuv420p -bf 0 -c:v libx264 "+clip)...).CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v\n%s", err, out)
+	}
+	pids := filepath.Join(t.TempDir(), "pids")
+	s, err := pipe.New(pipe.Options{
+		Command: pipe.Line("sh", "-c", "echo $$ >"+pids+"; cat "+clip+"; exec sleep 1000"), Name: "v4l2:/dev/video0", Stall: 500 * time.Millisecond,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{}
+	err = s.Run(t.Context(), r)
+	if want := "exec source v4l2:/dev/video0: no picture for 500ms; hint: the device hangs"; err == nil || !strings.HasPrefix(err.Error(), want) || r.count(media.H264) < 20 {
+		t.Errorf("%d pictures, then %v, want %s", r.count(media.H264), err, want)
+	}
+	for _, pid := range await(t, pids, 1) {
+		if alive(pid) {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+}
+
+// Fault 95: a camera that systemd does not let us open, because its driver came after our start, is opened by another start, and by nothing
+// else; nobody starts twice for it.
+func TestLateDriver(t *testing.T) {
+	for _, tt := range []struct {
+		err               error
+		then, now, helped bool
+	}{
+		{unix.EPERM, false, true, true},
+		{unix.EPERM, true, true, false}, // the unit has no DeviceAllow
+		{unix.EPERM, false, false, false},
+		{unix.EACCES, false, true, false},
+		{unix.ENOENT, false, true, false},
+	} {
+		err := pipe.Late(fmt.Errorf("/dev/video0: %w", tt.err), tt.then, tt.now)
+		var r interface{ Restart() bool }
+		if helped := errors.As(err, &r) && r.Restart(); helped != tt.helped || !errors.Is(err, tt.err) {
+			t.Errorf("%+v: %v, a restart helps: %t", tt, err, helped)
+		}
+		if strings.Contains(err.Error(), "modules-load.d") != tt.helped {
+			t.Errorf("%+v: %v", tt, err)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (c *coded) shown() bool        { return c.seen }
 
 func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	units, damage := c.in.Packet(pkt)
-	pts := time.Duration(ticks/c.rate)*time.Second + time.Duration(ticks%c.rate)*time.Second/time.Duration(c.rate)
+	pts := duration(ticks, c.rate)
 	for _, u := range units {
 		if err := c.w.Write(c.in.Codec, pts+u.Offset, now, detach(u.Data)); err != nil {
 			return damage, err

@@ -44,6 +44,7 @@ var (
 	errPassword  = errors.New("user or password refused (401)")
 	errNoUser    = errors.New("the camera wants a user and a password (401)")
 	errBasic     = errors.New("the camera wants the password in clear text (basic), where everybody on the way can read it")
+	errStale     = errors.New("the camera wants another login in mid-session (401): its challenge (nonce) has become stale")
 	errForbidden = errors.New("access refused (403)")
 	errPath      = errors.New("no such stream (404)")
 	errNotRTSP   = errors.New("no RTSP answer")

@@ -127,7 +127,7 @@ func TestHostile(t *testing.T) {
 		{"unknown login", func(string, *base.Request) string {
 			return "RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Kerberos realm=\"x\"\r\n\r\n"
 		}, true, "no authentication methods available"},
-		{"plays nothing", byMethod(describe(sdpHead + sdpVideo)), false, "no video packet for 400ms"},
+		{"plays nothing", byMethod(describe(sdpHead + sdpVideo)), false, "no video packet for 800ms"},
 		{"frames of noise", byMethod(describe(sdpHead+sdpVideo), strings.Repeat("$\x00\x00\x10\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x7c\x85ab", 50)), false, "no video packet"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,7 +46,8 @@ type Options struct {
 	Username string
 	Password string
 
-	// Timeout is how long to wait for the connection, for each answer, and for the next video packet; 0 is DefaultTimeout.
+	// Timeout is how long to wait for the connection, for each answer, and for the next video packet of a camera that does not send
+	// seldom anyway; 0 is DefaultTimeout.
 	Timeout time.Duration
 
 	Log *slog.Logger // nil is slog.Default

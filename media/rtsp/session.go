@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +23,9 @@ import (
 const (
 	maxMedias    = 8                // in the camera's SDP
 	maxRedirects = 3                // on the same host
-	keyTimeout   = 30 * time.Second // for the first key frame
+	keyNote      = 10 * time.Second // without a key frame, before the operator is told
+	keyTimeout   = 15 * time.Second // for the first key frame; a hub would give up after 20 and know less
+	stallMost    = time.Minute      // from one picture to the next, at any pace
 )
 
 // hintProfile is the cure for all H.264 that browsers do not take.
@@ -59,8 +62,11 @@ type session struct {
 
 	mu       sync.Mutex  // lets one packet at a time in: over UDP each track has a reader of its own
 	withheld bool        // the camera wants the password in clear text
+	signed   bool        // the last request had a login
+	loggedIn bool        // the camera took it
 	redirect string      // Location of the last answer that had one
 	playing  bool        // PLAY was answered
+	pace     pace        // of the pictures
 	stall    *time.Timer // runs out when no video packet comes
 	keyframe *time.Timer // runs out when no key frame comes
 	failed   chan error  // from the packet callbacks; the first one counts
@@ -92,6 +98,9 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 	if ss.redirect != "" && !ss.playing {
 		return s.follow(u, ss.redirect)
 	}
+	if e, ok := errors.AsType[*Error](err); ok && ss.loggedIn && errors.Is(err, errPassword) {
+		e.Err, e.Hint, e.slow = errStale, "", false
+	}
 	if ss.withheld && err != nil {
 		return nil, s.refuse("login", errBasic, "set the camera's RTSP login to digest, use rtsps://, or set basic_auth: true for this source")
 	}
@@ -107,8 +116,8 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	return &gortsplib.Client{
 		Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, Tunnel: tunnel,
 		TLSConfig: tlsConfig(u.Hostname(), s.fingerprint),
-		// The library counts silence in whole seconds, our own watch must come first.
-		ReadTimeout: s.timeout + time.Second, WriteTimeout: s.timeout,
+		// Our own watches come first: they know the pace of the pictures, and each step of the conversation has its time.
+		ReadTimeout: stallMost + max(s.timeout, time.Second), WriteTimeout: s.timeout,
 		UserAgent: "kvsagent",
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -120,7 +129,7 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 			return sniffer.wrap(conn), nil
 		},
 		OnRequest:     ss.guardBasic,
-		OnResponse:    ss.holdRedirect,
+		OnResponse:    ss.answered,
 		OnPacketsLost: func(n uint64) { ss.faults.count(fmt.Errorf("%d packets lost", n)) },
 		OnDecodeError: ss.faults.count,
 	}
@@ -130,6 +139,7 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 // tells so, once.
 func (ss *session) guardBasic(req *base.Request) {
 	v := req.Header["Authorization"]
+	ss.signed = len(v) == 1
 	if len(v) != 1 || !strings.HasPrefix(v[0], "Basic ") || ss.s.url.Scheme == "rtsps" {
 		return
 	}
@@ -139,6 +149,12 @@ func (ss *session) guardBasic(req *base.Request) {
 		return
 	}
 	ss.s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest", "url", ss.s.address())
+}
+
+// answered looks at each answer before the library does.
+func (ss *session) answered(res *base.Response) {
+	ss.loggedIn = ss.loggedIn || ss.signed && res.StatusCode == base.StatusOK
+	ss.holdRedirect(res)
 }
 
 // loopback says whether a host is this one, so that nobody is on the way.
@@ -186,7 +202,12 @@ func sameHost(a, b *base.URL) bool {
 
 // run goes through the steps of RFC 2326 and then waits for the end.
 func (ss *session) run(ctx context.Context, u *base.URL) error {
-	desc, _, err := ss.client.Describe(u)
+	var desc *description.Session
+	// This is the connection too, and up to three requests.
+	err := ss.within(2*ss.s.timeout, func() (err error) {
+		desc, _, err = ss.client.Describe(u)
+		return err
+	})
 	if err != nil {
 		return ss.s.fail(step(err, "describe"), err)
 	}
@@ -200,14 +221,33 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	}
 	ss.announce()
 
-	ss.stall, ss.keyframe = time.NewTimer(ss.s.timeout), time.NewTimer(keyTimeout)
+	ss.stall, ss.keyframe = time.NewTimer(ss.pace.limit(ss.s.timeout)), time.NewTimer(keyNote)
 	defer ss.stall.Stop()
 	defer ss.keyframe.Stop()
-	if _, err := ss.client.Play(nil); err != nil {
+	err = ss.within(ss.s.timeout, func() error {
+		_, err := ss.client.Play(nil)
+		return err
+	})
+	if err != nil {
 		return ss.s.fail("play", err)
 	}
 	ss.playing = true
 	return ss.wait(ctx)
+}
+
+// within gives a step of the conversation that much time: the library's own is for the silence while it plays. A client whose time is up
+// is closed.
+func (ss *session) within(limit time.Duration, step func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(closed); ss.client.Close() })
+	err := step()
+	if stop() {
+		return err
+	}
+	<-closed
+	return os.ErrDeadlineExceeded
 }
 
 // step names the first step for errors of the connection itself, which the library makes at the first request.
@@ -230,25 +270,48 @@ func (ss *session) wait(ctx context.Context) error {
 	wg.Go(func() { dead <- ss.client.Wait() })
 
 	e := &Error{Op: "receive", URL: ss.s.address()}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case err := <-ss.failed:
-		if errors.Is(err, es.ErrNoKey) {
-			e.Err, e.Hint = err, hintKey
-			return e
+	for patience := keyTimeout - keyNote; ; patience = 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ss.failed:
+			if errors.Is(err, es.ErrNoKey) {
+				e.Err, e.Hint = err, hintKey
+				return e
+			}
+			return ss.s.refuse("receive", err, hintProfile)
+		case <-ss.stall.C:
+			e.Err = fmt.Errorf("no video packet for %v", ss.silence())
+			e.Hint = "the camera or the network stands still"
+		case <-ss.keyframe.C:
+			if patience > 0 && ss.waitForKey(patience) {
+				continue
+			}
+			e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
+			e.Hint = hintKey
+		case err := <-dead:
+			return ss.s.fail("receive", err)
 		}
-		return ss.s.refuse("receive", err, hintProfile)
-	case <-ss.stall.C:
-		e.Err = fmt.Errorf("no video packet for %v", ss.s.timeout)
-		e.Hint = "the camera or the network stands still"
-	case <-ss.keyframe.C:
-		e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
-		e.Hint = hintKey
-	case err := <-dead:
-		return ss.s.fail("receive", err)
+		return e
 	}
-	return e
+}
+
+// silence is how long the camera may have been silent.
+func (ss *session) silence() time.Duration {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.pace.limit(ss.s.timeout)
+}
+
+// waitForKey says that there is no key frame yet, and waits for so much longer.
+func (ss *session) waitForKey(d time.Duration) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !ss.video.shown() {
+		media.Note(ss.out, fmt.Sprintf("no picture yet: no key frame for %v; hint: %s", keyNote, hintKey))
+		ss.keyframe.Reset(d)
+	}
+	return true
 }
 
 // setup chooses a video and an audio track out of the SDP and asks for them.
@@ -349,7 +412,11 @@ func (ss *session) ask(address *base.URL, medi *description.Media, forma format.
 		return ss.s.refuse("setup", fmt.Errorf("control attribute %q in the SDP makes no URL", printable(medi.Control)),
 			"update the camera's firmware, or try another path")
 	}
-	if _, err := ss.client.Setup(address, medi, 0, 0); err != nil {
+	err := ss.within(ss.s.timeout, func() error {
+		_, err := ss.client.Setup(address, medi, 0, 0)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	ss.client.OnPacketRTP(medi, forma, func(pkt *rtp.Packet) {
@@ -373,7 +440,8 @@ func (ss *session) announce() {
 func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.stall.Reset(ss.s.timeout)
+	ss.pace.packet(pkt.Timestamp, time.Now())
+	ss.stall.Reset(ss.pace.limit(ss.s.timeout))
 	if !timed {
 		return
 	}

@@ -2,22 +2,26 @@ package es
 
 import "time"
 
-// When a time counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter.
+// When a time counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter, and for how long it may stand
+// still before it is not believed any more.
 const (
 	jumpBack  = 100 * time.Millisecond
 	jumpAhead = time.Second
+	standMost = 500 * time.Millisecond
 )
 
-// clock keeps the times of one track: they never go back, and after a jump they go on from where they were by the time that passed here.
-type clock struct {
+// Clock keeps the times of one track: they never go back, and after a jump they go on from where they were by the time that passed here.
+// A clock that stands still is left alone after a while: then the time that passes here is all there is. The zero value is ready.
+type Clock struct {
 	started bool
 	last    time.Duration // PTS of the last unit
 	arrived time.Time     // when it came
 	shift   time.Duration // added to the stream's times
+	stood   time.Duration // how long the stream's time has not gone on
 }
 
-// at is the PTS of a unit that is at raw by the stream's clock and came at now. back says that the stream's time went back, as with B-frames.
-func (c *clock) at(raw time.Duration, now time.Time) (pts time.Duration, back bool) {
+// At is the PTS of a unit that is at raw by the stream's clock and came at now. back says that the stream's time went back, as with B-frames.
+func (c *Clock) At(raw time.Duration, now time.Time) (pts time.Duration, back bool) {
 	pts = raw + c.shift
 	switch {
 	case !c.started:
@@ -30,8 +34,11 @@ func (c *clock) at(raw time.Duration, now time.Time) (pts time.Duration, back bo
 		passed := max(0, now.Sub(c.arrived))
 		step := pts - c.last
 		back = step < 0
+		if c.stood += passed; step > 0 {
+			c.stood = 0
+		}
 		switch {
-		case step < -jumpBack || step > passed+jumpAhead:
+		case step < -jumpBack || step > passed+jumpAhead || c.stood > standMost:
 			pts = c.last + passed
 			c.shift = pts - raw
 		case back:

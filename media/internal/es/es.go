@@ -88,7 +88,7 @@ type Writer struct {
 	out    media.Sink
 	tracks []media.Track
 	video  coder // nil when there is no video
-	clocks map[media.Codec]*clock
+	clocks map[media.Codec]*Clock
 	shift  *time.Duration // of the first frame: both tracks share its zero
 
 	announced bool
@@ -98,9 +98,9 @@ type Writer struct {
 
 // NewWriter makes a writer for at most one track of video and one of audio.
 func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
-	w := &Writer{out: out, tracks: tracks, clocks: map[media.Codec]*clock{}}
+	w := &Writer{out: out, tracks: tracks, clocks: map[media.Codec]*Clock{}}
 	for _, t := range tracks {
-		w.clocks[t.Codec] = &clock{}
+		w.clocks[t.Codec] = &Clock{}
 		if t.Codec.Video() {
 			w.video = newCoder(t)
 		}
@@ -205,5 +205,5 @@ func (w *Writer) time(codec media.Codec, pts time.Duration, now time.Time) (at t
 	if !c.started {
 		c.shift = *w.shift
 	}
-	return c.at(pts, now)
+	return c.At(pts, now)
 }
