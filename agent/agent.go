@@ -243,9 +243,18 @@ func (n *network) open() error {
 	}
 	var err error
 	n.engine, err = peer.NewEngine(peer.EngineOptions{
-		UDPPort: n.webrtc.UDPPort, NAT1To1: public, Loopback: isLoopback(n.aws.Endpoint), Log: n.log,
+		UDPPort: n.webrtc.UDPPort, NAT1To1: public, Loopback: isLoopback(n.aws.Endpoint), Limits: remoteLimits(n.limits), Log: n.log,
 	})
 	return err
+}
+
+// remoteLimits is what one viewer may send.
+func remoteLimits(l config.Limits) peer.Limits {
+	return peer.Limits{
+		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates, EarlyCandidates: l.Signaling.EarlyCandidates,
+		Streams: l.Inbound.Streams, Bitrate: 1000 * l.Inbound.Kilobits, RTCP: l.Inbound.RTCP, KeyRequests: l.Inbound.KeyFrames,
+		Channels: l.DataChannels.Count, Message: l.DataChannels.MessageBytes, Messages: l.DataChannels.Messages, MessageBytes: l.DataChannels.Bytes,
+	}
 }
 
 func (n *network) close() { _ = n.engine.Close() }

@@ -54,6 +54,7 @@ func newChannel(name string, c config.Channel, n *network, src *source, log *slo
 	ch := &channel{
 		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
 		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
+		early: earlyCandidates{limits: n.limits.Signaling}, gate: offerGate{limits: n.limits.Offers},
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{},
 	}
 	o := signaling.Options{
@@ -170,7 +171,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 
 // onOffer hands an offer to the session that it is for, or begins one.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
-	if err := peer.CheckOffer(o.SDP); err != nil {
+	if err := ch.network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
 	}

@@ -3,18 +3,18 @@ package agent
 import (
 	"time"
 
+	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// What is kept of candidates that come before the offer they belong to. The service does not promise an order.
-const (
-	earlyClients   = 64
-	earlyPerClient = 32
-	earlyLife      = 20 * time.Second
-)
+// earlyClients is of how many clients something is kept that came too early.
+const earlyClients = 64
 
-// earlyCandidates keeps candidates of clients that have no session yet, in order.
-type earlyCandidates struct{ byClient map[string]*early }
+// earlyCandidates keeps candidates of clients that have no session yet, in order. The service does not promise that an offer comes first.
+type earlyCandidates struct {
+	limits   config.SignalingLimits
+	byClient map[string]*early
+}
 
 type early struct {
 	since      time.Time
@@ -26,7 +26,7 @@ func (e *earlyCandidates) keep(client string, c peer.Candidate, now time.Time) {
 		e.byClient = map[string]*early{}
 	}
 	for id, x := range e.byClient {
-		if now.Sub(x.since) > earlyLife {
+		if now.Sub(x.since) > e.limits.EarlyLife {
 			delete(e.byClient, id)
 		}
 	}
@@ -38,7 +38,7 @@ func (e *earlyCandidates) keep(client string, c peer.Candidate, now time.Time) {
 		x = &early{since: now}
 		e.byClient[client] = x
 	}
-	if len(x.candidates) < earlyPerClient {
+	if len(x.candidates) < e.limits.EarlyCandidates {
 		x.candidates = append(x.candidates, c)
 	}
 }
@@ -50,7 +50,7 @@ func (e *earlyCandidates) take(client string) []peer.Signal {
 		return nil
 	}
 	delete(e.byClient, client)
-	if time.Since(x.since) > earlyLife {
+	if time.Since(x.since) > e.limits.EarlyLife {
 		return nil
 	}
 	return x.candidates

@@ -4,21 +4,18 @@ import (
 	"context"
 	"time"
 
+	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/peer"
 	"golang.org/x/time/rate"
 )
 
-// How many offers a channel takes. An offer costs a connection, and the service lets ten viewers send fifty a second.
-const (
-	offersPerSecond = 5
-	offersBurst     = 10
-	offersEach      = 2 * time.Second // of one client
-	offersEachBurst = 3
-	offersClients   = 256 // that are kept in mind; with offersPerSecond no more can be taken in the time that a bucket needs to fill
-)
+// offersClients is how many clients are kept in mind before those are forgotten who are like new ones.
+const offersClients = 256
 
-// offerGate says which offers are taken: so many of all clients together, and fewer of each. The zero value is ready.
+// offerGate says which offers are taken: so many of all clients together, and fewer of each. An offer costs a connection, and the service lets ten viewers
+// send fifty a second.
 type offerGate struct {
+	limits  config.OfferLimits
 	all     *rate.Limiter
 	clients map[string]*rate.Limiter
 }
@@ -27,14 +24,14 @@ type offerGate struct {
 // his picture a moment later.
 func (g *offerGate) take(client string, now time.Time) (reason string, wait time.Duration) {
 	if g.all == nil {
-		g.all, g.clients = rate.NewLimiter(offersPerSecond, offersBurst), map[string]*rate.Limiter{}
+		g.all, g.clients = rate.NewLimiter(rate.Limit(g.limits.PerSecond), g.limits.Burst), map[string]*rate.Limiter{}
 	}
 	c := g.clients[client]
 	if c == nil {
-		c = rate.NewLimiter(rate.Every(offersEach), offersEachBurst)
+		c = rate.NewLimiter(rate.Every(g.limits.ClientEvery), g.limits.ClientBurst)
 	}
 	if tokens := c.TokensAt(now); tokens < 1 {
-		return "too many offers from this client", time.Duration((1 - tokens) * float64(offersEach))
+		return "too many offers from this client", time.Duration((1 - tokens) * float64(g.limits.ClientEvery))
 	}
 	if !g.all.AllowN(now, 1) {
 		return "too many offers from all clients together", 0
@@ -53,7 +50,7 @@ func (g *offerGate) tidy(now time.Time) {
 		return
 	}
 	for id, c := range g.clients {
-		if c.TokensAt(now) >= offersEachBurst {
+		if c.TokensAt(now) >= float64(g.limits.ClientBurst) {
 			delete(g.clients, id)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kvsagent/kvsagent/config"
 )
 
 func TestQuietPerPlace(t *testing.T) {
@@ -43,6 +45,7 @@ func TestOfferGate(t *testing.T) {
 		}
 		return taken
 	}
+	offers := config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3}
 	one := func(int) string { return "tablet" }
 	each := func(i int) string { return fmt.Sprint(i) }
 	for _, tt := range []struct {
@@ -51,12 +54,12 @@ func TestOfferGate(t *testing.T) {
 		after  time.Duration
 		want   int
 	}{
-		{"one client at once", one, 0, offersEachBurst},
-		{"one client, two seconds after", one, 2 * time.Second, offersEachBurst + 1},
-		{"many clients at once", each, 0, offersBurst},
-		{"many clients, a second after", each, time.Second, offersBurst + offersPerSecond},
+		{"one client at once", one, 0, offers.ClientBurst},
+		{"one client, two seconds after", one, 2 * time.Second, offers.ClientBurst + 1},
+		{"many clients at once", each, 0, offers.Burst},
+		{"many clients, a second after", each, time.Second, offers.Burst + offers.PerSecond},
 	} {
-		var g offerGate
+		g := offerGate{limits: offers}
 		got := count(&g, 100, 0, tt.client)
 		if tt.after > 0 {
 			got += count(&g, 100, tt.after, tt.client)
@@ -65,8 +68,8 @@ func TestOfferGate(t *testing.T) {
 			t.Errorf("%s: %d offers were taken, want %d", tt.name, got, tt.want)
 		}
 	}
-	var g offerGate
-	for range offersEachBurst {
+	g := offerGate{limits: offers}
+	for range offers.ClientBurst {
 		g.take("tablet", start)
 	}
 	if reason, wait := g.take("tablet", start.Add(time.Second/2)); reason == "" || wait != 3*time.Second/2 {

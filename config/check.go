@@ -1,5 +1,7 @@
 package config
 
+import "fmt"
+
 // A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go together.
 // It also brings values into the form that the rest of the program gets them in: secrets from their files, absolute paths, URLs
 // without passwords, channels with their defaults.
@@ -27,8 +29,18 @@ func (c *checker) check() {
 
 // limits are checked against each other.
 func (c *checker) limits(m *mark) {
-	m = m.at("max_session")
-	if l := c.cfg.Limits; !m.bad && l.MaxSession > 0 && l.MaxSession < l.SetupTimeout {
+	l := c.cfg.Limits
+	if m := m.at("max_session"); !m.bad && l.MaxSession > 0 && l.MaxSession < l.SetupTimeout {
 		c.fail(m, "shorter than setup_timeout ("+l.SetupTimeout.String()+")", "0 for no limit")
+	}
+	c.within(m.at("offers"), "client_burst", l.Offers.ClientBurst, "burst", l.Offers.Burst)
+	c.within(m.at("signaling"), "early_candidates", l.Signaling.EarlyCandidates, "candidates", l.Signaling.Candidates)
+	c.within(m.at("data_channels"), "message_bytes", l.DataChannels.MessageBytes, "bytes", l.DataChannels.Bytes)
+}
+
+// within complains of a limit that is never reached because another one comes first.
+func (c *checker) within(m *mark, inner string, n int, outer string, most int) {
+	if in, out := m.at(inner), m.at(outer); !in.bad && !out.bad && n > most {
+		c.fail(in, fmt.Sprintf("%d is more than %s (%d)", n, outer, most), "raise "+outer+" too")
 	}
 }

@@ -251,7 +251,7 @@ type ICEServer struct {
 	CredentialFile string `yaml:"credential_file" example:"turn.password"`
 }
 
-// Limits protect this host.
+// Limits protect this host. Whoever exceeds one of those below loses his connection, or is not heard, and nobody else notices.
 type Limits struct {
 	// A viewer that is not connected by then is given up.
 	SetupTimeout time.Duration `yaml:"setup_timeout" default:"20s" min:"1s" max:"10m"`
@@ -259,6 +259,64 @@ type Limits struct {
 	MaxPending int `yaml:"max_pending" default:"4" min:"1" max:"1000"`
 	// Longest session of one viewer; 0 is no limit.
 	MaxSession time.Duration `yaml:"max_session" default:"0s"`
+	// How often viewers of one channel may offer. An offer beyond that waits for its turn when it is its client's newest, else it is not heard.
+	Offers OfferLimits `yaml:"offers"`
+	// What viewers may send through the signaling channel.
+	Signaling SignalingLimits `yaml:"signaling"`
+	// What a viewer may send over its connection.
+	Inbound InboundLimits `yaml:"inbound"`
+	// What a viewer may do with data channels. We send nothing on them; many clients open one by habit.
+	DataChannels DataChannelLimits `yaml:"data_channels"`
+}
+
+// OfferLimits are token buckets: so many at once, and then one after the other.
+type OfferLimits struct {
+	// Offers a second of all clients of a channel together.
+	PerSecond int `yaml:"per_second" default:"5" min:"1" max:"100"`
+	// Offers at once of all clients of a channel together.
+	Burst int `yaml:"burst" default:"10" min:"1" max:"1000"`
+	// Time between two offers of one client.
+	ClientEvery time.Duration `yaml:"client_every" default:"2s" min:"100ms" max:"30s"`
+	// Offers at once of one client.
+	ClientBurst int `yaml:"client_burst" default:"3" min:"1" max:"20"`
+}
+
+// SignalingLimits hold for each client of a channel.
+type SignalingLimits struct {
+	// Length of a session description. The service itself takes about 7500 bytes.
+	SDPBytes int `yaml:"sdp_bytes" default:"32768" min:"8192" max:"262144"`
+	// Media sections of a session description.
+	MediaSections int `yaml:"media_sections" default:"8" min:"2" max:"64"`
+	// Candidates of a session, until its next restart of ICE.
+	Candidates int `yaml:"candidates" default:"64" min:"8" max:"1000"`
+	// Candidates that are kept when they come before the description that they belong to.
+	EarlyCandidates int `yaml:"early_candidates" default:"32" min:"1" max:"1000"`
+	// How long those are kept when there is no session yet.
+	EarlyLife time.Duration `yaml:"early_life" default:"20s" min:"1s" max:"5m"`
+}
+
+// InboundLimits hold for each viewer.
+type InboundLimits struct {
+	// RTP streams.
+	Streams int `yaml:"streams" default:"8" min:"1" max:"100"`
+	// Kilobits a second of media that nobody asked for, over five seconds.
+	Kilobits int `yaml:"kilobits" default:"256" min:"16" max:"100000"`
+	// RTCP packets a second, over ten seconds. A browser on a bad path sends 80.
+	RTCP int `yaml:"rtcp" default:"100" min:"20" max:"10000"`
+	// Requests for a key frame a second, over ten seconds. The source is asked once a second at most, whatever comes.
+	KeyFrames int `yaml:"key_frames" default:"50" min:"5" max:"1000"`
+}
+
+// DataChannelLimits hold for each viewer.
+type DataChannelLimits struct {
+	// Channels that the viewer may open.
+	Count int `yaml:"count" default:"4" min:"1" max:"100"`
+	// Length of a message.
+	MessageBytes int `yaml:"message_bytes" default:"16384" min:"256" max:"262144"`
+	// Messages a second.
+	Messages int `yaml:"messages" default:"100" min:"1" max:"10000"`
+	// Bytes a second.
+	Bytes int `yaml:"bytes" default:"262144" min:"1024" max:"16777216"`
 }
 
 // Status is the port that shows how the agent is.

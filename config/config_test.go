@@ -44,7 +44,13 @@ channels: {front-gate: {source: gate}}`, noEnv)
 			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
 		},
 		WebRTC: config.WebRTC{ICETransportPolicy: "all"},
-		Limits: config.Limits{SetupTimeout: 20 * time.Second, MaxPending: 4},
+		Limits: config.Limits{
+			SetupTimeout: 20 * time.Second, MaxPending: 4,
+			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
+			Signaling:    config.SignalingLimits{SDPBytes: 32 << 10, MediaSections: 8, Candidates: 64, EarlyCandidates: 32, EarlyLife: 20 * time.Second},
+			Inbound:      config.InboundLimits{Streams: 8, Kilobits: 256, RTCP: 100, KeyFrames: 50},
+			DataChannels: config.DataChannelLimits{Count: 4, MessageBytes: 16 << 10, Messages: 100, Bytes: 256 << 10},
+		},
 		Status: config.Status{Listen: "127.0.0.1:9780"},
 		Log:    config.Log{Level: "info", Format: "text"},
 	}

@@ -82,7 +82,7 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	}
 	pc := c.connection()
 	if ufrag := ufragOf(cand); pc == nil || pc.RemoteDescription() == nil || ufrag != "" && !c.knows(ufrag) {
-		if len(c.early) < maxEarlyCandidates {
+		if len(c.early) < c.o.Engine.o.Limits.EarlyCandidates {
 			c.early = append(c.early, cand)
 		}
 		return nil
@@ -106,9 +106,10 @@ func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
 }
 
 func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
-	if c.taken++; c.taken > maxCandidates {
-		return fmt.Errorf("the remote sent more than %d candidates", maxCandidates)
+	if most := c.o.Engine.o.Limits.Candidates; c.taken >= most {
+		return fmt.Errorf("the remote sent more than %d candidates", most)
 	}
+	c.taken++
 	if err := pc.AddICECandidate(webrtc.ICECandidateInit{
 		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
 	}); err != nil {

@@ -25,6 +25,7 @@ type EngineOptions struct {
 	UDPPort  int           // the one UDP port of all connections; 0 is any free one
 	Loopback bool          // offer 127.0.0.1 and take remotes on it: for development on one machine
 	NAT1To1  []string      // public addresses of this host behind a 1:1 NAT
+	Limits   Limits        // of each remote
 	Net      transport.Net // nil is the host's network; tests pass a virtual one
 	Log      *slog.Logger
 }
@@ -42,6 +43,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Limits = o.Limits.filled()
 	e := &Engine{o: o}
 	s := &e.settings
 	s.LoggerFactory = pionLog{o.Log}

@@ -104,7 +104,7 @@ func FuzzOfferToPion(f *testing.F) {
 	}
 	e.settings.LoggerFactory = &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
 	f.Fuzz(func(t *testing.T, sdp string) {
-		if CheckOffer(sdp) != nil {
+		if e.CheckOffer(sdp) != nil {
 			return
 		}
 		offered, err := offeredCodecs(sdp)
@@ -123,7 +123,7 @@ func FuzzOfferToPion(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		pc, err := e.connection(set, nil, false, nil, nil, &inbound{fail: func(error) {}})
+		pc, err := e.connection(set, nil, false, nil, nil, &inbound{limits: Limits{}.filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,24 +51,26 @@ func FuzzRTCPIn(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		w := &counting{}
 		track := newOutTrack(media.H264)
-		track.w, track.ssrc, track.pt, track.next = w, ssrc, 96, 0
-		s := newSender([]*outTrack{track}, nil)
+		track.w, track.ssrc, track.pt, track.next, track.twcc = w, ssrc, 96, 0, 3
+		s := newSender(b, []*outTrack{track}, nil)
 		if err := s.send(whole(frame), nil); err != nil {
 			t.Fatal(err)
 		}
 		first := *w
-		in := &inbound{fail: func(error) {}}
-		b := in.buffer(packetio.RTCPBufferPacket, ssrc)
-		if _, err := b.Write(datagram); err != nil {
+		in := &inbound{limits: Limits{}.filled(), fail: func(error) {}}
+		in.watch(s.onFeedback)
+		buffer := in.buffer(packetio.RTCPBufferPacket, ssrc)
+		if _, err := buffer.Write(datagram); err != nil {
 			return // larger than any datagram
 		}
 		chain := interceptors(t)
 		defer func() { _ = chain.Close() }()
 		read := chain.BindRTCPReader(interceptor.RTCPReaderFunc(func(into []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
-			n, err := b.Read(into)
+			n, err := buffer.Read(into)
 			return n, a, err
 		}))
 		into := make([]byte, 1500)
@@ -92,7 +94,7 @@ func FuzzRTCPIn(f *testing.F) {
 // interceptors are ours, as a connection has them.
 func interceptors(t *testing.T) interceptor.Interceptor {
 	t.Helper()
-	registry, err := receiving()
+	registry, err := receiving(true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,7 @@ func FuzzRTPIn(f *testing.F) {
 	codecs := []media.Codec{media.H264, media.VP8, media.Opus, media.PCMU, media.H265, media.VP9, media.AV1}
 	f.Fuzz(func(t *testing.T, which uint8, stream []byte) {
 		codec := codecs[int(which)%len(codecs)]
-		in := &inbound{receive: true, fail: func(error) {}}
+		in := &inbound{limits: Limits{}.filled(), receive: true, fail: func(error) {}}
 		b := in.buffer(packetio.RTPBufferPacket, ssrc)
 		chain := interceptors(t)
 		defer func() { _ = chain.Close() }()

@@ -167,7 +167,23 @@ func TestAttacksEndTheConnection(t *testing.T) {
 			for range 5000 {
 				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}})
 			}
-		}, "rtcp packets"},
+		}, "asked for key frames more than 500 times"},
+		{"requests for key frames, many in a packet", func(_ *testing.T, h *hostile) {
+			ssrc := uint32(h.pc.GetReceivers()[0].Track().SSRC())
+			packets := []rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}}
+			for range 90 {
+				packets = append(packets, &rtcp.PictureLossIndication{MediaSSRC: ssrc})
+			}
+			for range 6 {
+				_ = h.pc.WriteRTCP(packets)
+			}
+		}, "asked for key frames more than 500 times"},
+		{"reports", func(_ *testing.T, h *hostile) {
+			ssrc := uint32(h.pc.GetReceivers()[0].Track().SSRC())
+			for range 5000 {
+				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: ssrc, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xffff}}}})
+			}
+		}, "more than 1000 rtcp packets"},
 		{"rtcp for many streams", func(_ *testing.T, h *hostile) {
 			for i := range uint32(500) {
 				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: 7000 + i}})

@@ -9,6 +9,9 @@ type identity struct {
 	ufrags      []string // of ICE; they change when ICE is restarted
 }
 
+// maxUfrags is how many user names of a description are kept. All sections that are bundled have the same.
+const maxUfrags = 64
+
 func identityOf(sdp string) identity {
 	var id identity
 	for line := range strings.Lines(sdp) {
@@ -20,7 +23,7 @@ func identityOf(sdp string) identity {
 			}
 		case strings.HasPrefix(line, "a=fingerprint:") && id.fingerprint == "":
 			id.fingerprint = strings.ToLower(strings.TrimSpace(line[len("a=fingerprint:"):]))
-		case strings.HasPrefix(line, "a=ice-ufrag:") && len(id.ufrags) < maxMediaSections:
+		case strings.HasPrefix(line, "a=ice-ufrag:") && len(id.ufrags) < maxUfrags:
 			id.ufrags = append(id.ufrags, line[len("a=ice-ufrag:"):])
 		}
 	}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
@@ -10,26 +11,20 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// What a remote may send over an established connection. Whoever exceeds it loses the connection, which costs us nothing.
+// What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us nothing.
 const (
-	maxStreams      = 8               // RTP streams (SSRCs)
-	maxRTCPStreams  = 32              // SSRCs that RTCP speaks of: ours, theirs, retransmissions
-	maxUnasked      = 256_000 / 8     // RTP bytes a second, when we receive nothing
-	unaskedWindow   = 5 * time.Second // over which that is measured
-	maxReports      = 1000            // RTCP packets within reportsWindow
-	reportsWindow   = 10 * time.Second
+	maxRTCPStreams  = 32               // SSRCs that RTCP speaks of: ours, theirs, retransmissions
+	unaskedWindow   = 5 * time.Second  // over which unasked media is measured
+	reportsWindow   = 10 * time.Second // over which RTCP is counted
 	silence         = 30 * time.Second // without RTCP, after which a remote that sent some is gone
-	maxChannels     = 4                // data channels: clients open one by habit, and nobody needs more
 	maxChannelLabel = 255              // bytes of label, and of protocol
-	maxMessage      = 16 << 10         // bytes of a message
-	maxMessages     = 100              // messages a second
-	maxMessageBytes = 256 << 10        // bytes a second
 	rtpBufferBytes  = 1_000_000
 	rtcpBufferBytes = 100_000
 )
 
 // inbound counts what comes in on one connection after decryption, and says once when it is too much.
 type inbound struct {
+	limits  Limits
 	receive bool // we asked for media
 	fail    func(error)
 
@@ -38,6 +33,7 @@ type inbound struct {
 	rtcp     int
 	rtpRate  rate
 	reports  rate
+	keys     rate      // requests for key frames
 	heard    time.Time // when RTCP came last; zero is never
 	channels int
 	messages rate
@@ -80,8 +76,8 @@ func (in *inbound) buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWrite
 		return rtcpBuffer{plainBuffer{b}, in}
 	}
 	b.SetLimitSize(rtpBufferBytes)
-	if in.rtp++; in.rtp > maxStreams {
-		in.refuse(b, "the remote sent more than %d streams", maxStreams)
+	if in.rtp++; in.rtp > in.limits.Streams {
+		in.refuse(b, "the remote sent more than %d streams", in.limits.Streams)
 	}
 	return rtpBuffer{plainBuffer{b}, in}
 }
@@ -98,8 +94,8 @@ func (in *inbound) unasked(n int) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.rtpRate.add(n, maxUnasked*int(unaskedWindow/time.Second), unaskedWindow) {
-		in.fail(fmt.Errorf("the remote sends media that nobody asked for, more than %d bit/s", maxUnasked*8))
+	if in.rtpRate.add(n, in.limits.Bitrate/8*int(unaskedWindow/time.Second), unaskedWindow) {
+		in.fail(fmt.Errorf("the remote sends media that nobody asked for, more than %d bit/s", in.limits.Bitrate))
 	}
 }
 
@@ -131,21 +127,37 @@ type rtcpBuffer struct {
 }
 
 func (b rtcpBuffer) Write(p []byte) (int, error) {
-	if feedback := b.in.report(); feedback != nil {
+	if feedback := b.in.report(p); feedback != nil {
 		eachFeedback(p, feedback)
 	}
 	return b.plainBuffer.Write(p)
 }
 
 // report notes that RTCP has come, and gives who wants its feedback.
-func (in *inbound) report() (feedback func(fci []byte)) {
+func (in *inbound) report(p []byte) (feedback func(fci []byte)) {
+	const seconds = int(reportsWindow / time.Second)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.heard = time.Now()
-	if in.reports.add(1, maxReports, reportsWindow) {
-		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", maxReports, reportsWindow))
+	switch {
+	case in.keys.add(keyRequests(p), seconds*in.limits.KeyRequests, reportsWindow):
+		in.fail(fmt.Errorf("the remote asked for key frames more than %d times in %v", seconds*in.limits.KeyRequests, reportsWindow))
+	case in.reports.add(1, seconds*in.limits.RTCP, reportsWindow):
+		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", seconds*in.limits.RTCP, reportsWindow))
 	}
 	return in.feedback
+}
+
+// keyRequests counts the requests for a key frame in a compound packet (RFC 3550 section 6.1): formats 1, PLI, and 4, FIR, of payload-specific feedback
+// (RFC 4585 section 6.3.1, RFC 5104 section 4.3.1).
+func keyRequests(p []byte) (n int) {
+	for len(p) >= 4 {
+		if format := p[0] & 0x1f; p[1] == 206 && (format == 1 || format == 4) {
+			n++
+		}
+		p = p[min(len(p), 4+4*int(binary.BigEndian.Uint16(p[2:]))):]
+	}
+	return n
 }
 
 // silent says whether a remote that has reported on what it gets does so no longer.
@@ -170,8 +182,8 @@ func (in *inbound) channel(d *webrtc.DataChannel) {
 	defer in.mu.Unlock()
 	in.channels++
 	switch {
-	case in.channels > maxChannels:
-		in.fail(fmt.Errorf("the remote opened more than %d data channels", maxChannels))
+	case in.channels > in.limits.Channels:
+		in.fail(fmt.Errorf("the remote opened more than %d data channels", in.limits.Channels))
 	case len(d.Label()) > maxChannelLabel || len(d.Protocol()) > maxChannelLabel:
 		in.fail(fmt.Errorf("the remote opened a data channel with a name of more than %d bytes", maxChannelLabel))
 	default:
@@ -183,9 +195,9 @@ func (in *inbound) message(size int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch {
-	case size > maxMessage:
-		in.fail(fmt.Errorf("the remote sent a message of %d bytes; the limit is %d", size, maxMessage))
-	case in.messages.add(1, maxMessages, time.Second), in.bytes.add(size, maxMessageBytes, time.Second):
-		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", maxMessages, maxMessageBytes))
+	case size > in.limits.Message:
+		in.fail(fmt.Errorf("the remote sent a message of %d bytes; the limit is %d", size, in.limits.Message))
+	case in.messages.add(1, in.limits.Messages, time.Second), in.bytes.add(size, in.limits.MessageBytes, time.Second):
+		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", in.limits.Messages, in.limits.MessageBytes))
 	}
 }

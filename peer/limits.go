@@ -5,25 +5,57 @@ import (
 	"strings"
 )
 
-// What a remote may send us. Pion has few limits of its own, and what a remote wrote is attacker text: it is checked before Pion sees it.
+// Limits is what one remote may send. Pion has few limits of its own, and what a remote wrote is attacker text: it is checked before Pion
+// sees it. A field that is 0 has its default.
+type Limits struct {
+	SDP             int // bytes of a session description; default 32 KiB
+	MediaSections   int // of a session description; default 8
+	Candidates      int // until the remote's ICE credentials change; default 64
+	EarlyCandidates int // that come before the description they belong to; default 32
+
+	Streams     int // RTP streams (SSRCs); default 8
+	Bitrate     int // bit/s of media that we did not ask for, over 5 s; default 256,000
+	RTCP        int // RTCP packets a second, over 10 s; default 100
+	KeyRequests int // requests for a key frame a second, over 10 s; default 50
+
+	Channels     int // data channels that the remote opens; default 4: clients open one by habit, and nobody needs more
+	Message      int // bytes of a message; default 16 KiB
+	Messages     int // a second; default 100
+	MessageBytes int // a second; default 256 KiB
+}
+
+// What nobody has a reason to turn: it follows from the length of a description.
 const (
-	maxSDPBytes        = 32 << 10
-	maxSDPLines        = 1000
-	maxLineBytes       = 2048
-	maxMediaSections   = 8
-	maxSDPCandidates   = 32
-	maxCandidates      = 64
-	maxEarlyCandidates = 32
-	maxCandidateBytes  = 1024
+	maxSDPLines       = 1000
+	maxLineBytes      = 2048
+	maxSDPCandidates  = 32
+	maxCandidateBytes = 1024
 )
 
+// filled is limits with the defaults in place.
+func (l Limits) filled() Limits {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{
+		{&l.SDP, 32 << 10}, {&l.MediaSections, 8}, {&l.Candidates, 64}, {&l.EarlyCandidates, 32},
+		{&l.Streams, 8}, {&l.Bitrate, 256_000}, {&l.RTCP, 100}, {&l.KeyRequests, 50},
+		{&l.Channels, 4}, {&l.Message, 16 << 10}, {&l.Messages, 100}, {&l.MessageBytes, 256 << 10},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return l
+}
+
 // CheckOffer says why an offer is none, or larger than any honest client's. It is cheap, and costs no connection.
-func CheckOffer(sdp string) error { return checkSDP(sdp) }
+func (e *Engine) CheckOffer(sdp string) error { return e.o.Limits.checkSDP(sdp) }
 
 // checkSDP refuses a session description that is none, or is larger than any honest client's.
-func checkSDP(sdp string) error {
-	if len(sdp) > maxSDPBytes {
-		return fmt.Errorf("sdp of %d bytes; the limit is %d", len(sdp), maxSDPBytes)
+func (l Limits) checkSDP(sdp string) error {
+	if len(sdp) > l.SDP {
+		return fmt.Errorf("sdp of %d bytes; the limit is %d", len(sdp), l.SDP)
 	}
 	if !strings.HasPrefix(sdp, "v=0") {
 		return fmt.Errorf("not an sdp: it begins with %.20q, not with \"v=0\"", sdp)
@@ -60,8 +92,8 @@ func checkSDP(sdp string) error {
 		return fmt.Errorf("sdp of %d lines; the limit is %d", lines, maxSDPLines)
 	case sections == 0:
 		return fmt.Errorf("sdp without a media section")
-	case sections > maxMediaSections:
-		return fmt.Errorf("sdp with %d media sections; the limit is %d", sections, maxMediaSections)
+	case sections > l.MediaSections:
+		return fmt.Errorf("sdp with %d media sections; the limit is %d", sections, l.MediaSections)
 	case candidates > maxSDPCandidates:
 		return fmt.Errorf("sdp with %d candidates; the limit is %d", candidates, maxSDPCandidates)
 	case !ufrag || !pwd:

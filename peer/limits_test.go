@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/transport/v5/packetio"
 )
 
 const goodSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n" +
@@ -28,10 +29,43 @@ func TestCheckSDP(t *testing.T) {
 		{"long ufrag", strings.ReplaceAll(goodSDP, "ufrag:abcd", "ufrag:"+strings.Repeat("a", 500)), "ice-ufrag has 500 characters"},
 		{"odd password", strings.ReplaceAll(goodSDP, "abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrst uvwx"), "ice-pwd has the character ' '"},
 	} {
-		err := checkSDP(tt.sdp)
+		err := Limits{}.filled().checkSDP(tt.sdp)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: checkSDP = %v, want an error with %q", tt.name, err, tt.want)
 		}
+	}
+}
+
+// TestLimitsAsTold: what the operator says holds in place of the default.
+func TestLimitsAsTold(t *testing.T) {
+	e, err := NewEngine(EngineOptions{Limits: Limits{SDP: 9000, MediaSections: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, tt := range []struct{ name, sdp, want string }{
+		{"within", goodSDP, ""},
+		{"too large", goodSDP + strings.Repeat("a=x\r\n", 2000), "the limit is 9000"},
+		{"too many sections", goodSDP + strings.Repeat("m=video 9 X 96\r\n", 2), "3 media sections; the limit is 2"},
+	} {
+		if err := e.CheckOffer(tt.sdp); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: CheckOffer = %v, want an error with %q", tt.name, err, tt.want)
+		}
+	}
+	var failed error
+	in := &inbound{limits: Limits{Streams: 1, KeyRequests: 2}.filled(), fail: func(err error) { failed = err }}
+	in.report([]byte(strings.Repeat("\x81\xce\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02", 20))) // PLIs, RFC 4585 section 6.3.1
+	if failed != nil {
+		t.Errorf("20 requests in ten seconds: %v", failed)
+	}
+	in.report([]byte("\x84\xce\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02"))
+	if failed == nil || !strings.Contains(failed.Error(), "more than 20 times") {
+		t.Errorf("21 requests: %v", failed)
+	}
+	failed = nil
+	in.buffer(packetio.RTPBufferPacket, 1)
+	if in.buffer(packetio.RTPBufferPacket, 2); failed == nil || !strings.Contains(failed.Error(), "more than 1 streams") {
+		t.Errorf("two streams: %v", failed)
 	}
 }
 
@@ -81,7 +115,7 @@ func FuzzOffer(f *testing.F) {
 	f.Add(goodSDP)
 	f.Add(strings.ReplaceAll(goodSDP, "\r\n", "\n"))
 	f.Fuzz(func(t *testing.T, sdp string) {
-		if checkSDP(sdp) != nil {
+		if (Limits{}).filled().checkSDP(sdp) != nil {
 			return
 		}
 		codecs, err := offeredCodecs(sdp)

@@ -132,7 +132,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 			return nil, err
 		}
 	}
-	in := &inbound{receive: c.o.Receive, fail: c.fail}
+	in := &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail}
 	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own, in)
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 // onOffer answers an offer: the first, a restart, one that came twice, or one that crosses ours.
 func (c *Conn) onOffer(ctx context.Context, o Offer) error {
 	pc := c.connection()
-	if err := CheckOffer(o.SDP); err != nil {
+	if err := c.o.Engine.CheckOffer(o.SDP); err != nil {
 		if pc != nil {
 			c.o.Log.Warn("offer ignored", "err", err)
 			return nil
@@ -325,7 +325,7 @@ func (c *Conn) onAnswer(a Answer) error {
 	if reason, refused := refusedBy(a.SDP); refused {
 		return fmt.Errorf("the remote refused us: %s", reason)
 	}
-	if err := checkSDP(a.SDP); err != nil {
+	if err := c.o.Engine.o.Limits.checkSDP(a.SDP); err != nil {
 		return fmt.Errorf("answer refused: %w", err)
 	}
 	if err := c.applyPending(pc); err != nil {
