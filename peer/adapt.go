@@ -28,11 +28,14 @@ func (r reach) first() float64 { return [...]float64{100e6, 20e6, relayMost}[r] 
 func (r reach) most() float64 { return [...]float64{0, 0, relayMost}[r] }
 
 const (
-	narrowFor = 20 * time.Second // a path that was full is paced for so long
-	drainFor  = 3 * time.Second  // and no faster than it carries
-	subFor    = 30 * time.Second // the smaller stream is kept ready for so long after that
-	burstOver = 2.5              // times what a path carries is how fast a large picture goes into it
-	paceLeast = 64_000           // bit/s
+	narrowFor = 20 * time.Second       // a path that was full is paced for so long
+	drainFor  = 3 * time.Second        // and no faster than it carries
+	subFor    = 30 * time.Second       // the smaller stream is kept ready for so long after that
+	burstOver = 2.5                    // times what a path carries is how fast a large picture goes into it
+	paceLeast = 64_000                 // bit/s
+	chokedAt  = 0.75                   // of a level: a path that carries less than this gets none of it
+	chokedFor = 3 * time.Second        // while it waits for the smaller one
+	quietMost = 500 * time.Millisecond // that nothing is sent into a path that has become full
 	partTime  = 4 * time.Millisecond
 )
 
@@ -58,12 +61,12 @@ func (s *sender) rate(now time.Time) float64 {
 	return min(max(burstOver*path.Estimate, 1e6), most)
 }
 
-// pace is how many packets may leave at once, and the rate in bit/s.
-func (s *sender) pace(now time.Time) (packets int, rate float64) {
+// pace is how many packets may leave at once, the rate in bit/s, and when the next may leave.
+func (s *sender) pace(now time.Time) (packets int, rate float64, quiet time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rate = s.rate(now)
-	return min(max(1, int(rate/8*partTime.Seconds())/maxPayload), partPackets), rate
+	return min(max(1, int(rate/8*partTime.Seconds())/maxPayload), partPackets), rate, s.quiet
 }
 
 // upToLive says whether a sender can leave its queue.
@@ -171,7 +174,7 @@ func (s *sender) adapt(ctx context.Context, now time.Time) {
 	if s.video == nil {
 		return
 	}
-	rate := s.b.bitrate(Main, now)
+	rates := s.b.bitrates(now)
 	var subs []media.Track
 	if s.b.hasSub() {
 		subs, _ = s.b.current(Sub)
@@ -179,12 +182,19 @@ func (s *sender) adapt(ctx context.Context, now time.Time) {
 	s.mu.Lock()
 	path := s.video.pathState()
 	path.Fine = path.Fine && s.video.canProbe()
-	l, probe := s.ladder.step(now, path, rate, s.reach.most())
+	l, probe := s.ladder.step(now, path, rates[Main], s.reach.most())
 	if l == Sub && s.level == Main && !s.fits(subs) {
 		s.ladder.fixed, s.ladder.level, l = true, Main, Main
 	}
 	moved, slow := l != s.wish, s.joined && path.Full
+	if path.Full && path.Estimate < rates[s.level] && now.Sub(s.quiet) > quietMost {
+		s.quiet = now.Add(min(path.Waiting, quietMost)) // what is queued in the path would only be dropped there
+	}
 	ready := l == Sub || s.level == Sub || !path.FullAt.IsZero() && now.Sub(path.FullAt) < subFor
+	if moved && l == Sub && path.Estimate < chokedAt*rates[Main] {
+		s.choked = now.Add(chokedFor)
+		s.dropVideo(dropBehind)
+	}
 	s.mu.Unlock()
 	if slow {
 		s.b.demote(s)

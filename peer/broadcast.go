@@ -223,9 +223,12 @@ func (b *Broadcast) warm(l Level) bool {
 	return int(l) < len(b.streams) && len(b.streams[l].window) > 0
 }
 
-// bitrate is what a level takes, in bit/s; 0 is not known.
-func (b *Broadcast) bitrate(l Level, now time.Time) float64 {
+// bitrates is what each level takes, in bit/s; 0 is not known.
+func (b *Broadcast) bitrates(now time.Time) (rates [2]float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.streams[l].bitrate(now)
+	for i, st := range b.streams {
+		_, rates[i] = st.meter.Rates(now)
+	}
+	return rates
 }

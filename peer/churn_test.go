@@ -17,7 +17,7 @@ import (
 // TestFiveHundredSessions opens and closes connections in random ways and order, and looks at what is left.
 func TestFiveHundredSessions(t *testing.T) {
 	const sessions, atOnce = 500, 8
-	m, v, b := engine(t), engine(t), broadcast(t, &ticker{every: 20 * time.Millisecond, gop: 10})
+	m, v, b := engine(t), engine(t), broadcast(t, &ticker{every: 20 * time.Millisecond, gop: 10}, nil)
 	keeper := newCollector() // keeps the source running: its coming and going would count
 	pair(t, peer.Config{Engine: m, Broadcast: b}, peer.Config{Engine: v, Receive: true, Sink: keeper, Offer: true}, same, same)
 	keeper.wait(t, media.H264, 5)

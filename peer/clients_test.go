@@ -88,7 +88,7 @@ func TestAnswersToEveryClient(t *testing.T) {
 func answerTo(t *testing.T, offer string, source media.Source) (string, error) {
 	t.Helper()
 	answers := make(chan string, 8)
-	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: broadcast(t, source), Send: func(s peer.Signal) {
+	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: broadcast(t, source, nil), Send: func(s peer.Signal) {
 		if a, ok := s.(peer.Answer); ok {
 			answers <- a.SDP
 		}

@@ -1,5 +1,7 @@
 package peer
 
+import "time"
+
 // historyFrames is how many frames can be sent again: some seconds of video, and the whole of what a newcomer gets at once.
 const historyFrames = 256
 
@@ -11,23 +13,31 @@ type history struct {
 	asks [64]ask // by sequence number
 }
 
-// ask is how often a packet was sent again of late.
+// ask is how often a packet was sent again of late, and when last.
 type ask struct {
+	at    time.Time
 	seq   uint16
 	times uint8
 }
 
-// askMost is how often one packet is sent again. Some receivers go on asking for what they have got in a retransmission stream.
-const askMost = 3
+// A packet is not sent again before the last time can have had an effect, and not more often than askMost: some receivers go on asking for what they have got.
+const (
+	askMost  = 3
+	askAgain = 80 * time.Millisecond // and as long as packets wait in the path
+)
 
 // mayAsk says whether a packet may be sent again once more, and counts it.
-func (h *history) mayAsk(seq uint16) bool {
+func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
 	a := &h.asks[seq%uint16(len(h.asks))]
 	if a.seq != seq {
 		*a = ask{seq: seq}
 	}
+	if a.times == askMost || now.Sub(a.at) < askAgain+wait {
+		return false
+	}
 	a.times++
-	return a.times <= askMost
+	a.at = now
+	return true
 }
 
 // sentFrame is a frame, and under which extended sequence number its first packet and under which timestamp all were sent.

@@ -239,7 +239,7 @@ func TestAViewerThatHasFallenSilent(t *testing.T) {
 				var s webrtc.SettingEngine
 				s.SetNet(v.line)
 				s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled) // which would be a real socket
-				h, _, done := connectHostile(t, m.engine, broadcast(t, &ticker{every: 100 * time.Millisecond, gop: 10}), s, true)
+				h, _, done := connectHostile(t, m.engine, broadcast(t, &ticker{every: 100 * time.Millisecond, gop: 10}, nil), s, true)
 				if tt.spoke {
 					_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{
 						{SSRC: uint32(h.pc.GetReceivers()[0].Track().SSRC())},

@@ -54,7 +54,8 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 	switch {
 	case d.fixed:
 	case d.level == Main:
-		if rate > 0 && !d.full.IsZero() && now.Sub(d.full) >= fullFor && s.Estimate < rate {
+		sure := now.Sub(d.full) >= fullFor || s.Estimate < chokedAt*rate
+		if rate > 0 && !d.full.IsZero() && sure && s.Estimate < rate {
 			d.down(now)
 		}
 	case d.ready(now, s):

@@ -29,6 +29,8 @@ type outTrack struct {
 	pt      uint8
 	base    uint32 // RTP timestamp of PTS zero
 	next    uint64 // extended sequence number of the next packet
+	level   Level  // of the last frame
+	moot    uint64 // packets before this one belong to pictures of another level, which nobody needs any more
 	stamp   uint32 // RTP timestamp of the frame that is being sent
 	history *history
 
@@ -176,6 +178,9 @@ func (t *outTrack) begin(x part) (first uint64) {
 		return t.next - n
 	}
 	first = t.next
+	if x.p.level != t.level {
+		t.level, t.moot = x.p.level, first
+	}
 	t.next += n
 	t.sent += uint32(n)
 	t.octets += uint32(x.p.bytes)
@@ -267,6 +272,8 @@ func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i 
 const (
 	againShare = 4
 	againMost  = 512 << 10
+	againAfter = time.Second // a path that was full so lately, and in which packets wait for so long, loses them because it is full: more would make it worse
+	againQueue = 50 * time.Millisecond
 )
 
 // sendAgain sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were. d is nil for Pion's
@@ -277,10 +284,14 @@ func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, d *direct, a *arena) (s
 	if t.w == nil || t.ssrc != ssrc || t.history == nil {
 		return 0
 	}
+	path := t.path.State()
 	now := time.Now()
+	if now.Sub(path.FullAt) < againAfter && path.Waiting > againQueue {
+		return 0
+	}
 	for _, seq := range seqs {
 		f, i := t.history.find(seq)
-		if f == nil || !t.history.mayAsk(seq) {
+		if f == nil || f.first < t.moot || !t.history.mayAsk(seq, now, path.Waiting) {
 			continue
 		}
 		size := int64(f.p.payloads[i].size())

@@ -12,7 +12,7 @@ const (
 	// queueBytes is how much may wait for a viewer, beyond what it gets at its start.
 	queueBytes = 2 << 20
 	// behindMost is how long a live picture may wait for a viewer before it loses pictures up to the next key frame.
-	behindMost = 400 * time.Millisecond
+	behindMost = time.Second
 	// partPackets is how much leaves at once; partPause is the time between, on a wide path: about 100 Mbit/s. An unpaced burst overruns the receiver's socket buffer.
 	partPackets = 20
 	partPause   = 1900 * time.Microsecond
@@ -54,7 +54,9 @@ type sender struct {
 	keyAt   time.Time // when a key frame was last sent
 	served  uint64    // number of the key frame that was last sent again
 	ladder  ladder
-	leave   func() // the smaller stream; nil when it is not wanted
+	choked  time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
+	quiet   time.Time // nothing is sent until then: the path empties itself
+	leave   func()    // the smaller stream; nil when it is not wanted
 }
 
 // item is a frame that waits for its turn.
@@ -239,11 +241,15 @@ func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
 		s.enter(p.level)
 		s.offset = max(0, s.last+time.Millisecond-f.PTS)
 	}
-	if s.wantKey && !f.Key {
+	if s.level != s.wish && time.Now().Before(s.choked) {
+		s.wantKey, s.why = true, dropBehind
+	} else if f.Key {
+		s.wantKey = false
+	}
+	if s.wantKey {
 		s.count(f.Codec, s.why)
 		return 0, false
 	}
-	s.wantKey = false
 	return max(f.PTS+s.offset, s.last+time.Millisecond), true
 }
 
@@ -313,7 +319,10 @@ func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 				continue
 			}
 		}
-		packets, rate := s.pace(time.Now())
+		packets, rate, quiet := s.pace(time.Now())
+		if due.Before(quiet) {
+			due = quiet
+		}
 		for from := 0; from < len(next.p.payloads); from += packets {
 			if !wait(ctx, &due) {
 				return nil

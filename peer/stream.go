@@ -125,10 +125,4 @@ func (st *stream) worth(now time.Time, rate float64) bool {
 	return burst < st.every-now.Sub(st.keyAt) || now.Sub(st.keyAt) > st.every
 }
 
-// bitrate is what the level takes, in bit/s; 0 is not known.
-func (st *stream) bitrate(now time.Time) float64 {
-	_, bits := st.meter.Rates(now)
-	return bits
-}
-
 var _ media.Sink = (*stream)(nil)

@@ -1,6 +1,7 @@
 package peer_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -145,9 +146,12 @@ type line struct {
 	jitter time.Duration // more delay, at random: packets overtake each other
 	twice  float64       // share of packets that come twice
 	cut    atomic.Bool   // nothing passes
+	rate   atomic.Int64  // bit/s that pass; 0 is any
+	queue  time.Duration // that a packet may wait for its turn, when there is a rate
 
-	mu  sync.Mutex // guards rng
-	rng *rand.Rand
+	mu      sync.Mutex // guards the fields below
+	rng     *rand.Rand
+	free    time.Time // when the last packet has passed
 }
 
 func (l *line) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
@@ -166,10 +170,21 @@ func (l *line) ListenPacket(network, addr string) (net.PacketConn, error) {
 	return &faultyConn{c.(transport.UDPConn), l}, nil
 }
 
-// copies says after how long each copy of a packet leaves.
-func (l *line) copies() []time.Duration {
+// copies says after how long each copy of a packet of n bytes leaves.
+func (l *line) copies(n int) []time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if rate := l.rate.Load(); rate > 0 {
+		now := time.Now()
+		if l.free.Sub(now) > l.queue {
+			return nil
+		}
+		if l.free.Before(now) {
+			l.free = now
+		}
+		l.free = l.free.Add(time.Duration(float64(n*8) / float64(rate) * float64(time.Second)))
+		return []time.Duration{l.free.Sub(now) + l.delay}
+	}
 	if l.cut.Load() || l.rng.Float64() < l.loss {
 		return nil
 	}
@@ -192,7 +207,7 @@ type faultyConn struct {
 }
 
 func (c *faultyConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	for _, after := range c.line.copies() {
+	for _, after := range c.line.copies(len(b)) {
 		if after == 0 {
 			if _, err := c.UDPConn.WriteTo(b, to); err != nil {
 				return 0, err
@@ -218,6 +233,7 @@ func (c *faultyConn) ReadFrom(b []byte) (int, net.Addr, error) {
 type ticker struct {
 	every time.Duration
 	gop   int // frames
+	size  int // bytes of a frame, about; a key frame has eight times as many
 }
 
 var sps = []byte{0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0xa0, 0x5b, 0x96, 0xa0, 0x20, 0x20, 0x28, 0, 0, 3, 0, 8, 0, 0, 3, 1, 0x94, 0x20}
@@ -229,7 +245,11 @@ func (s *ticker) Run(ctx context.Context, out media.Sink) error {
 	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for n := uint32(0); ; n++ {
-		slice := binary.BigEndian.AppendUint32([]byte{0x41, 0x9a}, n)
+		size := s.size
+		if int(n)%s.gop == 0 {
+			size *= 8
+		}
+		slice := binary.BigEndian.AppendUint32(append([]byte{0x41, 0x9a}, bytes.Repeat([]byte{0x55}, size)...), n)
 		f := &media.Frame{Codec: media.H264, PTS: time.Since(began), Captured: time.Now(), Data: [][]byte{slice}}
 		if int(n)%s.gop == 0 {
 			slice[0] = 0x65
@@ -250,15 +270,22 @@ func number(f *media.Frame) uint32 {
 	return binary.BigEndian.Uint32(slice[len(slice)-4:])
 }
 
-// broadcast runs a hub on a source until the test ends.
-func broadcast(t *testing.T, src media.Source) *peer.Broadcast {
+// broadcast runs a hub on a source until the test ends, and one on a smaller source, if there is one.
+func broadcast(t *testing.T, main, sub media.Source) *peer.Broadcast {
 	t.Helper()
-	hub := media.NewHub(media.HubOptions{Name: "ticker", Source: src})
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() { hub.Run(ctx) })
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	return peer.NewBroadcast(hub, nil)
+	epoch := time.Now()
+	run := func(src media.Source) *media.Hub {
+		if src == nil {
+			return nil
+		}
+		hub := media.NewHub(media.HubOptions{Name: "ticker", Source: src, Epoch: epoch})
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() { hub.Run(ctx) })
+		t.Cleanup(func() { cancel(); wg.Wait() })
+		return hub
+	}
+	return peer.NewBroadcast(run(main), run(sub))
 }
 
 // call is a master and a viewer, each at its site, whose signals go to each other.
@@ -277,6 +304,7 @@ type callOptions struct {
 	masterOffers, viewerOffers bool // default is that the viewer offers
 	turn                       bool
 	source                     media.Source                         // default is a ticker
+	sub                        media.Source                         // its smaller stream; default is none
 	fps                        float64                              // default 10
 	toMaster, toViewer         func(peer.Signal, func(peer.Signal)) // carry a signal; default at once
 }
@@ -303,7 +331,7 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	}
 	var err error
 	if c.master, err = peer.New(peer.Config{
-		Engine: m.engine, Broadcast: broadcast(t, o.source), Offer: o.masterOffers, Polite: true, ICEServers: servers(o.turn),
+		Engine: m.engine, Broadcast: broadcast(t, o.source, o.sub), Offer: o.masterOffers, Polite: true, ICEServers: servers(o.turn),
 		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)

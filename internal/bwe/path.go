@@ -12,6 +12,8 @@ const (
 	slot      = 50 * time.Millisecond  // a part of it
 	slots     = int(window / slot)
 	emptyFor  = 15 * time.Second // how long the fastest packet ever counts as one that did not wait, at least
+	choked    = 0.75             // of what is sent: less than this comes out of a path that has become much too narrow
+	pause     = 4 * slot
 	rising    = 15 * time.Millisecond
 	standing  = 30 * time.Millisecond  // of waiting is no queue yet: clocks and radios are coarse
 	lossy     = 0.12                   // of all packets: more than this is what a full path drops
@@ -43,7 +45,7 @@ type Path struct {
 
 	floor, nextFloor time.Duration // least one-way time, clocks' difference and all: of now, and of the window to come
 	floorAt          time.Duration // when that was last moved on
-	waits            [4]wait       // least waiting of late, the newest first
+	waits            [8]wait       // least waiting of late, the newest first
 
 	probe    probe
 	estimate float64
@@ -155,21 +157,40 @@ func (p *Path) wait(way time.Duration) {
 	}
 	p.floor, p.nextFloor = min(p.floor, way), min(p.nextFloor, way)
 	least := way - p.floor
-	if w := &p.waits[0]; now-w.since < 100*time.Millisecond && w.since > 0 {
+	if w := &p.waits[0]; now-w.since < slot && w.since > 0 {
 		w.least = min(w.least, least)
 		return
+	}
+	if now-p.waits[0].since > pause {
+		p.waits = [8]wait{} // what was before tells nothing of now
 	}
 	copy(p.waits[1:], p.waits[:])
 	p.waits[0] = wait{max(now, 1), least}
 }
 
 // Queue is how long the fastest packets of late have waited in the path.
-func (p *Path) Queue() time.Duration { return min(p.waits[0].least, p.waits[1].least) }
+func (p *Path) Queue() time.Duration { return p.least(0, 4) }
 
-// growing says whether even the fastest packets wait, and longer than they did a moment ago.
-func (p *Path) growing() bool {
-	before := min(p.waits[2].least, p.waits[3].least)
-	return p.waits[3].since > 0 && p.Queue() > standing && p.Queue() > before+rising
+// least is the least waiting in some of the last slots.
+func (p *Path) least(from, to int) time.Duration {
+	least := p.waits[from].least
+	for _, w := range p.waits[from+1 : to] {
+		least = min(least, w.least)
+	}
+	return least
+}
+
+// growing says whether even the fastest packets wait, and longer than they did a moment ago, and at what rate packets come out meanwhile. A large picture makes such a queue
+// too, for a moment, but then packets come out faster than they are sent on the whole.
+func (p *Path) growing(now time.Duration) (carried float64, grows bool) {
+	longer := func(n int) bool {
+		late, before := p.least(0, n), p.least(n, 2*n)
+		return p.waits[2*n-1].since > 0 && late > standing && late > before+rising
+	}
+	if carried = p.received.bits(p.newest, 2); longer(2) && carried < choked*p.offered.bits(now, slots) {
+		return carried, true
+	}
+	return p.received.bits(p.newest, slots), longer(4)
 }
 
 // losses counts packets whose fate is known.
@@ -205,23 +226,24 @@ func (p *Path) Loss() float64 {
 
 // update makes the estimate follow what was seen.
 func (p *Path) update(now time.Time) {
-	arrived := p.received.bits(p.newest)
+	arrived := p.received.bits(p.newest, slots)
+	carried, grows := p.growing(now.Sub(p.zero))
 	took := now.Sub(p.updated)
 	p.updated = now
 	if p.estimate == 0 {
 		p.estimate = max(firstRate, arrived)
 	}
 	switch {
-	case p.growing() || p.Loss() > lossy:
+	case grows || p.Loss() > lossy:
 		p.full, p.fullAt = true, now
-		p.estimate = min(p.estimate, keep*arrived)
+		p.estimate = min(p.estimate, keep*min(arrived, carried))
 		p.probe.forget()
 	default:
 		p.full = false
 		if grown := p.estimate * (1 + growth*min(took.Seconds(), 1)); grown < headroom*arrived {
 			p.estimate = grown
 		}
-		p.estimate = max(p.estimate, min(arrived, p.offered.bits(now.Sub(p.zero))))
+		p.estimate = max(p.estimate, min(arrived, p.offered.bits(now.Sub(p.zero), slots)))
 	}
 	if rate, done := p.probe.result(); done {
 		p.estimate = max(rate, keep*arrived)
@@ -276,7 +298,7 @@ func (p *Path) REMB(now time.Time, rate float64) {
 
 // Moved forgets what was known: the packets go another way now.
 func (p *Path) Moved() {
-	p.floorAt, p.waits, p.received, p.losses, p.full, p.estimate = 0, [4]wait{}, rates{}, [2]losses{}, false, 0
+	p.floorAt, p.waits, p.received, p.losses, p.full, p.estimate = 0, [8]wait{}, rates{}, [2]losses{}, false, 0
 	p.probe.forget()
 }
 
@@ -285,6 +307,7 @@ type State struct {
 	Estimate float64       // bit/s that it carries, as far as is known; 0 is not known
 	Arriving float64       // bit/s that come out at the far end
 	Queue    time.Duration // that a packet waits in it at least
+	Waiting  time.Duration // that the last packets have waited in it
 	Loss     float64       // share of packets
 	Full     bool          // more is sent than it carries
 	FullAt   time.Time     // when that was so last; zero is never
@@ -294,6 +317,6 @@ type State struct {
 // State tells what is known now.
 func (p *Path) State() State {
 	return State{
-		Estimate: p.estimate, Arriving: p.received.bits(p.newest), Queue: p.Queue(), Loss: p.Loss(), Full: p.full, FullAt: p.fullAt, Fine: p.started,
+		Estimate: p.estimate, Arriving: p.received.bits(p.newest, slots), Queue: p.Queue(), Waiting: p.waits[0].least, Loss: p.Loss(), Full: p.full, FullAt: p.fullAt, Fine: p.started,
 	}
 }

@@ -23,7 +23,7 @@ const maxProbe = 64
 // BeginProbe makes the packets that are sent from now on, until EndProbe, a probe. What an earlier one has shown counts no longer.
 func (p *Path) BeginProbe() {
 	p.probe = probe{open: true, active: true}
-	p.estimate = min(p.estimate, max(firstRate, headroom*p.received.bits(p.newest)))
+	p.estimate = min(p.estimate, max(firstRate, headroom*p.received.bits(p.newest, slots)))
 }
 
 // EndProbe ends it. Its result becomes the estimate once feedback has come.

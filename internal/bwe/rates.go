@@ -22,14 +22,14 @@ func (r *rates) add(at time.Duration, n int) {
 	s.n += n
 }
 
-// bits is a rate in bit/s over the whole slots of the window before now.
-func (r *rates) bits(now time.Duration) float64 {
+// bits is a rate in bit/s over the last n whole slots before now.
+func (r *rates) bits(now time.Duration, n int) float64 {
 	number := int64(now / slot)
 	total := 0
 	for i := range r.slot {
-		if s := &r.slot[i]; s.number < number && s.number >= number-int64(slots) {
+		if s := &r.slot[i]; s.number < number && s.number >= number-int64(n) {
 			total += s.n
 		}
 	}
-	return float64(total*8) / window.Seconds()
+	return float64(total*8) / (time.Duration(n) * slot).Seconds()
 }
