@@ -11,8 +11,14 @@ import (
 // startService runs localkvs inside the test, so that the test can set its faults.
 func startService(t *testing.T) *localkvs.Server {
 	t.Helper()
+	return startServiceWith(t, localkvs.Options{Listen: "127.0.0.1:0"})
+}
+
+func startServiceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
+	t.Helper()
 	log := &transcript{}
-	service, err := localkvs.New(localkvs.Options{Listen: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	service, err := localkvs.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
