@@ -37,6 +37,7 @@ type Config struct {
 	Epoch     time.Time     // time zero of received frames; default is now
 
 	OnConnected func() // called once from Run, when media can flow
+	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
 	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
 	RelayOnly    bool
@@ -66,6 +67,7 @@ type Conn struct {
 	leased   uint64      // frames sent when the lease was looked at
 	lastIn   string      // the last offer we answered
 	lastOut  string      // our answer to it
+	framed   bool        // OnFrame was called
 	codecs   []media.Codec
 	level    Level  // the one that the remote must have: Sub when it cannot take the codec of the main stream
 	leave    func() // the main stream
@@ -98,8 +100,15 @@ const (
 	Disconnected State = "disconnected" // nothing heard for a while; may come back by itself
 )
 
-// Stages is when each step to the first frame was reached, since Run began; 0 is not yet.
-type Stages struct{ Description, ICE, Connected, Frame time.Duration }
+// Stages is when each step to the first frame was reached, since New; 0 is not yet.
+type Stages struct {
+	Offer     time.Duration // sent, or taken
+	Answer    time.Duration // sent, or taken
+	ICE       time.Duration
+	Connected time.Duration // with the DTLS handshake done
+	Packet    time.Duration // sent, of whatever track
+	Frame     time.Duration // the first key frame sent or received
+}
 
 // New checks the config. Run starts the connection.
 func New(o Config) (*Conn, error) {
@@ -142,7 +151,7 @@ func (c *Conn) Handle(s Signal) {
 	}
 }
 
-// RefusedError is an offer that was answered with a refusal, or not at all because it was none.
+// RefusedError is an offer that was answered with a refusal, or not at all because it was none, or an answer that was none.
 type RefusedError struct{ Reason error }
 
 func (e *RefusedError) Error() string { return e.Reason.Error() }
@@ -254,6 +263,7 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 				c.o.OnConnected()
 			}
 		}
+		c.tellFrame()
 	case webrtc.PeerConnectionStateDisconnected:
 		c.enter(Disconnected)
 	case webrtc.PeerConnectionStateFailed:
@@ -270,6 +280,25 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 		return ErrEnded
 	}
 	return nil
+}
+
+// onFrame notes the first key frame, from whatever goroutine. Run tells of it: who sends has no time for that.
+func (c *Conn) onFrame() {
+	c.reached(func(st *Stages) *time.Duration { return &st.Frame })
+	c.poke()
+}
+
+func (c *Conn) tellFrame() {
+	c.mu.Lock()
+	tell := c.stages.Frame != 0 && !c.framed
+	c.mu.Unlock()
+	if !tell {
+		return
+	}
+	c.framed = true
+	if c.o.OnFrame != nil {
+		c.o.OnFrame()
+	}
 }
 
 // checkLease ends a connection whose remote answers ICE and is deaf all the same: it has reported on what it gets, and while we go on
@@ -299,9 +328,9 @@ func (c *Conn) checkLease() error {
 func (c *Conn) setupError() error {
 	r := c.Report()
 	switch {
-	case r.Stages.Description == 0 && c.o.Offer:
+	case r.Stages.Answer == 0 && c.o.Offer:
 		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", c.o.SetupTimeout)
-	case r.Stages.Description == 0:
+	case r.Stages.Answer == 0:
 		return fmt.Errorf("no offer in %v", c.o.SetupTimeout)
 	case r.Stages.ICE == 0 && c.o.RelayOnly && !c.relays():
 		return errors.New("no TURN server gave us a relay, and no other path is allowed; hint: is UDP and TCP to the servers open, and is there room for one more session?")

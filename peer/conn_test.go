@@ -143,7 +143,8 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := newCollector()
-			master := peer.Config{Engine: engine(t), Broadcast: pattern(t), Offer: tt.masterOffers}
+			framed := make(chan struct{}, 2)
+			master := peer.Config{Engine: engine(t), Broadcast: pattern(t), Offer: tt.masterOffers, OnFrame: func() { framed <- struct{}{} }}
 			viewer := peer.Config{Engine: engine(t), Receive: true, Sink: got, Offer: !tt.masterOffers}
 			m, v, stop := pair(t, master, viewer, same, same)
 			got.wait(t, media.H264, 30)
@@ -165,11 +166,22 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			if r.State != peer.Connected || len(r.Receiving) != 2 || r.Receiving[0].Lost != 0 || r.Local != "host" {
 				t.Errorf("viewer report = %+v", r)
 			}
+			select {
+			case <-framed:
+			case <-time.After(20 * time.Second):
+				t.Error("nobody was told of the first key frame")
+			}
+			if s := m.Report().Stages; s.Offer <= 0 || s.Answer < s.Offer || s.ICE < s.Offer || s.Connected < s.ICE || s.Packet < s.Connected || s.Frame < s.Packet {
+				t.Errorf("stages: %+v, want each after the one before", s)
+			}
 			if r := m.Report(); !r.Direct || r.Stages.Frame == 0 || r.Stages.Connected == 0 || len(r.Sending) != 2 || r.Sending[0].Dropped != 0 {
 				t.Errorf("master report = %+v", r)
 			}
 			if em, ev := stop(); em != nil || ev != nil {
 				t.Errorf("Run = %v, %v, want nil, nil", em, ev)
+			}
+			if n := len(framed); n != 0 {
+				t.Errorf("told of the first key frame %d times more", n)
 			}
 		})
 	}

@@ -88,6 +88,14 @@ func (e *Engine) Close() error {
 	return e.mux.Close()
 }
 
+// Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no way to the address.
+func (e *Engine) Dropped() uint64 {
+	if e.out == nil {
+		return 0
+	}
+	return e.out.Dropped()
+}
+
 // acceptable says whether packets may go to a remote's address. It holds for addresses that packets came from, too.
 func (e *Engine) acceptable(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)

@@ -330,3 +330,28 @@ func TestADay(t *testing.T) {
 		}
 	})
 }
+
+// What the viewer reports tells the master how far away it is, and how evenly pictures come there.
+func TestPathIsHeard(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tt := range []struct {
+		name        string
+		spread      time.Duration // of the way to the viewer
+		rtt, jitter [2]time.Duration
+	}{
+		{"steady", 0, [2]time.Duration{190 * ms, 215 * ms}, [2]time.Duration{0, 5 * ms}},
+		{"uneven", 80 * ms, [2]time.Duration{190 * ms, 300 * ms}, [2]time.Duration{10 * ms, 60 * ms}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, callOptions{}, func(m, v *line) {
+				m.delay, m.jitter, v.delay = 80*ms, tt.spread, 120*ms
+			}, func(t *testing.T, c *call, _, _ *site) {
+				c.plays(200)
+				r := c.master.Report()
+				if r.RTT < tt.rtt[0] || r.RTT > tt.rtt[1] || r.Jitter < tt.jitter[0] || r.Jitter > tt.jitter[1] {
+					t.Errorf("rtt = %v, want %v; jitter = %v, want %v", r.RTT, tt.rtt, r.Jitter, tt.jitter)
+				}
+			})
+		})
+	}
+}

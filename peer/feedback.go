@@ -40,12 +40,13 @@ func (s *sender) onRTCP(p rtcp.Packet) {
 			s.b.refresh(s)
 		}
 	case *rtcp.ReceiverReport:
+		now := time.Now()
 		for _, r := range p.Reports {
 			for _, t := range s.tracks {
-				t.onReport(r)
+				t.onReport(r, now)
 			}
 			if s.video != nil && r.SSRC == s.video.source() {
-				s.reported(time.Now(), float64(r.FractionLost)/256)
+				s.reported(now, float64(r.FractionLost)/256)
 			}
 		}
 	case *rtcp.ReceiverEstimatedMaximumBitrate:
@@ -64,12 +65,13 @@ func (s *sender) keyIsDue(now time.Time) bool {
 	return true
 }
 
-// onReport notes how many packets of this track the remote has lost (RFC 3550 section 6.4.1).
-func (t *outTrack) onReport(r rtcp.ReceptionReport) {
+// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is (RFC 3550 section 6.4.1).
+func (t *outTrack) onReport(r rtcp.ReceptionReport, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.SSRC == t.ssrc {
 		t.lost = r.TotalLost
+		t.heard.note(r, now, t.codec.ClockRate())
 	}
 }
 

@@ -53,6 +53,7 @@ func (c *Conn) offer(ctx context.Context) error {
 	}
 	c.setOffered(true)
 	c.out.description(Offer{SDP: desc.SDP}) // before the candidates, which come as soon as it is set
+	c.reached(func(st *Stages) *time.Duration { return &st.Offer })
 	if err := pc.SetLocalDescription(desc); err != nil {
 		return fmt.Errorf("set local offer: %w", err)
 	}
@@ -90,7 +91,7 @@ func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[w
 	for _, t := range tracks {
 		outs = append(outs, newOutTrack(t.Codec))
 	}
-	s := newSender(c.o.Broadcast, outs, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	s := newSender(c.o.Broadcast, outs, c.onFrame)
 	c.inbound.watch(s.onFeedback)
 	for _, out := range outs {
 		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
@@ -147,7 +148,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.poke() })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.poke() })
 	pc.OnDataChannel(in.channel)
-	r := newReceiver(c.o.Sink, c.o.Epoch, func() { c.reached(func(st *Stages) *time.Duration { return &st.Frame }) })
+	r := newReceiver(c.o.Sink, c.o.Epoch, c.onFrame)
 	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		if c.o.Receive {
 			r.run(t, askKeyFrame(pc))
@@ -184,6 +185,7 @@ func (c *Conn) onOffer(ctx context.Context, o Offer) error {
 		pc = c.connection()
 	}
 	if pc == nil {
+		c.reached(func(st *Stages) *time.Duration { return &st.Offer })
 		var err error
 		if pc, err = c.openFor(ctx, o); err != nil {
 			return err
@@ -312,7 +314,7 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 		c.out.description(Answer{SDP: out})
 	}
 	c.lastIn, c.lastOut = o.SDP, out
-	c.reached(func(st *Stages) *time.Duration { return &st.Description })
+	c.reached(func(st *Stages) *time.Duration { return &st.Answer })
 	return c.takeEarly(pc)
 }
 
@@ -326,7 +328,7 @@ func (c *Conn) onAnswer(a Answer) error {
 		return fmt.Errorf("the remote refused us: %s", reason)
 	}
 	if err := c.o.Engine.o.Limits.checkSDP(a.SDP); err != nil {
-		return fmt.Errorf("answer refused: %w", err)
+		return &RefusedError{fmt.Errorf("answer refused: %w", err)}
 	}
 	if err := c.applyPending(pc); err != nil {
 		return err
@@ -334,10 +336,10 @@ func (c *Conn) onAnswer(a Answer) error {
 	answer := withMids(c.clean(a.SDP), pc.LocalDescription().SDP)
 	c.received().expect(negotiatedCodecs(a.SDP))
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
-		return fmt.Errorf("answer not understood: %w", err)
+		return &RefusedError{fmt.Errorf("answer not understood: %w", err)}
 	}
 	c.setRemote(a.SDP)
-	c.reached(func(st *Stages) *time.Duration { return &st.Description })
+	c.reached(func(st *Stages) *time.Duration { return &st.Answer })
 	return c.takeEarly(pc)
 }
 

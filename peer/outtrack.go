@@ -46,6 +46,8 @@ type outTrack struct {
 	sent, octets uint32        // packets and payload bytes, for sender reports
 	again        int64         // payload bytes that may be sent again
 	lost         uint32        // packets, as the remote reports
+	heard        heard         // what else it reports
+	firstAt      time.Time     // when the first packet was sent
 }
 
 // direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
@@ -180,6 +182,9 @@ func (t *outTrack) begin(x part) (first uint64) {
 	first = t.next
 	if x.p.level != t.level {
 		t.level, t.moot = x.p.level, first
+	}
+	if t.firstAt.IsZero() {
+		t.firstAt = time.Now()
 	}
 	t.next += n
 	t.sent += uint32(n)

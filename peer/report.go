@@ -13,9 +13,10 @@ type Report struct {
 	Offered       bool // we made the first offer; else the remote did
 	Began         time.Time
 	Stages        Stages
-	Local, Remote string // types of the chosen candidates: host, srflx, prflx, relay
-	RTT           time.Duration
-	Direct        bool // what we send goes straight into the shared socket, not through Pion
+	Local, Remote string        // types of the chosen candidates: host, srflx, prflx, relay
+	RTT           time.Duration // by the remote's receiver reports, before the first by ICE
+	Jitter        time.Duration // of the arrival of our pictures, by the remote's receiver reports
+	Direct        bool          // what we send goes straight into the shared socket, not through Pion
 	Level         Level
 	Moves         uint64        // from one level to another
 	Estimate      float64       // bit/s that the path carries, as far as is known; 0 is not
@@ -45,6 +46,9 @@ func (c *Conn) Report() Report {
 	if s != nil {
 		r.Sending, r.Direct = s.report(), s.isDirect()
 		s.describe(&r)
+		if at := s.firstPacket(); !at.IsZero() {
+			r.Stages.Packet = max(at.Sub(r.Began), 1)
+		}
 	}
 	if rec != nil {
 		r.Receiving = rec.report()
@@ -61,7 +65,7 @@ func (r *Report) path(pc *webrtc.PeerConnection) {
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
 		r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
 	}
-	if stats, ok := ice.GetSelectedCandidatePairStats(); ok {
+	if stats, ok := ice.GetSelectedCandidatePairStats(); ok && r.RTT == 0 {
 		r.RTT = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
 	}
 }
@@ -71,6 +75,8 @@ func (s *sender) describe(r *Report) {
 	defer s.mu.Unlock()
 	r.Level, r.Moves, r.Behind = s.level, s.moves, s.behind(time.Now())
 	if s.video != nil {
+		heard := s.video.hears()
+		r.RTT, r.Jitter = heard.rtt, heard.jitter
 		path := s.video.pathState()
 		r.Estimate = path.Estimate
 		r.Behind += path.Queue
@@ -91,6 +97,28 @@ func (s *sender) report() []TrackReport {
 		out = append(out, t)
 	}
 	return out
+}
+
+// firstPacket is when the first packet was sent; zero is not yet.
+func (s *sender) firstPacket() (first time.Time) {
+	for _, t := range s.tracks {
+		if at := t.began(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+func (t *outTrack) began() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.firstAt
+}
+
+func (t *outTrack) hears() heard {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.heard
 }
 
 func (t *outTrack) account(r *TrackReport) {
