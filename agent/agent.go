@@ -44,6 +44,7 @@ type Agent struct {
 	log     *slog.Logger
 	started time.Time
 	ended   chan error // 1 slot: why this process has to be started again
+	times   stageTimes
 
 	mu       sync.Mutex // guards the fields below
 	network  *network   // nil before the first Apply
@@ -146,7 +147,7 @@ func (a *Agent) startChannels(cfg *config.Config) error {
 		if a.channels[name] != nil {
 			continue
 		}
-		ch, err := newChannel(name, c, a.network, a.sources[c.Source], a.log)
+		ch, err := newChannel(name, c, a.network, a.sources[c.Source], &a.times, a.log)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("channel %s: %w", name, err))
 			continue

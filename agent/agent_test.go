@@ -26,6 +26,14 @@ func TestMasterAnswersViewer(t *testing.T) {
 	if p.State != "connected" || p.Offerer != "them" || p.ClientID != "tablet" || p.Local != "host" || p.FirstFrame.Frame == 0 {
 		t.Errorf("session = %+v", p)
 	}
+	for stage, seconds := range p.FirstFrame.All() {
+		if h := a.Report().FirstFrames[stage]; h.Count != 1 || h.Sum != seconds {
+			t.Errorf("first frames at %s: %+v, want the one that took %v s", stage, h, seconds)
+		}
+	}
+	if n := len(a.Report().FirstFrames); n != 6 {
+		t.Errorf("first frames in %d stages, want 6", n)
+	}
 	v.stop()
 	eventually(t, "the session is over", func() bool { return len(channel(a, "gate").Peers) == 0 })
 	if got := reasons(a, "gate"); got != peer.ErrEnded.Error() {

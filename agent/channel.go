@@ -26,6 +26,7 @@ type channel struct {
 	source  *source    // nil for a viewer that sends nothing
 	sink    media.Sink // where received frames go; nil only counts them
 	epoch   time.Time  // time zero of received frames, over all sessions
+	times   *stageTimes
 	client  *signaling.Client
 	log     *slog.Logger
 
@@ -50,9 +51,9 @@ type channel struct {
 	ignored  uint64            // messages that nobody could use
 }
 
-func newChannel(name string, c config.Channel, n *network, src *source, log *slog.Logger) (*channel, error) {
+func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
 	ch := &channel{
-		name: name, cfg: c, network: n, source: src, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
+		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
 		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
 		early: earlyCandidates{limits: n.limits.Signaling}, gate: offerGate{limits: n.limits.Offers},
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{},

@@ -16,10 +16,14 @@ import (
 func (a *Agent) Report() status.Report {
 	a.mu.Lock()
 	sources, channels := slices.Collect(maps.Values(a.sources)), slices.Collect(maps.Values(a.channels))
+	var unsent uint64
+	if a.network != nil {
+		unsent = a.network.engine.Dropped()
+	}
 	a.mu.Unlock()
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
-	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now()}
+	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(), Unsent: unsent}
 	for _, s := range sources {
 		r.Sources = append(r.Sources, s.report())
 	}
@@ -79,7 +83,7 @@ func (s *session) report(ch *channel) status.Peer {
 	p := s.conn.Report()
 	r := status.Peer{
 		ClientID: s.client, Session: s.id, State: string(p.State), Offerer: "them", Since: s.began,
-		Local: p.Local, Remote: p.Remote, RTT: p.RTT.Seconds(), FirstFrame: stages(p.Stages),
+		Local: p.Local, Remote: p.Remote, RTT: p.RTT.Seconds(), Jitter: ms(p.Jitter), FirstFrame: stages(p.Stages),
 	}
 	if p.Offered {
 		r.Offerer = "us"
@@ -117,7 +121,9 @@ func track(t peer.TrackReport) status.Track {
 }
 
 func stages(s peer.Stages) status.Stages {
-	return status.Stages{Description: ms(s.Description), ICE: ms(s.ICE), Connected: ms(s.Connected), Frame: ms(s.Frame)}
+	return status.Stages{
+		Offer: ms(s.Offer), Answer: ms(s.Answer), ICE: ms(s.ICE), Connected: ms(s.Connected), Packet: ms(s.Packet), Frame: ms(s.Frame),
+	}
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

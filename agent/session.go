@@ -62,6 +62,11 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 			r := s.conn.Report()
 			s.log.Info("peer connected", "local", r.Local, "remote", r.Remote, "after", r.Stages.Connected.Round(time.Millisecond))
 		},
+		OnFrame: func() {
+			r := s.conn.Report()
+			ch.times.add(stages(r.Stages))
+			s.log.Info("first key frame", "after", r.Stages)
+		},
 	}
 	if ch.source != nil {
 		c.Broadcast = ch.source.broadcast
@@ -124,7 +129,7 @@ func (s *session) over(err error, ctx context.Context) {
 	default:
 		s.reason = "the agent stops"
 	}
-	reason := s.reason
+	reason, kind := s.reason, s.kind
 	s.mu.Unlock()
 	s.cancel()
 	var sent, received, dropped uint64
@@ -135,7 +140,11 @@ func (s *session) over(err error, ctx context.Context) {
 	for _, t := range r.Receiving {
 		received += t.Bytes
 	}
-	s.log.Info("peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond), "connected", r.Stages.Connected != 0,
+	level := slog.LevelInfo
+	if kind == "refused" { // what was wrong is worth a look: the client is none, or takes none of what the source gives
+		level = slog.LevelWarn
+	}
+	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond), "connected", r.Stages.Connected != 0,
 		"sent_bytes", sent, "received_bytes", received, "dropped_frames", dropped)
 }
 

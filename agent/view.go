@@ -72,7 +72,7 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 		return View{Channel: o.Channel}, err
 	}
 	defer n.close()
-	ch, err := newChannel(o.Channel, viewedChannel(cfg, o), n, nil, o.Log)
+	ch, err := newChannel(o.Channel, viewedChannel(cfg, o), n, nil, &stageTimes{}, o.Log)
 	if err != nil {
 		return View{Channel: o.Channel}, err
 	}

@@ -23,8 +23,9 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 	if err != nil {
 		return err
 	}
+	id := "page-" + shortID()
 	client, err := ch.network.client(signaling.Options{
-		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: "page-" + shortID(), Log: ch.log,
+		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id), // it speaks beside the channel's own client
 	})
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ channels:
 	})
 	step("SDP that is not SDP", func(t *testing.T) {
 		dialRaw(t, service.URL(), arn, "raw-sdp").message("SDP_OFFER", `{"type":"offer","sdp":"to be or not to be"}`)
-		agent.says(t, "good", "raw-sdp", "not an sdp")
+		agent.says(t, "level=WARN", "good", "raw-sdp", "not an sdp")
 	})
 	step("payload that is not JSON", func(t *testing.T) {
 		dialRaw(t, service.URL(), arn, "raw-payload").message("SDP_OFFER", `{"type":`)

@@ -42,6 +42,9 @@ channels: {%s: {source: gate, create: true}}
 			if tt.relayOnly && (len(got.Pairs) == 0 || !strings.HasPrefix(got.Pairs[0], "relay>")) {
 				t.Errorf("pairs = %v, want the browser's to be relay", got.Pairs)
 			}
+			if lines := agent.stderr.lines("level=INFO", `"first key frame"`, "client=browser-1", "after.answer=", "after.packet=", "after.frame="); len(lines) != 1 {
+				t.Errorf("the first key frame is told of %d times", len(lines))
+			}
 			if text := agent.stderr.String() + agent.stdout.String(); strings.Contains(text, "open sesame") || strings.Contains(text, "X-Amz-Signature") {
 				t.Error("the log has a secret in it")
 			}

@@ -110,6 +110,20 @@ type Stages struct {
 	Frame     time.Duration // the first key frame sent or received
 }
 
+// LogValue writes the stages that were reached.
+func (s Stages) LogValue() slog.Value {
+	var out []slog.Attr
+	for _, x := range []struct {
+		name string
+		at   time.Duration
+	}{{"offer", s.Offer}, {"answer", s.Answer}, {"ice", s.ICE}, {"connected", s.Connected}, {"packet", s.Packet}, {"frame", s.Frame}} {
+		if x.at > 0 {
+			out = append(out, slog.Duration(x.name, x.at.Round(100*time.Microsecond)))
+		}
+	}
+	return slog.GroupValue(out...)
+}
+
 // New checks the config. Run starts the connection.
 func New(o Config) (*Conn, error) {
 	if o.Engine == nil || o.Send == nil {

@@ -43,8 +43,13 @@ func house() status.Report {
 	video := status.Track{Codec: "H264", Width: 1280, Height: 720, Frames: 2500, KeyFrames: 50, Bytes: 20e6, FPS: 25, Bitrate: 1.6e6}
 	audio := status.Track{Codec: "opus", Frames: 5000, Bytes: 4e5, Bitrate: 32e3}
 	slow := status.Track{Codec: "H264", Width: 1280, Height: 720, Frames: 2000, Bitrate: 0.8e6, Lost: 4, Dropped: 40}
+	var first status.Histogram
+	for _, seconds := range []float64{.004, .005, .12, .9, 30} {
+		first.Observe(seconds)
+	}
 	return status.Report{
-		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now,
+		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9,
+		FirstFrames: map[status.Stage]status.Histogram{status.StageFrame: first, status.StageAnswer: {}},
 		Sources: []status.Source{
 			{
 				Name: "gate", URL: "rtsp://192.0.2.1/live", State: "running", Restarts: 2, Tracks: []status.Track{video, audio}, Watchers: 2,
@@ -59,12 +64,12 @@ func house() status.Report {
 				Peers: []status.Peer{
 					{
 						ClientID: "phone-of-anna", Session: "a1", State: "connected", Offerer: "them", Since: now.Add(-50 * time.Second),
-						Local: "host", Remote: "prflx", RTT: .002, Sending: []status.Track{video, audio},
-						FirstFrame: status.Stages{Description: 20, ICE: 60, Connected: 90, Frame: 120},
+						Local: "host", Remote: "prflx", RTT: .002, Jitter: 3, Behind: 40, Sending: []status.Track{video, audio},
+						FirstFrame: status.Stages{Offer: 1, Answer: 20, ICE: 60, Connected: 90, Packet: 95, Frame: 120},
 					},
 					{
 						ClientID: "phone-of-ben", Session: "a2", State: "connected", Offerer: "us", Since: now.Add(-40 * time.Second),
-						Local: "relay", Remote: "srflx", RTT: .08, Sending: []status.Track{slow},
+						Local: "relay", Remote: "srflx", RTT: .08, Jitter: 12, Sending: []status.Track{slow},
 						FirstFrame: status.Stages{Frame: 900},
 					},
 					{ClientID: "tv", Session: "a3", State: "connecting", Offerer: "them", Since: now.Add(-time.Second)},

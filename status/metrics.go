@@ -34,6 +34,9 @@ var (
 	descBuild = desc("build_info", "The version of this agent; always 1.", "version", "go_version")
 	descStart = desc("start_time_seconds", "When this agent started, in seconds since 1970.")
 
+	descUnsent      = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not take.")
+	descFirstFrames = desc("first_frame_seconds", "How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
+
 	descRunning      = desc("source_running", "Whether the source delivers: 1 or 0 (also 0 while nobody watches).", forSource...)
 	descFailing      = desc("source_failing", "Whether the source has failed or stalled and is being tried again: 1 or 0.", forSource...)
 	descRestarts     = desc("source_restarts_total", "Starts of the source after a failure.", forSource...)
@@ -55,6 +58,8 @@ var (
 	descPeersRelay = desc("channel_peers_relayed", "Sessions now whose media goes through a TURN relay.", forChannel...)
 	descPeersMax   = desc("channel_peers_limit", "Sessions allowed at a time; 0 is no limit.", forChannel...)
 	descRTT        = desc("channel_peers_rtt_max_seconds", "The longest round trip of the sessions now.", forChannel...)
+	descJitter     = desc("channel_peers_jitter_max_seconds", "The most uneven arrival of pictures among the sessions now, as they report it.", forChannel...)
+	descBehind     = desc("channel_peers_behind_max_seconds", "The longest that a picture waits for one of the sessions now, here and in its path's queue.", forChannel...)
 	descFirst      = desc("channel_peers_first_frame_max_seconds", "The longest time to the first frame of the sessions now.", forChannel...)
 	descEnded      = desc("channel_sessions_ended_total", "Sessions that are over, by reason.", "channel", "role", "reason")
 
@@ -85,6 +90,10 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if !r.Started.IsZero() {
 		out.gauge(descStart, float64(r.Started.UnixMilli())/1000)
 	}
+	out.counter(descUnsent, r.Unsent)
+	for stage, h := range r.FirstFrames {
+		out.histogram(descFirstFrames, h, string(stage))
+	}
 	for i := range r.Sources {
 		out.source(&r.Sources[i])
 	}
@@ -102,6 +111,10 @@ func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
 
 func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
 	e.metric(d, prometheus.CounterValue, float64(v), labels)
+}
+
+func (e emitter) histogram(d *prometheus.Desc, h Histogram, labels ...string) {
+	e <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, h.cumulative(), labels...)
 }
 
 // metric sends one value; a label that is not UTF-8 is mended, since it would cost the scrape all other values.
@@ -146,12 +159,14 @@ func (e emitter) channel(c *Channel) {
 
 // peers sums up the sessions of one channel.
 func (e emitter) peers(c *Channel) {
-	var up, relayed, rtt, first float64
+	var up, relayed, rtt, jitter, behind, first float64
 	var sending, receiving []Track
 	for _, p := range c.Peers {
 		up += truth(p.State == "connected")
 		relayed += truth(p.Local == "relay" || p.Remote == "relay")
 		rtt = max(rtt, p.RTT)
+		jitter = max(jitter, p.Jitter/1000)
+		behind = max(behind, p.Behind/1000)
 		first = max(first, p.FirstFrame.Frame/1000)
 		sending = append(sending, p.Sending...)
 		receiving = append(receiving, p.Receiving...)
@@ -161,6 +176,8 @@ func (e emitter) peers(c *Channel) {
 	e.gauge(descPeersRelay, relayed, c.Name, c.Role)
 	e.gauge(descPeersMax, float64(c.MaxViewers), c.Name, c.Role)
 	e.gauge(descRTT, rtt, c.Name, c.Role)
+	e.gauge(descJitter, jitter, c.Name, c.Role)
+	e.gauge(descBehind, behind, c.Name, c.Role)
 	e.gauge(descFirst, first, c.Name, c.Role)
 
 	for codec, t := range sums(sending) {

@@ -54,7 +54,7 @@ func TestMetricsNameNoClient(t *testing.T) {
 			}
 		}
 	}
-	allowed := []string{"channel", "source", "role", "reason", "codec", "kind"}
+	allowed := []string{"channel", "source", "role", "reason", "codec", "kind", "stage", "le"}
 	for line := range strings.Lines(ours(body)) {
 		_, labels, found := strings.Cut(line, "{")
 		if !found || strings.HasPrefix(line, "kvsagent_build_info") {

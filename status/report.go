@@ -10,6 +10,12 @@ type Report struct {
 	Now      time.Time `json:"now"`
 	Sources  []Source  `json:"sources"`  // by name
 	Channels []Channel `json:"channels"` // by name
+
+	// FirstFrames counts how long sessions took to each of the Stages, in seconds, since the agent started. A session is counted when its first key frame has been
+	// sent or received.
+	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
+
+	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not take
 }
 
 // Source is one source and its hub.
@@ -94,7 +100,8 @@ type Peer struct {
 	Since      time.Time `json:"since"`
 	Local      string    `json:"local,omitempty"`        // chosen candidate: host, srflx, prflx, relay
 	Remote     string    `json:"remote,omitempty"`       // likewise
-	RTT        float64   `json:"rtt,omitempty"`          // seconds
+	RTT        float64   `json:"rtt,omitempty"`          // seconds, as the client reports it, before that by ICE
+	Jitter     float64   `json:"jitter_ms,omitempty"`    // of the arrival of the pictures that we send, as the client reports it
 	Level      string    `json:"level,omitempty"`        // which stream of the source it gets: main, sub; "" when there is only one
 	Moves      uint64    `json:"moves,omitempty"`        // from one to the other
 	Estimate   float64   `json:"estimate_bps,omitempty"` // bits a second that its path carries, as far as is known
@@ -106,10 +113,12 @@ type Peer struct {
 
 // Stages is how long each step to the first frame took, in milliseconds since the session began; 0 is not yet.
 type Stages struct {
-	Description float64 `json:"description_ms,omitempty"` // answer sent or received
-	ICE         float64 `json:"ice_ms,omitempty"`
-	Connected   float64 `json:"connected_ms,omitempty"` // DTLS done
-	Frame       float64 `json:"frame_ms,omitempty"`     // first key frame sent or received
+	Offer     float64 `json:"offer_ms,omitempty"`  // sent or received
+	Answer    float64 `json:"answer_ms,omitempty"` // sent or received
+	ICE       float64 `json:"ice_ms,omitempty"`
+	Connected float64 `json:"connected_ms,omitempty"` // DTLS done
+	Packet    float64 `json:"packet_ms,omitempty"`    // first one sent
+	Frame     float64 `json:"frame_ms,omitempty"`     // first key frame sent or received
 }
 
 // Ended is a session that is over.

@@ -199,7 +199,7 @@ function showPeer(tr, peer, now) {
   cell(tr, 2, fmt.path(peer), peer.local && peer.remote ? `${peer.local} to ${peer.remote}` : '');
   cell(tr, 3, fmt.media(video), tracks.filter(fmt.isAudio).map(t => t.codec).join(', '));
   cell(tr, 4, fmt.bitrate(sum(tracks, 'bitrate')));
-  cell(tr, 5, fmt.millis((peer.rtt || 0) * 1000));
+  cell(tr, 5, fmt.millis((peer.rtt || 0) * 1000), peer.behind_ms >= 1 ? fmt.millis(peer.behind_ms) + ' behind' : '');
   cell(tr, 6, fmt.count(sum(tracks, 'dropped')), sum(tracks, 'lost') ? fmt.count(sum(tracks, 'lost')) + ' lost' : '');
   cell(tr, 7, fmt.millis(peer.first_frame.frame_ms));
 }
