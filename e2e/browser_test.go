@@ -35,6 +35,7 @@ type command struct {
 	Page       int    `json:"page,omitempty"`
 	Call       string `json:"call,omitempty"`
 	Args       []any  `json:"args,omitempty"`
+	Reload     bool   `json:"reload,omitempty"`
 	Close      bool   `json:"close,omitempty"`
 	Screenshot string `json:"screenshot,omitempty"`
 }
@@ -135,6 +136,7 @@ type page struct {
 	t       *testing.T
 	browser *browser
 	id      int
+	joined  func() // takes part in a channel, as the page did when it was new
 }
 
 // openPage opens one in Chromium.

@@ -43,6 +43,12 @@ var (
 // startCamera serves colour bars and a tone at address, which may be 127.0.0.1:0, and returns once they can be had.
 func startCamera(t *testing.T, address, user, password string, audio []string) *camera {
 	t.Helper()
+	return startCameraWith(t, address, user, password, []string{"-preset", "ultrafast", "-profile:v", "baseline"}, audio)
+}
+
+// startCameraWith serves them as x264 makes them with these words.
+func startCameraWith(t *testing.T, address, user, password string, video, audio []string) *camera {
+	t.Helper()
 	c := &camera{Address: address, user: user, password: password}
 	if strings.HasSuffix(address, ":0") {
 		c.Address = freeAddress(t)
@@ -55,9 +61,9 @@ func startCamera(t *testing.T, address, user, password string, audio []string) *
 	args := []string{
 		"-nostdin", "-loglevel", "warning", "-re", "-f", "lavfi", "-i", "smptebars=size=640x360:rate=25",
 		"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-g", "25", "-b:v", "800k", "-pix_fmt", "yuv420p",
+		"-c:v", "libx264", "-tune", "zerolatency", "-g", "25", "-b:v", "800k", "-pix_fmt", "yuv420p",
 	}
-	args = append(append(args, audio...), "-f", "rtsp", "-rtsp_transport", "tcp", c.URL())
+	args = append(append(append(args, video...), audio...), "-f", "rtsp", "-rtsp_transport", "tcp", c.URL())
 	c.publisher = start(t, environment(), "/usr/bin/ffmpeg", args...)
 	eventually(t, 15*time.Second, "ffmpeg publishes to the camera", func() (bool, any) { return c.published(), "no ANNOUNCE" })
 	return c

@@ -41,7 +41,8 @@ func (s sdk) join(t *testing.T, part string) *page {
 	if s.relayOnly {
 		config["iceServers"] = iceServers(t, s.endpoint, s.ca, s.arn)
 	}
-	p.call(nil, part, config)
+	p.joined = func() { p.call(nil, part, config) }
+	p.joined()
 	return p
 }
 

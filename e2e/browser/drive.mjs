@@ -3,7 +3,8 @@
 //
 //   {"id":1,"open":"http://127.0.0.1:1234/"}           -> {"id":1,"page":1}
 //   {"id":2,"page":1,"call":"stats","args":[]}         -> {"id":2,"value":...}    calls window.stats(...args) and awaits it
-//   {"id":3,"page":1,"close":true,"screenshot":"FILE"} -> {"id":3,"value":["what the page wrote to its console"]}
+//   {"id":3,"page":1,"reload":true}                    -> {"id":3}                the page begins again
+//   {"id":4,"page":1,"close":true,"screenshot":"FILE"} -> {"id":4,"value":["what the page wrote to its console"]}
 //
 // An answer with "error" says what went wrong. The end of stdin ends the browser.
 import { createInterface } from 'node:readline';
@@ -34,6 +35,10 @@ async function answer(command) {
   if (command.close) {
     pages.delete(command.page);
     return { value: await close(entry, command.screenshot) };
+  }
+  if (command.reload) {
+    await entry.page.reload();
+    return {};
   }
   return { value: await entry.page.evaluate(([call, args]) => window[call](...args), [command.call, command.args ?? []]) };
 }
