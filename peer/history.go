@@ -20,11 +20,9 @@ type ask struct {
 	times uint8
 }
 
-// A packet is not sent again before the last time can have had an effect, and not more often than askMost: some receivers go on asking for what they have got.
-const (
-	askMost  = 3
-	askAgain = 80 * time.Millisecond // and as long as packets wait in the path
-)
+// askAgain is how long a packet is not sent again after the first time, and as long as packets wait in the path: that time may not have had its effect yet. It doubles each
+// time, for some receivers go on asking for what they have got.
+const askAgain = 80 * time.Millisecond
 
 // mayAsk says whether a packet may be sent again once more, and counts it.
 func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
@@ -32,7 +30,7 @@ func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
 	if a.seq != seq {
 		*a = ask{seq: seq}
 	}
-	if a.times == askMost || now.Sub(a.at) < askAgain+wait {
+	if a.times > 0 && now.Sub(a.at) < askAgain<<min(a.times-1, 5)+wait {
 		return false
 	}
 	a.times++

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"encoding/binary"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -20,26 +19,28 @@ type restoredNACK struct {
 // NewInterceptor implements interceptor.Factory.
 func (f restoredNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
 	inner, err := f.GeneratorInterceptorFactory.NewInterceptor(id)
-	return &restored{Interceptor: inner, note: map[string]interceptor.RTPReader{}}, err
+	return &restored{Interceptor: inner}, err
 }
 
 type restored struct {
 	interceptor.Interceptor
 
-	mu   sync.Mutex
-	note map[string]interceptor.RTPReader // by payload type, as an RTX format names it: tells the generator of the packet that is read
+	mu   sync.Mutex            // guards the field below
+	note interceptor.RTPReader // tells the generator of a packet of the video stream, of which there is one; Pion does not say which stream an RTX one repeats
 }
 
 // BindRemoteStream implements interceptor.Interceptor.
 func (r *restored) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
 	if strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
-		return r.retransmissions(fmtpValue(info.SDPFmtpLine, "apt"), reader)
+		return r.retransmissions(reader)
 	}
 	note := r.Interceptor.BindRemoteStream(info, interceptor.RTPReaderFunc(
 		func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) { return len(b), a, nil }))
-	r.mu.Lock()
-	r.note[strconv.Itoa(int(info.PayloadType))] = note
-	r.mu.Unlock()
+	if strings.HasPrefix(info.MimeType, "video/") {
+		r.mu.Lock()
+		r.note = note
+		r.mu.Unlock()
+	}
 	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
 		n, a, err := reader.Read(b, a)
 		if err != nil {
@@ -50,15 +51,15 @@ func (r *restored) BindRemoteStream(info *interceptor.StreamInfo, reader interce
 	})
 }
 
-// retransmissions is a reader of a stream that repeats packets of the payload type apt.
-func (r *restored) retransmissions(apt string, reader interceptor.RTPReader) interceptor.RTPReader {
+// retransmissions is the reader of a stream that repeats packets.
+func (r *restored) retransmissions(reader interceptor.RTPReader) interceptor.RTPReader {
 	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
 		n, a, err := reader.Read(b, a)
 		if err != nil {
 			return n, a, err
 		}
 		r.mu.Lock()
-		note := r.note[apt]
+		note := r.note
 		r.mu.Unlock()
 		if seq, ok := firstNumber(b[:n]); ok && note != nil {
 			header := make([]byte, rtpHeaderLen)

@@ -149,9 +149,9 @@ type line struct {
 	rate   atomic.Int64  // bit/s that pass; 0 is any
 	queue  time.Duration // that a packet may wait for its turn, when there is a rate
 
-	mu      sync.Mutex // guards the fields below
-	rng     *rand.Rand
-	free    time.Time // when the last packet has passed
+	mu   sync.Mutex // guards the fields below
+	rng  *rand.Rand
+	free time.Time // when the last packet has passed
 }
 
 func (l *line) ListenUDP(network string, addr *net.UDPAddr) (transport.UDPConn, error) {
