@@ -20,9 +20,12 @@ type ask struct {
 	times uint8
 }
 
-// askAgain is how long a packet is not sent again after the first time, and as long as packets wait in the path: that time may not have had its effect yet. It doubles each
-// time, for some receivers go on asking for what they have got.
-const askAgain = 80 * time.Millisecond
+// A packet is not sent again for askAgain after the last time, and as long as packets wait in the path: that time may not have had its effect yet. After askQuick times that doubles
+// each time, for some receivers go on asking for what they have got.
+const (
+	askAgain = 80 * time.Millisecond
+	askQuick = 5
+)
 
 // mayAsk says whether a packet may be sent again once more, and counts it.
 func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
@@ -30,7 +33,7 @@ func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
 	if a.seq != seq {
 		*a = ask{seq: seq}
 	}
-	if a.times > 0 && now.Sub(a.at) < askAgain<<min(a.times-1, 5)+wait {
+	if a.times > 0 && now.Sub(a.at) < askAgain<<min(max(a.times, askQuick)-askQuick, 5)+wait {
 		return false
 	}
 	a.times++

@@ -59,7 +59,7 @@ type direct struct {
 
 func newOutTrack(codec media.Codec) *outTrack {
 	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the lower half.
-	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17)}
+	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), again: againFirst}
 	if codec.Video() {
 		t.history = &history{}
 	}
@@ -277,6 +277,7 @@ func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i 
 const (
 	againShare = 4
 	againMost  = 512 << 10
+	againFirst = 16 << 10    // bytes that may be sent again before anything was earned, for a stream of small packets
 	againAfter = time.Second // a path that was full so lately, and in which packets wait for so long, loses them because it is full: more would make it worse
 	againQueue = 50 * time.Millisecond
 )
