@@ -19,7 +19,7 @@ aws:
   endpoint: %q
   credentials: {access_key_id: localkvs, secret_access_key: localkvs}
 sources:
-  pattern: {url: "testpattern:"}
+  pattern: {url: "testpattern:", sub: "testpattern:?size=640x360"}
 channels:
   demo: {source: pattern, create: true}
 status: {listen: %q}
