@@ -301,8 +301,8 @@ type InboundLimits struct {
 	Streams int `yaml:"streams" default:"8" min:"1" max:"100"`
 	// Kilobits a second of media that nobody asked for, over five seconds.
 	Kilobits int `yaml:"kilobits" default:"256" min:"16" max:"100000"`
-	// RTCP packets a second, over ten seconds. A browser on a bad path sends 80.
-	RTCP int `yaml:"rtcp" default:"100" min:"20" max:"10000"`
+	// RTCP packets a second, over ten seconds. A browser on a bad path sends 150.
+	RTCP int `yaml:"rtcp" default:"400" min:"20" max:"10000"`
 	// Requests for a key frame a second, over ten seconds. The source is asked once a second at most, whatever comes.
 	KeyFrames int `yaml:"key_frames" default:"50" min:"5" max:"1000"`
 }

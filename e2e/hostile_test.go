@@ -59,7 +59,7 @@ func TestHostileViewers(t *testing.T) {
 		{"ssrcs", ssrcFlood, "more than 8 streams"},
 		{"media", unaskedMedia, "media that nobody asked for"},
 		{"plis", pliFlood, "asked for key frames more than 500 times"},
-		{"nacks", nackFlood, "more than 1000 rtcp packets"},
+		{"nacks", nackFlood, "more than 4000 rtcp packets"},
 		{"greedy", greedyNACKs, ""},
 		{"garbage", rtcpGarbage, ""},
 		{"channels", channelFlood, "more than 4 data channels"},

@@ -183,7 +183,7 @@ func TestAttacksEndTheConnection(t *testing.T) {
 			for range 5000 {
 				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: ssrc, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xffff}}}})
 			}
-		}, "more than 1000 rtcp packets"},
+		}, "more than 4000 rtcp packets"},
 		{"rtcp for many streams", func(_ *testing.T, h *hostile) {
 			for i := range uint32(500) {
 				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: 7000 + i}})

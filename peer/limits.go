@@ -39,7 +39,7 @@ func (l Limits) filled() Limits {
 		value int
 	}{
 		{&l.SDP, 32 << 10}, {&l.MediaSections, 8}, {&l.Candidates, 64}, {&l.EarlyCandidates, 32},
-		{&l.Streams, 8}, {&l.Bitrate, 256_000}, {&l.RTCP, 100}, {&l.KeyRequests, 50},
+		{&l.Streams, 8}, {&l.Bitrate, 256_000}, {&l.RTCP, 400}, {&l.KeyRequests, 50},
 		{&l.Channels, 4}, {&l.Message, 16 << 10}, {&l.Messages, 100}, {&l.MessageBytes, 256 << 10},
 	} {
 		if *d.field == 0 {
