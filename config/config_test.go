@@ -48,7 +48,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 			SetupTimeout: 20 * time.Second, MaxPending: 4,
 			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
 			Signaling:    config.SignalingLimits{SDPBytes: 32 << 10, MediaSections: 8, Candidates: 64, EarlyCandidates: 32, EarlyLife: 20 * time.Second},
-			Inbound:      config.InboundLimits{Streams: 8, Kilobits: 256, RTCP: 100, KeyFrames: 50},
+			Inbound:      config.InboundLimits{Streams: 8, Kilobits: 256, RTCP: 400, KeyFrames: 50},
 			DataChannels: config.DataChannelLimits{Count: 4, MessageBytes: 16 << 10, Messages: 100, Bytes: 256 << 10},
 		},
 		Status: config.Status{Listen: "127.0.0.1:9780"},
