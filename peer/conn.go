@@ -58,29 +58,29 @@ type Conn struct {
 	moves    chan struct{} // 1 slot
 
 	// Owned by Run.
-	early    []Candidate                // before the remote description
-	taken    int                        // candidates given to pc since the remote's last ICE credentials
-	pending  *webrtc.SessionDescription // our offer of a restart, until it is answered
-	failing  bool                       // ICE has failed, and has until failed fires to come back
-	failed   *time.Timer
-	unmoved  *time.Timer // end of waiting for the remote's part in a move
-	leased   uint64      // frames sent when the lease was looked at
-	lastIn   string      // the last offer we answered
-	lastOut  string      // our answer to it
-	framed   bool        // OnFrame was called
-	codecs   []media.Codec
-	level    Level  // the one that the remote must have: Sub when it cannot take the codec of the main stream
-	leave    func() // the main stream
-	leaveSub func() // the smaller one, when the remote must have it
-	detach   func()
-	sendersW sync.WaitGroup
+	early     []Candidate                // before the remote description
+	taken     int                        // candidates given to pc since the remote's last ICE credentials
+	pending   *webrtc.SessionDescription // our offer of a restart, until it is answered
+	failing   bool                       // ICE has failed, and has until failed fires to come back
+	failed    *time.Timer
+	unmoved   *time.Timer // end of waiting for the remote's part in a move
+	leased    uint64      // frames sent when the lease was looked at
+	lastIn    string      // the last offer we answered
+	lastOut   string      // our answer to it
+	framed    bool        // OnFrame was called
+	asking    asking
+	level     Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
+	leave     func()                              // the main stream
+	leaveSub  func()                              // the smaller one, when the remote must have it
+	listening map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
+	sendersW  sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
 	keys     *srtpKeys // nil when we send nothing
 	sockets  *sockets  // nil on a virtual network
 	inbound  *inbound
-	sender   *sender
+	sends    []*sending
 	receiver *receiver
 	state    State
 	stages   Stages
@@ -144,6 +144,7 @@ func New(o Config) (*Conn, error) {
 	return &Conn{
 		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
 		restarts: make(chan struct{}, 1), moves: make(chan struct{}, 1), out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
+		listening: map[*webrtc.RTPSender]chan struct{}{}, asking: asking{asked: map[media.Codec]bool{}},
 	}, nil
 }
 
@@ -188,6 +189,9 @@ func (c *Conn) Run(ctx context.Context) error {
 	c.unmoved = time.NewTimer(time.Hour)
 	c.unmoved.Stop()
 	defer c.unmoved.Stop()
+	c.asking.within = time.NewTimer(time.Hour)
+	c.asking.within.Stop()
+	defer c.asking.within.Stop()
 	var changed <-chan struct{}
 	if c.o.Broadcast != nil {
 		c.leave = c.o.Broadcast.join(Main)
@@ -225,9 +229,12 @@ func (c *Conn) Run(ctx context.Context) error {
 		case err := <-c.broken:
 			return err
 		case <-changed:
-			var tracks []media.Track
-			tracks, changed = c.o.Broadcast.current(c.level)
-			if err := c.stillFits(tracks); err != nil {
+			_, changed = c.o.Broadcast.current(c.level)
+			if err := c.follow(ctx); err != nil {
+				return err
+			}
+		case <-c.asking.within.C:
+			if err := c.notAnswered(); err != nil {
 				return err
 			}
 		case <-lease.C:
@@ -247,7 +254,7 @@ func (c *Conn) on(ctx context.Context, s Signal) error {
 	case Offer:
 		return c.onOffer(ctx, s)
 	case Answer:
-		return c.onAnswer(s)
+		return c.onAnswer(ctx, s)
 	case Candidate:
 		return c.onCandidate(s)
 	}
@@ -272,9 +279,14 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 		c.failing = false
 		c.enter(Connected)
 		if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
-			c.startSending(ctx)
+			for _, x := range c.senders() {
+				c.start(ctx, pc, x)
+			}
 			if c.o.OnConnected != nil {
 				c.o.OnConnected()
+			}
+			if err := c.follow(ctx); err != nil { // the source may have changed meanwhile
+				return err
 			}
 		}
 		c.tellFrame()
@@ -319,14 +331,17 @@ func (c *Conn) tellFrame() {
 // sending it does so no longer.
 func (c *Conn) checkLease() error {
 	c.mu.Lock()
-	in, s, state := c.inbound, c.sender, c.state
+	in, state := c.inbound, c.state
 	c.mu.Unlock()
-	if in == nil || s == nil {
+	senders := c.senders()
+	if in == nil || len(senders) == 0 {
 		return nil
 	}
 	var frames uint64
-	for _, t := range s.report() {
-		frames += t.Frames
+	for _, x := range senders {
+		for _, t := range x.report() {
+			frames += t.Frames
+		}
 	}
 	if frames == c.leased || state != Connected {
 		in.excuse()
@@ -364,60 +379,12 @@ func (c *Conn) relays() bool {
 	return d != nil && strings.Contains(d.SDP, " typ relay")
 }
 
-func (c *Conn) startSending(ctx context.Context) {
-	c.mu.Lock()
-	s, pc := c.sender, c.pc
-	c.mu.Unlock()
-	if s == nil {
-		return
-	}
-	s.start(c.reachOf(pc), c.level)
-	c.chooseWay(pc, s)
-	c.detach = c.o.Broadcast.attach(s)
-	c.sendersW.Go(func() {
-		waitForSRTP(pc)
-		if err := s.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
-			c.fail(fmt.Errorf("sending: %w", err))
-		}
-	})
-	c.sendersW.Go(func() { tend(ctx, pc, s) })
-}
-
-// waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what is written
-// before, without an error: the packet with the parameter sets of the first picture.
-func waitForSRTP(pc *webrtc.PeerConnection) {
-	for _, s := range pc.GetSenders() {
-		if s.SetReadDeadline(time.Time{}) == nil { // which it cannot do sooner
-			return
-		}
-	}
-}
-
 // fail ends the connection from another goroutine than Run's.
 func (c *Conn) fail(err error) {
 	select {
 	case c.broken <- err:
 	default:
 	}
-}
-
-// stillFits ends the session when the source has changed to a codec that was not negotiated.
-func (c *Conn) stillFits(tracks []media.Track) error {
-	if c.connection() == nil {
-		return nil
-	}
-	for _, t := range tracks {
-		if !t.Codec.Video() {
-			continue
-		}
-		for _, codec := range c.codecs {
-			if codec == t.Codec {
-				return nil
-			}
-		}
-		return fmt.Errorf("the source changed to %s, which was not negotiated", t.Codec)
-	}
-	return nil
 }
 
 func (c *Conn) connection() *webrtc.PeerConnection {
@@ -459,8 +426,8 @@ func (c *Conn) poke() {
 
 // close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
-	if c.detach != nil {
-		c.detach()
+	for _, x := range c.senders() {
+		c.retire(x)
 	}
 	for _, leave := range []func(){c.leave, c.leaveSub} {
 		if leave != nil {

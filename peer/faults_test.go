@@ -1,7 +1,6 @@
 package peer_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -279,34 +278,6 @@ func TestVanishing(t *testing.T) {
 				t.Errorf("the master's side ended with %v, want %v", err, peer.ErrEnded)
 			}
 		})
-	})
-}
-
-// changing is a source that turns to another codec after a while.
-type changing struct{ ticker }
-
-func (s *changing) Run(ctx context.Context, out media.Sink) error {
-	first, stop := context.WithTimeout(ctx, 3*time.Second)
-	defer stop()
-	if err := s.ticker.Run(first, out); err != nil {
-		return err
-	}
-	out.Tracks([]media.Track{{Codec: media.VP8}})
-	<-ctx.Done()
-	return nil
-}
-
-// TestSourceChangesCodec: what was negotiated does not fit any more. The session ends with the reason, and the next one fits.
-func TestSourceChangesCodec(t *testing.T) {
-	o := callOptions{source: &changing{ticker{every: 100 * time.Millisecond, gop: 10}}}
-	inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
-		c.plays(10)
-		if err := c.end(c.masterDone, 5*time.Second); err == nil || !strings.Contains(err.Error(), "the source changed to VP8") {
-			t.Errorf("the master's side ended with %v, want that the source changed", err)
-		}
-		if err := c.end(c.viewerDone, 5*time.Second); !errors.Is(err, peer.ErrEnded) {
-			t.Errorf("the viewer's side ended with %v, want %v", err, peer.ErrEnded)
-		}
 	})
 }
 

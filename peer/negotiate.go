@@ -40,6 +40,11 @@ func (c *Conn) offer(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.o.Broadcast != nil {
+		if err := set.addOthers(nil); err != nil {
+			return err
+		}
+	}
 	pc, err := c.open(ctx, set)
 	if err != nil {
 		return err
@@ -91,20 +96,15 @@ func (c *Conn) addTracks(pc *webrtc.PeerConnection, tracks []media.Track) (map[w
 	for _, t := range tracks {
 		outs = append(outs, newOutTrack(t.Codec))
 	}
-	s := newSender(c.o.Broadcast, outs, c.onFrame)
-	c.inbound.watch(s.onFeedback)
+	x := c.newSender(outs)
 	for _, out := range outs {
 		tr, err := pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
 		if err != nil {
 			return nil, fmt.Errorf("add %s: %w", out.codec, err)
 		}
-		c.sendersW.Go(func() { s.listen(tr.Sender()) })
+		c.listen(tr.Sender(), x)
 		added[out.Kind()] = true
-		c.codecs = append(c.codecs, out.codec)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sender = s
 	return added, nil
 }
 
@@ -192,7 +192,7 @@ func (c *Conn) onOffer(ctx context.Context, o Offer) error {
 		}
 		c.setOffered(false)
 	}
-	return c.answer(pc, o)
+	return c.answer(ctx, pc, o)
 }
 
 // openFor makes the peer connection that fits a first offer.
@@ -234,10 +234,16 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 				names(offered[kind]), t.Codec))
 		case len(offered[kind]) > 0:
 			c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(offered[kind]), "source_gives", t.Codec)
+			c.asking.asked[t.Codec] = true // in vain
 		}
 	}
 	if c.o.Receive {
 		if err := set.addReceivable(); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.o.Needs) == 0 {
+		if err := set.addOthers(offered); err != nil {
 			return nil, err
 		}
 	}
@@ -285,12 +291,13 @@ func (c *Conn) refuse(o Offer, reason error) error {
 	return &RefusedError{reason}
 }
 
-func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
+func (c *Conn) answer(ctx context.Context, pc *webrtc.PeerConnection, o Offer) error {
 	c.out.hold()
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
 		return c.refuse(o, fmt.Errorf("offer not understood: %w", err))
 	}
 	c.setRemote(o.SDP)
+	settle(pc)
 	desc, err := pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
 	if err != nil {
 		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
@@ -315,10 +322,13 @@ func (c *Conn) answer(pc *webrtc.PeerConnection, o Offer) error {
 	}
 	c.lastIn, c.lastOut = o.SDP, out
 	c.reached(func(st *Stages) *time.Duration { return &st.Answer })
-	return c.takeEarly(pc)
+	if err := c.takeEarly(pc); err != nil {
+		return err
+	}
+	return c.follow(ctx)
 }
 
-func (c *Conn) onAnswer(a Answer) error {
+func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 	pc := c.connection()
 	if pc == nil || !c.underWay(pc) {
 		c.o.Log.Warn("answer ignored", "err", "there is no offer of ours that waits for one")
@@ -334,13 +344,20 @@ func (c *Conn) onAnswer(a Answer) error {
 		return err
 	}
 	answer := withMids(c.clean(a.SDP), pc.LocalDescription().SDP)
+	if err := c.agree(pc, answer); err != nil {
+		return err
+	}
 	c.received().expect(negotiatedCodecs(a.SDP))
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		return &RefusedError{fmt.Errorf("answer not understood: %w", err)}
 	}
 	c.setRemote(a.SDP)
+	settle(pc)
 	c.reached(func(st *Stages) *time.Duration { return &st.Answer })
-	return c.takeEarly(pc)
+	if err := c.takeEarly(pc); err != nil {
+		return err
+	}
+	return c.follow(ctx)
 }
 
 // clean is a description as Pion may see it.

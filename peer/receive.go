@@ -64,9 +64,10 @@ func (r *receiver) add(c media.Codec) {
 // pliEvery is how often a key frame is asked for at the most.
 const pliEvery = time.Second
 
-// run reads one track until it ends. askKey asks the remote for a key frame.
+// run reads one track until it ends. askKey asks the remote for a key frame. The remote may turn to another codec from one packet to the next (RFC 3264
+// section 5.1: all that were negotiated have to be understood), and that is another track for the sink.
 func (r *receiver) run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
-	codec := canonical(track.Codec().MimeType[len(track.Kind().String())+1:])
+	codec, pt := codecOf(track.Codec()), track.PayloadType()
 	count := r.open(codec)
 	a := newAssembler(codec, track.Codec().ClockRate)
 	if a == nil {
@@ -77,6 +78,15 @@ func (r *receiver) run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 		p, _, err := track.ReadRTP()
 		if err != nil {
 			return
+		}
+		if now := track.PayloadType(); now != pt {
+			pt = now
+			if next := codecOf(track.Codec()); next != codec {
+				if a = r.turn(a, next, track.Codec().ClockRate); a == nil {
+					return
+				}
+				codec, count, asked = next, r.open(next), time.Time{}
+			}
 		}
 		r.mu.Lock()
 		count.packets++
@@ -102,9 +112,29 @@ func (r *receiver) open(codec media.Codec) *packetCount {
 	return r.counts[codec]
 }
 
+// turn gives the assembler of the codec that comes in place of another's, nil when we do not know it. The sink learns of it with its first frame.
+func (r *receiver) turn(before *assembler, codec media.Codec, rate uint32) *assembler {
+	before.builder.Flush()
+	for f := before.pop(); f != nil; f = before.pop() {
+		r.deliver(f, before)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tracks = slices.DeleteFunc(r.tracks, func(t media.Track) bool { return t.Codec == before.codec })
+	delete(r.counts, before.codec)
+	delete(r.meters, before.codec)
+	r.told = false
+	a := newAssembler(codec, rate)
+	if a != nil && a.rate == before.rate { // one clock: the time line goes on
+		a.started, a.offset, a.last, a.ticks = before.started, before.offset, before.last, before.ticks
+	}
+	return a
+}
+
 func (r *receiver) deliver(f *media.Frame, a *assembler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.add(f.Codec) // which another stream may have dropped
 	m := r.meters[f.Codec]
 	first := f.Key && m.KeyFrames == 0
 	m.Add(time.Now(), f.Key, f.Size())

@@ -21,7 +21,7 @@ type Report struct {
 	Moves         uint64        // from one level to another
 	Estimate      float64       // bit/s that the path carries, as far as is known; 0 is not
 	Behind        time.Duration // that a picture waits, here and in the path's queue
-	Sending       []TrackReport
+	Sending       []TrackReport // the tracks there are now
 	Receiving     []TrackReport
 }
 
@@ -41,14 +41,17 @@ type TrackReport struct {
 func (c *Conn) Report() Report {
 	c.mu.Lock()
 	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
-	pc, s, rec := c.pc, c.sender, c.receiver
+	pc, rec := c.pc, c.receiver
 	c.mu.Unlock()
-	if s != nil {
-		r.Sending, r.Direct = s.report(), s.isDirect()
-		s.describe(&r)
-		if at := s.firstPacket(); !at.IsZero() {
+	for _, x := range c.senders() {
+		r.Direct = x.isDirect()
+		if x.video != nil {
+			x.describe(&r)
+		}
+		if at := x.firstPacket(); !at.IsZero() && r.Stages.Packet == 0 {
 			r.Stages.Packet = max(at.Sub(r.Began), 1)
 		}
+		r.Sending = append(r.Sending, c.carried(x)...)
 	}
 	if rec != nil {
 		r.Receiving = rec.report()

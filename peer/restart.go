@@ -85,12 +85,16 @@ func (c *Conn) cross(pc *webrtc.PeerConnection, o Offer) (take bool) {
 	}
 	if c.pending != nil {
 		c.pending = nil
+		c.asking.forget(true)
 		return true
 	}
 	// Our first offer: nothing has come of it yet, and the connection starts over as the one that answers.
 	c.closeConnection(pc)
 	c.setConnection(nil)
-	c.codecs, c.early = nil, c.keepFor(identityOf(o.SDP))
+	for _, x := range c.senders() {
+		c.retire(x)
+	}
+	c.early = c.keepFor(identityOf(o.SDP))
 	return true
 }
 
@@ -116,6 +120,9 @@ func (c *Conn) applyPending(pc *webrtc.PeerConnection) error {
 	}
 	desc := *c.pending
 	c.pending = nil
+	if c.asking.under {
+		c.asking.forget(false)
+	}
 	if err := pc.SetLocalDescription(desc); err != nil {
 		return fmt.Errorf("set local offer: %w", err)
 	}

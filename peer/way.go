@@ -10,7 +10,7 @@ import (
 )
 
 // chooseWay lets a sender's packets go straight into the socket where ICE's chosen path begins, when it is a plain UDP one, and follows ICE to other paths.
-func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
+func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	c.mu.Lock()
 	keys, sockets := c.keys, c.sockets
 	c.mu.Unlock()
@@ -22,21 +22,36 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, s *sender) {
 		c.o.Log.Debug("media goes through pion", "why", err)
 		return
 	}
-	ice := pc.SCTP().Transport().ICETransport()
-	follow := func(pair *webrtc.ICECandidatePair) {
+	path := func(pair *webrtc.ICECandidatePair) {
 		if out, to := sockets.straight(pair); out != nil {
-			s.setDirect(&direct{cipher: cipher, out: out, to: to})
+			x.setDirect(&direct{cipher: cipher, out: out, to: to})
 			return
 		}
-		if !s.setDirect(nil) {
+		if !x.setDirect(nil) {
 			c.fail(errors.New("the path moved to a relay; the viewer must come again"))
 			return
 		}
-		c.o.Broadcast.demote(s)
+		c.o.Broadcast.demote(x.sender)
 	}
-	ice.OnSelectedCandidatePairChange(follow)
+	c.mu.Lock()
+	x.path = path
+	c.mu.Unlock()
+	ice := pc.SCTP().Transport().ICETransport()
+	ice.OnSelectedCandidatePairChange(c.onPath)
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
-		follow(pair)
+		path(pair)
+	}
+}
+
+// onPath tells all senders that ICE has chosen another path.
+func (c *Conn) onPath(pair *webrtc.ICECandidatePair) {
+	for _, x := range c.senders() {
+		c.mu.Lock()
+		path := x.path
+		c.mu.Unlock()
+		if path != nil {
+			path(pair)
+		}
 	}
 }
 
