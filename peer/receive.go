@@ -168,6 +168,8 @@ type assembler struct {
 	wantKey bool
 	sets    bool // H.264 parameter sets have come
 	lost    uint64
+	high    int         // the highest sequence number that was taken; -1 is none yet
+	held    *rtp.Packet // one that is far from there
 
 	started bool
 	offset  time.Duration // PTS of the first packet
@@ -199,7 +201,7 @@ func newAssembler(codec media.Codec, rate uint32) *assembler {
 		return nil
 	}
 	return &assembler{
-		codec: codec, rate: rate, wantKey: codec.Video(),
+		codec: codec, rate: rate, wantKey: codec.Video(), high: -1,
 		builder: samplebuilder.New(reorder, d, rate, samplebuilder.WithMaxTimeDelay(500*time.Millisecond)),
 	}
 }
@@ -220,7 +222,33 @@ func (a *assembler) push(p *rtp.Packet, now time.Duration) {
 	if !a.started {
 		a.started, a.offset, a.last = true, now, p.Timestamp
 	}
+	if a.high < 0 {
+		a.high = int(p.SequenceNumber)
+	}
+	ahead := int16(p.SequenceNumber - uint16(a.high))
+	if ahead > reorder || ahead < -reorder {
+		held := a.held
+		a.held = p
+		if held == nil || p.SequenceNumber != held.SequenceNumber+1 {
+			return
+		}
+		a.restart(held, ahead-1)
+		ahead = 1
+	}
+	a.held = nil
+	if ahead > 0 {
+		a.high = int(p.SequenceNumber)
+	}
 	a.builder.Push(p)
+}
+
+// restart goes on at another sequence number, after packets that will not come or with a remote that has begun anew. Two packets in a row must say so
+// (RFC 3550 appendix A.1): the builder walks over all that is between, several times, and a remote could make it do nothing else.
+func (a *assembler) restart(at *rtp.Packet, ahead int16) {
+	a.builder.Flush()
+	a.lost += uint64(max(0, ahead-1))
+	a.wantKey = a.codec.Video()
+	a.builder.Push(at)
 }
 
 // pop gives the next whole frame, or nil. After a loss it gives no picture before the next key frame.
