@@ -20,6 +20,7 @@ var rooms = map[string][]string{
 	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
 	"media":            {"internal/*"},
 	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
+	"media/snapshot":   {"media", "media/pipe"},                     // which runs its ffmpeg: commands are run, and ended, in one room
 	"media/internal/*": {"media", "media/internal/*", "internal/*"},
 	"peer":             {"media", "internal/*"},
 	"signaling":        {"internal/*"},

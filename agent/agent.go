@@ -27,6 +27,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/credentials"
 	"github.com/kvsagent/kvsagent/internal/netwatch"
+	"github.com/kvsagent/kvsagent/media/snapshot"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/signaling"
 )
@@ -45,6 +46,7 @@ type Agent struct {
 	started time.Time
 	ended   chan error // 1 slot: why this process has to be started again
 	times   stageTimes
+	decoder *snapshot.Decoder
 
 	mu       sync.Mutex // guards the fields below
 	network  *network   // nil before the first Apply
@@ -57,7 +59,10 @@ func New(o Options) *Agent {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Agent{o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1), sources: map[string]*source{}, channels: map[string]*channel{}}
+	return &Agent{
+		o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1), decoder: snapshot.NewDecoder("ffmpeg", decoders, o.Log),
+		sources: map[string]*source{}, channels: map[string]*channel{},
+	}
 }
 
 // Run serves cfg, and then each config that reload brings, until ctx is done. A channel or source whose part of the config has not

@@ -22,6 +22,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtpin"
 	"github.com/kvsagent/kvsagent/media/rtsp"
 	"github.com/kvsagent/kvsagent/media/slate"
+	"github.com/kvsagent/kvsagent/media/snapshot"
 	"github.com/kvsagent/kvsagent/media/testpattern"
 	"github.com/kvsagent/kvsagent/peer"
 )
@@ -34,6 +35,7 @@ type source struct {
 	hub       *media.Hub
 	sub       *media.Hub // of the smaller stream; nil when there is none
 	broadcast *peer.Broadcast
+	camera    *snapshot.Camera
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -64,7 +66,7 @@ func newSource(name string, c config.Source, log *slog.Logger, end func(error)) 
 		}
 		s.sub = media.NewHub(o)
 	}
-	s.broadcast = peer.NewBroadcast(s.hub, s.sub)
+	s.broadcast, s.camera = peer.NewBroadcast(s.hub, s.sub), snapshot.NewCamera()
 	return s, nil
 }
 

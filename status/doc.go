@@ -8,6 +8,9 @@
 //	POST /api/v1/channels/{name}/watch  the picture's signaling
 //	PUT  /api/v1/sources/{name}/privacy {"on": true} closes a source, {"on": false} opens it
 //
+//	GET  /api/v1/sources/{name}/snapshot.jpg   the newest key frame as a picture
+//	GET  /api/v1/sources/{name}/snapshot.h264  the same as it came; .h265, and .ivf for VP8, VP9 and AV1
+//
 // # Watching
 //
 // The page watches a channel the way every KVS viewer does, through the real signaling channel, but the agent does the signing: no

@@ -22,6 +22,10 @@ type Options struct {
 	// Default: there is no switch.
 	Privacy func(source string, on bool) error
 
+	// Snapshot gives the newest picture of a source (Source.Name) in a format (jpg, h264, h265, ivf). Return a *Problem to choose the HTTP status; any other error
+	// is a 502. Default: there are none.
+	Snapshot func(ctx context.Context, source, format string) (Snapshot, error)
+
 	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
 	Hosts []string
 
@@ -53,6 +57,9 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
 	mux.Handle("PUT /api/v1/sources/{name}/privacy", privacy(o))
+	for format, kind := range snapshotTypes {
+		mux.Handle("GET /api/v1/sources/{name}/snapshot."+format, snapshot(o, format, kind))
+	}
 	if o.Pprof {
 		profiles(mux)
 	}

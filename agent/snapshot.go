@@ -1,0 +1,85 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/slate"
+	"github.com/kvsagent/kvsagent/media/snapshot"
+	"github.com/kvsagent/kvsagent/status"
+)
+
+const (
+	pictureWithin = 10 * time.Second // from asking a source to its first key frame
+	decoders      = 2                // at a time
+)
+
+// Snapshot gives the newest key frame of a source, as JPEG or as it is. A source that nobody watches is started for it.
+func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snapshot, error) {
+	a.mu.Lock()
+	s := a.sources[name]
+	a.mu.Unlock()
+	if s == nil {
+		return status.Snapshot{}, &status.Problem{Status: 404, Text: fmt.Sprintf("there is no source %q", name)}
+	}
+	f, err := s.picture(ctx)
+	if err != nil {
+		return status.Snapshot{}, err
+	}
+	own := snapshot.FormatOf(f.Codec)
+	out := status.Snapshot{At: f.Captured}
+	switch snapshot.Format(format) {
+	case own:
+		out.Body = snapshot.Stream(f)
+	case snapshot.JPEG:
+		out.Body, err = s.camera.JPEG(ctx, a.decoder, f)
+		if errors.Is(err, snapshot.ErrNoDecoder) {
+			err = &status.Problem{Status: 501, Text: err.Error(), Hint: fmt.Sprintf("apt-get install ffmpeg; snapshot.%s needs none", own)}
+		}
+	default:
+		err = &status.Problem{Status: 406, Text: fmt.Sprintf("source %q gives %s", name, f.Codec), Hint: fmt.Sprintf("ask for snapshot.%s or snapshot.jpg", own)}
+	}
+	return out, err
+}
+
+// picture is the newest key frame, or the slate while the source is closed: also when it was closed a moment ago, and the hub does not know it yet.
+func (s *source) picture(ctx context.Context) (*media.Frame, error) {
+	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
+	defer cancel()
+	if s.privacy.Why() == "" {
+		f, err := snapshot.Of(ctx, s.hub)
+		if s.privacy.Why() == "" {
+			return f, s.noPicture(err)
+		}
+	}
+	return snapshot.From(context.WithoutCancel(ctx), slate.New(slate.Options{Kind: slate.Private, Size: s.size()}))
+}
+
+// noPicture says why there was none in time.
+func (s *source) noPicture(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, snapshot.ErrNoVideo) {
+		return &status.Problem{Status: 404, Text: fmt.Sprintf("source %q has no picture: it gives sound alone", s.name)}
+	}
+	p := &status.Problem{Status: 504, Text: fmt.Sprintf("source %q gave no key frame in %v", s.name, pictureWithin)}
+	if err := s.hub.Report().Err; err != nil {
+		p.Text += ": " + err.Error()
+	}
+	return p
+}
+
+// size is that of the source's picture, as far as it is known.
+func (s *source) size() (size image.Point) {
+	for _, t := range s.hub.Report().Tracks {
+		if t.Codec.Video() {
+			size = image.Pt(t.Width, t.Height)
+		}
+	}
+	return size
+}

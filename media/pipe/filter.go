@@ -1,0 +1,57 @@
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"sync"
+)
+
+// ErrNotFound is why Filter could not run a program that is not installed.
+var ErrNotFound = exec.ErrNotFound
+
+// Filter runs a command line, program first, to its end: in is what it reads, and what it writes comes back. More than most bytes of that are an error, and so is
+// an exit status other than 0. When ctx is done the command is ended, as that of a Source is, with all that it has started.
+func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.Logger) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(args, from, log)
+	_ = from.Close()
+	if err != nil {
+		return nil, errors.Join(err, to.Close())
+	}
+	var fed sync.WaitGroup
+	fed.Go(func() {
+		_, _ = to.Write(in) // one that does not read to the end has had enough, or says what it did not like
+		_ = to.Close()
+	})
+	stop := context.AfterFunc(ctx, func() { _ = to.Close(); p.end() })
+	out, err := io.ReadAll(io.LimitReader(p.stdout, int64(most)+1))
+	if err == nil && len(out) <= most {
+		p.settle()
+	}
+	stop()
+	p.end()
+	_ = to.Close()
+	fed.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: %w", args[0], context.Cause(ctx))
+	case len(out) > most:
+		return nil, fmt.Errorf("%s wrote more than %d bytes", args[0], most)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", args[0], err)
+	case p.err != nil:
+		return nil, fmt.Errorf("%s: %w", args[0], p.result())
+	}
+	return out, nil
+}
