@@ -164,13 +164,13 @@ func (b *Broadcast) demote(s *sender) {
 
 // takeOut is demote, with the lock held.
 func (b *Broadcast) takeOut(s *sender) {
-	if !s.leaveShard() {
-		return
-	}
 	for _, h := range b.shards {
-		h.remove(s)
+		if rest, was := h.remove(s); was {
+			s.leaveShard(rest)
+			b.senders = append(b.senders, s)
+			return
+		}
 	}
-	b.senders = append(b.senders, s)
 }
 
 // move brings a sender to a level: at once with what is cached of it, when that is quicker than its next key frame, else with that.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtp"
 )
@@ -171,4 +172,76 @@ func walk(t *testing.T, rng *rand.Rand) *strict {
 		step()
 	}
 	return d
+}
+
+// TestLevelsOfAShard moves a viewer that is sent to straight between the levels, between its shard and a queue of its own, also in the middle of a large picture that the shard sends in
+// parts. Each packet is decrypted by code that is not ours.
+func TestLevelsOfAShard(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 9))
+	c := newCamera(rng)
+	c.gop, c.size = [2]int{10, 14}, [2]int{30_000, 900}
+	v := newViewer(t, udpbatch.New(socket(t)), 65_000)
+	v.s.b = c.b
+	for _, track := range v.s.tracks {
+		track.twcc, track.rtxSSRC, track.rtxPT = 3, 815, 97
+	}
+	d := &strict{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		buf := make([]byte, 1500)
+		for {
+			n, err := v.conn.Read(buf)
+			if err != nil {
+				return
+			}
+			var p rtp.Packet
+			plain, err := v.srtp.DecryptRTP(nil, buf[:n], nil)
+			if err == nil {
+				err = p.Unmarshal(plain)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = d.WriteRTP(&p.Header, p.Payload)
+		}
+	})
+	v.s.start(near, Main)
+	detach := c.b.attach(v.s)
+	running.Go(func() { _ = v.s.run(ctx, c.b.promote) })
+	shared := 0
+	for i := range 400 {
+		now := time.Duration(i) * period
+		c.shoot(Main, now)
+		switch rng.IntN(5) {
+		case 0:
+			c.b.move(v.s, Level(rng.IntN(2)))
+		case 1:
+			c.b.demote(v.s)
+		case 2:
+			time.Sleep(time.Duration(rng.IntN(4000)) * time.Microsecond) // into the middle of a picture
+			c.b.demote(v.s)
+		}
+		c.shoot(Sub, now+period/2)
+		time.Sleep(3 * time.Millisecond)
+		if v.s.inShard() {
+			shared++
+		}
+	}
+	cancel()
+	detach()
+	time.Sleep(20 * time.Millisecond) // for what is in the socket
+	_ = v.conn.Close()
+	running.Wait()
+	for _, h := range c.b.shards {
+		h.wait()
+	}
+	if d.err != nil {
+		t.Errorf("after %d pictures: %v", d.frames, d.err)
+	}
+	t.Logf("%d pictures, %d moves, %d times in a shard", d.frames, d.moves, shared)
+	if d.moves < 10 || shared < 50 || d.frames < 100 {
+		t.Error("not much was tried")
+	}
 }

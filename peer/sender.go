@@ -44,7 +44,7 @@ type sender struct {
 	last    time.Duration // PTS under which the last picture leaves; negative: none yet
 	offset  time.Duration // from a picture's PTS to the one under which it leaves
 	joined  bool          // in a shard
-	from    uint64        // the first frame that the shard sends
+	from    uint64        // the next frame that the shard sends
 	open    part          // of the frame of which the shard has sent a part: the rest
 	meters  map[media.Codec]*media.Meter
 	dropped map[media.Codec]drops
@@ -194,8 +194,15 @@ func (s *sender) add(x item) {
 func (s *sender) push(p *packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.joined {
+		s.take(p)
+	}
+}
+
+// take is push, with the lock held.
+func (s *sender) take(p *packets) {
 	codec := p.frame.Codec
-	if s.tracks[codec] == nil || s.joined {
+	if s.tracks[codec] == nil {
 		return
 	}
 	now := time.Now()

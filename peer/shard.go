@@ -12,7 +12,8 @@ type shard struct {
 	mu      sync.Mutex // guards the fields below
 	wake    chan struct{}
 	queue   []*packets
-	queued  int // bytes
+	queued  int      // bytes
+	current *packets // what is being sent now
 	viewers []*sender
 	done    chan struct{} // closed when the goroutine has ended; nil while there is none
 }
@@ -31,12 +32,20 @@ func (h *shard) add(s *sender, from uint64) {
 	}
 }
 
-// remove lets a viewer go. After it has returned nothing more is sent to it, but for what is being sent at this moment.
-func (h *shard) remove(s *sender) {
+// remove lets a viewer go, and gives what it may not have got yet: the frame that is being sent, and those that wait. After it has returned nothing more is sent to it, but for what is
+// being sent at this moment.
+func (h *shard) remove(s *sender) (rest []*packets, was bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !slices.Contains(h.viewers, s) {
+		return nil, false
+	}
 	h.viewers = slices.DeleteFunc(slices.Clone(h.viewers), func(x *sender) bool { return x == s })
 	h.poke()
+	if h.current != nil {
+		rest = append(rest, h.current)
+	}
+	return append(rest, h.queue...), true
 }
 
 func (h *shard) size() int {
@@ -91,13 +100,15 @@ func (h *shard) next() (p *packets, viewers []*sender, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.viewers) == 0 {
-		h.queue, h.queued, h.done = nil, 0, nil
+		h.queue, h.queued, h.current, h.done = nil, 0, nil, nil
 		return nil, nil, false
 	}
+	h.current = nil
 	if len(h.queue) == 0 {
 		return nil, nil, true
 	}
 	p = h.queue[0]
+	h.current = p
 	h.queue[0] = nil
 	h.queue = h.queue[1:]
 	h.queued -= p.bytes
@@ -142,34 +153,35 @@ func (s *sender) joinShard(from uint64) {
 	s.joined, s.from = true, from
 }
 
-// leaveShard ends that. What is left of a frame that the shard has begun is sent at once: its packets have their numbers.
-func (s *sender) leaveShard() (left bool) {
+// leaveShard ends that. What is left of a frame that the shard has begun is sent at once: its packets have their numbers. Of the rest, what it has not yet got is queued.
+func (s *sender) leaveShard(rest []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.joined {
-		return false
-	}
-	s.joined = false
 	if s.open.p != nil && s.direct != nil {
 		a := newArena(s.open.p.bytes + (s.open.to-s.open.from)*64)
 		s.tracks[s.open.p.frame.Codec].sealPart(s.open, time.Now(), s.direct, a)
 		a.flush()
 		s.meter(s.open.p, time.Now())
 	}
-	s.open = part{}
-	return true
+	s.open, s.joined = part{}, false
+	for _, p := range rest {
+		if p.number >= s.from {
+			s.take(p)
+		}
+	}
 }
 
 // sendShared encrypts a part of a frame for one viewer of a shard.
 func (s *sender) sendShared(p *packets, from, to int, now time.Time, a *arena) {
 	s.mu.Lock()
 	t := s.tracks[p.frame.Codec]
-	if t == nil || !s.joined || s.direct == nil || p.number < s.from {
+	if t == nil || !s.joined || s.direct == nil || from == 0 && p.number < s.from {
 		s.mu.Unlock()
 		return
 	}
 	var x part
 	if from == 0 {
+		s.from = p.number + 1
 		pts, ok := s.takes(p)
 		if !ok {
 			s.mu.Unlock()
