@@ -5,14 +5,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/pion/transport/v5/vnet"
 )
 
-// A camera of 4 Mbit/s and its smaller stream of 400 kbit/s, with 30 pictures a second and a key frame each two seconds that nobody can ask for.
-var (
-	mainStream = ticker{every: time.Second / 30, gop: 60, size: 15_000}
-	subStream  = ticker{every: time.Second / 30, gop: 60, size: 1_500}
-)
+// bothStreams are a camera's of 4 Mbit/s and of 400 kbit/s, with 30 pictures a second and a key frame each two seconds that nobody can ask for.
+func bothStreams() (main, sub *ticker) {
+	return &ticker{every: time.Second / 30, gop: 60, size: 15_000}, &ticker{every: time.Second / 30, gop: 60, size: 1_500}
+}
 
 // squeeze runs a call over a line of 8 Mbit/s that becomes narrow after 20 s, and wide again after a minute. It tells how long moving down and up took.
 type squeeze struct {
@@ -55,19 +56,25 @@ func TestSqueeze(t *testing.T) {
 				m.line.queue = 300 * time.Millisecond
 				m.line.rate.Store(8_000_000)
 				w.start()
-				main, sub := mainStream, subStream
-				s := &squeeze{t: t, line: m.line, c: begin(t, m, v, callOptions{source: &main, sub: &sub})}
+				main, sub := bothStreams()
+				s := &squeeze{t: t, c: begin(t, m, v, callOptions{source: main, sub: sub})}
 				s.c.plays(100)
 				time.Sleep(20 * time.Second)
 				if l, moves := s.level(), s.c.master.Report().Moves; l != peer.Main || moves != 0 {
 					t.Fatalf("on a wide path the viewer is on %v after %d moves", l, moves)
+				}
+				if sub.runs.Load() != 0 {
+					t.Error("the smaller stream runs, and nobody needs it")
 				}
 				m.line.rate.Store(tt.narrow)
 				down := s.until(peer.Sub, 3*time.Second)
 				time.Sleep(40 * time.Second)
 				m.line.rate.Store(8_000_000)
 				up := s.until(peer.Main, 15*time.Second)
-				time.Sleep(20 * time.Second)
+				time.Sleep(time.Minute)
+				if sub.runs.Load() != 0 {
+					t.Error("the smaller stream goes on running")
+				}
 				r := s.c.master.Report()
 				gap, at := s.c.longestGap()
 				t.Logf("down after %v, up after %v; the longest time without a picture was %v, %v after the beginning; %+v", down, up, gap, at, r.Sending[0])
@@ -93,4 +100,76 @@ func (c *call) longestGap() (gap, at time.Duration) {
 		}
 	}
 	return gap, at
+}
+
+// TestRelayedViewersGetTheSmallerStream has viewers whom only TURN reaches, where 5 Mbit/s is all that passes.
+func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		size int // bytes of a picture of the main stream
+		end  peer.Level
+	}{{"4 Mbit/s", 12_000, peer.Main}, {"8 Mbit/s", 30_000, peer.Sub}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				symmetric := nat{"symmetric", &vnet.NATType{MappingBehavior: vnet.EndpointAddrPortDependent, FilteringBehavior: vnet.EndpointAddrPortDependent}}
+				m, v := w.site(symmetric), w.site(symmetric)
+				w.start()
+				main, sub := bothStreams()
+				main.size = tt.size
+				s := &squeeze{t: t, c: begin(t, m, v, callOptions{source: main, sub: sub, turn: true})}
+				s.c.plays(1)
+				if r := s.c.master.Report(); r.Local != "relay" && r.Remote != "relay" {
+					t.Fatalf("the path is %s to %s", r.Local, r.Remote)
+				}
+				took := s.until(peer.Sub, 3*time.Second)
+				time.Sleep(time.Minute)
+				r := s.c.master.Report()
+				t.Logf("on the smaller stream after %v, then on %v, estimate %.0f", took, r.Level, r.Estimate)
+				if r.Level != tt.end {
+					t.Errorf("after a minute the viewer is on %v, want %v", r.Level, tt.end)
+				}
+				if r.Estimate > 5e6 {
+					t.Errorf("the estimate is %.0f", r.Estimate)
+				}
+			})
+		})
+	}
+}
+
+// TestNarrowWithoutASmallerStream shows what is left when there is nothing to move down to: pictures that are whole, seldom, and not old.
+func TestNarrowWithoutASmallerStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, v := w.site(nat{}), w.site(nat{})
+		m.line.delay, v.line.delay = 10*time.Millisecond, 10*time.Millisecond
+		m.line.queue = 300 * time.Millisecond
+		m.line.rate.Store(8_000_000)
+		w.start()
+		main, _ := bothStreams()
+		main.size = 14_000
+		c := begin(t, m, v, callOptions{source: main})
+		c.plays(300)
+		m.line.rate.Store(1_500_000)
+		narrow := c.got.count(media.H264)
+		var behind time.Duration
+		for range 300 {
+			time.Sleep(100 * time.Millisecond)
+			behind = max(behind, c.master.Report().Behind)
+		}
+		shown := c.got.count(media.H264) - narrow
+		m.line.rate.Store(8_000_000)
+		time.Sleep(5 * time.Second) // a key frame, and the pace that grows
+		wide := c.got.count(media.H264)
+		time.Sleep(10 * time.Second)
+		again := c.got.count(media.H264) - wide
+		gap, at := c.longestGap()
+		t.Logf("%d pictures in 30 s of too little, %d in 10 s of enough; behind %v at the most; the longest time without a picture was %v, %v after the beginning; %+v", shown, again, behind, gap, at, c.master.Report().Sending[0])
+		if shown < 15 || again < 290 {
+			t.Errorf("%d pictures came in 30 s, and %d in 10 s when there was room again", shown, again)
+		}
+		if behind > 2*time.Second {
+			t.Errorf("a picture was %v behind", behind)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestAnswersToEveryClient(t *testing.T) {
 				t.Fatal(err)
 			}
 			sdp := strings.ReplaceAll(string(offer), "\n", "\r\n")
-			answer, err := answerTo(t, sdp, tt.source)
+			answer, err := answerTo(t, sdp, tt.source, nil)
 			if tt.reason != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.reason) || !strings.Contains(answer, "s="+tt.reason) || strings.Contains(answer, "m=video 9") {
 					t.Errorf("Run = %v, answer\n%s\nwant a refusal: %s", err, answer, tt.reason)
@@ -84,11 +84,28 @@ func TestAnswersToEveryClient(t *testing.T) {
 	}
 }
 
+// TestViewersWithoutTheMainCodec gets a viewer who cannot decode an H.265 camera that camera's smaller stream, in H.264.
+func TestViewersWithoutTheMainCodec(t *testing.T) {
+	offer, err := os.ReadFile("testdata/chromium.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sdp := strings.ReplaceAll(string(offer), "\n", "\r\n")
+	main := fixed{{Codec: media.H265}, {Codec: media.Opus, Channels: 2}}
+	if _, err := answerTo(t, sdp, main, nil); err == nil || !strings.Contains(err.Error(), "the source gives H265") {
+		t.Errorf("without a smaller stream: %v, want a refusal", err)
+	}
+	answer, err := answerTo(t, sdp, main, fixed{{Codec: media.H264, SPS: sps, PPS: []byte{0x68}}})
+	if err != nil || !strings.Contains(answer, "m=audio 9 UDP/TLS/RTP/SAVPF 111") || !strings.Contains(answer, "m=video 9 UDP/TLS/RTP/SAVPF 102") {
+		t.Errorf("%v, answer\n%s\nwant H.264 and Opus", err, answer)
+	}
+}
+
 // answerTo gives the answer to an offer, or why there is none.
-func answerTo(t *testing.T, offer string, source media.Source) (string, error) {
+func answerTo(t *testing.T, offer string, source, sub media.Source) (string, error) {
 	t.Helper()
 	answers := make(chan string, 8)
-	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: broadcast(t, source, nil), Send: func(s peer.Signal) {
+	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: broadcast(t, source, sub), Send: func(s peer.Signal) {
 		if a, ok := s.(peer.Answer); ok {
 			answers <- a.SDP
 		}

@@ -234,11 +234,14 @@ type ticker struct {
 	every time.Duration
 	gop   int // frames
 	size  int // bytes of a frame, about; a key frame has eight times as many
+	runs  atomic.Int32
 }
 
 var sps = []byte{0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0xa0, 0x5b, 0x96, 0xa0, 0x20, 0x20, 0x28, 0, 0, 3, 0, 8, 0, 0, 3, 1, 0x94, 0x20}
 
 func (s *ticker) Run(ctx context.Context, out media.Sink) error {
+	s.runs.Add(1)
+	defer s.runs.Add(-1)
 	pps := []byte{0x68, 0xce, 0x3c, 0x80}
 	out.Tracks([]media.Track{{Codec: media.H264, SPS: sps, PPS: pps}})
 	began := time.Now()
