@@ -34,6 +34,8 @@ type channel struct {
 	ended  chan *session
 	ripe   chan string // client ids whose held offer may be taken now
 	due    chan string // client ids that it is time to offer to
+	asked  chan asked
+	done   chan struct{} // closed when run has ended
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -54,7 +56,7 @@ type channel struct {
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
 	ch := &channel{
 		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), asked: make(chan asked), done: make(chan struct{}),
 		early: earlyCandidates{limits: n.limits.Signaling}, gate: offerGate{limits: n.limits.Offers},
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{},
 	}
@@ -88,7 +90,10 @@ func (ch *channel) offerTo() []string {
 func (ch *channel) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch.cancel = cancel
-	ch.wg.Go(func() { ch.run(ctx) })
+	ch.wg.Go(func() {
+		defer close(ch.done)
+		ch.run(ctx)
+	})
 	ch.wg.Go(func() {
 		err := ch.client.Run(ctx, func(e signaling.Event) {
 			select {
@@ -120,6 +125,8 @@ func (ch *channel) run(ctx context.Context) {
 			ch.on(ctx, &sessions, e)
 		case id := <-ch.due:
 			ch.offer(ctx, &sessions, id)
+		case want := <-ch.asked:
+			ch.offerNow(ctx, &sessions, want)
 		case s := <-ch.ended:
 			ch.onEnded(ctx, s)
 		case id := <-ch.ripe:

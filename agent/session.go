@@ -48,8 +48,8 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		Sink:   ch.sink, Epoch: ch.epoch,
 		ICEServers:   func(ctx context.Context) []peer.ICEServer { return ch.network.iceServers(ctx, ch.client, s.log) },
 		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
-		SetupTimeout: ch.network.limits.SetupTimeout,
-		Log:          s.log,
+		SetupTimeout: ch.network.limits.SetupTimeout, IdleTimeout: ch.network.limits.IdleTimeout,
+		Log: s.log,
 		Send: func(signal peer.Signal) {
 			if err := ch.send(signal, client); err != nil {
 				s.log.Error("not sent", "err", err)

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go together.
 // It also brings values into the form that the rest of the program gets them in: secrets from their files, absolute paths, URLs
@@ -32,6 +35,9 @@ func (c *checker) limits(m *mark) {
 	l := c.cfg.Limits
 	if m := m.at("max_session"); !m.bad && l.MaxSession > 0 && l.MaxSession < l.SetupTimeout {
 		c.fail(m, "shorter than setup_timeout ("+l.SetupTimeout.String()+")", "0 for no limit")
+	}
+	if m := m.at("idle_timeout"); !m.bad && l.IdleTimeout > 0 && l.IdleTimeout < 10*time.Second {
+		c.fail(m, "shorter than 10s, which is what a restart of a source may take", "0 for no limit")
 	}
 	c.within(m.at("offers"), "client_burst", l.Offers.ClientBurst, "burst", l.Offers.Burst)
 	c.within(m.at("signaling"), "early_candidates", l.Signaling.EarlyCandidates, "candidates", l.Signaling.Candidates)

@@ -259,6 +259,8 @@ type Limits struct {
 	MaxPending int `yaml:"max_pending" default:"4" min:"1" max:"1000"`
 	// Longest session of one viewer; 0 is no limit.
 	MaxSession time.Duration `yaml:"max_session" default:"0s"`
+	// How long a connected viewer may stay while there is nothing for it, neither picture nor sound; 0 is no limit. A camera that restarts is away for less.
+	IdleTimeout time.Duration `yaml:"idle_timeout" default:"5m" max:"24h"`
 	// How often viewers of one channel may offer. An offer beyond that waits for its turn when it is its client's newest, else it is not heard.
 	Offers OfferLimits `yaml:"offers"`
 	// What viewers may send through the signaling channel.

@@ -45,7 +45,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 		},
 		WebRTC: config.WebRTC{ICETransportPolicy: "all"},
 		Limits: config.Limits{
-			SetupTimeout: 20 * time.Second, MaxPending: 4,
+			SetupTimeout: 20 * time.Second, MaxPending: 4, IdleTimeout: 5 * time.Minute,
 			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
 			Signaling:    config.SignalingLimits{SDPBytes: 32 << 10, MediaSections: 8, Candidates: 64, EarlyCandidates: 32, EarlyLife: 20 * time.Second},
 			Inbound:      config.InboundLimits{Streams: 8, Kilobits: 256, RTCP: 400, KeyFrames: 50},

@@ -42,6 +42,7 @@ type Config struct {
 	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
 	RelayOnly    bool
 	SetupTimeout time.Duration // from Run to connected; default 20 s
+	IdleTimeout  time.Duration // without a frame in either direction, once connected; 0 is no limit
 	Log          *slog.Logger
 }
 
@@ -64,10 +65,10 @@ type Conn struct {
 	failing   bool                       // ICE has failed, and has until failed fires to come back
 	failed    *time.Timer
 	unmoved   *time.Timer // end of waiting for the remote's part in a move
-	leased    uint64      // frames sent when the lease was looked at
-	lastIn    string      // the last offer we answered
-	lastOut   string      // our answer to it
-	framed    bool        // OnFrame was called
+	lease     lease
+	lastIn    string // the last offer we answered
+	lastOut   string // our answer to it
+	framed    bool   // OnFrame was called
 	asking    asking
 	level     Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
 	leave     func()                              // the main stream
@@ -325,32 +326,6 @@ func (c *Conn) tellFrame() {
 	if c.o.OnFrame != nil {
 		c.o.OnFrame()
 	}
-}
-
-// checkLease ends a connection whose remote answers ICE and is deaf all the same: it has reported on what it gets, and while we go on
-// sending it does so no longer.
-func (c *Conn) checkLease() error {
-	c.mu.Lock()
-	in, state := c.inbound, c.state
-	c.mu.Unlock()
-	senders := c.senders()
-	if in == nil || len(senders) == 0 {
-		return nil
-	}
-	var frames uint64
-	for _, x := range senders {
-		for _, t := range x.report() {
-			frames += t.Frames
-		}
-	}
-	if frames == c.leased || state != Connected {
-		in.excuse()
-	}
-	c.leased = frames
-	if in.silent() {
-		return fmt.Errorf("the remote has fallen silent: no report on what it gets for %v", silence)
-	}
-	return nil
 }
 
 // setupError says how far a connection came that did not come about.

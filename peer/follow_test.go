@@ -136,8 +136,8 @@ func TestSourceChangesCodecOnTheDirectWay(t *testing.T) {
 	b := broadcast(t, &changing{[][]media.Codec{{media.H264}, {media.VP8}, {media.H264}}, time.Second}, nil)
 	m, _, _ := pair(t, peer.Config{Engine: engine(t), Broadcast: b, Offer: true}, peer.Config{Engine: engine(t), Receive: true, Sink: got}, same, same)
 	got.wait(t, media.H264, 5)
-	got.wait(t, media.VP8, 9)
-	got.wait(t, media.H264, 20)
+	got.wait(t, media.VP8, 3)
+	got.wait(t, media.H264, 12)
 	if !m.Report().Direct {
 		t.Error("what is sent does not go straight into the socket")
 	}

@@ -309,6 +309,7 @@ type callOptions struct {
 	source                     media.Source                         // default is a ticker
 	sub                        media.Source                         // its smaller stream; default is none
 	fps                        float64                              // default 10
+	idle                       time.Duration                        // the master's IdleTimeout
 	toMaster, toViewer         func(peer.Signal, func(peer.Signal)) // carry a signal; default at once
 }
 
@@ -334,7 +335,7 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	}
 	var err error
 	if c.master, err = peer.New(peer.Config{
-		Engine: m.engine, Broadcast: broadcast(t, o.source, o.sub), Offer: o.masterOffers, Polite: true, ICEServers: servers(o.turn),
+		Engine: m.engine, Broadcast: broadcast(t, o.source, o.sub), Offer: o.masterOffers, Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
 		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@
 //	GET  /api/v1/report                 the Report as JSON
 //	GET  /metrics                       the Report as Prometheus text
 //	POST /api/v1/channels/{name}/watch  the picture's signaling
+//	POST /api/v1/channels/{name}/offers {"client_id": "tablet"} has the master offer to a client, now
 //	PUT  /api/v1/sources/{name}/privacy {"on": true} closes a source, {"on": false} opens it
 //
 //	GET  /api/v1/sources/{name}/snapshot.jpg   the newest key frame as a picture

@@ -26,6 +26,10 @@ type Options struct {
 	// is a 502. Default: there are none.
 	Snapshot func(ctx context.Context, source, format string) (Snapshot, error)
 
+	// Offer has the master of a channel (Channel.Name) make an offer to a client. Return a *Problem to choose the HTTP status; any other error is
+	// a 502. Default: none are made.
+	Offer func(ctx context.Context, channel, client string) error
+
 	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
 	Hosts []string
 
@@ -56,6 +60,7 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
+	mux.Handle("POST /api/v1/channels/{name}/offers", offers(o))
 	mux.Handle("PUT /api/v1/sources/{name}/privacy", privacy(o))
 	for format, kind := range snapshotTypes {
 		mux.Handle("GET /api/v1/sources/{name}/snapshot."+format, snapshot(o, format, kind))

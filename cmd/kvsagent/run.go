@@ -43,7 +43,7 @@ func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logge
 		close(running)
 	}})
 	if !cfg.Status.Off() {
-		s, err := status.Listen(cfg.Status.Listen, status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Hosts: cfg.Status.Hosts, Pprof: cfg.Status.Pprof, Log: log})
+		s, err := status.Listen(cfg.Status.Listen, status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Offer: a.Offer, Hosts: cfg.Status.Hosts, Pprof: cfg.Status.Pprof, Log: log})
 		if err != nil {
 			return err
 		}
