@@ -96,6 +96,7 @@ channels: {one: {}, two: {}}
 	}
 	own.moves(10)
 	own.showsBars(t, "#video-one")
+	agent.says(t, `"signaling connected"`, "channel=one", "viewer=page-")
 }
 
 // TestCandidatesBeforeTheOffer: the service does not promise an order between an offer and its candidates.
