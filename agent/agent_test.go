@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +229,49 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("session %s became %s", before.Session, after.Session)
 	}
 	join(t, s, "gate", "late").watch().plays(t, 5)
+}
+
+// lines is where a logger writes.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) with(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// An offer that is none is told at WARN, whoever finds that out: we at once, or Pion in the session that it begins.
+func TestBadOfferIsAWarning(t *testing.T) {
+	s, log := service(t), &lines{}
+	startLogging(t, parse(t, s, gate), slog.New(slog.NewTextHandler(log, nil)))
+	for client, tt := range map[string]struct{ sdp, says string }{
+		"poet": {"to be or not to be", "not an sdp"},
+		"half": {"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=fingerprint:none\r\n", ""},
+	} {
+		b, err := json.Marshal(payload{Type: "offer", SDP: tt.sdp})
+		if err != nil {
+			t.Fatal(err)
+		}
+		join(t, s, "gate", client).send(signaling.Message{Type: signaling.SDPOffer, Payload: b})
+		eventually(t, "a warning about "+client, func() bool { return log.with("level=WARN", "="+client, tt.says) })
+		if client == "half" && !log.with("level=WARN", "peer gone", "client=half") {
+			t.Error("the session of half did not end with a warning")
+		}
+	}
 }
 
 // TestOffersFlood: thirty clients offer as fast as the service lets them, and somebody who watches does not notice.

@@ -87,8 +87,13 @@ func logger(who string) *slog.Logger {
 // start runs an agent for the length of the test. A config sent to the channel is its next one.
 func start(t *testing.T, cfg *config.Config) (*agent.Agent, chan<- *config.Config) {
 	t.Helper()
+	return startLogging(t, cfg, logger("agent"))
+}
+
+func startLogging(t *testing.T, cfg *config.Config, log *slog.Logger) (*agent.Agent, chan<- *config.Config) {
+	t.Helper()
 	started, reload := make(chan struct{}), make(chan *config.Config)
-	a := agent.New(agent.Options{Version: "test", Started: func() { close(started) }, Log: logger("agent")})
+	a := agent.New(agent.Options{Version: "test", Started: func() { close(started) }, Log: log})
 	run(t, func(ctx context.Context) {
 		if err := a.Run(ctx, cfg, reload); err != nil {
 			t.Error(err)
