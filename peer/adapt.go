@@ -102,7 +102,17 @@ func (s *sender) start(r reach, must Level) {
 	}
 	s.ladder.level = s.wish
 	if s.video != nil {
-		s.video.limitPath(r.most())
+		s.video.newPath(r.most())
+	}
+}
+
+// moved tells that the packets go another way now, of which nothing is known yet.
+func (s *sender) moved(r reach) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reach = r
+	if s.video != nil {
+		s.video.newPath(r.most())
 	}
 }
 
@@ -273,9 +283,11 @@ func (t *outTrack) pathState() bwe.State {
 	return t.path.State()
 }
 
-func (t *outTrack) limitPath(most float64) {
+// newPath begins to learn about another path; most is what it carries at most, 0 is not known.
+func (t *outTrack) newPath(most float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.path.Moved()
 	t.path.Most = most
 }
 

@@ -48,7 +48,11 @@ func (c *Conn) senders() []*sending {
 // start lets a sender send.
 func (c *Conn) start(ctx context.Context, pc *webrtc.PeerConnection, x *sending) {
 	ctx, cancel := context.WithCancel(ctx)
-	x.sender.start(c.reachOf(pc), c.level)
+	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil {
+		pair = nil
+	}
+	x.sender.start(reachOf(pair), c.level)
 	c.chooseWay(pc, x)
 	detach := c.o.Broadcast.attach(x.sender)
 	x.stop = func() { detach(); cancel() }

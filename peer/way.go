@@ -14,6 +14,8 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	c.mu.Lock()
 	keys, sockets := c.keys, c.sockets
 	c.mu.Unlock()
+	ice := pc.SCTP().Transport().ICETransport()
+	ice.OnSelectedCandidatePairChange(c.onPath)
 	if sockets == nil {
 		return // a virtual network
 	}
@@ -36,8 +38,6 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	c.mu.Lock()
 	x.path = path
 	c.mu.Unlock()
-	ice := pc.SCTP().Transport().ICETransport()
-	ice.OnSelectedCandidatePairChange(c.onPath)
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
 		path(pair)
 	}
@@ -46,6 +46,7 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 // onPath tells all senders that ICE has chosen another path.
 func (c *Conn) onPath(pair *webrtc.ICECandidatePair) {
 	for _, x := range c.senders() {
+		x.moved(reachOf(pair))
 		c.mu.Lock()
 		path := x.path
 		c.mu.Unlock()
@@ -55,10 +56,9 @@ func (c *Conn) onPath(pair *webrtc.ICECandidatePair) {
 	}
 }
 
-// reachOf tells how far away the remote is.
-func (c *Conn) reachOf(pc *webrtc.PeerConnection) reach {
-	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-	if err != nil || pair == nil {
+// reachOf tells how far away the remote is; nil is far.
+func reachOf(pair *webrtc.ICECandidatePair) reach {
+	if pair == nil {
 		return far
 	}
 	if pair.Local.Typ == webrtc.ICECandidateTypeRelay || pair.Remote.Typ == webrtc.ICECandidateTypeRelay {

@@ -64,7 +64,7 @@ func house() status.Report {
 				Peers: []status.Peer{
 					{
 						ClientID: "phone-of-anna", Session: "a1", State: "connected", Offerer: "them", Since: now.Add(-50 * time.Second),
-						Local: "host", Remote: "prflx", RTT: .002, Jitter: 3, Behind: 40, Sending: []status.Track{video, audio},
+						Local: "host", Remote: "prflx", RTT: .002, Jitter: 3, Level: "sub", Estimate: 900_000, Behind: 40, Sending: []status.Track{video, audio},
 						FirstFrame: status.Stages{Offer: 1, Answer: 20, ICE: 60, Connected: 90, Packet: 95, Frame: 120},
 					},
 					{

@@ -26,6 +26,9 @@ func arrivals(fci []byte, each func(seq uint16, at time.Duration, got bool)) err
 		return errFeedback
 	}
 	seq, count := binary.BigEndian.Uint16(fci), int(binary.BigEndian.Uint16(fci[2:]))
+	if count > inFlight {
+		return errFeedback // more than can be on its way
+	}
 	at := time.Duration(int32(binary.BigEndian.Uint32(fci[4:]))>>8) * reference
 	deltas, err := afterChunks(fci[feedbackHead:], count)
 	if err != nil {

@@ -197,8 +197,8 @@ function showPeer(tr, peer, now) {
   cell(tr, 0, peer.client_id || 'master', 'session ' + peer.session);
   stateCell(tr, 1, peer.state, 'for ' + fmt.seconds(fmt.ago(now, peer.since)));
   cell(tr, 2, fmt.path(peer), peer.local && peer.remote ? `${peer.local} to ${peer.remote}` : '');
-  cell(tr, 3, fmt.media(video), tracks.filter(fmt.isAudio).map(t => t.codec).join(', '));
-  cell(tr, 4, fmt.bitrate(sum(tracks, 'bitrate')));
+  cell(tr, 3, fmt.media(video), [peer.level && peer.level + ' stream', ...tracks.filter(fmt.isAudio).map(t => t.codec)].filter(Boolean).join(', '));
+  cell(tr, 4, fmt.bitrate(sum(tracks, 'bitrate')), peer.estimate_bps ? `path ${fmt.bitrate(peer.estimate_bps)}` : '');
   cell(tr, 5, fmt.millis((peer.rtt || 0) * 1000), peer.behind_ms >= 1 ? fmt.millis(peer.behind_ms) + ' behind' : '');
   cell(tr, 6, fmt.count(sum(tracks, 'dropped')), sum(tracks, 'lost') ? fmt.count(sum(tracks, 'lost')) + ' lost' : '');
   cell(tr, 7, fmt.millis(peer.first_frame.frame_ms));
@@ -273,7 +273,7 @@ function showSources(report) {
     cell(tr, 0, s.name, s.url);
     const words = [s.privacy && 'closed for privacy by ' + s.privacy, s.error, ...s.notes ?? []].filter(Boolean).map(sentence).join('. ');
     stateCell(tr, 1, s.state, words).classList.toggle('error', Boolean(words));
-    cell(tr, 2, fmt.media(s.tracks.filter(t => !fmt.isAudio(t))));
+    cell(tr, 2, fmt.media(s.tracks.filter(t => !fmt.isAudio(t))), s.sub ? `sub ${s.sub.error ? 'failed' : s.sub.state} ${s.sub.tracks?.length ? fmt.media(s.sub.tracks) : ''}`.trim() : '');
     cell(tr, 3, fmt.media(s.tracks.filter(fmt.isAudio)));
     cell(tr, 4, fmt.bitrate(s.tracks.reduce((n, t) => n + t.bitrate, 0)));
     cell(tr, 5, fmt.count(s.watchers));
