@@ -26,13 +26,24 @@ func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snaps
 	if s == nil {
 		return status.Snapshot{}, &status.Problem{Status: 404, Text: fmt.Sprintf("there is no source %q", name)}
 	}
-	f, err := s.picture(ctx)
+	for {
+		closed := s.privacy.Why() != ""
+		out, err := a.still(ctx, s, snapshot.Format(format), closed)
+		if closed || s.privacy.Why() == "" {
+			return out, err
+		} // else it was closed while the picture was made, which must not be shown any more
+	}
+}
+
+// still is a picture of a source, or of the slate when the source is closed.
+func (a *Agent) still(ctx context.Context, s *source, format snapshot.Format, closed bool) (status.Snapshot, error) {
+	f, err := s.picture(ctx, closed)
 	if err != nil {
 		return status.Snapshot{}, err
 	}
 	own := snapshot.FormatOf(f.Codec)
 	out := status.Snapshot{At: f.Captured}
-	switch snapshot.Format(format) {
+	switch format {
 	case own:
 		out.Body = snapshot.Stream(f)
 	case snapshot.JPEG:
@@ -41,22 +52,20 @@ func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snaps
 			err = &status.Problem{Status: 501, Text: err.Error(), Hint: fmt.Sprintf("apt-get install ffmpeg; snapshot.%s needs none", own)}
 		}
 	default:
-		err = &status.Problem{Status: 406, Text: fmt.Sprintf("source %q gives %s", name, f.Codec), Hint: fmt.Sprintf("ask for snapshot.%s or snapshot.jpg", own)}
+		err = &status.Problem{Status: 406, Text: fmt.Sprintf("source %q gives %s", s.name, f.Codec), Hint: fmt.Sprintf("ask for snapshot.%s or snapshot.jpg", own)}
 	}
 	return out, err
 }
 
-// picture is the newest key frame, or the slate while the source is closed: also when it was closed a moment ago, and the hub does not know it yet.
-func (s *source) picture(ctx context.Context) (*media.Frame, error) {
+// picture is the newest key frame. When the source is closed it is not asked, nor its hub, which may keep the camera's picture a moment longer.
+func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error) {
 	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
 	defer cancel()
-	if s.privacy.Why() == "" {
-		f, err := snapshot.Of(ctx, s.hub)
-		if s.privacy.Why() == "" {
-			return f, s.noPicture(err)
-		}
+	if closed {
+		return snapshot.From(ctx, slate.New(slate.Options{Kind: slate.Private, Size: s.size()}))
 	}
-	return snapshot.From(context.WithoutCancel(ctx), slate.New(slate.Options{Kind: slate.Private, Size: s.size()}))
+	f, err := snapshot.Of(ctx, s.hub)
+	return f, s.noPicture(err)
 }
 
 // noPicture says why there was none in time.
