@@ -10,7 +10,6 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
 )
 
 // receiver turns what a remote sends into frames.
@@ -114,7 +113,7 @@ func (r *receiver) open(codec media.Codec) *packetCount {
 
 // turn gives the assembler of the codec that comes in place of another's, nil when we do not know it. The sink learns of it with its first frame.
 func (r *receiver) turn(before *assembler, codec media.Codec, rate uint32) *assembler {
-	before.builder.Flush()
+	before.samples.flush()
 	for f := before.pop(); f != nil; f = before.pop() {
 		r.deliver(f, before)
 	}
@@ -164,12 +163,10 @@ func (r *receiver) learn(f *media.Frame) bool {
 type assembler struct {
 	codec   media.Codec
 	rate    uint32
-	builder *samplebuilder.SampleBuilder
+	samples *samples
 	wantKey bool
 	sets    bool // H.264 parameter sets have come
 	lost    uint64
-	high    int         // the highest sequence number that was taken; -1 is none yet
-	held    *rtp.Packet // one that is far from there
 
 	started bool
 	offset  time.Duration // PTS of the first packet
@@ -177,33 +174,27 @@ type assembler struct {
 	ticks   int64         // since the first packet
 }
 
-// reorder is how many packets may be missing before those behind them are taken without.
-const reorder = 400
-
 func newAssembler(codec media.Codec, rate uint32) *assembler {
-	var d rtp.Depacketizer
+	var parser func() rtp.Depacketizer
 	switch codec {
 	case media.H264:
-		d = &codecs.H264Packet{IsAVC: true}
+		parser = func() rtp.Depacketizer { return &codecs.H264Packet{IsAVC: true} }
 	case media.VP8:
-		d = &codecs.VP8Packet{}
+		parser = func() rtp.Depacketizer { return &codecs.VP8Packet{} }
 	case media.H265:
-		d = &h265Units{}
+		parser = func() rtp.Depacketizer { return &h265Units{} }
 	case media.VP9:
-		d = &codecs.VP9Packet{}
+		parser = func() rtp.Depacketizer { return &codecs.VP9Packet{} }
 	case media.AV1:
-		d = &codecs.AV1Depacketizer{}
+		parser = func() rtp.Depacketizer { return &codecs.AV1Depacketizer{} }
 	case media.Opus:
-		d = &codecs.OpusPacket{}
+		parser = func() rtp.Depacketizer { return &codecs.OpusPacket{} }
 	case media.PCMU, media.PCMA:
-		d = plain{}
+		parser = func() rtp.Depacketizer { return plain{} }
 	default:
 		return nil
 	}
-	return &assembler{
-		codec: codec, rate: rate, wantKey: codec.Video(), high: -1,
-		builder: samplebuilder.New(reorder, d, rate, samplebuilder.WithMaxTimeDelay(500*time.Millisecond)),
-	}
+	return &assembler{codec: codec, rate: rate, wantKey: codec.Video(), samples: newSamples(parser, rate)}
 }
 
 // plain is the depacketizer of codecs whose frame is the payload.
@@ -222,50 +213,24 @@ func (a *assembler) push(p *rtp.Packet, now time.Duration) {
 	if !a.started {
 		a.started, a.offset, a.last = true, now, p.Timestamp
 	}
-	if a.high < 0 {
-		a.high = int(p.SequenceNumber)
-	}
-	ahead := int16(p.SequenceNumber - uint16(a.high))
-	if ahead > reorder || ahead < -reorder {
-		held := a.held
-		a.held = p
-		if held == nil || p.SequenceNumber != held.SequenceNumber+1 {
-			return
-		}
-		a.restart(held, ahead-1)
-		ahead = 1
-	}
-	a.held = nil
-	if ahead > 0 {
-		a.high = int(p.SequenceNumber)
-	}
-	a.builder.Push(p)
-}
-
-// restart goes on at another sequence number, after packets that will not come or with a remote that has begun anew. Two packets in a row must say so
-// (RFC 3550 appendix A.1): the builder walks over all that is between, several times, and a remote could make it do nothing else.
-func (a *assembler) restart(at *rtp.Packet, ahead int16) {
-	a.builder.Flush()
-	a.lost += uint64(max(0, ahead-1))
-	a.wantKey = a.codec.Video()
-	a.builder.Push(at)
+	a.samples.push(p)
 }
 
 // pop gives the next whole frame, or nil. After a loss it gives no picture before the next key frame.
 func (a *assembler) pop() *media.Frame {
 	for {
-		s := a.builder.Pop()
-		if s == nil {
+		s, ok := a.samples.pop()
+		if !ok {
 			return nil
 		}
-		a.lost += uint64(s.PrevDroppedPackets)
-		if s.PrevDroppedPackets > 0 && a.codec.Video() {
+		a.lost += s.lost
+		if s.gap && a.codec.Video() {
 			a.wantKey = true
 		}
-		a.ticks += int64(int32(s.PacketTimestamp - a.last))
-		a.last = s.PacketTimestamp
+		a.ticks += int64(int32(s.stamp - a.last))
+		a.last = s.stamp
 		f := &media.Frame{Codec: a.codec, Captured: time.Now(), PTS: max(0, a.offset+ticksToTime(a.ticks, a.rate))}
-		f.Data, f.Key = split(a.codec, s.Data)
+		f.Data, f.Key = split(a.codec, s.data)
 		if len(f.Data) == 0 {
 			continue
 		}
