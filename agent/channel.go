@@ -35,16 +35,18 @@ type channel struct {
 	ripe   chan string // client ids whose held offer may be taken now
 	due    chan string // client ids that it is time to offer to
 	asked  chan asked
+	told   chan *refusal // that are over
 	done   chan struct{} // closed when run has ended
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	// Owned by run.
-	early  earlyCandidates
-	gate   offerGate
-	held   map[string]heldOffer
-	offers map[string]*offering
+	early    earlyCandidates
+	gate     offerGate
+	held     map[string]heldOffer
+	offers   map[string]*offering
+	refusals map[string]*refusal // by client
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
 	sessions map[string]*session
@@ -56,9 +58,9 @@ type channel struct {
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
 	ch := &channel{
 		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), asked: make(chan asked), done: make(chan struct{}),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), asked: make(chan asked), told: make(chan *refusal, refusalsMost), done: make(chan struct{}),
 		early: earlyCandidates{limits: n.limits.Signaling}, gate: offerGate{limits: n.limits.Offers},
-		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{},
+		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{}, refusals: map[string]*refusal{},
 	}
 	o := signaling.Options{
 		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags, Storage: signaling.Storage(c.Storage), Log: ch.log,
@@ -125,6 +127,10 @@ func (ch *channel) run(ctx context.Context) {
 			ch.on(ctx, &sessions, e)
 		case id := <-ch.due:
 			ch.offer(ctx, &sessions, id)
+		case r := <-ch.told:
+			if ch.refusals[r.client] == r {
+				delete(ch.refusals, r.client)
+			}
 		case want := <-ch.asked:
 			ch.offerNow(ctx, &sessions, want)
 		case s := <-ch.ended:
@@ -169,7 +175,12 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 		}
 		s.conn.Handle(signal)
 	case peer.Candidate:
-		if _, held := ch.held[from]; s == nil || held {
+		_, held := ch.held[from]
+		if r := ch.refusals[from]; r != nil && s == nil && !held {
+			r.conn.Handle(signal)
+			return
+		}
+		if s == nil || held {
 			ch.early.keep(from, signal, time.Now())
 			return
 		}
@@ -201,11 +212,11 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		ch.end(s, "replaced by a new offer of the same client")
 	}
 	if reason := ch.full(); reason != "" {
-		ch.log.Warn("viewer refused", "client", from, "reason", reason)
-		if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from); err != nil {
-			ch.log.Warn("refusal not sent", "client", from, "err", err)
-		}
+		ch.refuse(ctx, wg, from, o, reason)
 		return
+	}
+	if r := ch.refusals[from]; r != nil {
+		r.stop()
 	}
 	ch.begin(ctx, wg, from, false, o)
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Polite    bool          // when both sides offer at once, the remote's offer stands; one side should be polite
 	Broadcast *Broadcast    // what to send; nil is nothing
 	Receive   bool          // take what the remote sends
+	Refuse    string        // refuse the first offer for this reason, which is no empty text
 	Needs     []media.Codec // what the source must have, or an offer is refused: the remote takes all of them or nothing
 	Sink      media.Sink    // where received frames go; nil only counts them
 	Epoch     time.Time     // time zero of received frames; default is now
@@ -130,7 +131,7 @@ func New(o Config) (*Conn, error) {
 	if o.Engine == nil || o.Send == nil {
 		return nil, errors.New("peer: Engine and Send are required")
 	}
-	if o.Broadcast == nil && !o.Receive {
+	if o.Broadcast == nil && !o.Receive && o.Refuse == "" {
 		return nil, errors.New("peer: nothing to send and nothing to receive")
 	}
 	if o.SetupTimeout == 0 {

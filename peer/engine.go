@@ -35,6 +35,7 @@ type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
 	mux      ice.UDPMux
+	telling  chan struct{}    // an element for each refused viewer that is being told why
 	out      *udpbatch.Sender // the mux's socket, for packets that go around Pion; nil on a virtual network
 }
 
@@ -44,7 +45,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Limits = o.Limits.filled()
-	e := &Engine{o: o}
+	e := &Engine{o: o, telling: make(chan struct{}, tellingAtOnce)}
 	s := &e.settings
 	s.LoggerFactory = pionLog{o.Log}
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled) // a parser in every camera's LAN is not worth it: viewers with .local names arrive as peer reflexive

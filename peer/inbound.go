@@ -36,6 +36,8 @@ type inbound struct {
 	keys     rate      // requests for key frames
 	heard    time.Time // when RTCP came last; zero is never
 	channels int
+	talk     *webrtc.DataChannel // the first that has opened
+	ready    chan struct{}       // closed when it has
 	messages rate
 	bytes    rate
 	feedback func(fci []byte) // takes transport-wide feedback; nil when nothing is sent
@@ -176,7 +178,7 @@ func (in *inbound) excuse() {
 	}
 }
 
-// channel takes a data channel that the remote has opened. We have no use for what comes on it.
+// channel takes a data channel that the remote has opened. We have no use for what comes on it, and tell something over it now and then.
 func (in *inbound) channel(d *webrtc.DataChannel) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -187,6 +189,7 @@ func (in *inbound) channel(d *webrtc.DataChannel) {
 	case len(d.Label()) > maxChannelLabel || len(d.Protocol()) > maxChannelLabel:
 		in.fail(fmt.Errorf("the remote opened a data channel with a name of more than %d bytes", maxChannelLabel))
 	default:
+		d.OnOpen(func() { in.opened(d) })
 		d.OnMessage(func(m webrtc.DataChannelMessage) { in.message(len(m.Data)) })
 	}
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,6 +123,10 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 	if c.o.ICEServers != nil {
 		servers = c.o.ICEServers(ctx)
 	}
+	return c.openWith(set, servers)
+}
+
+func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*webrtc.PeerConnection, error) {
 	var keys *srtpKeys
 	if c.o.Broadcast != nil {
 		keys = &srtpKeys{}
@@ -133,7 +138,7 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*webrtc.PeerConnection,
 			return nil, err
 		}
 	}
-	in := &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail}
+	in := &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail, ready: make(chan struct{})}
 	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own, in)
 	if err != nil {
 		return nil, err
@@ -201,12 +206,15 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 	if err != nil {
 		return nil, &RefusedError{err}
 	}
+	if c.o.Refuse != "" {
+		return nil, c.refuse(ctx, o, errors.New(c.o.Refuse))
+	}
 	tracks, err := c.sourceTracks(ctx)
 	if err != nil {
-		return nil, c.refuse(o, err)
+		return nil, c.refuse(ctx, o, err)
 	}
 	if err := lacking(tracks, c.o.Needs); err != nil {
-		return nil, c.refuse(o, err)
+		return nil, c.refuse(ctx, o, err)
 	}
 	tracks = c.withSub(ctx, tracks, offered["video"])
 	set, err := newCodecSet()
@@ -230,7 +238,7 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 			}
 			fitting = append(fitting, t)
 		case t.Codec.Video():
-			return nil, c.refuse(o, fmt.Errorf("no common video codec: the remote takes %s; the source gives %s; hint: a browser without that codec cannot show this camera",
+			return nil, c.refuse(ctx, o, fmt.Errorf("no common video codec: the remote takes %s; the source gives %s; hint: a browser without that codec cannot show this camera",
 				names(offered[kind]), t.Codec))
 		case len(offered[kind]) > 0:
 			c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(offered[kind]), "source_gives", t.Codec)
@@ -285,8 +293,12 @@ func (c *Conn) withSub(ctx context.Context, tracks []media.Track, offered []remo
 	return tracks
 }
 
-// refuse answers an offer with a refusal and gives the error that ends the connection.
-func (c *Conn) refuse(o Offer, reason error) error {
+// refuse answers an offer with a refusal and gives the error that ends the connection. A viewer with a data channel is told there, too, if nothing has been made
+// for it yet.
+func (c *Conn) refuse(ctx context.Context, o Offer, reason error) error {
+	if c.connection() == nil && c.tell(ctx, o, reason.Error()) {
+		return &RefusedError{reason}
+	}
 	c.out.description(Answer{SDP: Refusal(o.SDP, reason.Error())})
 	return &RefusedError{reason}
 }
@@ -294,13 +306,13 @@ func (c *Conn) refuse(o Offer, reason error) error {
 func (c *Conn) answer(ctx context.Context, pc *webrtc.PeerConnection, o Offer) error {
 	c.out.hold()
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
-		return c.refuse(o, fmt.Errorf("offer not understood: %w", err))
+		return c.refuse(ctx, o, fmt.Errorf("offer not understood: %w", err))
 	}
 	c.setRemote(o.SDP)
 	settle(pc)
 	desc, err := pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
 	if err != nil {
-		return c.refuse(o, fmt.Errorf("no answer to this offer: %w", err))
+		return c.refuse(ctx, o, fmt.Errorf("no answer to this offer: %w", err))
 	}
 	c.received().expect(negotiatedCodecs(desc.SDP))
 	answer := c.directed(withMids(desc.SDP, o.SDP))

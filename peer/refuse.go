@@ -42,14 +42,15 @@ func sessionName(reason string) string {
 	return name
 }
 
-// refusedBy reads a refusal: an answer that rejects every media section. The reason is the session name, if there is one.
+// refusedBy reads a refusal: an answer that rejects every section of media. The reason is the session name, if there is one. A data channel may be left, over
+// which the reason comes once more.
 func refusedBy(answer string) (reason string, refused bool) {
 	for line := range strings.Lines(answer) {
 		line = strings.TrimRight(line, "\r\n")
 		if name, ok := strings.CutPrefix(line, "s="); ok && name != "-" {
 			reason = name
 		}
-		if fields := strings.Fields(line); strings.HasPrefix(line, "m=") && len(fields) > 1 {
+		if fields := strings.Fields(line); strings.HasPrefix(line, "m=") && !strings.HasPrefix(line, "m=application ") && len(fields) > 1 {
 			if fields[1] != "0" {
 				return "", false
 			}

@@ -50,14 +50,18 @@ func (c *Conn) move(ctx context.Context) error {
 	}
 	c.unmoved.Reset(moveWithin) // until the remote has new ICE credentials, by our offer or by its own
 	if !c.Report().Offered {
+		c.askRestart()
 		return nil
 	}
 	return c.restart()
 }
 
-// restart offers a restart of ICE, once at a time.
+// restart offers a restart of ICE, once at a time, and asks the remote for one where it is the one that offers.
 func (c *Conn) restart() error {
 	pc := c.connection()
+	if pc != nil && !c.Report().Offered {
+		c.askRestart()
+	}
 	if pc == nil || c.pending != nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
 		return nil
 	}
@@ -76,6 +80,16 @@ func (c *Conn) restart() error {
 	c.o.Log.Info("ice restart offered")
 	c.out.description(Offer{SDP: c.directed(desc.SDP)})
 	return nil
+}
+
+// askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is who is sure to take part in a restart.
+func (c *Conn) askRestart() {
+	c.mu.Lock()
+	in := c.inbound
+	c.mu.Unlock()
+	if in != nil && in.say(notice{Action: tellRestart}) {
+		c.o.Log.Info("ice restart asked for over the data channel")
+	}
 }
 
 // cross decides what becomes of an offer that comes while ours is under way: false is nothing.

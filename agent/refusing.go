@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"sync"
+
+	"github.com/kvsagent/kvsagent/peer"
+)
+
+// refusalsMost is how many refused viewers of one channel are told why over a data channel at the same time. The others are told in the answer alone.
+const refusalsMost = 4
+
+// refusal is a connection that carries nothing but a reason. It is no session, and takes no viewer's place.
+type refusal struct {
+	client string
+	conn   *peer.Conn
+	stop   context.CancelFunc
+}
+
+// refuse answers an offer with a reason why there is nothing for this viewer.
+func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) {
+	ch.log.Warn("viewer refused", "client", from, "reason", reason)
+	if before := ch.refusals[from]; before != nil {
+		before.stop()
+	}
+	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, reason) {
+		return
+	}
+	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from); err != nil {
+		ch.log.Warn("refusal not sent", "client", from, "err", err)
+	}
+}
+
+// tell begins a connection for a reason.
+func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) bool {
+	conn, err := peer.New(peer.Config{
+		Engine: ch.network.engine, Refuse: reason, RelayOnly: ch.network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
+		Send: func(s peer.Signal) {
+			if err := ch.send(s, from); err != nil {
+				ch.log.Warn("refusal not sent", "client", from, "err", err)
+			}
+		},
+	})
+	if err != nil {
+		ch.log.Error("refusal not made", "client", from, "err", err)
+		return false
+	}
+	refusalCtx, stop := context.WithCancel(ctx)
+	r := &refusal{client: from, conn: conn, stop: stop}
+	for _, signal := range append([]peer.Signal{o}, ch.early.take(from)...) {
+		conn.Handle(signal)
+	}
+	ch.refusals[from] = r
+	wg.Go(func() {
+		defer stop()
+		_ = conn.Run(refusalCtx) // which is that it was refused
+		select {
+		case ch.told <- r:
+		case <-ctx.Done():
+		}
+	})
+	return true
+}

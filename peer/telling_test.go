@@ -1,0 +1,226 @@
+package peer_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/pion/webrtc/v4"
+)
+
+// page is a viewer as the KVS JS SDK's page makes one: video and a data channel, and no idea of refusals.
+type page struct {
+	pc       *webrtc.PeerConnection
+	offer    string
+	messages chan string
+	signals  chan peer.Signal // what the master sent
+}
+
+func newPage(t *testing.T) *page {
+	t.Helper()
+	m := &webrtc.MediaEngine{}
+	if err := m.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	s := webrtc.SettingEngine{LoggerFactory: quiet}
+	s.SetIncludeLoopbackCandidate(true)
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.GracefulClose() })
+	p := &page{pc: pc, messages: make(chan string, 8), signals: make(chan peer.Signal, 64)}
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := pc.CreateDataChannel("kvsDataChannel", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.OnMessage(func(m webrtc.DataChannelMessage) { p.messages <- string(m.Data) })
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	p.offer = strings.Replace(pc.LocalDescription().SDP, "t=0 0\r\n", "t=0 0\r\na=ice-options:trickle\r\n", 1)
+	return p
+}
+
+// call runs a master's connection on the page's offer until the test ends, and gives its end.
+func (p *page) call(t *testing.T, o peer.Config) (*peer.Conn, <-chan error) {
+	t.Helper()
+	o.Send = func(s peer.Signal) { p.signals <- s }
+	c, err := peer.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Handle(peer.Offer{SDP: p.offer})
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	done := make(chan error, 1)
+	wg.Go(func() { done <- c.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return c, done
+}
+
+// answer waits for the master's answer.
+func (p *page) answer(t *testing.T) string {
+	t.Helper()
+	for {
+		select {
+		case s := <-p.signals:
+			if a, ok := s.(peer.Answer); ok {
+				return a.SDP
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no answer")
+		}
+	}
+}
+
+// take gives the page an answer, and the candidates that follow it.
+func (p *page) take(t *testing.T, answer string) {
+	t.Helper()
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case s := <-p.signals:
+				if c, ok := s.(peer.Candidate); ok {
+					_ = p.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Candidate})
+				}
+			case <-done:
+				return
+			}
+		}
+	})
+	t.Cleanup(func() { close(done); wg.Wait() })
+}
+
+func (p *page) message(t *testing.T) string {
+	t.Helper()
+	select {
+	case m := <-p.messages:
+		return m
+	case <-time.After(20 * time.Second):
+		t.Fatal("no message came over the data channel")
+		return ""
+	}
+}
+
+// end waits for the end of a master's connection that refuses, and how long that took.
+func refused(t *testing.T, done <-chan error, reason string) {
+	t.Helper()
+	select {
+	case err := <-done:
+		var r *peer.RefusedError
+		if !errors.As(err, &r) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("Run = %v, want a RefusedError for %q", err, reason)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the refused session goes on")
+	}
+}
+
+// TestRefusedViewerIsTold: the answer rejects the media and says why, and the data channel that it leaves brings the reason to people.
+func TestRefusedViewerIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name, reason string
+		config       func() peer.Config
+	}{
+		{"full", "10 viewers are connected", func() peer.Config { return peer.Config{Engine: engine(t), Refuse: "10 viewers are connected"} }},
+		{"no common codec", "no common video codec: the remote takes VP8", func() peer.Config {
+			return peer.Config{Engine: engine(t), Broadcast: pattern(t)}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPage(t)
+			if tt.name != "full" {
+				p.offer = strings.ReplaceAll(strings.ReplaceAll(p.offer, " H264/", " X-H264/"), " H265/", " X-H265/")
+			}
+			began := time.Now()
+			_, done := p.call(t, tt.config())
+			answer := p.answer(t)
+			if !strings.Contains(answer, "\ns="+tt.reason) || !strings.Contains(answer, "\nm=video 0 ") || !strings.Contains(answer, "\nm=application 9 ") {
+				t.Fatalf("the answer should reject the video, leave the data channel and give the reason:\n%s", answer)
+			}
+			p.take(t, answer)
+			if got := p.message(t); !strings.HasPrefix(got, `{"action":"REFUSED","reason":"`+tt.reason) {
+				t.Errorf("the page was told %s", got)
+			}
+			refused(t, done, tt.reason)
+			if took := time.Since(began); took > 4*time.Second {
+				t.Errorf("telling took %v; it should end when the message has arrived", took)
+			}
+		})
+	}
+}
+
+// TestRefusalsAreBounded: four viewers at a time cost a connection, for five seconds; the fifth has the answer alone.
+func TestRefusalsAreBounded(t *testing.T) {
+	e := engine(t)
+	var ends []<-chan error
+	began := time.Now()
+	for i := range 5 {
+		p := newPage(t) // which never answers
+		_, done := p.call(t, peer.Config{Engine: e, Refuse: "full"})
+		if i == 4 {
+			refused(t, done, "full")
+		}
+		if answer := p.answer(t); strings.Contains(answer, "\nm=application 9 ") != (i < 4) {
+			t.Errorf("refusal %d: the data channel should be left to the first four:\n%s", i, answer)
+		}
+		ends = append(ends, done)
+	}
+	for _, done := range ends[:4] {
+		refused(t, done, "full")
+	}
+	if took := time.Since(began); took > 9*time.Second {
+		t.Errorf("the refused viewers were given up after %v, want 5 s", took)
+	}
+}
+
+// TestRestartIsAskedOverTheDataChannel: a viewer that offers, and takes no offers, hears that it should restart ICE.
+func TestRestartIsAskedOverTheDataChannel(t *testing.T) {
+	p := newPage(t)
+	c, _ := p.call(t, peer.Config{Engine: engine(t), Broadcast: pattern(t)})
+	opened := make(chan struct{})
+	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			close(opened)
+		}
+	})
+	p.take(t, p.answer(t))
+	select {
+	case <-opened:
+	case <-time.After(20 * time.Second):
+		t.Fatal("not connected")
+	}
+	timeout := time.After(20 * time.Second)
+	for { // the channel opens a little after the connection
+		c.Restart()
+		select {
+		case m := <-p.messages:
+			if m != `{"action":"ICE_RESTART"}` {
+				t.Errorf("the page was told %s", m)
+			}
+			return
+		case <-time.After(200 * time.Millisecond):
+		case <-timeout:
+			t.Fatal("no message came over the data channel")
+		}
+	}
+}
