@@ -81,7 +81,7 @@ func engine(t *testing.T) *peer.Engine {
 	return e
 }
 
-func pattern(t *testing.T) *peer.Broadcast {
+func pattern(t testing.TB) *peer.Broadcast {
 	t.Helper()
 	src, err := testpattern.New(testpattern.Options{Size: image.Pt(320, 240), Rate: 15, GOP: time.Second})
 	if err != nil {
