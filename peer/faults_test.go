@@ -34,6 +34,10 @@ func TestBadNetworks(t *testing.T) {
 		gaps  bool // pictures may be lost
 	}{
 		{"5 % loss", func(l *line) { l.loss = 0.05 }, false},
+		{"1 % loss", func(l *line) { l.loss = 0.01 }, false},
+		{"30 % loss", func(l *line) { l.loss = 0.3 }, true},
+		{"300 ms of delay, and up to 100 more", func(l *line) { l.delay, l.jitter = 300*time.Millisecond, 100*time.Millisecond }, false},
+		{"a wrong bit in 2 % of packets", func(l *line) { l.wrong = 0.02 }, false},
 		{"20 % loss", func(l *line) { l.loss = 0.2 }, true},
 		{"reordering", func(l *line) { l.jitter = 60 * time.Millisecond }, false},
 		{"500 ms of delay", func(l *line) { l.delay = 500 * time.Millisecond }, false},
@@ -208,6 +212,7 @@ func TestBlackout(t *testing.T) {
 		dark, back time.Duration
 	}{
 		{3 * time.Second, 3 * time.Second},
+		{10 * time.Second, 3 * time.Second},
 		{20 * time.Second, 4 * time.Second},
 		{28 * time.Second, 4 * time.Second},
 		{33 * time.Second, 5 * time.Second},

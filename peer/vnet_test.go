@@ -145,6 +145,9 @@ type line struct {
 	delay  time.Duration // of every packet
 	jitter time.Duration // more delay, at random: packets overtake each other
 	twice  float64       // share of packets that come twice
+	wrong  float64       // share of packets with a bit that is wrong
+	most   int           // bytes of the largest UDP payload that passes; 0 is any
+	noDTLS bool          // no packet of DTLS passes
 	cut    atomic.Bool   // nothing passes
 	rate   atomic.Int64  // bit/s that pass; 0 is any
 	queue  time.Duration // that a packet may wait for its turn, when there is a rate
@@ -201,12 +204,33 @@ func (l *line) copies(n int) []time.Duration {
 	return out
 }
 
+// passes says whether a packet is one of those that the line carries. DTLS records begin with 20 to 63 (RFC 7983 section 7).
+func (l *line) passes(b []byte) bool {
+	return (l.most == 0 || len(b) <= l.most) && !(l.noDTLS && len(b) > 0 && b[0] >= 20 && b[0] <= 63)
+}
+
+// spoiled is a packet as it arrives.
+func (l *line) spoiled(b []byte) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(b) == 0 || l.wrong == 0 || l.rng.Float64() >= l.wrong {
+		return b
+	}
+	b = append([]byte(nil), b...)
+	b[l.rng.IntN(len(b))] ^= 1 << l.rng.IntN(8)
+	return b
+}
+
 type faultyConn struct {
 	transport.UDPConn
 	line *line
 }
 
 func (c *faultyConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if !c.line.passes(b) {
+		return len(b), nil
+	}
+	b = c.line.spoiled(b)
 	for _, after := range c.line.copies(len(b)) {
 		if after == 0 {
 			if _, err := c.UDPConn.WriteTo(b, to); err != nil {

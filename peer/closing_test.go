@@ -1,0 +1,32 @@
+package peer
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// TestClosingHangs: what hangs is left behind after five seconds, and everybody else goes on.
+func TestClosingHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := New(Config{Engine: &Engine{}, Send: func(Signal) {}, Receive: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		c.sendersW.Go(func() { <-release })
+		began := time.Now()
+		c.closeConnection(pc)
+		if took := time.Since(began); took != closeWithin {
+			t.Errorf("closing took %v, want %v", took, closeWithin)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
