@@ -67,9 +67,10 @@ type Conn struct {
 	failed    *time.Timer
 	unmoved   *time.Timer // end of waiting for the remote's part in a move
 	lease     lease
-	lastIn    string // the last offer we answered
-	lastOut   string // our answer to it
-	framed    bool   // OnFrame was called
+	lastIn    string      // the last offer we answered
+	lastOut   string      // our answer to it
+	framed    bool        // OnFrame was called
+	begged    *time.Timer // end of waiting for an offer that we have asked for over the data channel
 	asking    asking
 	level     Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
 	leave     func()                              // the main stream
@@ -191,6 +192,9 @@ func (c *Conn) Run(ctx context.Context) error {
 	c.unmoved = time.NewTimer(time.Hour)
 	c.unmoved.Stop()
 	defer c.unmoved.Stop()
+	c.begged = time.NewTimer(time.Hour)
+	c.begged.Stop()
+	defer c.begged.Stop()
 	c.asking.within = time.NewTimer(time.Hour)
 	c.asking.within.Stop()
 	defer c.asking.within.Stop()
@@ -220,6 +224,10 @@ func (c *Conn) Run(ctx context.Context) error {
 			}
 		case <-c.moves:
 			if err := c.move(ctx); err != nil {
+				return err
+			}
+		case <-c.begged.C:
+			if err := c.offerRestart(); err != nil {
 				return err
 			}
 		case <-c.unmoved.C:

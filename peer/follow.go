@@ -33,6 +33,15 @@ func (a *asking) forget(again bool) {
 	a.within.Stop()
 }
 
+// never notes that a remote wants nothing of a kind: it has offered no section for it.
+func (a *asking) never(kind webrtc.RTPCodecType) {
+	for _, codec := range sendable() {
+		if kindOf(codec) == kind {
+			a.asked[codec] = true
+		}
+	}
+}
+
 // follow brings what is sent in step with what the source gives: at once where the codec was negotiated, and by an offer of ours where it was not. A source that
 // has lost its sound or its picture for a while changes nothing.
 func (c *Conn) follow(ctx context.Context) error {

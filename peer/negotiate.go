@@ -245,6 +245,9 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*webrtc.PeerConnection, er
 			c.asking.asked[t.Codec] = true // in vain
 		}
 	}
+	if len(offered["audio"]) == 0 {
+		c.asking.never(webrtc.RTPCodecTypeAudio)
+	}
 	if c.o.Receive {
 		if err := set.addReceivable(); err != nil {
 			return nil, err
@@ -383,6 +386,7 @@ func (c *Conn) setRemote(sdp string) {
 	defer c.mu.Unlock()
 	if !c.remote.sameICE(id) {
 		c.unmoved.Stop()
+		c.begged.Stop()
 		c.taken = 0
 	}
 	c.remote = id

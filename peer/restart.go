@@ -56,12 +56,21 @@ func (c *Conn) move(ctx context.Context) error {
 	return c.restart()
 }
 
-// restart offers a restart of ICE, once at a time, and asks the remote for one where it is the one that offers.
+// begWithin is how long a remote that is asked for a restart over its data channel has for that, before we offer one.
+const begWithin = time.Second
+
+// restart asks the remote for a restart of ICE, if it is the one that offers and has a data channel that still works, and else offers one.
 func (c *Conn) restart() error {
-	pc := c.connection()
-	if pc != nil && !c.Report().Offered {
-		c.askRestart()
+	if c.connection() != nil && !c.failing && !c.Report().Offered && c.askRestart() {
+		c.begged.Reset(begWithin)
+		return nil
 	}
+	return c.offerRestart()
+}
+
+// offerRestart offers a restart of ICE, once at a time. Pion gives up the old path with that.
+func (c *Conn) offerRestart() error {
+	pc := c.connection()
 	if pc == nil || c.pending != nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
 		return nil
 	}
@@ -83,13 +92,15 @@ func (c *Conn) restart() error {
 }
 
 // askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is who is sure to take part in a restart.
-func (c *Conn) askRestart() {
+func (c *Conn) askRestart() bool {
 	c.mu.Lock()
 	in := c.inbound
 	c.mu.Unlock()
-	if in != nil && in.say(notice{Action: tellRestart}) {
-		c.o.Log.Info("ice restart asked for over the data channel")
+	if in == nil || !in.say(notice{Action: tellRestart}) {
+		return false
 	}
+	c.o.Log.Info("ice restart asked for over the data channel")
+	return true
 }
 
 // cross decides what becomes of an offer that comes while ours is under way: false is nothing.

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,8 @@ import (
 type page struct {
 	pc       *webrtc.PeerConnection
 	offer    string
+	data     *webrtc.DataChannel
+	open     chan struct{} // closed when data is
 	messages chan string
 	signals  chan peer.Signal // what the master sent
 }
@@ -33,7 +36,7 @@ func newPage(t *testing.T) *page {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
-	p := &page{pc: pc, messages: make(chan string, 8), signals: make(chan peer.Signal, 64)}
+	p := &page{pc: pc, open: make(chan struct{}), messages: make(chan string, 8), signals: make(chan peer.Signal, 64)}
 	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +44,8 @@ func newPage(t *testing.T) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.data = d
+	d.OnOpen(func() { close(p.open) })
 	d.OnMessage(func(m webrtc.DataChannelMessage) { p.messages <- string(m.Data) })
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
@@ -87,13 +92,13 @@ func (p *page) answer(t *testing.T) string {
 	}
 }
 
-// take gives the page an answer, and the candidates that follow it.
-func (p *page) take(t *testing.T, answer string) {
+// take gives the page an answer, and the candidates that follow it. What else comes it hands on.
+func (p *page) take(t *testing.T, answer string) <-chan peer.Signal {
 	t.Helper()
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
+	done, others := make(chan struct{}), make(chan peer.Signal, 8)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -101,13 +106,16 @@ func (p *page) take(t *testing.T, answer string) {
 			case s := <-p.signals:
 				if c, ok := s.(peer.Candidate); ok {
 					_ = p.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c.Candidate})
+					continue
 				}
+				others <- s
 			case <-done:
 				return
 			}
 		}
 	})
 	t.Cleanup(func() { close(done); wg.Wait() })
+	return others
 }
 
 func (p *page) message(t *testing.T) string {
@@ -203,24 +211,40 @@ func TestRestartIsAskedOverTheDataChannel(t *testing.T) {
 			close(opened)
 		}
 	})
-	p.take(t, p.answer(t))
+	answer := p.answer(t)
+	ufrag := regexp.MustCompile(`a=ice-ufrag:\S+`).FindString(answer)
+	offered := p.take(t, answer)
 	select {
 	case <-opened:
 	case <-time.After(20 * time.Second):
 		t.Fatal("not connected")
 	}
-	timeout := time.After(20 * time.Second)
-	for { // the channel opens a little after the connection
-		c.Restart()
+	select {
+	case <-p.open:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the data channel does not open")
+	}
+	if err := p.data.SendText("hello"); err != nil { // which the master hears when its side is open, too
+		t.Fatal(err)
+	}
+	for p.data.BufferedAmount() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	c.Restart()
+	if m := p.message(t); m != `{"action":"ICE_RESTART"}` {
+		t.Errorf("the page was told %s", m)
+	}
+	for { // the page does nothing, and is offered a restart
 		select {
-		case m := <-p.messages:
-			if m != `{"action":"ICE_RESTART"}` {
-				t.Errorf("the page was told %s", m)
+		case s := <-offered:
+			if o, ok := s.(peer.Offer); ok {
+				if strings.Contains(o.SDP, ufrag) {
+					t.Errorf("an offer that is none of a restart, and for a viewer that wants nothing more:\n%s", o.SDP)
+				}
+				return
 			}
-			return
-		case <-time.After(200 * time.Millisecond):
-		case <-timeout:
-			t.Fatal("no message came over the data channel")
+		case <-time.After(20 * time.Second):
+			t.Fatal("no restart was offered")
 		}
 	}
 }
