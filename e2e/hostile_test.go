@@ -26,6 +26,7 @@ import (
 const (
 	honestViewers = 10
 	siegeMemory   = 64 << 10 // KiB
+	siegeCores    = 0.5      // on average, with the ten viewers
 	siegeLoss     = 0.001    // of all pictures
 )
 
@@ -48,7 +49,7 @@ func TestHostileViewers(t *testing.T) {
 	listener, calls := s.lure(t)
 	defer listener.Close()
 	forbidden := countForbidden(t)
-	before := s.memory(t)
+	before, busy := s.memory(t), s.busy(t)
 	began := time.Now()
 	t.Logf("before: %d KiB, %d sockets and files", before, s.files(t))
 	for _, attack := range []struct {
@@ -72,7 +73,7 @@ func TestHostileViewers(t *testing.T) {
 		{"offers", offerFlood, ""},
 		{"junk", offPathJunk, ""},
 	} {
-		started := time.Now()
+		started, busy := time.Now(), s.busy(t)
 		attack.run(t, s)
 		if attack.want != "" {
 			eventually(t, 15*time.Second, "the agent ends the session of "+attack.name, func() (bool, any) {
@@ -83,10 +84,16 @@ func TestHostileViewers(t *testing.T) {
 		if s.agent.over() {
 			t.Fatalf("%s: the agent ended: %v", attack.name, s.agent.cmd.ProcessState)
 		}
-		t.Logf("%-10s %4.1f s, memory at most %+d KiB", attack.name, time.Since(started).Seconds(), s.memory(t)-before)
+		t.Logf("%-10s %4.1f s, %.2f s of processor time, memory at most %+d KiB",
+			attack.name, time.Since(started).Seconds(), (s.busy(t) - busy).Seconds(), s.memory(t)-before)
 	}
 	if grown := s.memory(t) - before; grown > siegeMemory {
 		t.Errorf("the agent's memory grew by %d KiB, want %d at most", grown, siegeMemory)
+	}
+	if cores := (s.busy(t) - busy).Seconds() / time.Since(began).Seconds(); cores > siegeCores {
+		t.Errorf("the agent kept %.2f cores busy, want %.2f at most", cores, siegeCores)
+	} else {
+		t.Logf("in all: %.2f cores", cores)
 	}
 	s.checkHonest(t)
 	s.checkLog(t, time.Since(began))
@@ -147,6 +154,20 @@ func (s *siege) memory(t *testing.T) int {
 	}
 	n, _ := strconv.Atoi(string(m[1]))
 	return n
+}
+
+// busy is how much processor time the agent has taken.
+func (s *siege) busy(t *testing.T) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), ") ") // the name may have spaces in it
+	fields := strings.Fields(after)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
 }
 
 func (s *siege) files(t *testing.T) int {
@@ -460,6 +481,7 @@ func aimedCandidates(t *testing.T, s *siege) {
 	hosts := []string{
 		honestVictim, "127.0.0.1", "127.1.2.3", "0.0.0.0", "0.0.0.5", "169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.9", "224.0.0.251", "240.0.0.1",
 		"255.255.255.255", "::1", "::", "fe80::1", "ff02::fb", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "fd00:ec2::254",
+		"fe80::1%eth0", "::ffff:7f00:1", "2002:7f00:1::", "64:ff9b::7f00:1", "64:ff9b:1::1", "::127.0.0.1", "fec0::1", "100::1", "2001:0:a9fe::1", "0177.0.0.1", "2130706433",
 		"localhost", "metadata.google.internal", "x.local",
 	}
 	line := func(i int, host, rest string) string {
