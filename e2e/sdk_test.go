@@ -19,6 +19,7 @@ type sdk struct {
 	clientID      string // of a viewer
 	send          bool   // a picture and a tone
 	relayOnly     bool   // through TURN
+	data          bool   // the viewer opens a data channel
 
 	candidatesFirst bool   // all candidates go out before the offer
 	offerTo         string // the viewer that a master offers to
@@ -32,7 +33,7 @@ func (s sdk) join(t *testing.T, part string) *page {
 	p := cmp.Or(s.browser, &chromium).open(t, sdkPage(t))
 	config := map[string]any{
 		"channelARN": s.arn, "channelEndpoint": endpoint(t, s.endpoint, s.ca, s.arn, s.role), "role": s.role, "region": region,
-		"send": s.send, "relayOnly": s.relayOnly,
+		"send": s.send, "relayOnly": s.relayOnly, "data": s.data,
 		"candidatesFirst": s.candidatesFirst, "offerTo": s.offerTo,
 	}
 	if s.role == types.ChannelRoleViewer {

@@ -410,8 +410,8 @@ func (c *Conn) poke() {
 
 // close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
-	for _, x := range c.senders() {
-		c.retire(x)
+	for _, x := range c.senders() { // which stay, for the last report
+		x.end()
 	}
 	for _, leave := range []func(){c.leave, c.leaveSub} {
 		if leave != nil {

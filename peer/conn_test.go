@@ -180,6 +180,9 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			if em, ev := stop(); em != nil || ev != nil {
 				t.Errorf("Run = %v, %v, want nil, nil", em, ev)
 			}
+			if r := m.Report(); len(r.Sending) != 2 || r.Sending[0].Frames == 0 || r.Sending[1].Bytes == 0 {
+				t.Errorf("after the end the report says that this was sent: %+v", r.Sending)
+			}
 			if n := len(framed); n != 0 {
 				t.Errorf("told of the first key frame %d times more", n)
 			}

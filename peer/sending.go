@@ -67,9 +67,7 @@ func (c *Conn) start(ctx context.Context, pc *webrtc.PeerConnection, x *sending)
 
 // retire ends a sender. What it is sending at this moment still goes out.
 func (c *Conn) retire(x *sending) {
-	if x.stop != nil {
-		x.stop()
-	}
+	x.end()
 	at := x.firstPacket()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,6 +79,13 @@ func (c *Conn) retire(x *sending) {
 			c.sends = append(c.sends[:i:i], c.sends[i+1:]...)
 			return
 		}
+	}
+}
+
+// end stops sending.
+func (x *sending) end() {
+	if x.stop != nil {
+		x.stop()
 	}
 }
 

@@ -1,5 +1,5 @@
 // The two parts that a page plays with the official SDK: offer, and answer. Each takes
-// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo} and resolves once signaling is open.
+// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data} and resolves once signaling is open.
 'use strict';
 
 const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
@@ -55,6 +55,11 @@ function trust(endpoint) {
   return endpoint.startsWith('wss:') ? fetch(endpoint.replace('wss:', 'https:'), { mode: 'no-cors' }).catch(() => {}) : undefined;
 }
 
+const messages = [];
+
+// told is what came over the data channel.
+window.told = () => messages;
+
 // offer makes one offer and plays the answer. A master names the viewer in config.offerTo.
 window.offer = async (config) => {
   const client = signaling(config);
@@ -76,6 +81,7 @@ window.offer = async (config) => {
     pc.addTransceiver('video', { direction: 'recvonly' });
     pc.addTransceiver('audio', { direction: 'recvonly' });
   }
+  if (config.data) pc.createDataChannel('kvsDataChannel').onmessage = ({ data }) => messages.push(data);
   const offer = await pc.createOffer();
   await pc.setLocalDescription(offer);
   if (config.candidatesFirst) await gathered(pc);
