@@ -132,9 +132,8 @@ func (s *session) over(err error, ctx context.Context) {
 	reason, kind := s.reason, s.kind
 	s.mu.Unlock()
 	s.cancel()
-	var sent, received, dropped uint64
+	var received, dropped uint64
 	for _, t := range r.Sending {
-		sent += t.Bytes
 		dropped += t.Dropped
 	}
 	for _, t := range r.Receiving {
@@ -145,7 +144,7 @@ func (s *session) over(err error, ctx context.Context) {
 		level = slog.LevelWarn
 	}
 	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond), "connected", r.Stages.Connected != 0,
-		"sent_bytes", sent, "received_bytes", received, "dropped_frames", dropped)
+		"sent_bytes", r.Sent, "received_bytes", received, "dropped_frames", dropped)
 }
 
 // stop ends a session; the reason is kept for its last log line.

@@ -84,6 +84,7 @@ type Conn struct {
 	sockets  *sockets  // nil on a virtual network
 	inbound  *inbound
 	sends    []*sending
+	past     uint64 // bytes of media that senders have sent that are no longer there
 	receiver *receiver
 	state    State
 	stages   Stages

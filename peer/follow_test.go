@@ -122,6 +122,9 @@ func TestSourceChangesCodec(t *testing.T) {
 				if n := offers.Load(); n != 1 || r.Receiving[0].Lost != 0 {
 					t.Errorf("%d offers, want 1; receiving %+v", n, r.Receiving)
 				}
+				if m := c.master.Report(); m.Sent <= m.Sending[0].Bytes+m.Sending[1].Bytes {
+					t.Errorf("%d bytes sent in all, and %d and %d by the tracks there are now", m.Sent, m.Sending[0].Bytes, m.Sending[1].Bytes)
+				}
 				if s := c.master.Report().Sending; len(s) != 2 || s[0].Codec == s[1].Codec {
 					t.Errorf("the master sends %+v, want one picture and one sound", s)
 				}

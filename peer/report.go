@@ -22,6 +22,7 @@ type Report struct {
 	Estimate      float64       // bit/s that the path carries, as far as is known; 0 is not
 	Behind        time.Duration // that a picture waits, here and in the path's queue
 	Sending       []TrackReport // the tracks there are now
+	Sent          uint64        // bytes of media, of tracks that have given way, too
 	Receiving     []TrackReport
 }
 
@@ -40,7 +41,7 @@ type TrackReport struct {
 // Report tells how the connection is.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
-	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
+	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages, Sent: c.past}
 	pc, rec := c.pc, c.receiver
 	c.mu.Unlock()
 	for _, x := range c.senders() {
@@ -51,6 +52,7 @@ func (c *Conn) Report() Report {
 		if at := x.firstPacket(); !at.IsZero() && r.Stages.Packet == 0 {
 			r.Stages.Packet = max(at.Sub(r.Began), 1)
 		}
+		r.Sent += x.bytes()
 		r.Sending = append(r.Sending, c.carried(x)...)
 	}
 	if rec != nil {

@@ -68,18 +68,27 @@ func (c *Conn) start(ctx context.Context, pc *webrtc.PeerConnection, x *sending)
 // retire ends a sender. What it is sending at this moment still goes out.
 func (c *Conn) retire(x *sending) {
 	x.end()
-	at := x.firstPacket()
+	at, sent := x.firstPacket(), x.bytes()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !at.IsZero() && c.stages.Packet == 0 {
 		c.stages.Packet = max(at.Sub(c.began), 1)
 	}
+	c.past += sent
 	for i := range c.sends {
 		if c.sends[i] == x {
 			c.sends = append(c.sends[:i:i], c.sends[i+1:]...)
 			return
 		}
 	}
+}
+
+// bytes is how much media it has sent.
+func (x *sending) bytes() (n uint64) {
+	for _, t := range x.report() {
+		n += t.Bytes
+	}
+	return n
 }
 
 // end stops sending.
