@@ -123,6 +123,9 @@ func FuzzOfferToPion(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		if err := set.addOthers(offered); err != nil {
+			t.Fatal(err)
+		}
 		pc, err := e.connection(set, nil, false, nil, nil, &inbound{limits: Limits{}.filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
@@ -134,9 +137,13 @@ func FuzzOfferToPion(f *testing.F) {
 		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(sdp, false)}) != nil {
 			return
 		}
+		settle(pc)
 		answer, err := pc.CreateAnswer(nil)
 		if err != nil {
 			return
+		}
+		if named := naming(answer.SDP, media.VP8); len(named) > len(answer.SDP)+500 || !strings.HasPrefix(named, "v=0") {
+			t.Errorf("a codec more makes\n%s\nof\n%s", named, answer.SDP)
 		}
 		if out := withMids(answer.SDP, sdp); len(out) > 2*len(sdp)+4000 {
 			t.Errorf("an answer of %d bytes to an offer of %d", len(out), len(sdp))
