@@ -149,7 +149,7 @@ func (c *fakeCamera) on() {
 		medias = append(medias, &description.Media{Type: description.MediaTypeAudio,
 			Formats: []format.Format{&format.G711{PayloadTyp: 0, MULaw: true, SampleRate: 8000, ChannelCount: 1}}})
 	}
-	server := &gortsplib.Server{Handler: c, RTSPAddress: c.Address, Listen: c.listen}
+	server := &gortsplib.Server{Handler: c, RTSPAddress: c.Address, Listen: c.listen, WriteQueueSize: 1 << 14}
 	if err := server.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -278,3 +278,6 @@ func (c *fakeCamera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, 
 	c.plays++
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
+
+// OnStreamWriteError is told of a reader that does not read.
+func (c *fakeCamera) OnStreamWriteError(*gortsplib.ServerHandlerOnStreamWriteErrorCtx) {}

@@ -69,6 +69,7 @@ type session struct {
 	pace     pace        // of the pictures
 	stall    *time.Timer // runs out when no video packet comes
 	keyframe *time.Timer // runs out when no key frame comes
+	over     bool        // something is wrong that more pictures do not mend
 	failed   chan error  // from the packet callbacks; the first one counts
 	faults   faults
 }
@@ -445,6 +446,9 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if !timed {
 		return
 	}
+	if ss.over {
+		return
+	}
 	damage, fatal := ss.video.packet(pkt, ticks, time.Now())
 	if damage != nil {
 		ss.faults.count(damage)
@@ -453,6 +457,7 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 		ss.keyframe.Stop()
 	}
 	if fatal != nil {
+		ss.over = true
 		select {
 		case ss.failed <- fatal:
 		default:
