@@ -46,11 +46,12 @@ func FuzzSourceURL(f *testing.F) {
 		f.Add(url)
 	}
 	f.Fuzz(func(t *testing.T, url string) {
-		for _, raw := range []string{url, "rtsp://admin:s3same@" + url} {
-			err := agent.CheckSources(&config.Config{Sources: map[string]config.Source{"gate": {URL: raw}}})
-			if err != nil && strings.HasPrefix(raw, "rtsp") && strings.Contains(err.Error(), "s3same") {
-				t.Errorf("the error shows the password: %v", err)
-			}
+		check := func(raw string) error {
+			return agent.CheckSources(&config.Config{Sources: map[string]config.Source{"gate": {URL: raw}}})
+		}
+		_ = check(url)
+		if err := check("rtsp://admin:s3same@" + url); err != nil && strings.Contains(err.Error(), "s3same") && !strings.Contains(url, "s3same") {
+			t.Errorf("the error shows the password: %v", err)
 		}
 	})
 }
