@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"bench":            {"*"},
 	"bench/*":          {"*"},
 	"e2e":              {"*"}, // by its tests only: the binary and the exported API
+	"e2e/impair":       {},
 }
 
 // libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that may import all of
