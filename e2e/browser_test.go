@@ -188,6 +188,10 @@ type stats struct {
 		Width     int    `json:"width"`
 		Height    int    `json:"height"`
 		Lost      int    `json:"lost"`
+		Dropped   int    `json:"dropped"` // whole and not decoded
+		Freezes   int    `json:"freezes"` // as the browser counts them
+		PLIs      int    `json:"plis"`    // key frames asked for
+		NACKs     int    `json:"nacks"`   // packets asked for again
 	} `json:"video"`
 	Audio struct {
 		Codec   string  `json:"codec"`

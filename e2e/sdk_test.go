@@ -23,6 +23,7 @@ type sdk struct {
 
 	candidatesFirst bool   // all candidates go out before the offer
 	offerTo         string // the viewer that a master offers to
+	through         uint16 // the port of 127.0.0.1 where an offerer reaches the remote; 0 is where the remote says
 
 	browser *browser // nil is Chromium
 }
@@ -34,7 +35,7 @@ func (s sdk) join(t *testing.T, part string) *page {
 	config := map[string]any{
 		"channelARN": s.arn, "channelEndpoint": endpoint(t, s.endpoint, s.ca, s.arn, s.role), "role": s.role, "region": region,
 		"send": s.send, "relayOnly": s.relayOnly, "data": s.data,
-		"candidatesFirst": s.candidatesFirst, "offerTo": s.offerTo,
+		"candidatesFirst": s.candidatesFirst, "offerTo": s.offerTo, "through": s.through,
 	}
 	if s.role == types.ChannelRoleViewer {
 		config["clientId"] = s.clientID

@@ -1,5 +1,6 @@
 // The two parts that a page plays with the official SDK: offer, and answer. Each takes
-// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data} and resolves once signaling is open.
+// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data, through} and resolves once signaling is
+// open.
 'use strict';
 
 const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
@@ -40,6 +41,9 @@ function candidates(pc) {
   };
 }
 
+// withoutCandidates is the description of a remote that is reached through another address.
+const withoutCandidates = ({ type, sdp }) => ({ type, sdp: sdp.split('\r\n').filter((line) => !line.startsWith('a=candidate:')).join('\r\n') });
+
 function opened(client) {
   client.on('statusResponse', (status) => console.error('status', JSON.stringify(status)));
   client.on('close', () => console.log('signaling closed'));
@@ -60,18 +64,22 @@ const messages = [];
 // told is what came over the data channel.
 window.told = () => messages;
 
-// offer makes one offer and plays the answer. A master names the viewer in config.offerTo.
+// offer makes one offer and plays the answer. A master names the viewer in config.offerTo. With config.through, a UDP port of 127.0.0.1, the
+// remote is reached there and nowhere else: its own candidates are not used, and it is told none.
 window.offer = async (config) => {
   const client = signaling(config);
   const pc = connection(config);
   const remote = candidates(pc);
   const to = config.offerTo || undefined;
   client.on('sdpAnswer', async (answer) => {
-    await pc.setRemoteDescription(answer);
+    await pc.setRemoteDescription(config.through ? withoutCandidates(answer) : answer);
+    if (config.through) remote.add({ candidate: `candidate:1 1 udp 2130706431 127.0.0.1 ${config.through} typ host`, sdpMLineIndex: 0 });
     remote.release();
   });
-  client.on('iceCandidate', (candidate) => remote.add(candidate));
-  pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate, to));
+  if (!config.through) {
+    client.on('iceCandidate', (candidate) => remote.add(candidate));
+    pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate, to));
+  }
   await trust(config.channelEndpoint);
   await opened(client);
   if (config.send) {
@@ -85,6 +93,7 @@ window.offer = async (config) => {
   const offer = await pc.createOffer();
   await pc.setLocalDescription(offer);
   if (config.candidatesFirst) await gathered(pc);
+  window.offering();
   client.sendSdpOffer(offer, to, 'offer-1'); // as it was made: without the candidates that were found since
 };
 

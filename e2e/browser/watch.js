@@ -1,5 +1,5 @@
 // Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats(),
-// window.directions(), window.textOf() and window.colours().
+// window.directions(), window.leave(), window.textOf() and window.colours().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -16,7 +16,7 @@
     const sum = {
       now: performance.now(), // milliseconds
       connections: connections.map((c) => c.connectionState),
-      video: { codec: '', frames: 0, received: 0, key_frames: 0, width: 0, height: 0, lost: 0 },
+      video: { codec: '', frames: 0, received: 0, key_frames: 0, width: 0, height: 0, lost: 0, dropped: 0, freezes: 0, plis: 0, nacks: 0 },
       audio: { codec: '', packets: 0, lost: 0, energy: 0 },
       pairs: [],
     };
@@ -36,6 +36,10 @@
           sum.video.width = s.frameWidth ?? sum.video.width;
           sum.video.height = s.frameHeight ?? sum.video.height;
           sum.video.lost += s.packetsLost ?? 0;
+          sum.video.dropped += s.framesDropped ?? 0;
+          sum.video.freezes += s.freezeCount ?? 0;
+          sum.video.plis += s.pliCount ?? 0;
+          sum.video.nacks += s.nackCount ?? 0;
         } else {
           sum.audio.codec ||= codec;
           sum.audio.packets += s.packetsReceived ?? 0;
@@ -49,6 +53,9 @@
 
   // directions is where media goes, by section of the SDP of all connections; "stopped" was rejected.
   window.directions = () => connections.flatMap((c) => c.getTransceivers().map((t) => t.currentDirection));
+
+  // leave ends all connections.
+  window.leave = () => connections.forEach((c) => c.close());
 
   // textOf is what a person reads in the element that selector names.
   window.textOf = (selector) => document.querySelector(selector)?.innerText ?? '';

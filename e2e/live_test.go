@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+)
+
+// live is a camera whose every picture is known: it plays clips over RTSP, side by side and in step, each under a path of its own. Picture n
+// leaves it at begin plus n ticks.
+type live struct {
+	Address string // host:port
+
+	begin  time.Time
+	server gortsplib.Server
+	paths  map[string]*livePath // not changed after the start
+
+	mu sync.Mutex // guards what changes in paths
+}
+
+// livePath is one of its streams.
+type livePath struct {
+	clip    *clip
+	stream  *gortsplib.ServerStream
+	medium  *description.Media
+	packets func(unit [][]byte) ([]*rtp.Packet, error)
+
+	sessions int // that play it now; guarded by live.mu, as is heard
+	heard    []func(unit [][]byte)
+}
+
+// startLive plays the clips of the paths until the test ends.
+func startLive(t *testing.T, paths map[string]*clip) *live {
+	t.Helper()
+	l := &live{Address: freeAddress(t), paths: map[string]*livePath{}}
+	l.server = gortsplib.Server{Handler: l, RTSPAddress: l.Address, WriteQueueSize: 4096}
+	if err := l.server.Start(); err != nil {
+		t.Fatalf("live camera: %v", err)
+	}
+	t.Cleanup(l.server.Close)
+	for path, c := range paths {
+		p, err := newLivePath(&l.server, c)
+		if err != nil {
+			t.Fatalf("live camera: %s: %v", path, err)
+		}
+		l.paths[path] = p
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	l.begin = time.Now()
+	go func() {
+		defer close(done)
+		l.play(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return l
+}
+
+func newLivePath(server *gortsplib.Server, c *clip) (*livePath, error) {
+	p := &livePath{clip: c}
+	var f format.Format
+	if c.codec == "VP8" {
+		vp8 := &format.VP8{PayloadTyp: 96}
+		e, err := vp8.CreateEncoder()
+		if err != nil {
+			return nil, err
+		}
+		f, p.packets = vp8, func(unit [][]byte) ([]*rtp.Packet, error) { return e.Encode(unit[0]) }
+	} else {
+		avc := &format.H264{PayloadTyp: 96, PacketizationMode: 1, SPS: c.sps, PPS: c.pps}
+		e, err := avc.CreateEncoder()
+		if err != nil {
+			return nil, err
+		}
+		f, p.packets = avc, e.Encode
+	}
+	p.medium = &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{f}}
+	p.stream = &gortsplib.ServerStream{Server: server, Desc: &description.Session{Medias: []*description.Media{p.medium}}}
+	return p, p.stream.Initialize()
+}
+
+// URL is where a path is.
+func (l *live) URL(path string) string { return "rtsp://" + l.Address + "/" + path }
+
+// hear calls f with each picture of the path from now on, from the camera's goroutine.
+func (l *live) hear(path string, f func(unit [][]byte)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paths[path].heard = append(l.paths[path].heard, f)
+}
+
+// play sends picture after picture. One that is late comes at once.
+func (l *live) play(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for n := 0; ; n++ {
+		timer.Reset(time.Until(l.begin.Add(time.Duration(n) * clipTick)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		for _, p := range l.paths {
+			p.send(n)
+			l.mu.Lock()
+			heard := p.heard
+			l.mu.Unlock()
+			for _, f := range heard {
+				f(p.clip.units[n%clipFrames])
+			}
+		}
+	}
+}
+
+func (p *livePath) send(n int) {
+	packets, err := p.packets(p.clip.units[n%clipFrames])
+	if err != nil {
+		return // the clip was read by the same library
+	}
+	for _, packet := range packets {
+		packet.Timestamp = uint32(n * 90000 / clipFPS)
+		_ = p.stream.WritePacketRTP(p.medium, packet) // fails only while closing
+	}
+}
+
+// find is the path of a URL, which may have the name of a track at its end.
+func (l *live) find(path string) *livePath {
+	name, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	return l.paths[name]
+}
+
+// OnDescribe serves everybody.
+func (l *live) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	p := l.find(ctx.Path)
+	if p == nil {
+		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
+	}
+	return &base.Response{StatusCode: base.StatusOK}, p.stream, nil
+}
+
+// OnSetup likewise.
+func (l *live) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	p := l.find(ctx.Path)
+	if p == nil {
+		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
+	}
+	return &base.Response{StatusCode: base.StatusOK}, p.stream, nil
+}
+
+// OnPlay counts who watches.
+func (l *live) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+	if p := l.find(ctx.Path); p != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		ctx.Session.SetUserData(p)
+		p.sessions++
+	}
+	return &base.Response{StatusCode: base.StatusOK}, nil
+}
+
+// OnSessionClose forgets one.
+func (l *live) OnSessionClose(ctx *gortsplib.ServerHandlerOnSessionCloseCtx) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p, ok := ctx.Session.UserData().(*livePath); ok {
+		p.sessions--
+	}
+}
+
+// players is how many sessions play a path now.
+func (l *live) players(path string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paths[path].sessions
+}
