@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -10,14 +11,26 @@ import (
 // shown is a picture that a browser has presented.
 type shown struct {
 	at    time.Time
-	n     int           // its number, modulo clipFrames; -1 when it could not be read
+	n     int           // its number, modulo clipFrames; -1 when a bit was not clear, unread when there were none
 	width int           // pixels
 	right bool          // its bars have their colours
 	age   time.Duration // since the camera has made it
 }
 
+// unread is the number of a picture that was presented and could not be looked at.
+const unread = -2
+
 // film is what a page has presented, in order.
 type film []shown
+
+// MarshalJSON writes rows of seconds since the first picture, its number, its width, and its age in milliseconds.
+func (f film) MarshalJSON() ([]byte, error) {
+	rows := make([][4]float64, len(f))
+	for i, s := range f {
+		rows[i] = [4]float64{s.at.Sub(f[0].at).Seconds(), float64(s.n), float64(s.width), ms(s.age)}
+	}
+	return json.Marshal(rows)
+}
 
 // presented reads from the page what it has shown since the first from pictures of live.
 func (p *page) presented(l *live, from int) film {
@@ -27,7 +40,9 @@ func (p *page) presented(l *live, from int) film {
 	f := make(film, len(rows))
 	for i, r := range rows {
 		f[i] = shown{at: wall(r[0]), n: int(r[1]), width: int(r[2]), right: r[3] == 1}
-		f[i].age = l.age(f[i].n, f[i].at)
+		if f[i].n >= 0 {
+			f[i].age = l.age(f[i].n, f[i].at)
+		}
 	}
 	return f
 }
@@ -51,14 +66,19 @@ func (l *live) age(n int, at time.Time) time.Duration {
 	return (since%clipLasts+clipLasts)%clipLasts - future
 }
 
-// garbled counts pictures that are not what the camera has made.
-func (f film) garbled() (count int) {
+// garbled are the pictures that are not what the camera has made.
+func (f film) garbled() (bad film) {
 	for _, s := range f {
-		if s.n < 0 || !s.right {
-			count++
+		if s.n != unread && (s.n < 0 || !s.right) {
+			bad = append(bad, s)
 		}
 	}
-	return count
+	return bad
+}
+
+// readable is without the pictures that could not be looked at.
+func (f film) readable() film {
+	return slices.DeleteFunc(slices.Clone(f), func(s shown) bool { return s.n < 0 })
 }
 
 // frozen is a gap that W3C's "Identifiers for WebRTC's Statistics API" calls a freeze (freezeCount), for pictures a tick apart: three times
@@ -119,7 +139,7 @@ func (f film) slow(from, to time.Time, fps int) (fewest int, longest time.Durati
 // live is the first picture, from from on, that is less than limit old; ok is false when there is none.
 func (f film) live(from time.Time, limit time.Duration) (s shown, ok bool) {
 	for _, s := range f {
-		if !s.at.Before(from) && s.age < limit {
+		if !s.at.Before(from) && s.n >= 0 && s.age < limit {
 			return s, true
 		}
 	}
@@ -176,9 +196,12 @@ func TestFilm(t *testing.T) {
 		}
 		f = append(f, shown{at: at(ms), n: ms / 40, right: true})
 	}
-	f[3].n, f[5].right = -1, false
-	if got := f.garbled(); got != 2 {
-		t.Errorf("%d pictures garbled, want 2", got)
+	f[2].n, f[3].n, f[5].right = unread, -1, false
+	if got := f.garbled(); len(got) != 2 || got[0].at != f[3].at {
+		t.Errorf("garbled: %+v, want the fourth and the sixth", got)
+	}
+	if got := f.readable(); len(got) != len(f)-2 || got[2].at != f[4].at {
+		t.Errorf("%d of %d pictures are readable, want all but two", len(got), len(f))
 	}
 	if count, longest := f.freezes(); count != 10 || longest != 200*time.Millisecond {
 		t.Errorf("%d freezes, the longest %v; want 10 of 200 ms", count, longest)

@@ -13,8 +13,10 @@
   const context = canvas.getContext('2d', { willReadFrequently: true });
   const bars = [[191, 191, 191], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191]];
 
-  // number is -1 when a bit is not clear: each of the 20 cells of the upper row must be the opposite of that below it.
+  // number is -1 when a bit is not clear: each of the 20 cells of the upper row must be the opposite of that below it; and -2 when there was
+  // nothing to read, which Chromium sometimes has of its first picture.
   function number(data) {
+    if (data[3] === 0) return -2;
     const green = (x, y) => data[4 * (320 * y + x) + 1];
     let n = 0;
     for (let x = 8; x < 320; x += 16) {
@@ -36,6 +38,7 @@
   function look(now, { presentationTime = now }) {
     video.requestVideoFrameCallback(look);
     const { videoWidth: w, videoHeight: h } = video;
+    context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(video, 0, 0, 320, 32, 0, 0, 320, 32);
     context.drawImage(video, 0, Math.round(0.3 * h), w, 1, 0, 32, 70, 1);
     const { data } = context.getImageData(0, 0, 320, 33);
@@ -43,7 +46,7 @@
   }
   video.requestVideoFrameCallback(look);
 
-  // presented is what was shown since picture from: [when in milliseconds since 1970, its number or -1, its width, 1 when the bars are right].
+  // presented is what was shown since picture from: [when in milliseconds since 1970, its number, its width, 1 when the bars are right].
   window.presented = (from) => seen.slice(from);
 
   // offering notes that an offer leaves now; offered is when that was, in milliseconds since 1970.
