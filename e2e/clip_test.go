@@ -21,8 +21,7 @@ import (
 // What all clips have in common, so that one can take the place of another in mid-stream: a picture's number is the same in all.
 const (
 	clipFPS    = 25
-	clipGOP    = 4 * clipFPS // pictures from one key frame to the next
-	clipFrames = 4 * clipGOP
+	clipFrames = 16 * clipFPS
 	clipLasts  = clipFrames * time.Second / clipFPS
 	clipTick   = time.Second / clipFPS
 )
@@ -32,6 +31,7 @@ type look struct {
 	codec         string // H264, VP8
 	width, height int
 	bitrate       int // bits a second
+	gop           int // pictures from one key frame to the next
 }
 
 func (l look) String() string {
@@ -78,18 +78,18 @@ func (c *clip) weight() string {
 			size += len(nal)
 		}
 		all += size
-		if i%clipGOP == 0 {
+		if i%c.gop == 0 {
 			keys += size
 			worst = max(worst, size)
 		}
 	}
-	return fmt.Sprintf("%d kbit/s, key frames of %d bytes, the largest %d", all*8*clipFPS/clipFrames/1000, keys*clipGOP/clipFrames, worst)
+	return fmt.Sprintf("%d kbit/s, key frames of %d bytes, the largest %d", all*8*clipFPS/clipFrames/1000, keys*c.gop/clipFrames, worst)
 }
 
 func makeClip(l look, dir string) (*clip, error) {
 	file := filepath.Join(dir, "clip")
 	kbit := func(share float64) string { return fmt.Sprintf("%dk", int(float64(l.bitrate)*share/1000)) }
-	gop := fmt.Sprint(clipGOP)
+	gop := fmt.Sprint(l.gop)
 	args := []string{"-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", fmt.Sprintf("%dx%d", l.width, l.height),
 		"-r", fmt.Sprint(clipFPS), "-i", "pipe:0", "-g", gop, "-keyint_min", gop, "-b:v", kbit(1), "-maxrate", kbit(1), "-bufsize", kbit(0.5)}
 	switch l.codec {
@@ -204,7 +204,7 @@ func (c *clip) readAnnexB(data []byte) error {
 			return err
 		}
 		unit, ok := params.Next(au)
-		if !ok || unit.Key != (len(c.units)%clipGOP == 0) {
+		if !ok || unit.Key != (len(c.units)%c.gop == 0) {
 			return fmt.Errorf("picture %d: key frame %v", len(c.units), unit.Key)
 		}
 		c.units = append(c.units, unit.NALs)
@@ -222,7 +222,7 @@ func (c *clip) readIVF(data []byte) error {
 			return io.ErrUnexpectedEOF
 		}
 		frame := data[frameHeader : frameHeader+size]
-		if key := frame[0]&1 == 0; key != (len(c.units)%clipGOP == 0) { // RFC 6386, section 9.1
+		if key := frame[0]&1 == 0; key != (len(c.units)%c.gop == 0) { // RFC 6386, section 9.1
 			return fmt.Errorf("picture %d: key frame %v", len(c.units), key)
 		}
 		c.units = append(c.units, [][]byte{frame})

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,13 +16,16 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// The clips that viewers come to. Their key frames are 4 s apart.
+// The clips that viewers come to, with 4 s from one key frame to the next; and a smaller one, with 1 s.
 var (
-	mainClip   = look{"H264", 1280, 720, 4_000_000}
-	heavyClip  = look{"H264", 1280, 720, 10_000_000}
-	vp8Clip    = look{"VP8", 1280, 720, 4_000_000}
-	subClip    = look{"H264", 640, 360, 450_000}
-	gopLasts   = clipGOP * clipTick
+	mainClip  = look{"H264", 1280, 720, 4_000_000, 4 * clipFPS}
+	heavyClip = look{"H264", 1280, 720, 10_000_000, 4 * clipFPS}
+	vp8Clip   = look{"VP8", 1280, 720, 4_000_000, 4 * clipFPS}
+	subClip   = look{"H264", 640, 360, 450_000, clipFPS}
+)
+
+const (
+	gopLasts   = 4 * time.Second
 	watchedFor = 2 * time.Second // after the first picture
 )
 
@@ -167,7 +171,7 @@ func summarise(t *testing.T, what string, cached bool, seen []load) {
 	}
 	fmt.Printf("| %s | %v | %d | %v | %v | %v | %v | %v | %v | %v | %d / %d | %d / %d | %d |\n", what, cached, len(seen), first,
 		behind[0], behind[1], behind[2], behind[3], live, gap, freezes, frozen, lost, nacks, plis)
-	keep(t, fmt.Sprintf("first-%s-%v.json", what, cached), seen)
+	keep(t, fmt.Sprintf("first-%s-%v.json", strings.NewReplacer(" ", "-", "/", "p", ",", "").Replace(what), cached), seen)
 	if cached && first.median() > ms(gopLasts)/4 {
 		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame", first)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -17,9 +18,9 @@ var squeezeWide, squeezeNarrow = impair.Link{Rate: 8_000_000, Delay: 15 * time.M
 
 // How long the link is wide, narrow, and wide again.
 const (
-	squeezeBefore = 8 * time.Second
-	squeezeFor    = 16 * time.Second
-	squeezeAfter  = 22 * time.Second
+	squeezeBefore = 6 * time.Second
+	squeezeFor    = 14 * time.Second
+	squeezeAfter  = 20 * time.Second
 	squeezeAll    = squeezeBefore + squeezeFor + squeezeAfter
 )
 
@@ -157,6 +158,14 @@ type verdict struct {
 	oldest   time.Duration // picture
 	last     time.Duration // how old the last one was
 	garbled  int
+
+	lost, nacks, plis, undecoded int // by the browser's count: packets, and pictures that came whole
+}
+
+func (v verdict) String() string {
+	return fmt.Sprintf("%d pictures in the worst second, below 10 a second for %v, sub after %v, main after %v, %d freezes, longest gap %v, oldest picture %v, last %v, "+
+		"%d garbled, %d packets lost, %d NACKs, %d PLIs, %d not decoded",
+		v.fewest, v.slow, v.down, v.up, v.freezes, v.longest, v.oldest, v.last, v.garbled, v.lost, v.nacks, v.plis, v.undecoded)
 }
 
 func (s *squeezed) verdict(sub, main int) (v verdict) {
@@ -175,6 +184,8 @@ func (s *squeezed) verdict(sub, main int) (v verdict) {
 		v.oldest, v.last = max(v.oldest, x.age), x.age
 	}
 	v.garbled = len(s.Film.garbled())
+	video := s.Stats.Video
+	v.lost, v.nacks, v.plis, v.undecoded = video.Lost, video.NACKs, video.PLIs, video.Received-video.Frames-video.Dropped
 	return v
 }
 
@@ -232,29 +243,67 @@ func (s *squeezed) charts(sub int) []chart {
 	}
 }
 
-// TestSqueeze: the link of a viewer becomes too narrow for the camera's main stream, and wide again.
+// TestSqueeze: the link of a viewer becomes too narrow for the camera's main stream, and wide again; with a smaller stream beside the main one,
+// and without. Times are printed, what was seen is checked. KVSAGENT_TEST_OUT=DIR keeps and draws it; KVSAGENT_TEST_GOALS=1, on a machine that does
+// nothing else, checks the times too.
 func TestSqueeze(t *testing.T) {
+	goals := os.Getenv("KVSAGENT_TEST_GOALS") != ""
 	cameras := startLive(t, map[string]*clip{"main": clipOf(t, mainClip), "sub": clipOf(t, subClip)})
 	service := startKVS(t)
 	port := freeUDPPort(t)
 	agent := startAgent(t, environment(keys...), service.URL, "", fmt.Sprintf(`
 sources:
-  alone: {url: %q}
-webrtc: {udp_port: %d}
+  both: {url: %[1]q, sub: %[2]q}
+  alone: {url: %[1]q}
+webrtc: {udp_port: %[3]d}
 channels:
+  squeeze-both: {source: both, create: true}
   squeeze-alone: {source: alone, create: true}
-`, cameras.URL("main"), port))
-	var names []string
+`, cameras.URL("main"), cameras.URL("sub"), port))
+	names := []string{"with a sub stream", "without one"}
 	var columns [][]chart
-	for _, channel := range []string{"squeeze-alone"} {
+	for i, channel := range []string{"squeeze-both", "squeeze-alone"} {
 		s := squeeze(t, cameras, service, agent, channel, port)
 		v := s.verdict(subClip.width, mainClip.width)
-		t.Logf("%s: %+v; %d lost, %d NACKs, %d PLIs", channel, v, s.Stats.Video.Lost, s.Stats.Video.NACKs, s.Stats.Video.PLIs)
+		t.Logf("%s: %v", names[i], v)
 		keep(t, channel+".json", s)
-		names, columns = append(names, channel), append(columns, s.charts(subClip.width))
+		columns = append(columns, s.charts(subClip.width))
 		if v.garbled > 0 {
-			t.Errorf("%s: %d of %d pictures are not the camera's", channel, v.garbled, len(s.Film))
+			t.Errorf("%s: %d of %d pictures are not the camera's: %+v", names[i], v.garbled, len(s.Film), s.Film.garbled())
+		}
+		if got := s.Stats.Connections; len(got) != 1 || got[0] != "connected" {
+			t.Errorf("%s: connections = %v, want the first one still", names[i], got)
+		}
+		if v.last > time.Second {
+			t.Errorf("%s: when the link is wide again the picture is %v old", names[i], v.last)
+		}
+		if i == 0 && (v.down < 0 || v.up < 0) {
+			t.Errorf("%s: want sub on the screen, and main again", names[i])
+		}
+		if i == 0 && goals && (v.slow > time.Second || v.down > 3*time.Second || v.up > 15*time.Second) {
+			t.Errorf("%s: want 10 pictures in each second, sub within 3 s, main within 15 s", names[i])
 		}
 	}
 	keep(t, "squeeze.svg", drawCharts(squeezeAll.Seconds(), names, columns, "shaded: the sub stream is on the screen"))
+}
+
+// TestVerdict: a film that goes down after 2 s, flickers, and comes up again after 5 s.
+func TestVerdict(t *testing.T) {
+	s := &squeezed{Begin: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	narrow, wide := squeezeBefore+2*time.Second, squeezeBefore+squeezeFor+5*time.Second
+	for at := time.Duration(0); at < squeezeAll; at += clipTick {
+		width := mainClip.width
+		if at >= narrow && at < wide || at >= wide+clipTick && at < wide+2*clipTick {
+			width = subClip.width
+		}
+		s.Film = append(s.Film, shown{at: s.Begin.Add(at), width: width, right: true, age: 50 * time.Millisecond})
+	}
+	want := verdict{fewest: clipFPS, down: 2 * time.Second, up: 5*time.Second + 2*clipTick, longest: clipTick, oldest: 50 * time.Millisecond, last: 50 * time.Millisecond}
+	if got := s.verdict(subClip.width, mainClip.width); got != want {
+		t.Errorf("verdict:\n%v, want\n%v", got, want)
+	}
+	s.Film = s.Film.between(s.Begin, s.Begin.Add(narrow))
+	if got := s.verdict(subClip.width, mainClip.width); got.down >= 0 || got.up >= 0 || got.fewest != 0 || got.slow < 30*time.Second {
+		t.Errorf("verdict of a film that ends: %v, want no sub, no main again, and nothing for half a minute", got)
+	}
 }
