@@ -260,6 +260,9 @@ channels:
   squeeze-both: {source: both, create: true}
   squeeze-alone: {source: alone, create: true}
 `, cameras.URL("main"), cameras.URL("sub"), port))
+	if n := cameras.players("sub"); n != 0 {
+		t.Errorf("the sub stream is played by %d while nobody watches", n)
+	}
 	names := []string{"with a sub stream", "without one"}
 	var columns [][]chart
 	for i, channel := range []string{"squeeze-both", "squeeze-alone"} {
@@ -283,6 +286,9 @@ channels:
 		if i == 0 && goals && (v.slow > time.Second || v.down > 3*time.Second || v.up > 15*time.Second) {
 			t.Errorf("%s: want 10 pictures in each second, sub within 3 s, main within 15 s", names[i])
 		}
+	}
+	if n := cameras.players("sub"); n != 0 {
+		t.Errorf("the sub stream is played by %d, long after its viewer has gone", n)
 	}
 	keep(t, "squeeze.svg", drawCharts(squeezeAll.Seconds(), names, columns, "shaded: the sub stream is on the screen"))
 }
