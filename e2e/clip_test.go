@@ -38,9 +38,9 @@ func (l look) String() string {
 	return fmt.Sprintf("%s %dx%d %d kbit/s", l.codec, l.width, l.height, l.bitrate/1000)
 }
 
-// clip is a film of numbered pictures, encoded once and played in a loop by a live camera. From top to bottom a picture has its number as
+// reel is a film of numbered pictures, encoded once and played in a loop by a live camera. From top to bottom a picture has its number as
 // testpattern.FrameNumber reads it, colour bars that never change, and noise that costs what the bit rate allows.
-type clip struct {
+type reel struct {
 	look
 	units    [][][]byte // by picture: NAL units, or one VP8 frame
 	sps, pps []byte     // of H.264
@@ -48,11 +48,11 @@ type clip struct {
 
 var clips = struct {
 	sync.Mutex // held while one is made: encoders get the machine to themselves
-	made       map[look]*clip
-}{made: map[look]*clip{}}
+	made       map[look]*reel
+}{made: map[look]*reel{}}
 
 // clipOf makes a clip at its first use.
-func clipOf(t *testing.T, l look) *clip {
+func clipOf(t *testing.T, l look) *reel {
 	t.Helper()
 	clips.Lock()
 	defer clips.Unlock()
@@ -70,7 +70,7 @@ func clipOf(t *testing.T, l look) *clip {
 }
 
 // weight says what the encoder made of the bit rate.
-func (c *clip) weight() string {
+func (c *reel) weight() string {
 	all, keys, worst := 0, 0, 0
 	for i, unit := range c.units {
 		size := 0
@@ -86,7 +86,7 @@ func (c *clip) weight() string {
 	return fmt.Sprintf("%d kbit/s, key frames of %d bytes, the largest %d", all*8*clipFPS/clipFrames/1000, keys*c.gop/clipFrames, worst)
 }
 
-func makeClip(l look, dir string) (*clip, error) {
+func makeClip(l look, dir string) (*reel, error) {
 	file := filepath.Join(dir, "clip")
 	kbit := func(share float64) string { return fmt.Sprintf("%dk", int(float64(l.bitrate)*share/1000)) }
 	gop := fmt.Sprint(l.gop)
@@ -120,7 +120,7 @@ func makeClip(l look, dir string) (*clip, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clip{look: l}
+	c := &reel{look: l}
 	if l.codec == "VP8" {
 		err = c.readIVF(data)
 	} else {
@@ -191,7 +191,7 @@ func drawNumber(luma []byte, stride, n int) {
 	}
 }
 
-func (c *clip) readAnnexB(data []byte) error {
+func (c *reel) readAnnexB(data []byte) error {
 	r := h264.NewReader(bytes.NewReader(data))
 	var params h264.Params
 	for {
@@ -211,7 +211,7 @@ func (c *clip) readAnnexB(data []byte) error {
 	}
 }
 
-func (c *clip) readIVF(data []byte) error {
+func (c *reel) readIVF(data []byte) error {
 	const header, frameHeader = 32, 12
 	if len(data) < header {
 		return io.ErrUnexpectedEOF

@@ -59,7 +59,7 @@ func TestFirstPicture(t *testing.T) {
 		}
 		caches = []bool{true, false}
 	}
-	cameras := startLive(t, map[string]*clip{"main": clipOf(t, mainClip), "heavy": clipOf(t, heavyClip), "vp8": clipOf(t, vp8Clip)})
+	cameras := startLive(t, map[string]*reel{"main": clipOf(t, mainClip), "heavy": clipOf(t, heavyClip), "vp8": clipOf(t, vp8Clip)})
 	service := startKVS(t)
 	agent := startAgent(t, environment(keys...), service.URL, "", fmt.Sprintf(`
 sources:

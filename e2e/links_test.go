@@ -34,7 +34,7 @@ func (a *agent) sending(t *testing.T, channel, client string) (s status.Track) {
 // TestLinks: several watch one camera, each over a link of its own, and one of them is stopped and goes on. Who has a good link loses
 // nothing meanwhile, who has a bad one no more than the link takes.
 func TestLinks(t *testing.T) {
-	cameras := startLive(t, map[string]*clip{"main": clipOf(t, mainClip), "sub": clipOf(t, subClip)})
+	cameras := startLive(t, map[string]*reel{"main": clipOf(t, mainClip), "sub": clipOf(t, subClip)})
 	service := startKVS(t)
 	port := freeUDPPort(t)
 	agent := startAgent(t, environment(keys...), service.URL, "", fmt.Sprintf(`

@@ -28,7 +28,7 @@ type live struct {
 
 // livePath is one of its streams.
 type livePath struct {
-	clip    *clip
+	clip    *reel
 	stream  *gortsplib.ServerStream
 	medium  *description.Media
 	packets func(unit [][]byte) ([]*rtp.Packet, error)
@@ -38,7 +38,7 @@ type livePath struct {
 }
 
 // startLive plays the clips of the paths until the test ends.
-func startLive(t *testing.T, paths map[string]*clip) *live {
+func startLive(t *testing.T, paths map[string]*reel) *live {
 	t.Helper()
 	l := &live{Address: freeAddress(t), paths: map[string]*livePath{}}
 	l.server = gortsplib.Server{Handler: l, RTSPAddress: l.Address, WriteQueueSize: 4096}
@@ -64,7 +64,7 @@ func startLive(t *testing.T, paths map[string]*clip) *live {
 	return l
 }
 
-func newLivePath(server *gortsplib.Server, c *clip) (*livePath, error) {
+func newLivePath(server *gortsplib.Server, c *reel) (*livePath, error) {
 	p := &livePath{clip: c}
 	var f format.Format
 	if c.codec == "VP8" {

@@ -248,7 +248,7 @@ func (s *squeezed) charts(sub int) []chart {
 // nothing else, checks the times too.
 func TestSqueeze(t *testing.T) {
 	goals := os.Getenv("KVSAGENT_TEST_GOALS") != ""
-	cameras := startLive(t, map[string]*clip{"main": clipOf(t, mainClip), "sub": clipOf(t, subClip)})
+	cameras := startLive(t, map[string]*reel{"main": clipOf(t, mainClip), "sub": clipOf(t, subClip)})
 	service := startKVS(t)
 	port := freeUDPPort(t)
 	agent := startAgent(t, environment(keys...), service.URL, "", fmt.Sprintf(`
