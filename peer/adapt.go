@@ -22,21 +22,24 @@ const (
 const relayMost = 4_500_000
 
 // first is the rate in bit/s at which a burst begins.
-func (r reach) first() float64 { return [...]float64{100e6, 20e6, relayMost}[r] }
+func (r reach) first() float64 { return [...]float64{100e6, 8e6, relayMost}[r] }
 
 // most is what the path carries at most, in bit/s; 0 is not known.
 func (r reach) most() float64 { return [...]float64{0, 0, relayMost}[r] }
 
 const (
-	narrowFor = 20 * time.Second       // a path that was full is paced for so long
-	drainFor  = 3 * time.Second        // and no faster than it carries
-	subFor    = 30 * time.Second       // the smaller stream is kept ready for so long after that
-	burstOver = 2.5                    // times what a path carries is how fast a large picture goes into it
-	paceLeast = 64_000                 // bit/s
-	chokedAt  = 0.75                   // of a level: a path that carries less than this gets none of it
-	chokedFor = 3 * time.Second        // while it waits for the smaller one
-	quietMost = 500 * time.Millisecond // that nothing is sent into a path that has become full
-	partTime  = 4 * time.Millisecond
+	narrowFor  = 20 * time.Second // a path that was full is paced for so long
+	drainFor   = 3 * time.Second  // and hardly faster than it carries
+	drainOver  = 1.25
+	emptyWait  = 30 * time.Millisecond  // packets that wait longer than this have others before them
+	subFor     = 30 * time.Second       // the smaller stream is kept ready for so long after that
+	burstOver  = 2.5                    // times what a path carries is how fast a large picture goes into it
+	paceLeast  = 300_000                // bit/s: less is no picture
+	chokedAt   = 0.75                   // of a level: a path that carries less than this gets none of it
+	chokedFor  = 3 * time.Second        // while it waits for the smaller one
+	quietMost  = 500 * time.Millisecond // that nothing is sent into a path that has become full
+	quietAgain = drainFor
+	partTime   = 4 * time.Millisecond
 )
 
 // burstRate is how fast packets may leave, in bit/s.
@@ -55,10 +58,12 @@ func (s *sender) rate(now time.Time) float64 {
 	switch {
 	case path.Estimate == 0 || path.FullAt.IsZero():
 		return most
-	case now.Sub(path.FullAt) < drainFor:
+	case path.Full || path.Waiting > emptyWait:
 		return min(max(path.Estimate, paceLeast), most)
+	case now.Sub(path.FullAt) < drainFor:
+		return min(max(drainOver*path.Estimate, paceLeast), most) // so that it is found out when the path carries more
 	}
-	return min(max(burstOver*path.Estimate, 1e6), most)
+	return min(burstOver*max(path.Estimate, s.rates[s.level], paceLeast), most)
 }
 
 // pace is how many packets may leave at once, the rate in bit/s, and when the next may leave.
@@ -87,11 +92,11 @@ func (s *sender) narrow(now time.Time) bool {
 
 // start tells how the viewer is reached, and whether it can take only one level, must. A viewer that is far away begins with the smaller stream if that is there, and one behind a
 // relay comes to it as soon as it is.
-func (s *sender) start(r reach, must Level) {
+func (s *sender) start(r reach, remote string, must Level) {
 	warm := s.b.warm(Sub)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reach, s.level = r, must
+	s.reach, s.remote, s.level = r, remote, must
 	s.ladder.fixed = must != Main || !s.b.hasSub()
 	if !s.ladder.fixed && warm && r != near {
 		s.level = Sub
@@ -106,20 +111,24 @@ func (s *sender) start(r reach, must Level) {
 	}
 }
 
-// moved tells that the packets go another way now, of which nothing is known yet.
-func (s *sender) moved(r reach) {
+// moved tells that ICE has chosen a pair. When that leads elsewhere, nothing is known of the path yet; browsers choose the same again and again, under other local addresses.
+func (s *sender) moved(r reach, remote string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reach = r
+	if s.reach == r && s.remote == remote {
+		return
+	}
+	s.reach, s.remote = r, remote
 	if s.video != nil {
 		s.video.newPath(r.most())
 	}
 }
 
-func (s *sender) on() Level {
+// wanted is the level that the viewer has or is about to have.
+func (s *sender) wanted() Level {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.level
+	return s.wish
 }
 
 // setWish notes which level the viewer is to have, and reports whether that is another than it has.
@@ -190,6 +199,7 @@ func (s *sender) adapt(ctx context.Context, now time.Time) {
 		subs, _ = s.b.current(Sub)
 	}
 	s.mu.Lock()
+	s.rates = rates
 	path := s.video.pathState()
 	path.Fine = path.Fine && s.video.canProbe()
 	l, probe := s.ladder.step(now, path, rates[Main], s.reach.most())
@@ -197,10 +207,10 @@ func (s *sender) adapt(ctx context.Context, now time.Time) {
 		s.ladder.fixed, s.ladder.level, l = true, Main, Main
 	}
 	moved, slow := l != s.wish, s.joined && path.Full
-	if path.Full && path.Estimate < rates[s.level] && now.Sub(s.quiet) > quietMost {
+	if path.Full && path.Estimate < rates[s.level] && now.Sub(s.quiet) > quietAgain {
 		s.quiet = now.Add(min(path.Waiting, quietMost)) // what is queued in the path would only be dropped there
 	}
-	ready := l == Sub || s.level == Sub || !path.FullAt.IsZero() && now.Sub(path.FullAt) < subFor
+	ready := l == Sub || s.ladder.thin(now, path, rates[Main]) || s.level == Sub || !path.FullAt.IsZero() && now.Sub(path.FullAt) < subFor
 	if moved && l == Sub && path.Estimate < chokedAt*rates[Main] {
 		s.choked = now.Add(chokedFor)
 		s.dropVideo(dropBehind)

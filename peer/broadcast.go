@@ -182,8 +182,8 @@ func (b *Broadcast) move(s *sender, l Level) {
 		b.mu.Unlock()
 		return
 	}
-	// Going up there is no hurry, and what is cached of the larger stream is much.
-	if l == Sub && !asks && st.worth(time.Now(), s.burstRate()) {
+	// Going up there is no hurry, and what is cached of the larger stream is much. Going down, pictures that catch up are better than none until the next key frame.
+	if l == Sub && !asks && len(st.window) > 0 && st.burst(s.burstRate()) < catchUp && st.nextKey(time.Now()) > patience {
 		b.jump(s, st)
 	}
 	b.mu.Unlock()
@@ -192,10 +192,14 @@ func (b *Broadcast) move(s *sender, l Level) {
 	}
 }
 
+const (
+	catchUp  = 3 * time.Second // pictures may take to come up to live
+	patience = time.Second     // a key frame that comes so soon is waited for
+)
+
 // refresh serves a wish for a key frame: from the source if it can make one, else from what is cached.
 func (b *Broadcast) refresh(s *sender) {
-	l := s.on()
-	st := b.streams[l]
+	st := b.streams[s.wanted()]
 	if st.hub.CanMakeKeyFrames() {
 		st.hub.RequestKeyFrame()
 		return

@@ -35,6 +35,8 @@ const (
 	room       = 1.2 // times the main stream is what the path must carry
 	probeStep  = 3   // times what the path is known to carry is as far as a probe goes
 	probesUp   = 2
+	roomy      = 2.5 // times the main stream is a path that will hardly become too narrow
+	lookEvery  = 20 * time.Second
 )
 
 // step gives the level that the viewer is to have, and the rate in bit/s at which to probe now; 0 is not. rate is what the main stream takes, most what the path carries by
@@ -57,6 +59,11 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 		sure := now.Sub(d.full) >= fullFor || s.Estimate < chokedAt*rate
 		if rate > 0 && !d.full.IsZero() && sure && s.Estimate < rate {
 			d.down(now)
+			break
+		}
+		if rate > 0 && most == 0 && s.Fine && s.Estimate < roomy*rate && now.Sub(d.probed) >= lookEvery {
+			d.probed = now
+			probe = 1.2 * roomy * rate
 		}
 	case d.ready(now, s):
 		need := room * rate
@@ -73,6 +80,11 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 		probe = d.try(now, s.Estimate, need)
 	}
 	return d.level, probe
+}
+
+// thin says whether the path carries the main stream and not much more, so that the smaller one had better be at hand: connecting to it, and its next key frame, take seconds.
+func (d *ladder) thin(now time.Time, s bwe.State, rate float64) bool {
+	return !d.fixed && d.level == Main && s.Fine && s.Estimate < roomy*rate && !d.probed.IsZero() && now.Sub(d.probed) > probeWait
 }
 
 // ready says whether it has been calm for long enough to think of going up.

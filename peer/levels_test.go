@@ -151,7 +151,7 @@ func walk(t *testing.T, rng *rand.Rand) *strict {
 	for range rng.IntN(30) {
 		step()
 	}
-	s.start(reach(rng.IntN(3)), Main)
+	s.start(reach(rng.IntN(3)), "", Main)
 	detach := c.b.attach(s)
 	defer detach()
 	var running sync.WaitGroup
@@ -207,7 +207,7 @@ func TestLevelsOfAShard(t *testing.T) {
 			_, _ = d.WriteRTP(&p.Header, p.Payload)
 		}
 	})
-	v.s.start(near, Main)
+	v.s.start(near, "", Main)
 	detach := c.b.attach(v.s)
 	running.Go(func() { _ = v.s.run(ctx, c.b.promote) })
 	shared := 0

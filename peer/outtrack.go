@@ -30,7 +30,7 @@ type outTrack struct {
 	base    uint32 // RTP timestamp of PTS zero
 	next    uint64 // extended sequence number of the next packet
 	level   Level  // of the last frame
-	moot    uint64 // packets before this one belong to pictures of another level, which nobody needs any more
+	moot    uint64 // packets before this one belong to pictures that nobody needs any more
 	stamp   uint32 // RTP timestamp of the frame that is being sent
 	history *history
 
@@ -272,6 +272,13 @@ func (t *outTrack) number(h *rtp.Header, size int, now time.Time) {
 
 // marker is set on the last packet of a picture (RFC 6184 section 5.1).
 func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i == len(p.payloads)-1 }
+
+// giveUp makes what was sent so far moot: pictures that followed it were left out.
+func (t *outTrack) giveUp() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moot = t.next
+}
 
 // What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an amplifier, and a burst of that.
 const (

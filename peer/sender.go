@@ -13,6 +13,8 @@ const (
 	queueBytes = 2 << 20
 	// behindMost is how long a live picture may wait for a viewer before it loses pictures up to the next key frame.
 	behindMost = time.Second
+	// skipAge is how old the pictures that wait may be for them to be sent all the same when a key frame has come.
+	skipAge = 500 * time.Millisecond
 	// partPackets is how much leaves at once; partPause is the time between, on a wide path: about 100 Mbit/s. An unpaced burst overruns the receiver's socket buffer.
 	partPackets = 20
 	partPause   = 1900 * time.Microsecond
@@ -30,33 +32,35 @@ type sender struct {
 	wake chan struct{} // 1 slot: the queue is no longer empty
 	news chan struct{} // 1 slot: more is known of the path
 
-	mu      sync.Mutex // guards the fields below
-	direct  *direct
-	reach   reach
-	queue   []item
-	queued  int // bytes
-	limit   int
-	wantKey bool
-	why     drop          // why it must have a key frame
-	level   Level         // of the pictures that it gets
-	wish    Level         // of those that it is to get, from a key frame on
-	moves   uint64        // from one level to another
-	last    time.Duration // PTS under which the last picture leaves; negative: none yet
-	offset  time.Duration // from a picture's PTS to the one under which it leaves
-	joined  bool          // in a shard
-	from    uint64        // the next frame that the shard sends
-	open    part          // of the frame of which the shard has sent a part: the rest
-	meters  map[media.Codec]*media.Meter
-	dropped map[media.Codec]drops
-	resent  uint64    // packets
-	plis    uint64    // key frames asked for
-	asked   time.Time // when one was last asked for
-	keyAt   time.Time // when a key frame was last sent
-	served  uint64    // number of the key frame that was last sent again
-	ladder  ladder
-	choked  time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
-	quiet   time.Time // nothing is sent until then: the path empties itself
-	leave   func()    // the smaller stream; nil when it is not wanted
+	mu       sync.Mutex // guards the fields below
+	direct   *direct
+	reach    reach
+	remote   string     // address
+	rates    [2]float64 // what each level takes, in bit/s
+	queue    []item
+	queued   int // bytes
+	limit    int
+	catching bool // what waits began with pictures that are not live
+	wantKey  bool
+	why      drop          // why it must have a key frame
+	level    Level         // of the pictures that it gets
+	wish     Level         // of those that it is to get, from a key frame on
+	moves    uint64        // from one level to another
+	last     time.Duration // PTS under which the last picture leaves; negative: none yet
+	joined   bool          // in a shard
+	from     uint64        // the next frame that the shard sends
+	open     part          // of the frame of which the shard has sent a part: the rest
+	meters   map[media.Codec]*media.Meter
+	dropped  map[media.Codec]drops
+	resent   uint64    // packets
+	plis     uint64    // key frames asked for
+	asked    time.Time // when one was last asked for
+	keyAt    time.Time // when a key frame was last sent
+	served   uint64    // number of the key frame that was last sent again
+	ladder   ladder
+	choked   time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
+	quiet    time.Time // nothing is sent until then: the path empties itself
+	leave    func()    // the smaller stream; nil when it is not wanted
 }
 
 // item is a frame that waits for its turn.
@@ -169,13 +173,13 @@ func (s *sender) restart(l Level, window []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropVideo(dropBehind)
+	s.catching = s.level != l
 	s.enter(l)
 	newest := window[len(window)-1].frame.PTS
 	step := max((newest-s.last)/time.Duration(len(window)), time.Millisecond)
 	for _, p := range window {
 		s.add(item{p: p, pts: s.last + step})
 	}
-	s.offset = max(0, s.last-newest)
 	s.served, s.wantKey = window[0].number, false
 	s.limit = s.queued + queueBytes
 	s.poke()
@@ -206,8 +210,15 @@ func (s *sender) take(p *packets) {
 		return
 	}
 	now := time.Now()
-	if s.queued+p.bytes > s.limit || s.behind(now) > behindMost {
+	most := behindMost
+	if s.catching {
+		most += catchUp
+	}
+	switch {
+	case s.queued+p.bytes > s.limit || s.behind(now) > most:
 		s.dropVideo(dropBehind)
+	case p.frame.Key && p.level == s.level && s.age(now) > skipAge:
+		s.dropVideo(dropBehind) // here is a way up to live
 	}
 	pts, ok := s.takes(p)
 	if !ok {
@@ -234,6 +245,16 @@ func (s *sender) behind(now time.Time) time.Duration {
 	return 0
 }
 
+// age is how old the oldest picture is that waits.
+func (s *sender) age(now time.Time) time.Duration {
+	for i := range s.queue {
+		if f := s.queue[i].p.frame; f.Codec.Video() {
+			return now.Sub(f.Captured)
+		}
+	}
+	return 0
+}
+
 // takes says whether a live frame is for this viewer, and the PTS under which it leaves. The viewer comes to the level that it is to have with a key frame
 // of that, and a picture is left out when one before it was.
 func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
@@ -246,7 +267,6 @@ func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
 			return 0, false
 		}
 		s.enter(p.level)
-		s.offset = max(0, s.last+time.Millisecond-f.PTS)
 	}
 	if s.level != s.wish && time.Now().Before(s.choked) {
 		s.wantKey, s.why = true, dropBehind
@@ -257,7 +277,7 @@ func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
 		s.count(f.Codec, s.why)
 		return 0, false
 	}
-	return max(f.PTS+s.offset, s.last+time.Millisecond), true
+	return max(f.PTS, s.last+time.Millisecond), true // a level that lies behind the other catches up
 }
 
 // enter changes the level.
@@ -286,6 +306,9 @@ func (s *sender) dropVideo(why drop) {
 	}
 	clear(s.queue[len(kept):])
 	s.queue, s.wantKey, s.why = kept, true, why
+	if s.video != nil {
+		s.video.giveUp()
+	}
 }
 
 func (s *sender) poke() {
@@ -299,7 +322,7 @@ func (s *sender) pop() (x item, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == 0 {
-		s.limit = queueBytes
+		s.limit, s.catching = queueBytes, false
 		return item{}, false
 	}
 	x = s.queue[0]

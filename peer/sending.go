@@ -48,11 +48,12 @@ func (c *Conn) senders() []*sending {
 // start lets a sender send.
 func (c *Conn) start(ctx context.Context, pc *webrtc.PeerConnection, x *sending) {
 	ctx, cancel := context.WithCancel(ctx)
+	remote := ""
 	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-	if err != nil {
-		pair = nil
+	if err == nil && pair != nil {
+		remote = pair.Remote.Address
 	}
-	x.sender.start(reachOf(pair), c.level)
+	x.sender.start(reachOf(pair), remote, c.level)
 	c.chooseWay(pc, x)
 	detach := c.o.Broadcast.attach(x.sender)
 	x.stop = func() { detach(); cancel() }

@@ -115,14 +115,20 @@ const (
 
 // worth says whether sending the window at a rate (bit/s) brings a picture that is up to live sooner than waiting for the next key frame does.
 func (st *stream) worth(now time.Time, rate float64) bool {
-	if len(st.window) == 0 {
-		return false
+	return len(st.window) > 0 && st.burst(rate) < st.nextKey(now)
+}
+
+// nextKey is how long the next key frame is away; when that is not known or overdue it is far.
+func (st *stream) nextKey(now time.Time) time.Duration {
+	if left := st.every - now.Sub(st.keyAt); st.every > 0 && left > 0 {
+		return left
 	}
-	if st.every == 0 || rate <= 0 {
-		return true
-	}
-	burst := time.Duration(float64(st.bytes*8) / rate * float64(time.Second))
-	return burst < st.every-now.Sub(st.keyAt) || now.Sub(st.keyAt) > st.every
+	return maxWindow
+}
+
+// burst is how long sending the window takes at a rate (bit/s).
+func (st *stream) burst(rate float64) time.Duration {
+	return time.Duration(float64(st.bytes*8) / max(rate, 1) * float64(time.Second))
 }
 
 var _ media.Sink = (*stream)(nil)

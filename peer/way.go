@@ -46,7 +46,7 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 // onPath tells all senders that ICE has chosen another path.
 func (c *Conn) onPath(pair *webrtc.ICECandidatePair) {
 	for _, x := range c.senders() {
-		x.moved(reachOf(pair))
+		x.moved(reachOf(pair), pair.Remote.Address)
 		c.mu.Lock()
 		path := x.path
 		c.mu.Unlock()

@@ -14,6 +14,8 @@ const (
 	emptyFor  = 15 * time.Second // how long the fastest packet ever counts as one that did not wait, at least
 	choked    = 0.75             // of what is sent: less than this comes out of a path that has become much too narrow
 	pause     = 4 * slot
+	recent    = 4 // slots: as many as a path that has become narrow needs to be found out
+	least     = 100_000
 	rising    = 15 * time.Millisecond
 	standing  = 30 * time.Millisecond  // of waiting is no queue yet: clocks and radios are coarse
 	lossy     = 0.12                   // of all packets: more than this is what a full path drops
@@ -180,17 +182,15 @@ func (p *Path) least(from, to int) time.Duration {
 	return least
 }
 
-// growing says whether even the fastest packets wait, and longer than they did a moment ago, and at what rate packets come out meanwhile. A large picture makes such a queue
-// too, for a moment, but then packets come out faster than they are sent on the whole.
-func (p *Path) growing(now time.Duration) (carried float64, grows bool) {
-	longer := func(n int) bool {
+// growing says whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes such a queue too, for a moment, but then packets come out faster than they
+// are sent on the whole; a path that has become much too narrow is told by that.
+func (p *Path) growing(now time.Duration) bool {
+	longer := func(n int, wait, more time.Duration) bool {
 		late, before := p.least(0, n), p.least(n, 2*n)
-		return p.waits[2*n-1].since > 0 && late > standing && late > before+rising
+		return p.waits[2*n-1].since > 0 && late > wait && late > before+more
 	}
-	if carried = p.received.bits(p.newest, 2); longer(2) && carried < choked*p.offered.bits(now, slots) {
-		return carried, true
-	}
-	return p.received.bits(p.newest, slots), longer(4)
+	return longer(4, standing, rising) ||
+		longer(2, 2*standing, 2*rising) && p.received.bits(p.newest, recent) < choked*p.offered.bits(now, slots)
 }
 
 // losses counts packets whose fate is known.
@@ -198,16 +198,23 @@ type losses struct{ lost, all int }
 
 // judge counts the packets that left before a time: those that are still out are lost.
 func (p *Path) judge(now, before time.Duration) {
-	if now-p.lossesAt > window {
-		p.losses[0], p.losses[1], p.lossesAt = losses{}, p.losses[0], now
+	switch since := now - p.lossesAt; {
+	case since > 2*window:
+		p.losses, p.lossesAt = [2]losses{}, now
+	case since > window:
+		p.losses, p.lossesAt = [2]losses{1: p.losses[0]}, now
 	}
 	if p.next-p.judged > inFlight {
 		p.judged = p.next - inFlight
 	}
 	for ; p.judged != p.next; p.judged++ {
 		s := &p.ring[p.judged%inFlight]
-		if now-time.Duration(uint32(now/tick)-s.at)*tick > before {
+		age := time.Duration(uint32(now/tick)-s.at) * tick
+		if now-age > before {
 			return
+		}
+		if age > 2*window {
+			continue // nothing was heard for a while
 		}
 		p.losses[0].all++
 		if s.out {
@@ -227,29 +234,38 @@ func (p *Path) Loss() float64 {
 // update makes the estimate follow what was seen.
 func (p *Path) update(now time.Time) {
 	arrived := p.received.bits(p.newest, slots)
-	carried, grows := p.growing(now.Sub(p.zero))
+	since := now.Sub(p.zero)
 	took := now.Sub(p.updated)
 	p.updated = now
 	if p.estimate == 0 {
 		p.estimate = max(firstRate, arrived)
 	}
 	switch {
-	case grows || p.Loss() > lossy:
-		p.full, p.fullAt = true, now
-		p.estimate = min(p.estimate, keep*min(arrived, carried))
-		p.probe.forget()
+	case p.growing(since):
+		p.fill(now, since, p.received.bits(p.newest, recent))
+	case p.Loss() > lossy:
+		p.fill(now, since, arrived)
 	default:
 		p.full = false
 		if grown := p.estimate * (1 + growth*min(took.Seconds(), 1)); grown < headroom*arrived {
 			p.estimate = grown
 		}
-		p.estimate = max(p.estimate, min(arrived, p.offered.bits(now.Sub(p.zero), slots)))
+		p.estimate = max(p.estimate, min(arrived, p.offered.bits(since, slots)))
 	}
 	if rate, done := p.probe.result(); done {
 		p.estimate = max(rate, keep*arrived)
 		p.probe.forget()
 	}
 	p.bound()
+}
+
+// fill notes that the path is full and carries that much, in bit/s. What came out tells that only while more was put in, all the time.
+func (p *Path) fill(now time.Time, since time.Duration, carried float64) {
+	p.full, p.fullAt = true, now
+	if p.offered.bits(since, slots) > carried && p.offered.began(since) {
+		p.estimate = min(p.estimate, max(keep*carried, least))
+	}
+	p.probe.forget()
 }
 
 func (p *Path) bound() {

@@ -33,3 +33,14 @@ func (r *rates) bits(now time.Duration, n int) float64 {
 	}
 	return float64(total*8) / (time.Duration(n) * slot).Seconds()
 }
+
+// began says whether something was there already when the window began.
+func (r *rates) began(now time.Duration) bool {
+	number := int64(now / slot)
+	for i := range r.slot {
+		if s := &r.slot[i]; s.n > 0 && s.number <= number-int64(slots)+2 && s.number >= number-int64(slots) {
+			return true
+		}
+	}
+	return false
+}
