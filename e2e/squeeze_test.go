@@ -151,7 +151,7 @@ func (s *squeezed) reached(from time.Time, width int) (after time.Duration, ok b
 // verdict is what of a run the goals speak of.
 type verdict struct {
 	fewest   int           // pictures in the worst second
-	slow     time.Duration // the longest stretch of seconds with less than ten pictures
+	slow     time.Duration // the longest stretch of seconds with less than ten pictures, from the first one's beginning to the last one's end
 	down, up time.Duration // until sub was on the screen, and main again; -1 is never
 	freezes  int
 	longest  time.Duration // between two pictures
