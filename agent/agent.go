@@ -11,25 +11,16 @@ package agent
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"os"
 	"reflect"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
-	"github.com/kvsagent/kvsagent/credentials"
 	"github.com/kvsagent/kvsagent/internal/netwatch"
 	"github.com/kvsagent/kvsagent/media/snapshot"
-	"github.com/kvsagent/kvsagent/peer"
-	"github.com/kvsagent/kvsagent/signaling"
 )
 
 // Options is what an agent needs beside its config.
@@ -97,12 +88,13 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	}
 }
 
-// networkChanged tells all channels to look whether they are still connected, or to try again.
+// networkChanged tells all channels to look whether they are still connected, or to try again, and all sessions to look for another path.
 func (a *Agent) networkChanged() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, ch := range a.channels {
 		ch.client.NetworkChanged()
+		ch.networkChanged()
 	}
 }
 
@@ -203,129 +195,4 @@ func (a *Agent) stopLocked() {
 		a.network.close()
 		a.network = nil
 	}
-}
-
-// network is what all channels of a config share on their way out: the keys, the trust, the media socket.
-type network struct {
-	aws    config.AWS
-	webrtc config.WebRTC
-	limits config.Limits
-
-	region string
-	keys   credentials.Provider
-	roots  *x509.CertPool
-	engine *peer.Engine
-	log    *slog.Logger
-}
-
-func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*network, error) {
-	n := &network{aws: cfg.AWS, webrtc: cfg.WebRTC, limits: cfg.Limits, region: cfg.AWS.Region, log: log}
-	if file := cfg.AWS.CAFile; file != "" {
-		pem, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %w", err)
-		}
-		n.roots = x509.NewCertPool()
-		if !n.roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM", file)
-		}
-	}
-	keys, err := newKeys(ctx, cfg.AWS, log)
-	if err != nil {
-		return nil, err
-	}
-	n.keys = keys
-	return n, nil
-}
-
-func (n *network) same(o *network) bool {
-	return reflect.DeepEqual(n.aws, o.aws) && reflect.DeepEqual(n.webrtc, o.webrtc) && n.limits == o.limits
-}
-
-func (n *network) open() error {
-	var public []string
-	for _, a := range n.webrtc.NAT1To1 {
-		public = append(public, a.String())
-	}
-	var err error
-	n.engine, err = peer.NewEngine(peer.EngineOptions{
-		UDPPort: n.webrtc.UDPPort, NAT1To1: public, Loopback: isLoopback(n.aws.Endpoint), Limits: remoteLimits(n.limits), Log: n.log,
-	})
-	return err
-}
-
-// remoteLimits is what one viewer may send.
-func remoteLimits(l config.Limits) peer.Limits {
-	return peer.Limits{
-		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates, EarlyCandidates: l.Signaling.EarlyCandidates,
-		Streams: l.Inbound.Streams, Bitrate: 1000 * l.Inbound.Kilobits, RTCP: l.Inbound.RTCP, KeyRequests: l.Inbound.KeyFrames,
-		Channels: l.DataChannels.Count, Message: l.DataChannels.MessageBytes, Messages: l.DataChannels.Messages, MessageBytes: l.DataChannels.Bytes,
-	}
-}
-
-func (n *network) close() { _ = n.engine.Close() }
-
-// isLoopback says whether the service is on this very machine. Then so may the viewers be, and 127.0.0.1 is an address worth telling them.
-func isLoopback(endpoint string) bool {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return false
-	}
-	host := u.Hostname()
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
-}
-
-// client makes the signaling client of one channel.
-func (n *network) client(o signaling.Options) (*signaling.Client, error) {
-	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.keys, n.roots
-	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
-	return signaling.New(o)
-}
-
-// iceTimeout is how long a viewer's answer waits for TURN servers. Most viewers do without.
-const iceTimeout = 3 * time.Second
-
-// iceServers gives what a new peer may use: the operator's servers, and those of the service. Of the service's it takes one TURN URL over
-// UDP and one over TLS, since each URL costs one of the 50 allocations that a channel has.
-func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
-	var out []peer.ICEServer
-	for _, s := range n.webrtc.ICEServers {
-		out = append(out, peer.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)})
-	}
-	if n.aws.Endpoint == "" {
-		out = append(out, peer.ICEServer{URLs: []string{stunURL(n.region)}})
-	}
-	ctx, cancel := context.WithTimeout(ctx, iceTimeout)
-	defer cancel()
-	servers, err := client.ICEServers(ctx)
-	if err != nil {
-		log.Warn("no TURN servers for this viewer", "err", err)
-		return out
-	}
-	for _, prefer := range []func(string) bool{isTURNOverUDP, isTURNOverTLS} {
-		for _, s := range servers {
-			if i := slices.IndexFunc(s.URLs, prefer); i >= 0 {
-				out = append(out, peer.ICEServer{URLs: s.URLs[i : i+1], Username: s.Username, Credential: s.Password})
-				break
-			}
-		}
-	}
-	return out
-}
-
-func isTURNOverUDP(u string) bool {
-	return strings.HasPrefix(u, "turn:") && !strings.HasSuffix(u, "?transport=tcp")
-}
-
-func isTURNOverTLS(u string) bool {
-	return strings.HasPrefix(u, "turns:") && strings.HasSuffix(u, "?transport=tcp")
-}
-
-// stunURL is the service's STUN server (KVS dev guide; UDP port 443).
-func stunURL(region string) string {
-	suffix := "amazonaws.com"
-	if strings.HasPrefix(region, "cn-") {
-		suffix = "amazonaws.com.cn"
-	}
-	return fmt.Sprintf("stun:stun.kinesisvideo.%s.%s:443", region, suffix)
 }

@@ -53,6 +53,8 @@ type channel struct {
 	history  []ended           // newest first
 	endedBy  map[string]uint64 // sessions that are over, by kind of reason
 	ignored  uint64            // messages that nobody could use
+
+	networkAt time.Time // when this host's network changed last; zero is never
 }
 
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
@@ -147,6 +149,7 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e signaling.Event
 	switch e := e.(type) {
 	case signaling.Connected:
 		ch.startOffering(ctx)
+		ch.reconnected()
 	case signaling.Received:
 		ch.onMessage(ctx, wg, e.Message)
 	case signaling.Refused:
@@ -258,6 +261,32 @@ func (ch *channel) moveRelayed() {
 			s.log.Info("moving to other turn servers", "local", r.Local, "remote", r.Remote)
 			s.conn.Move()
 		}
+	}
+}
+
+// changeLasts is how long after a change of the network what was sent may have been lost with a signaling connection.
+const changeLasts = time.Minute
+
+// networkChanged tells the sessions.
+func (ch *channel) networkChanged() {
+	ch.mu.Lock()
+	ch.networkAt = time.Now()
+	ch.mu.Unlock()
+	for _, s := range ch.snapshot() {
+		s.conn.NetworkChanged()
+	}
+}
+
+// reconnected tells the sessions once more, when there is a signaling connection that outlives the change.
+func (ch *channel) reconnected() {
+	ch.mu.Lock()
+	at := ch.networkAt
+	ch.mu.Unlock()
+	if at.IsZero() || time.Since(at) > changeLasts {
+		return
+	}
+	for _, s := range ch.snapshot() {
+		s.conn.NetworkChanged()
 	}
 }
 

@@ -48,6 +48,8 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		Sink:   ch.sink, Epoch: ch.epoch,
 		ICEServers:   func(ctx context.Context) []peer.ICEServer { return ch.network.iceServers(ctx, ch.client, s.log) },
 		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
+		NoHost:       ch.network.webrtc.ICETransportPolicy == "no-host",
+		Trusted:      ch.cfg.Role == config.Viewer, // the master is our own
 		SetupTimeout: ch.network.limits.SetupTimeout, IdleTimeout: ch.network.limits.IdleTimeout,
 		Log: s.log,
 		Send: func(signal peer.Signal) {

@@ -23,9 +23,7 @@ func (c *checker) check() {
 	}
 	c.sourceRef(top.at("defaults").at("source"), c.cfg.Defaults.Source)
 	c.channels()
-	for i := range c.cfg.WebRTC.ICEServers {
-		c.iceServer(top.at("webrtc").at("ice_servers").item(i), &c.cfg.WebRTC.ICEServers[i])
-	}
+	c.webrtc(top.at("webrtc"), &c.cfg.WebRTC)
 	c.listen(top.at("status").at("listen"), c.cfg.Status.Listen)
 	c.limits(top.at("limits"))
 }

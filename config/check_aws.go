@@ -27,9 +27,6 @@ func (c *checker) aws(m *mark, a *AWS) {
 	if m.has("ca_file") {
 		c.certificates(m.at("ca_file"), &a.CAFile)
 	}
-	if m.has("ca_file") && strings.HasPrefix(a.Endpoint, "http:") && !m.at("endpoint").bad {
-		c.fail(m.at("ca_file"), "needs an endpoint with https", "leave ca_file out, or set endpoint to https://…")
-	}
 	c.credentials(m.at("credentials"), &a.Credentials)
 }
 

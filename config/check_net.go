@@ -50,6 +50,36 @@ func (c *checker) listen(m *mark, addr string) {
 	}
 }
 
+// webrtc checks how media travels.
+func (c *checker) webrtc(m *mark, w *WebRTC) {
+	for i := range w.ICEServers {
+		c.iceServer(m.at("ice_servers").item(i), &w.ICEServers[i])
+	}
+	c.secret(m, "proxy", &w.Proxy, &w.ProxyFile)
+	c.proxy(m, string(w.Proxy))
+}
+
+// proxy checks the URL of a proxy, which is not shown: it may hold a password.
+func (c *checker) proxy(m *mark, raw string) {
+	pm := m.at("proxy")
+	if !m.has("proxy") {
+		pm = m.at("proxy_file")
+	}
+	if raw == "" || raw == "off" || pm.bad {
+		return
+	}
+	const hint = "http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before the host if need be, or off"
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		c.fail(pm, "not the URL of an HTTP proxy", hint)
+	case !goodHost(u.Hostname()) || !goodPort(u):
+		c.fail(pm, "bad host or port", hint)
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		c.fail(pm, "something follows the host", hint)
+	}
+}
+
 // iceServer checks the URLs of a STUN or TURN server (RFC 7064, RFC 7065), and that TURN has a user and a password.
 func (c *checker) iceServer(m *mark, s *ICEServer) {
 	c.secret(m, "credential", &s.Credential, &s.CredentialFile)

@@ -52,8 +52,8 @@ type AWS struct {
 	// server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in the environment say
 	// the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
 	Endpoint string `yaml:"endpoint" example:"http://127.0.0.1:9790"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the endpoint. Left out, it is
-	// AWS_CA_BUNDLE from the environment.
+	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the endpoint, and to TURN servers over
+	// TLS and DTLS. Left out, it is AWS_CA_BUNDLE from the environment.
 	CAFile string `yaml:"ca_file" example:"ca.pem"`
 	// Use AWS's host names for IPv4 and IPv6 both. AWS_USE_DUALSTACK_ENDPOINT in the environment says the same.
 	DualStack bool `yaml:"dual_stack" default:"false"`
@@ -231,17 +231,40 @@ const (
 type WebRTC struct {
 	// STUN and TURN servers to use besides those that KVS gives.
 	ICEServers []ICEServer `yaml:"ice_servers"`
-	// all uses every path; relay sends everything through TURN and shows no address of this host.
-	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,relay"`
+	// all uses every path; no-host shows viewers none of this host's own addresses, only those that STUN and TURN servers see; relay sends
+	// everything through TURN.
+	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,no-host,relay"`
 	// One UDP port for all viewers, for firewalls that open ports by number; 0 takes a free one for each.
 	UDPPort int `yaml:"udp_port" default:"0" min:"0" max:"65535"`
 	// Public addresses of this host behind a one-to-one NAT, offered in place of its own.
 	NAT1To1 []netip.Addr `yaml:"nat_1to1" example:"198.51.100.7"`
+	// Take TCP connections of viewers on this port, too, for those whose networks let no UDP through; 0 takes none.
+	TCPPort int `yaml:"tcp_port" default:"0" min:"0" max:"65535"`
+	// Interfaces whose addresses viewers are told, such as eth0 or wl*. Left out, it is all but those of containers, virtual machines
+	// and tunnels: docker*, br-*, virbr*, veth*, tun* and the like. What comes in by the others is answered all the same.
+	Interfaces []string `yaml:"interfaces" pattern:"^[a-zA-Z0-9_.:@*?-]{1,15}$" hint:"an interface's name; * and ? stand for any characters" example:"eth0,wl*"`
+	// Networks in which those addresses must be. Left out, it is all.
+	Addresses []netip.Prefix `yaml:"addresses" example:"192.168.1.0/24"`
+	// Kinds of addresses to use.
+	IP string `yaml:"ip" default:"both" enum:"both,ipv4,ipv6"`
+	// Addresses that packets may be sent to because a viewer names them: on-link, those of the internet and of the networks that this host is on
+	// itself; public, those of the internet only; all, those of every network that this host has a route to. Viewers who find the way to this
+	// host by themselves are answered in any case, so those in another network of the same site need nothing else than that.
+	Remote string `yaml:"remote" default:"on-link" enum:"on-link,public,all"`
+	// Look up names of the local network (.local, mDNS), which browsers send in place of their addresses. Without it they reach this host first,
+	// which needs it to be reachable from there.
+	MDNS bool `yaml:"mdns" default:"false"`
+	// HTTP proxy to reach TURN servers over TCP and TLS: http://[USER:PASSWORD@]HOST:PORT or https://, or off. Left out, HTTPS_PROXY and NO_PROXY
+	// of the environment say which, as for the signaling service.
+	Proxy Secret `yaml:"proxy" example:"http://192.0.2.1:3128"`
+	// File that holds what proxy would say.
+	ProxyFile string `yaml:"proxy_file" example:"proxy.url"`
 }
 
 // ICEServer is one STUN or TURN server.
 type ICEServer struct {
-	// stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT].
+	// stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=udp|tcp], which is DTLS or, by default, TLS. Each TURN URL
+	// costs its server one allocation for each viewer; of KVS's own, one over UDP and one over TLS are used.
 	URLs []string `yaml:"urls" required:"true" example:"turn:turn.example.org:3478?transport=udp"`
 	// User name at a TURN server.
 	Username string `yaml:"username"`

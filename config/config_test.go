@@ -43,7 +43,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 		Channels: map[string]config.Channel{
 			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
 		},
-		WebRTC: config.WebRTC{ICETransportPolicy: "all"},
+		WebRTC: config.WebRTC{ICETransportPolicy: "all", IP: "both", Remote: "on-link"},
 		Limits: config.Limits{
 			SetupTimeout: 20 * time.Second, MaxPending: 4, IdleTimeout: 5 * time.Minute,
 			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
@@ -291,6 +291,27 @@ webrtc: {nat_1to1: [198.51.100.7, "2001:db8::7"]}`, noEnv)
 	}
 	if want := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")}; !reflect.DeepEqual(cfg.WebRTC.NAT1To1, want) {
 		t.Errorf("nat_1to1 = %v, want %v", cfg.WebRTC.NAT1To1, want)
+	}
+}
+
+// Keys of webrtc that are more than a word or a number.
+func TestWebRTC(t *testing.T) {
+	w := parse(t, `
+aws: {region: eu-central-1}
+sources: {gate: {url: testpattern}}
+channels: {front-gate: {source: gate}}
+webrtc:
+  interfaces: [eth0, "wl*"]
+  addresses: [192.168.1.7/24, "2001:db8::/32"]
+  proxy: http://user:${PASSWORD}@192.0.2.1:3128`, environment).WebRTC
+	if want := []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("2001:db8::/32")}; !reflect.DeepEqual(w.Addresses, want) {
+		t.Errorf("addresses = %v, want %v", w.Addresses, want)
+	}
+	if want := []string{"eth0", "wl*"}; !reflect.DeepEqual(w.Interfaces, want) {
+		t.Errorf("interfaces = %v, want %v", w.Interfaces, want)
+	}
+	if string(w.Proxy) != "http://user:hunter2@192.0.2.1:3128" {
+		t.Errorf("proxy = %q", string(w.Proxy))
 	}
 }
 

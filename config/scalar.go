@@ -19,7 +19,7 @@ func isScalar(t reflect.Type) bool {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64:
 		return true
 	}
-	return t == reflect.TypeFor[netip.Addr]()
+	return t == reflect.TypeFor[netip.Addr]() || t == reflect.TypeFor[netip.Prefix]()
 }
 
 // scalar decodes a single value: variables are put in, then it is read as what v is, then held against the tag's range, choices
@@ -61,6 +61,12 @@ func setScalar(v reflect.Value, text string) (want string) {
 			return "an IP address"
 		}
 		*p = a
+	case *netip.Prefix:
+		a, err := netip.ParsePrefix(text)
+		if err != nil {
+			return "a network"
+		}
+		*p = a.Masked()
 	case *time.Duration:
 		t, err := time.ParseDuration(text)
 		if err != nil || t < 0 {

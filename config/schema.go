@@ -41,7 +41,7 @@ func Schema() ([]byte, error) {
 			switch t {
 			case reflect.TypeFor[time.Duration]():
 				return &jsonschema.Schema{Type: "string", Pattern: durationPattern}
-			case reflect.TypeFor[Secret](), reflect.TypeFor[netip.Addr]():
+			case reflect.TypeFor[Secret](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix]():
 				return &jsonschema.Schema{Type: "string"}
 			}
 			return nil

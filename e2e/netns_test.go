@@ -38,6 +38,13 @@ type internet struct {
 	name string // of the internet's namespace; the others add to it
 	dir  string
 	at   string // the signaling service's address, as in a URL
+
+	agent   *process        // the camera's
+	ca      string          // a line of the aws section, once coturn has a certificate
+	env     []string        // of the camera and the viewer
+	channel string          // what the camera's config says of it; "" is the usual
+	webrtc  string          // lines of the camera's webrtc section
+	site    map[string]bool // sites that have a router
 }
 
 // newInternet makes the namespaces, or skips the test where none can be made.
@@ -48,7 +55,7 @@ func newInternet(t *testing.T) *internet {
 			t.Skipf("%v; hint: apt-get install iproute2 nftables conntrack coturn procps", err)
 		}
 	}
-	n := &internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir(), at: serviceIP}
+	n := &internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir(), at: serviceIP, site: map[string]bool{}}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		t.Skipf("no network namespace can be made: %v: %s", err, out)
 	}
@@ -112,6 +119,7 @@ func (n *internet) plug(site string, number int, rules string) {
 	if rules == "" {
 		return
 	}
+	n.site[site] = true
 	n.wire(outside, "lan", fmt.Sprintf("10.%d.0.1/24", number), site, "eth")
 	n.in(site, "ip", "addr", "add", fmt.Sprintf("10.%d.0.2/24", number), "dev", "eth")
 	n.in(site, "ip", "route", "add", "default", "via", fmt.Sprintf("10.%d.0.1", number))
@@ -189,10 +197,16 @@ func (n *internet) config(site, channel string, servers []string) string {
 		urls += fmt.Sprintf("    - {urls: %q, username: u, credential: secret}\n", u)
 	}
 	if urls != "" {
-		urls = "webrtc:\n  ice_servers:\n" + urls
+		urls = "  ice_servers:\n" + urls
+	}
+	if site == "cam" {
+		urls += n.webrtc
+	}
+	if urls != "" {
+		urls = "webrtc:\n" + urls
 	}
 	file := filepath.Join(n.dir, site+".yaml")
-	text := "aws:\n  endpoint: http://" + n.at + ":9790\n  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
+	text := "aws:\n  endpoint: http://" + n.at + ":9790\n" + n.ca + "  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
 		"sources:\n  pattern: {url: \"testpattern:?size=320x240&rate=15&gop=1s\"}\nchannels:\n  gate: {" + channel + "}\nstatus: {listen: \"off\"}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		n.t.Fatal(err)
@@ -213,18 +227,28 @@ type seen struct {
 // serve starts the signaling service, coturn and the camera's agent.
 func (n *internet) serve(servers []string) (env []string) {
 	n.t.Helper()
-	env = environment("SSL_CERT_FILE=" + n.relay())
+	n.ca = "  ca_file: " + n.relay() + "\n"
+	env = environment(n.env...)
 	p := n.program("", env, binary, "localkvs", "--listen", n.at+":9790")
 	p.find(n.t, &p.stderr, 10*time.Second, "localkvs is up")
-	agent := n.program("cam", env, binary, "run", "-c", n.config("cam", "source: pattern, create: true", servers))
+	channel := n.channel
+	if channel == "" {
+		channel = "source: pattern, create: true"
+	}
+	agent := n.program("cam", env, binary, "run", "-c", n.config("cam", channel, servers))
 	agent.find(n.t, &agent.stderr, 20*time.Second, "signaling connected")
+	n.agent = agent
 	return env
 }
 
 // view watches for a while from the viewer's site.
 func (n *internet) view(env []string, servers []string, duration string, meanwhile func()) seen {
 	n.t.Helper()
-	p := n.program("view", env, binary, "view", "gate", "-c", n.config("view", "role: viewer", servers), "-o", "json", "--duration", duration, "--client-id", "tablet")
+	args := []string{"view", "gate", "-c", n.config("view", "role: viewer", servers), "-o", "json", "--duration", duration, "--client-id", "tablet"}
+	if strings.Contains(n.channel, "offer_to") {
+		args = append(args, "--wait-for-offer")
+	}
+	p := n.program("view", env, binary, args...)
 	if meanwhile != nil {
 		meanwhile()
 	}
@@ -245,7 +269,9 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		udp       = "turn:" + turnIP + ":3478?transport=udp"
 		tcp       = "turn:" + turnIP + ":3478?transport=tcp"
 		tls       = "turns:" + turnIP + ":5349?transport=tcp"
+		dtls      = "turns:" + turnIP + ":5349?transport=udp"
 		stun      = "stun:" + turnIP + ":3478"
+		toTURN    = "ip protocol { tcp, udp } ip daddr != " + serviceIP // but for signaling and the proxy
 	)
 	for _, tt := range []struct {
 		name         string
@@ -253,15 +279,21 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		servers      []string
 		cameras      []string // of the camera alone; default the same
 		want         string   // in the path, ours to theirs as the viewer sees it; "" is no picture
+		webrtc       string   // of the camera's config
+		proxy        string   // in the environment
 	}{
-		{"no router", none, none, nil, nil, "host"},
-		{"one router", router("", ""), none, []string{stun}, nil, "srflx|prflx"},
-		{"two routers", router("", ""), router("", ""), []string{stun}, nil, "srflx|prflx"},
-		{"symmetric, no relay", router(symmetric, ""), router(symmetric, ""), []string{stun}, nil, ""},
-		{"symmetric, relay over udp", router(symmetric, ""), router(symmetric, ""), []string{stun, udp}, nil, "relay"},
-		{"udp blocked, relay over tcp", router("", "meta l4proto udp"), router("", ""), []string{stun, udp}, []string{tcp}, "relay"},
-		{"udp blocked, relay over tls", router("", "meta l4proto udp"), router("", "meta l4proto udp"), []string{tls}, nil, "relay"},
-		{"udp blocked, no relay", router("", "meta l4proto udp"), router("", ""), []string{stun}, nil, ""},
+		{"no router", none, none, nil, nil, "host", "", ""},
+		{"one router", router("", ""), none, []string{stun}, nil, "srflx|prflx", "", ""},
+		{"two routers", router("", ""), router("", ""), []string{stun}, nil, "srflx|prflx", "", ""},
+		{"symmetric, no relay", router(symmetric, ""), router(symmetric, ""), []string{stun}, nil, "", "", ""},
+		{"symmetric, relay over udp", router(symmetric, ""), router(symmetric, ""), []string{stun, udp}, nil, "relay", "", ""},
+		{"udp blocked, relay over tcp", router("", "meta l4proto udp"), router("", ""), []string{stun, udp}, []string{tcp}, "relay", "", ""},
+		{"udp blocked, relay over tls", router("", "meta l4proto udp"), router("", "meta l4proto udp"), []string{tls}, nil, "relay", "", ""},
+		{"udp blocked, no relay", router("", "meta l4proto udp"), router("", ""), []string{stun}, nil, "", "", ""},
+		{"all but udp 5349 blocked, relay over dtls", router("", "meta l4proto udp udp dport != 5349"), none, nil, []string{dtls}, "relay", "", ""},
+		{"only a proxy, relay over tcp", router("", toTURN), none, nil, []string{udp, tcp}, "relay", "  proxy: http://user:secret@" + proxyAt + "\n", ""},
+		{"only a proxy, relay over tls", router("", toTURN), none, nil, []string{tls}, "relay", "", "HTTPS_PROXY=http://user:secret@" + proxyAt},
+		{"only a proxy that is turned off", router("", toTURN), none, nil, []string{tls}, "", "  proxy: off\n", "HTTPS_PROXY=http://user:secret@" + proxyAt},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -271,6 +303,13 @@ func TestPathsThroughRealRouters(t *testing.T) {
 			cameras := tt.cameras
 			if cameras == nil {
 				cameras = tt.servers
+			}
+			n.webrtc = tt.webrtc
+			if strings.HasPrefix(tt.name, "only a proxy") {
+				n.proxy()
+			}
+			if tt.proxy != "" {
+				n.env = []string{tt.proxy}
 			}
 			env := n.serve(cameras)
 			w := n.view(env, tt.servers, "3s", nil)

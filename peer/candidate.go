@@ -13,8 +13,9 @@ import (
 // errNoUse is a candidate that an honest client sends and that we have no use for. Nobody needs to be told.
 var errNoUse = errors.New("of no use")
 
-// checkCandidate says why a candidate (RFC 8839 section 5.1) is not for Pion to see. Names are never resolved.
-func checkCandidate(line string, loopback bool) error {
+// checkCandidate says why a candidate (RFC 8839 section 5.1) is not for Pion to see. Names are never looked up, but those of the local network when the
+// operator wants it.
+func checkCandidate(line string, r rule) error {
 	if len(line) > maxCandidateBytes {
 		return fmt.Errorf("candidate of %d bytes; the limit is %d", len(line), maxCandidateBytes)
 	}
@@ -26,15 +27,16 @@ func checkCandidate(line string, loopback bool) error {
 		return fmt.Errorf("candidate not understood: %.60q", line)
 	}
 	component, protocol, address, port := f[1], f[2], f[4], f[5]
-	if component != "1" || !strings.EqualFold(protocol, "udp") || strings.HasSuffix(address, ".local") {
-		return errNoUse // RTCP is multiplexed; TCP and mDNS are off, and such a viewer arrives as peer reflexive or through TURN
+	local := strings.HasSuffix(address, ".local")
+	if component != "1" || !strings.EqualFold(protocol, "udp") || local && !r.names {
+		return errNoUse // RTCP is multiplexed; over TCP we are called; a viewer that names itself .local arrives as peer reflexive or through TURN
 	}
-	a, err := netip.ParseAddr(address)
-	if err != nil {
+	if a, err := netip.ParseAddr(address); err != nil && !local {
 		return fmt.Errorf("candidate with %.60q for an address", address)
-	}
-	if !mayReach(a, loopback) {
-		return fmt.Errorf("candidate with an address that nobody may send us to: %v", a)
+	} else if err == nil {
+		if err := r.check(a); err != nil {
+			return err
+		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("candidate with port %.10q", port)
@@ -56,11 +58,11 @@ func ufragOf(c Candidate) string {
 }
 
 // withoutForbidden takes the candidates out of a description that Pion must not see.
-func withoutForbidden(sdp string, loopback bool) string {
+func withoutForbidden(sdp string, r rule) string {
 	var b strings.Builder
 	for line := range strings.Lines(sdp) {
 		c, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "a=")
-		if ok && strings.HasPrefix(c, "candidate:") && checkCandidate(c, loopback) != nil {
+		if ok && strings.HasPrefix(c, "candidate:") && checkCandidate(c, r) != nil {
 			continue
 		}
 		b.WriteString(line)
@@ -74,7 +76,7 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	if cand.Candidate == "" {
 		return nil // the end of candidates, which not everybody sends
 	}
-	if err := checkCandidate(cand.Candidate, c.o.Engine.o.Loopback); err != nil {
+	if err := checkCandidate(cand.Candidate, c.o.Engine.rule(c.o.Trusted)); err != nil {
 		if err != errNoUse {
 			c.o.Log.Warn("candidate ignored", "err", err)
 		}
@@ -114,7 +116,9 @@ func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
 		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
 	}); err != nil {
 		c.o.Log.Warn("candidate ignored", "err", err)
+		return nil
 	}
+	c.mayHeal()
 	return nil
 }
 

@@ -41,9 +41,11 @@ type Config struct {
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
 	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
-	RelayOnly    bool
-	SetupTimeout time.Duration // from Run to connected; default 20 s
-	IdleTimeout  time.Duration // without a frame in either direction, once connected; 0 is no limit
+	RelayOnly    bool                              // paths through our TURN servers only
+	NoHost       bool                              // tell the remote no address of this host's own, only those that STUN and TURN servers see
+	Trusted      bool                              // the remote is our own, and may name private addresses whatever the engine's Remotes says
+	SetupTimeout time.Duration                     // from Run to connected; default 20 s
+	IdleTimeout  time.Duration                     // without a frame in either direction, once connected; 0 is no limit
 	Log          *slog.Logger
 }
 
@@ -58,30 +60,38 @@ type Conn struct {
 
 	restarts chan struct{} // 1 slot
 	moves    chan struct{} // 1 slot
+	changes  chan struct{} // 1 slot
+	refusals chan struct{} // 1 slot
 
 	// Owned by Run.
-	early     []Candidate                // before the remote description
-	taken     int                        // candidates given to pc since the remote's last ICE credentials
-	pending   *webrtc.SessionDescription // our offer of a restart, until it is answered
-	failing   bool                       // ICE has failed, and has until failed fires to come back
-	failed    *time.Timer
-	unmoved   *time.Timer // end of waiting for the remote's part in a move
-	lease     lease
-	lastIn    string      // the last offer we answered
-	lastOut   string      // our answer to it
-	framed    bool        // OnFrame was called
-	begged    *time.Timer // end of waiting for an offer that we have asked for over the data channel
-	asking    asking
-	level     Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
-	leave     func()                              // the main stream
-	leaveSub  func()                              // the smaller one, when the remote must have it
-	listening map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
-	sendersW  sync.WaitGroup
+	early      []Candidate                // before the remote description
+	taken      int                        // candidates given to pc since the remote's last ICE credentials
+	pending    *webrtc.SessionDescription // our offer of a restart, until it is answered
+	failing    bool                       // ICE has failed, and has until failed fires to come back
+	failed     *time.Timer
+	unmoved    *time.Timer // end of waiting for the remote's part in a move
+	unmovedWhy error
+	heard      answered    // what had come when the network changed
+	healing    *time.Timer // end of waiting for more
+	was        way         // when we were connected last
+	changed    time.Time   // when the host's network was last another; zero is never, or dealt with
+	lease      lease
+	lastIn     string      // the last offer we answered
+	lastOut    string      // our answer to it
+	framed     bool        // OnFrame was called
+	begged     *time.Timer // end of waiting for an offer that we have asked for over the data channel
+	asking     asking
+	level      Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
+	leave      func()                              // the main stream
+	leaveSub   func()                              // the smaller one, when the remote must have it
+	listening  map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
+	sendersW   sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
 	keys     *srtpKeys // nil when we send nothing
-	sockets  *sockets  // nil on a virtual network
+	sockets  *sockets
+	section  webrtc.ICECandidateInit // the media section of our candidates
 	inbound  *inbound
 	sends    []*sending
 	past     uint64 // bytes of media that senders have sent that are no longer there
@@ -147,7 +157,8 @@ func New(o Config) (*Conn, error) {
 	}
 	return &Conn{
 		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
-		restarts: make(chan struct{}, 1), moves: make(chan struct{}, 1), out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
+		restarts: make(chan struct{}, 1), moves: make(chan struct{}, 1), changes: make(chan struct{}, 1), refusals: make(chan struct{}, 1),
+		out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
 		listening: map[*webrtc.RTPSender]chan struct{}{}, asking: asking{asked: map[media.Codec]bool{}},
 	}, nil
 }
@@ -199,6 +210,9 @@ func (c *Conn) Run(ctx context.Context) error {
 	c.asking.within = time.NewTimer(time.Hour)
 	c.asking.within.Stop()
 	defer c.asking.within.Stop()
+	c.healing = time.NewTimer(time.Hour)
+	c.healing.Stop()
+	defer c.healing.Stop()
 	var changed <-chan struct{}
 	if c.o.Broadcast != nil {
 		c.leave = c.o.Broadcast.join(Main)
@@ -224,7 +238,19 @@ func (c *Conn) Run(ctx context.Context) error {
 				return err
 			}
 		case <-c.moves:
-			if err := c.move(ctx); err != nil {
+			if err := c.move(ctx, moveWithin, errNotMoved); err != nil {
+				return err
+			}
+		case <-c.refusals:
+			if err := c.onRefusal(ctx); err != nil {
+				return err
+			}
+		case <-c.changes:
+			if err := c.onChange(ctx); err != nil {
+				return err
+			}
+		case <-c.healing.C:
+			if err := c.checkHealed(); err != nil {
 				return err
 			}
 		case <-c.begged.C:
@@ -232,7 +258,9 @@ func (c *Conn) Run(ctx context.Context) error {
 				return err
 			}
 		case <-c.unmoved.C:
-			return errNotMoved
+			if err := c.checkMoved(); err != nil {
+				return err
+			}
 		case <-c.wake:
 			if err := c.onState(ctx, setup); err != nil {
 				return err
@@ -289,6 +317,7 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 		c.failed.Stop()
 		c.failing = false
 		c.enter(Connected)
+		c.noteWay()
 		if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
 			for _, x := range c.senders() {
 				c.start(ctx, pc, x)
@@ -303,6 +332,7 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 		c.tellFrame()
 	case webrtc.PeerConnectionStateDisconnected:
 		c.enter(Disconnected)
+		return c.silent(ctx)
 	case webrtc.PeerConnectionStateFailed:
 		if c.Report().Stages.Connected == 0 {
 			return c.setupError()
@@ -311,6 +341,9 @@ func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
 		if !c.failing {
 			c.failing = true
 			c.failed.Reset(failedGrace)
+			if err := c.freshServers(ctx, pc); err != nil {
+				return err
+			}
 			return c.restart()
 		}
 	case webrtc.PeerConnectionStateClosed:
@@ -352,6 +385,17 @@ func (c *Conn) setupError() error {
 		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
 	}
 	return errors.New("the dtls handshake did not end")
+}
+
+// policy is which kinds of candidates we gather.
+func (c *Conn) policy() webrtc.ICETransportPolicy {
+	switch {
+	case c.o.RelayOnly:
+		return webrtc.ICETransportPolicyRelay
+	case c.o.NoHost:
+		return webrtc.ICETransportPolicyNoHost
+	}
+	return webrtc.ICETransportPolicyAll
 }
 
 // relays says whether we have the address of a relay.
@@ -426,6 +470,12 @@ func (c *Conn) close() {
 
 // closeConnection ends a peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
 func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
+	c.mu.Lock()
+	s := c.sockets
+	c.mu.Unlock()
+	if s != nil {
+		s.close() // ends what is on its way to a TURN server
+	}
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

@@ -4,10 +4,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
+	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/pion/dtls/v3"
@@ -22,21 +26,35 @@ import (
 
 // EngineOptions says how all connections of a process meet the network. The zero value works.
 type EngineOptions struct {
-	UDPPort  int           // the one UDP port of all connections; 0 is any free one
-	Loopback bool          // offer 127.0.0.1 and take remotes on it: for development on one machine
-	NAT1To1  []string      // public addresses of this host behind a 1:1 NAT
-	Limits   Limits        // of each remote
-	Net      transport.Net // nil is the host's network; tests pass a virtual one
-	Log      *slog.Logger
+	UDPPort    int            // the one UDP port of all connections; 0 is any free one
+	TCPPort    int            // take TCP connections of remotes here (RFC 6544, passive); 0 is none
+	Loopback   bool           // offer 127.0.0.1 and take remotes on it: for development on one machine
+	NAT1To1    []string       // public addresses of this host behind a 1:1 NAT
+	Interfaces []string       // whose addresses remotes are told, as patterns of path.Match; nil is all but those of containers, virtual machines and tunnels
+	Addresses  []netip.Prefix // which of their addresses; nil is all
+	NoIPv4     bool
+	NoIPv6     bool
+	Remotes    Remotes // where remotes may send us; default is OnLink
+	MDNS       bool    // resolve the .local names of remotes
+	Limits     Limits  // of each remote
+
+	Roots *x509.CertPool                      // whom to trust as TURN servers over TLS and DTLS; nil is the system's
+	Proxy func(addr string) (*url.URL, error) // the HTTP proxy to a TURN server over TCP or TLS; a nil URL is none
+
+	Net transport.Net // nil is the host's network; tests pass a virtual one
+	Log *slog.Logger
 }
 
 // Engine is what all connections share: the UDP socket, the settings. Close it after the last Conn has ended.
 type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
-	mux      ice.UDPMux
-	telling  chan struct{}    // an element for each refused viewer that is being told why
-	out      *udpbatch.Sender // the mux's socket, for packets that go around Pion; nil on a virtual network
+	telling  chan struct{} // an element for each refused viewer that is being told why
+	net      transport.Net
+	host     *host                       // net, when it is the host's
+	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
+	tcp      ice.TCPMux                  // nil without TCP
+	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
 }
 
 // NewEngine opens the shared socket.
@@ -48,13 +66,14 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	e := &Engine{o: o, telling: make(chan struct{}, tellingAtOnce)}
 	s := &e.settings
 	s.LoggerFactory = pionLog{o.Log}
-	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled) // a parser in every camera's LAN is not worth it: viewers with .local names arrive as peer reflexive
-	s.SetPrflxAcceptanceMinWait(0)                         // browsers hide their addresses, so most viewers are peer reflexive
-	s.DisableActiveTCP(true)                               // a remote must not make us open TCP connections
-	s.SetDTLSInsecureSkipHelloVerify(true)                 // ICE has verified the address already; saves a round trip
+	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))
+	s.SetPrflxAcceptanceMinWait(0)         // browsers hide their addresses, so most viewers are peer reflexive
+	s.DisableActiveTCP(true)               // a remote must not make us open TCP connections
+	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address already; saves a round trip
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetIncludeLoopbackCandidate(o.Loopback)
 	s.SetRemoteIPFilter(e.acceptable)
+	s.SetNetworkTypes(networkTypes(o))
 	if len(o.NAT1To1) > 0 {
 		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
 			External: o.NAT1To1, AsCandidateType: webrtc.ICECandidateTypeHost,
@@ -63,30 +82,91 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		}
 	}
 	if o.Net != nil {
-		s.SetNet(o.Net)
-	} else {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: o.UDPPort})
-		if err != nil {
-			return nil, fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+		e.net = o.Net
+		return e, nil
+	}
+	var err error
+	if e.host, err = newHost(o); err != nil {
+		return nil, err
+	}
+	e.net = e.host
+	if err := e.listenUDP(); err != nil {
+		return nil, err
+	}
+	if o.TCPPort != 0 {
+		if err := e.listenTCP(); err != nil {
+			_ = e.Close()
+			return nil, err
 		}
-		_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
-		_ = conn.SetWriteBuffer(socketBuffer)
-		e.out = udpbatch.New(conn)
-		e.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: s.LoggerFactory.NewLogger("udpmux")})
-		s.SetICEUDPMux(e.mux)
 	}
 	return e, nil
+}
+
+// mdnsMode is off by default: a parser in every camera's LAN is not worth it, and viewers with .local names arrive as peer reflexive.
+func mdnsMode(on bool) ice.MulticastDNSMode {
+	if on {
+		return ice.MulticastDNSModeQueryOnly
+	}
+	return ice.MulticastDNSModeDisabled
+}
+
+func networkTypes(o EngineOptions) (out []webrtc.NetworkType) {
+	for _, t := range []struct {
+		kind webrtc.NetworkType
+		off  bool
+	}{
+		{webrtc.NetworkTypeUDP4, o.NoIPv4}, {webrtc.NetworkTypeUDP6, o.NoIPv6},
+		{webrtc.NetworkTypeTCP4, o.NoIPv4 || o.TCPPort == 0}, {webrtc.NetworkTypeTCP6, o.NoIPv6 || o.TCPPort == 0},
+	} {
+		if !t.off {
+			out = append(out, t.kind)
+		}
+	}
+	return out
+}
+
+// listenUDP opens the shared socket. It is bound to no address, so that it outlives a change of them.
+func (e *Engine) listenUDP() error {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: e.o.UDPPort})
+	if err != nil {
+		return fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+	}
+	_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
+	_ = conn.SetWriteBuffer(socketBuffer)
+	e.out = udpbatch.New(conn)
+	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
+		UDPConn: conn, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
+	})
+	e.settings.SetICEUDPMux(e.mux)
+	return nil
+}
+
+func (e *Engine) listenTCP() error {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: e.o.TCPPort})
+	if err != nil {
+		return fmt.Errorf("webrtc tcp port: %w; hint: is another program there? choose another webrtc.tcp_port", err)
+	}
+	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+		Listener: newFewConns(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
+		ReadBufferSize: 32, WriteBufferSize: 1 << 20, FirstStunBindTimeout: 5 * time.Second, AliveDurationForConnFromStun: 5 * time.Second,
+	})
+	e.settings.SetICETCPMux(e.tcp)
+	return nil
 }
 
 // socketBuffer holds the packets of a frame for very many viewers.
 const socketBuffer = 4 << 20
 
-// Close closes the shared socket.
+// Close closes the shared sockets.
 func (e *Engine) Close() error {
-	if e.mux == nil {
-		return nil
+	var errs []error
+	if e.tcp != nil {
+		errs = append(errs, e.tcp.Close())
 	}
-	return e.mux.Close()
+	if e.mux != nil {
+		errs = append(errs, e.mux.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no way to the address.
@@ -97,10 +177,13 @@ func (e *Engine) Dropped() uint64 {
 	return e.out.Dropped()
 }
 
-// acceptable says whether packets may go to a remote's address. It holds for addresses that packets came from, too.
+// off says whether a network such as "udp6" is of a family that is turned off.
+func (e *Engine) off(network string) bool { return e.host != nil && e.host.off(network) }
+
+// acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged more strictly.
 func (e *Engine) acceptable(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
-	return ok && mayReach(a, e.o.Loopback)
+	return ok && mayAnswer(a, e.o.Loopback)
 }
 
 // certificate makes the DTLS certificate of one connection. It takes less than a millisecond (ECDSA), and with one of its own a connection
@@ -117,9 +200,9 @@ func certificate() (webrtc.Certificate, error) {
 	return *cert, nil
 }
 
-// connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network,
-// nil for a virtual one; in counts what comes.
-func (e *Engine) connection(codecs *codecSet, ice []ICEServer, relayOnly bool, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
+// connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network;
+// in counts what comes.
+func (e *Engine) connection(codecs *codecSet, ice []ICEServer, policy webrtc.ICETransportPolicy, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
 	cert, err := certificate()
 	if err != nil {
 		return nil, err
@@ -133,29 +216,19 @@ func (e *Engine) connection(codecs *codecSet, ice []ICEServer, relayOnly bool, k
 	if keys != nil {
 		keys.attach(&settings)
 	}
-	if s != nil {
-		settings.SetNet(s)
+	settings.SetNet(s)
+	if s.shared != nil {
+		settings.SetICEProxyDialer(s)
 	}
 	api := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(codecs.engine), webrtc.WithInterceptorRegistry(registry))
 	config := webrtc.Configuration{Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
-	if relayOnly {
-		config.ICETransportPolicy = webrtc.ICETransportPolicyRelay
-	}
-	config.ICEServers = servers(ice)
+	config.ICETransportPolicy, config.ICEServers = policy, s.servers(ice)
 	pc, err := api.NewPeerConnection(config)
 	if err != nil {
 		return nil, fmt.Errorf("peer connection: %w", err)
 	}
 	return pc, nil
-}
-
-// servers are ICE servers for Pion.
-func servers(list []ICEServer) (out []webrtc.ICEServer) {
-	for _, s := range list {
-		out = append(out, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
-	}
-	return out
 }
 
 // receiving is what Pion does for tracks that we receive: it asks for lost packets and reports on what came, and when media was asked for on each packet. For tracks that we send it does nothing: a

@@ -62,11 +62,11 @@ func FuzzCandidate(f *testing.F) {
 	f.Add("candidate:1  1 udp 1 192.0.2.1 9 typ host")
 	f.Fuzz(func(t *testing.T, line string) {
 		for _, word := range strings.Fields(line) {
-			if a, err := netip.ParseAddr(word); err == nil && mayReach(a, false) == denied(a) {
-				t.Fatalf("%v: mayReach says %v, net/netip says %v", a, mayReach(a, false), !denied(a))
+			if a, err := netip.ParseAddr(word); err == nil && mayAnswer(a, false) == denied(a) {
+				t.Fatalf("%v: mayAnswer says %v, net/netip says %v", a, mayAnswer(a, false), !denied(a))
 			}
 		}
-		if checkCandidate(line, false) != nil {
+		if checkCandidate(line, rule{remotes: All}) != nil {
 			return
 		}
 		c, err := ice.UnmarshalCandidate(strings.TrimPrefix(line, "candidate:"))
@@ -126,7 +126,7 @@ func FuzzOfferToPion(f *testing.F) {
 		if err := set.addOthers(offered); err != nil {
 			t.Fatal(err)
 		}
-		pc, err := e.connection(set, nil, false, nil, nil, &inbound{limits: Limits{}.filled(), fail: func(error) {}})
+		pc, err := e.connection(set, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func FuzzOfferToPion(f *testing.F) {
 		if _, err := pc.AddTransceiverFromTrack(newOutTrack(media.H264), webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
 			t.Fatal(err)
 		}
-		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(sdp, false)}) != nil {
+		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(sdp, rule{remotes: All})}) != nil {
 			return
 		}
 		settle(pc)

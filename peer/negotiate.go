@@ -131,16 +131,11 @@ func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*webrtc.PeerConnect
 	if c.o.Broadcast != nil {
 		keys = &srtpKeys{}
 	}
-	var own *sockets
-	if shared := c.o.Engine.out; shared != nil {
-		var err error
-		if own, err = newSockets(shared); err != nil {
-			return nil, err
-		}
-	}
+	own := c.o.Engine.newSockets(c.relayRefused)
 	in := &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail, ready: make(chan struct{})}
-	pc, err := c.o.Engine.connection(set, servers, c.o.RelayOnly, keys, own, in)
+	pc, err := c.o.Engine.connection(set, servers, c.policy(), keys, own, in)
 	if err != nil {
+		own.close()
 		return nil, err
 	}
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
@@ -148,6 +143,7 @@ func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*webrtc.PeerConnect
 			return // no client wants to be told of the end
 		}
 		init := cand.ToJSON()
+		c.setSection(init)
 		c.out.candidate(Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex})
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.poke() })
@@ -376,7 +372,7 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 }
 
 // clean is a description as Pion may see it.
-func (c *Conn) clean(sdp string) string { return withoutForbidden(sdp, c.o.Engine.o.Loopback) }
+func (c *Conn) clean(sdp string) string { return withoutForbidden(sdp, c.o.Engine.rule(c.o.Trusted)) }
 
 // setRemote notes who the remote is. With new ICE credentials its candidates are counted anew.
 func (c *Conn) setRemote(sdp string) {

@@ -34,26 +34,70 @@ func (c *Conn) Move() {
 
 const moveWithin = 5 * time.Second
 
-// errNotMoved says why a connection is over that may still have worked for a moment.
-var errNotMoved = errors.New("the relay is about to shut down, and the remote took no part in a restart of ice")
+// Why a connection is over that may still have worked for a moment.
+var (
+	errNotMoved = errors.New("the relay is about to shut down, and the remote took no part in a restart of ice")
+	errRefused  = errors.New("the relay no longer takes our password, and the remote took no part in a restart of ice")
+)
 
-// move asks for servers as at the beginning.
-func (c *Conn) move(ctx context.Context) error {
+// move takes fresh servers for a restart of ICE, and offers that when our offers are what the remote answers. Without new ICE credentials of the remote
+// within a time, the connection ends with why.
+func (c *Conn) move(ctx context.Context, within time.Duration, why error) error {
 	pc := c.connection()
 	if pc == nil || c.o.ICEServers == nil {
 		return nil
 	}
-	conf := pc.GetConfiguration()
-	conf.ICEServers = servers(c.o.ICEServers(ctx))
-	if err := pc.SetConfiguration(conf); err != nil {
-		return fmt.Errorf("new ice servers: %w", err)
+	if err := c.freshServers(ctx, pc); err != nil {
+		return err
 	}
-	c.unmoved.Reset(moveWithin) // until the remote has new ICE credentials, by our offer or by its own
+	c.unmoved.Reset(within)
+	c.unmovedWhy = why
 	if !c.Report().Offered {
 		c.askRestart()
 		return nil
 	}
 	return c.restart()
+}
+
+// freshServers asks for servers as at the beginning. They are for the next restart of ICE.
+func (c *Conn) freshServers(ctx context.Context, pc *webrtc.PeerConnection) error {
+	if c.o.ICEServers == nil {
+		return nil
+	}
+	conf := pc.GetConfiguration()
+	conf.ICEServers = c.sockets.servers(c.o.ICEServers(ctx))
+	if err := pc.SetConfiguration(conf); err != nil {
+		return fmt.Errorf("new ice servers: %w", err)
+	}
+	return nil
+}
+
+// checkMoved ends a connection that has not moved. One that the network was changed under may have come back without.
+func (c *Conn) checkMoved() error {
+	r := c.Report()
+	if c.unmovedWhy == errRelayLost && c.heardNow() != c.heard || r.State == Connected && r.Local != relay && r.Remote != relay {
+		return nil
+	}
+	return c.unmovedWhy
+}
+
+const relay = "relay" // a type of candidate, in a Report
+
+// relayRefused is called from Pion's goroutines when a TURN server gives no more time to what it has given us.
+func (c *Conn) relayRefused() {
+	select {
+	case c.refusals <- struct{}{}:
+	default:
+	}
+}
+
+// onRefusal moves a connection that goes through the relay before that goes away, which is some minutes later: KVS's passwords end after five.
+func (c *Conn) onRefusal(ctx context.Context) error {
+	if c.Report().Local != relay {
+		return nil
+	}
+	c.o.Log.Info("the relay no longer takes our password")
+	return c.move(ctx, moveWithin, errRefused)
 }
 
 // begWithin is how long a remote that is asked for a restart over its data channel has for that, before we offer one.
@@ -71,7 +115,11 @@ func (c *Conn) restart() error {
 // offerRestart offers a restart of ICE, once at a time. Pion gives up the old path with that.
 func (c *Conn) offerRestart() error {
 	pc := c.connection()
-	if pc == nil || c.pending != nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
+	if pc == nil || pc.RemoteDescription() == nil || pc.SignalingState() != webrtc.SignalingStateStable {
+		return nil
+	}
+	if c.pending != nil {
+		c.out.description(Offer{SDP: c.directed(c.pending.SDP)})
 		return nil
 	}
 	if _, err := pc.CreateOffer(nil); err != nil {

@@ -1,41 +1,58 @@
 package peer
 
 import (
-	"fmt"
+	"context"
+	"crypto/x509"
 	"net"
 	"net/netip"
+	"net/url"
 	"sync"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/pion/logging"
 	"github.com/pion/transport/v5"
-	"github.com/pion/transport/v5/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
-// sockets is the host's network as one connection sees it. It knows the sockets that ICE has opened, besides the shared one, for server reflexive candidates.
+// sockets is the network as one connection sees it. It knows the sockets that ICE has opened, besides the shared one: those for server reflexive
+// candidates, and those to TURN servers.
 type sockets struct {
 	transport.Net
-	shared *udpbatch.Sender
+	shared *udpbatch.Sender // nil on a virtual network
+	roots  *x509.CertPool   // whom to trust as TURN servers; nil is the system's
+	proxy  func(addr string) (*url.URL, error)
+	log    logging.LoggerFactory
+	off    func(network string) bool
 
-	mu     sync.Mutex // guards byPort
+	refused func() // a TURN server no longer keeps what it has given us
+
+	ctx   context.Context // of the connection: Pion's interface to dial has none
+	close context.CancelFunc
+
+	mu     sync.Mutex // guards the fields below
 	byPort map[uint16]*udpbatch.Sender
+	secure secureServers
+	turn   map[netip.Addr]netip.Addr // TURN servers that we speak to, and our own address on the way there
 }
 
-func newSockets(shared *udpbatch.Sender) (*sockets, error) {
-	host, err := stdnet.NewNet() // anew for each connection: it reads the interfaces once
-	if err != nil {
-		return nil, fmt.Errorf("network interfaces: %w", err)
+func (e *Engine) newSockets(refused func()) *sockets {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &sockets{
+		Net: e.net, shared: e.out, roots: e.o.Roots, proxy: e.o.Proxy, log: e.settings.LoggerFactory, off: e.off, refused: refused, ctx: ctx, close: cancel,
+		byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
 	}
-	return &sockets{Net: host, shared: shared, byPort: map[uint16]*udpbatch.Sender{}}, nil
 }
 
 // ListenUDP implements transport.Net.
 func (s *sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPConn, error) {
+	if s.off(network) {
+		return nil, errFamily
+	}
 	conn, err := s.Net.ListenUDP(network, local)
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := conn.(*net.UDPConn); ok {
+	if c, ok := conn.(*net.UDPConn); ok && s.shared != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.byPort[c.LocalAddr().(*net.UDPAddr).AddrPort().Port()] = s.shared.For(c)

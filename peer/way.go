@@ -16,7 +16,7 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	c.mu.Unlock()
 	ice := pc.SCTP().Transport().ICETransport()
 	ice.OnSelectedCandidatePairChange(c.onPath)
-	if sockets == nil {
+	if sockets.shared == nil {
 		return // a virtual network
 	}
 	cipher, err := keys.cipher()

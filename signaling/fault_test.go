@@ -366,7 +366,7 @@ func TestNetworkChangeUnderASession(t *testing.T) {
 		start := time.Now()
 		r.NetworkChanged()
 		expect[signaling.Disconnected](r)
-		if d := time.Since(start); d > 10*time.Second {
+		if d := time.Since(start); d > 3*time.Second {
 			t.Errorf("noticed after %v", d)
 		}
 		f.set(func() { f.silent = false })

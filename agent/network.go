@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/credentials"
+	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/signaling"
+)
+
+// network is what all channels of a config share on their way out: the keys, the trust, the media socket.
+type network struct {
+	aws    config.AWS
+	webrtc config.WebRTC
+	limits config.Limits
+
+	region string
+	keys   credentials.Provider
+	roots  *x509.CertPool
+	engine *peer.Engine
+	log    *slog.Logger
+}
+
+func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*network, error) {
+	n := &network{aws: cfg.AWS, webrtc: cfg.WebRTC, limits: cfg.Limits, region: cfg.AWS.Region, log: log}
+	if file := cfg.AWS.CAFile; file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %w", err)
+		}
+		n.roots = x509.NewCertPool()
+		if !n.roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM", file)
+		}
+	}
+	keys, err := newKeys(ctx, cfg.AWS, log)
+	if err != nil {
+		return nil, err
+	}
+	n.keys = keys
+	return n, nil
+}
+
+func (n *network) same(o *network) bool {
+	return reflect.DeepEqual(n.aws, o.aws) && reflect.DeepEqual(n.webrtc, o.webrtc) && n.limits == o.limits
+}
+
+func (n *network) open() error {
+	w := n.webrtc
+	var public []string
+	for _, a := range w.NAT1To1 {
+		public = append(public, a.String())
+	}
+	proxy, err := turnProxy(string(w.Proxy))
+	if err != nil {
+		return err
+	}
+	n.engine, err = peer.NewEngine(peer.EngineOptions{
+		UDPPort: w.UDPPort, TCPPort: w.TCPPort, NAT1To1: public, Loopback: isLoopback(n.aws.Endpoint),
+		Interfaces: w.Interfaces, Addresses: w.Addresses, NoIPv4: w.IP == "ipv6", NoIPv6: w.IP == "ipv4",
+		Remotes: map[string]peer.Remotes{"public": peer.Public, "all": peer.All}[w.Remote], MDNS: w.MDNS,
+		Roots: n.roots, Proxy: proxy, Limits: remoteLimits(n.limits), Log: n.log,
+	})
+	return err
+}
+
+// remoteLimits is what one viewer may send.
+func remoteLimits(l config.Limits) peer.Limits {
+	return peer.Limits{
+		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates, EarlyCandidates: l.Signaling.EarlyCandidates,
+		Streams: l.Inbound.Streams, Bitrate: 1000 * l.Inbound.Kilobits, RTCP: l.Inbound.RTCP, KeyRequests: l.Inbound.KeyFrames,
+		Channels: l.DataChannels.Count, Message: l.DataChannels.MessageBytes, Messages: l.DataChannels.Messages, MessageBytes: l.DataChannels.Bytes,
+	}
+}
+
+// turnProxy finds the way to a TURN server over TCP: as the operator says, else as the environment does, like the signaling service's.
+func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
+	switch raw {
+	case "off":
+		return nil, nil
+	case "":
+		return func(addr string) (*url.URL, error) {
+			return http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "https", Host: addr}})
+		}, nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("webrtc.proxy is not a URL") // the error would show the password
+	}
+	return func(string) (*url.URL, error) { return u, nil }, nil
+}
+
+func (n *network) close() { _ = n.engine.Close() }
+
+// isLoopback says whether the service is on this very machine. Then so may the viewers be, and 127.0.0.1 is an address worth telling them.
+func isLoopback(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// client makes the signaling client of one channel.
+func (n *network) client(o signaling.Options) (*signaling.Client, error) {
+	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.keys, n.roots
+	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
+	return signaling.New(o)
+}
+
+// iceTimeout is how long a viewer's answer waits for TURN servers. Most viewers do without.
+const iceTimeout = 3 * time.Second
+
+// iceServers gives what a new peer may use: the operator's servers, and those of the service. Of the service's it takes one TURN URL over
+// UDP and one over TLS, since each URL costs one of the 50 allocations that a channel has.
+func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
+	var out []peer.ICEServer
+	for _, s := range n.webrtc.ICEServers {
+		out = append(out, peer.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)})
+	}
+	if n.aws.Endpoint == "" {
+		out = append(out, peer.ICEServer{URLs: []string{stunURL(n.region)}})
+	}
+	ctx, cancel := context.WithTimeout(ctx, iceTimeout)
+	defer cancel()
+	servers, err := client.ICEServers(ctx)
+	if err != nil {
+		log.Warn("no TURN servers for this viewer", "err", err)
+		return out
+	}
+	for _, kinds := range [][]turnKind{{{"turn:", true}, {"turns:", true}}, {{"turns:", false}, {"turn:", false}}} {
+		out = append(out, firstOf(servers, kinds)...)
+	}
+	return out
+}
+
+// turnKind is what a TURN URL says about how its server is reached (RFC 7065).
+type turnKind struct {
+	scheme string
+	udp    bool
+}
+
+func kindOf(u string) turnKind {
+	scheme, rest, _ := strings.Cut(u, ":")
+	udp := strings.HasSuffix(rest, "?transport=udp") || scheme == "turn" && !strings.Contains(rest, "?")
+	return turnKind{scheme + ":", udp}
+}
+
+// firstOf gives the first URL of the first of the kinds that there is.
+func firstOf(servers []signaling.ICEServer, kinds []turnKind) []peer.ICEServer {
+	for _, kind := range kinds {
+		for _, s := range servers {
+			if i := slices.IndexFunc(s.URLs, func(u string) bool { return kindOf(u) == kind }); i >= 0 {
+				return []peer.ICEServer{{URLs: s.URLs[i : i+1], Username: s.Username, Credential: s.Password}}
+			}
+		}
+	}
+	return nil
+}
+
+// stunURL is the service's STUN server (KVS dev guide; UDP port 443).
+func stunURL(region string) string {
+	suffix := "amazonaws.com"
+	if strings.HasPrefix(region, "cn-") {
+		suffix = "amazonaws.com.cn"
+	}
+	return fmt.Sprintf("stun:stun.kinesisvideo.%s.%s:443", region, suffix)
+}

@@ -1,0 +1,134 @@
+package peer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/pion/ice/v4"
+	"github.com/pion/stun/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+// Pion gathers candidates when ICE begins and never again. But checks come in through the shared socket and are known by their user name, whichever
+// address they were sent to: so a candidate that Pion knows nothing of works as well as its own.
+
+const (
+	announced    = 16 // addresses at most
+	mappedWithin = 3 * time.Second
+)
+
+// announce tells the remote all ways into the shared socket: the addresses of this host, and those that STUN servers see.
+func (c *Conn) announce(ctx context.Context) {
+	e, pc := c.o.Engine, c.connection()
+	if c.o.RelayOnly || len(e.o.NAT1To1) > 0 || pc.RemoteDescription() == nil {
+		return
+	}
+	port := e.mux.LocalAddr().(*net.UDPAddr).Port
+	networks := e.host.networks()
+	if !c.o.NoHost {
+		for _, n := range networks[:min(len(networks), announced)] {
+			if n.Addr().IsLinkLocalUnicast() {
+				continue
+			}
+			if cand, err := ice.NewCandidateHost(&ice.CandidateHostConfig{Network: "udp", Address: n.Addr().String(), Port: port, Component: 1}); err == nil {
+				c.tellCandidate(cand)
+			}
+		}
+	}
+	servers := stunServers(pc.GetConfiguration().ICEServers)
+	c.sendersW.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, mappedWithin)
+		defer cancel()
+		seen := map[netip.AddrPort]bool{}
+		for _, n := range networks {
+			seen[netip.AddrPortFrom(n.Addr(), uint16(port))] = true // no NAT
+		}
+		for _, server := range servers {
+			at, ok := e.mapped(ctx, server)
+			if !ok || seen[at] || len(seen) > 2*announced {
+				continue
+			}
+			seen[at] = true
+			if cand, err := ice.NewCandidateServerReflexive(&ice.CandidateServerReflexiveConfig{
+				Network: "udp", Address: at.Addr().String(), Port: int(at.Port()), Component: 1, RelAddr: "0.0.0.0", RelPort: port,
+			}); err == nil {
+				c.tellCandidate(cand)
+			}
+		}
+		c.knock(ctx, pc)
+	})
+}
+
+// tellCandidate sends a candidate of the present ICE credentials.
+func (c *Conn) tellCandidate(cand ice.Candidate) {
+	c.mu.Lock()
+	s := c.section
+	c.mu.Unlock()
+	if s.Candidate == "" {
+		return // nothing was told so far
+	}
+	c.out.candidate(Candidate{Candidate: "candidate:" + cand.Marshal(), SDPMid: s.SDPMid, SDPMLineIndex: s.SDPMLineIndex})
+}
+
+// setSection keeps in mind how the candidates of this connection are told.
+func (c *Conn) setSection(init webrtc.ICECandidateInit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.section = init
+}
+
+// knock opens the way into the shared socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
+// far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
+func (c *Conn) knock(ctx context.Context, pc *webrtc.PeerConnection) {
+	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil || pair == nil {
+		return
+	}
+	to, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil || to.Zone() != "" || pair.Remote.Protocol != webrtc.ICEProtocolUDP {
+		return
+	}
+	m, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
+	if err != nil {
+		return
+	}
+	for range 3 {
+		c.o.Engine.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(mappedWithin / 10):
+		}
+	}
+}
+
+// stunServers are the servers over UDP that can say how we look from outside, as HOST:PORT.
+func stunServers(list []webrtc.ICEServer) (out []string) {
+	for _, s := range list {
+		for _, raw := range s.URLs {
+			u, err := stun.ParseURI(raw)
+			if err == nil && u.Proto == stun.ProtoTypeUDP && (u.Scheme == stun.SchemeTypeSTUN || u.Scheme == stun.SchemeTypeTURN) {
+				out = append(out, net.JoinHostPort(u.Host, strconv.Itoa(u.Port)))
+			}
+		}
+	}
+	return out
+}
+
+// mapped asks a STUN server where the shared socket is to be found from outside.
+func (e *Engine) mapped(ctx context.Context, server string) (netip.AddrPort, bool) {
+	addr, err := e.net.ResolveUDPAddr("udp", server)
+	if err != nil || e.off("udp4") && addr.IP.To4() != nil || e.off("udp6") && addr.IP.To4() == nil {
+		return netip.AddrPort{}, false
+	}
+	x, err := e.mux.GetXORMappedAddrContext(ctx, addr, mappedWithin)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	a, ok := netip.AddrFromSlice(x.IP)
+	return netip.AddrPortFrom(a.Unmap(), uint16(x.Port)), ok
+}

@@ -1,0 +1,117 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pion/transport/v5"
+	"github.com/pion/transport/v5/stdnet"
+)
+
+// virtual are interfaces that lead to containers, virtual machines and tunnels of this host, by the names that their makers give them. Viewers
+// have no business there, and their addresses are nobody else's.
+var virtual = []string{
+	"docker*", "br-*", "podman*", "cni*", "flannel*", "cali*", "lxc*", "lxd*", "virbr*", "vnet*", "vmnet*", "vboxnet*", "veth*", "tun*", "tap*",
+}
+
+// host is this host's network as ICE may see it: the interfaces and addresses that the operator wants to be known. Unlike Pion's it looks
+// each time it is asked, so that a new address is seen by the next connection.
+//
+// Pion's own filters would do the same and more: with one, it opens a socket and a TURN allocation for each address.
+type host struct {
+	transport.Net
+	interfaces         []string // patterns of path.Match; nil is all but virtual ones
+	addresses          []netip.Prefix
+	no4, no6, loopback bool
+}
+
+func newHost(o EngineOptions) (*host, error) {
+	n, err := stdnet.NewNet()
+	if err != nil {
+		return nil, fmt.Errorf("network interfaces: %w", err)
+	}
+	return &host{Net: n, interfaces: o.Interfaces, addresses: o.Addresses, no4: o.NoIPv4, no6: o.NoIPv6, loopback: o.Loopback}, nil
+}
+
+// Interfaces implements transport.Net.
+func (h *host) Interfaces() ([]*transport.Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("network interfaces: %w", err)
+	}
+	var out []*transport.Interface
+	for _, i := range all {
+		addrs, err := i.Addrs()
+		if err != nil || !h.wants(i) {
+			continue // the first: gone between two looks
+		}
+		known := transport.NewInterface(i)
+		some := false
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && h.knows(n.IP) {
+				known.AddAddress(a)
+				some = true
+			}
+		}
+		if some {
+			out = append(out, known)
+		}
+	}
+	return out, nil
+}
+
+func (h *host) wants(i net.Interface) bool {
+	if i.Flags&net.FlagLoopback != 0 {
+		return h.loopback
+	}
+	is := func(pattern string) bool { ok, _ := path.Match(pattern, i.Name); return ok }
+	if len(h.interfaces) > 0 {
+		return slices.ContainsFunc(h.interfaces, is)
+	}
+	return !slices.ContainsFunc(virtual, is)
+}
+
+func (h *host) knows(ip net.IP) bool {
+	a, ok := netip.AddrFromSlice(ip)
+	a = a.Unmap()
+	if !ok || a.Is4() && h.no4 || a.Is6() && h.no6 {
+		return false
+	}
+	return len(h.addresses) == 0 || a.IsLoopback() || slices.ContainsFunc(h.addresses, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// networks are the links that this host is on, with its address on each.
+func (h *host) networks() (out []netip.Prefix) {
+	interfaces, err := h.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, i := range interfaces {
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			if !ok {
+				continue
+			}
+			ip, _ := netip.AddrFromSlice(n.IP)
+			ones, bits := n.Mask.Size()
+			if ip = ip.Unmap(); bits == 8*net.IPv6len && ip.Is4() {
+				ones -= 8 * (net.IPv6len - net.IPv4len)
+			}
+			out = append(out, netip.PrefixFrom(ip, ones))
+		}
+	}
+	return out
+}
+
+var errFamily = errors.New("this kind of address is turned off (webrtc.ip)")
+
+// off says whether a network such as "udp6" is of a family that is turned off.
+func (h *host) off(network string) bool {
+	return h.no4 && strings.HasSuffix(network, "4") || h.no6 && strings.HasSuffix(network, "6")
+}
