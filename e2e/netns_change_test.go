@@ -58,8 +58,8 @@ func TestNetworkChanges(t *testing.T) {
 	routed := func(n *internet) { n.plug("cam", 1, router("", "")); n.plug("view", 2, "") }
 	offers := "source: pattern, create: true, offer_to: tablet"
 	address := func(n *internet) {
+		n.in("cam", "ip", "addr", "del", "203.0.113.11/24", "dev", "wan") // first, or the kernel takes the second of one network with it
 		n.in("cam", "ip", "addr", "add", "203.0.113.21/24", "dev", "wan")
-		n.in("cam", "ip", "addr", "del", "203.0.113.11/24", "dev", "wan")
 	}
 	route := func(n *internet) { n.in("cam", "ip", "route", "replace", "default", "via", "10.4.0.1") }
 	down := func(d time.Duration) func(*internet) {
