@@ -271,7 +271,7 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		tls       = "turns:" + turnIP + ":5349?transport=tcp"
 		dtls      = "turns:" + turnIP + ":5349?transport=udp"
 		stun      = "stun:" + turnIP + ":3478"
-		toTURN    = "ip protocol { tcp, udp } ip daddr != " + serviceIP // but for signaling and the proxy
+		toTURN    = "ct direction original ip protocol { tcp, udp } ip daddr != " + serviceIP // but for signaling and the proxy
 	)
 	for _, tt := range []struct {
 		name         string
@@ -290,7 +290,7 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		{"udp blocked, relay over tcp", router("", "meta l4proto udp"), router("", ""), []string{stun, udp}, []string{tcp}, "relay", "", ""},
 		{"udp blocked, relay over tls", router("", "meta l4proto udp"), router("", "meta l4proto udp"), []string{tls}, nil, "relay", "", ""},
 		{"udp blocked, no relay", router("", "meta l4proto udp"), router("", ""), []string{stun}, nil, "", "", ""},
-		{"all but udp 5349 blocked, relay over dtls", router("", "meta l4proto udp udp dport != 5349"), none, nil, []string{dtls}, "relay", "", ""},
+		{"all but udp 5349 blocked, relay over dtls", router("", "ct direction original udp dport != 5349"), none, nil, []string{dtls}, "relay", "", ""},
 		{"only a proxy, relay over tcp", router("", toTURN), none, nil, []string{udp, tcp}, "relay", "  proxy: http://user:secret@" + proxyAt + "\n", ""},
 		{"only a proxy, relay over tls", router("", toTURN), none, nil, []string{tls}, "relay", "", "HTTPS_PROXY=http://user:secret@" + proxyAt},
 		{"only a proxy that is turned off", router("", toTURN), none, nil, []string{tls}, "", "  proxy: off\n", "HTTPS_PROXY=http://user:secret@" + proxyAt},
