@@ -109,6 +109,9 @@ func (c *Conn) reroute(ctx context.Context) error {
 // is long since connected tells another address of its own: it asks us to try that.
 func (c *Conn) mayHeal() {
 	r := c.Report()
+	if c.failing || time.Since(c.healed) < changeLasts {
+		return // an answer to a restart brings addresses, too
+	}
 	if r.Offered && r.Stages.Connected != 0 && c.pending == nil {
 		c.heard = c.heardNow()
 		wait := healsWithin

@@ -73,6 +73,7 @@ type Conn struct {
 	unmovedWhy error
 	heard      answered    // what had come when the network changed
 	healing    *time.Timer // end of waiting for more
+	healed     time.Time   // when ICE was restarted last
 	was        way         // when we were connected last
 	changed    time.Time   // when the host's network was last another; zero is never, or dealt with
 	lease      lease

@@ -133,7 +133,7 @@ func (c *Conn) offerRestart() error {
 	if err != nil {
 		return fmt.Errorf("create offer for a restart of ice: %w", err)
 	}
-	c.pending = &desc
+	c.pending, c.healed = &desc, time.Now()
 	c.o.Log.Info("ice restart offered")
 	c.out.description(Offer{SDP: c.directed(desc.SDP)})
 	return nil
