@@ -37,10 +37,10 @@ vuln:
 	tools/vuln
 
 unit:
-	go test -race -timeout 5m $(UNIT)
+	go test -race -timeout 8m $(UNIT)
 
 e2e: provision
-	go test -count=1 -timeout 12m ./e2e/...
+	go test -count=1 -timeout 15m ./e2e/...
 
 fuzz:
 	tools/fuzz $(FUZZTIME)
