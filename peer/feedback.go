@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -84,4 +85,18 @@ func (s *sender) reports(now time.Time) []rtcp.Packet {
 		}
 	}
 	return out
+}
+
+// eachFeedback finds transport-wide feedback (RFC 4585 section 6.1: payload type 205, format 15) in a compound RTCP packet.
+func eachFeedback(compound []byte, each func(fci []byte)) {
+	for len(compound) >= 4 {
+		n := 4 + 4*int(binary.BigEndian.Uint16(compound[2:]))
+		if n > len(compound) {
+			return
+		}
+		if compound[1] == 205 && compound[0]&0x1f == 15 && n >= 12 {
+			each(compound[12:n])
+		}
+		compound = compound[n:]
+	}
 }

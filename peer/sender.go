@@ -417,21 +417,14 @@ func (s *sender) send(x part, a *arena) error {
 // sendAgain answers a NACK.
 func (s *sender) sendAgain(ssrc uint32, seqs []uint16) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	var a *arena
-	if s.direct != nil {
-		a = newArena(resendBytes)
-	}
+	r := repeats{d: s.direct}
 	for _, t := range s.tracks {
-		s.resent += uint64(t.sendAgain(ssrc, seqs, s.direct, a))
+		s.resent += uint64(t.sendAgain(ssrc, seqs, &r))
 	}
-	if a != nil {
-		a.flush()
-	}
+	r.flush()
+	s.mu.Unlock()
+	r.write()
 }
-
-// resendBytes is how much is sent again in one go; it is the arena of one NACK.
-const resendBytes = 32 << 10
 
 // sent notes that a frame has been sent.
 func (s *sender) sent(p *packets) {

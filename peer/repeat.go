@@ -1,0 +1,108 @@
+package peer
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// repeats are packets that leave once more. Those that go straight are sealed under the sender's lock; those that go through Pion are written without it, since
+// a relay that is reached by TCP may keep them waiting.
+type repeats struct {
+	d     *direct // nil for Pion's way
+	a     *arena
+	w     webrtc.TrackLocalWriter
+	loose []loosePacket
+}
+
+// loosePacket is one for Pion to encrypt.
+type loosePacket struct {
+	header  rtp.Header
+	payload []byte
+}
+
+// repeatBytes is the arena of one answer.
+const repeatBytes = 32 << 10
+
+// arena is made when there is something to put into it: a remote may ask for what it cannot get.
+func (r *repeats) arena() *arena {
+	if r.a == nil {
+		r.a = newArena(repeatBytes)
+	}
+	return r.a
+}
+
+func (r *repeats) add(w webrtc.TrackLocalWriter, h rtp.Header, payload []byte) {
+	r.w = w
+	r.loose = append(r.loose, loosePacket{h, payload})
+}
+
+// flush sends what was sealed, with the lock held.
+func (r *repeats) flush() {
+	if r.a != nil {
+		r.a.flush()
+	}
+}
+
+// write sends the rest.
+func (r *repeats) write() {
+	for i := range r.loose {
+		if _, err := r.w.WriteRTP(&r.loose[i].header, r.loose[i].payload); err != nil {
+			return // who sends the pictures finds out, too
+		}
+	}
+}
+
+// What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an amplifier, and a burst of that.
+const (
+	againShare = 4
+	againMost  = 512 << 10
+	againFirst = 16 << 10    // bytes that may be sent again before anything was earned, for a stream of small packets
+	againAfter = time.Second // a path that was full so lately, and in which packets wait for so long, loses them because it is full: more would make it worse
+	againQueue = 50 * time.Millisecond
+)
+
+// sendAgain sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were.
+func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, r *repeats) (sent int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.w == nil || t.ssrc != ssrc || t.history == nil {
+		return 0
+	}
+	path := t.path.State()
+	now := time.Now()
+	if now.Sub(path.FullAt) < againAfter && path.Waiting > againQueue {
+		return 0
+	}
+	for _, seq := range seqs {
+		f, i := t.history.find(seq)
+		if f == nil || f.first < t.moot || !t.history.mayAsk(seq, now, path.Waiting) {
+			continue
+		}
+		size := int64(f.p.payloads[i].size())
+		if t.again < size {
+			return sent
+		}
+		t.repeat(f, i, now, r)
+		t.again -= size
+		sent++
+	}
+	return sent
+}
+
+// repeat puts one packet in once more.
+func (t *outTrack) repeat(f *sentFrame, i int, now time.Time, r *repeats) {
+	body := &f.p.payloads[i]
+	switch {
+	case t.rtxSSRC != 0 && r.d != nil:
+		t.sealRTX(f, i, now, r.d, r.arena())
+	case r.d != nil:
+		t.seal(f, i, now, r.d, r.arena())
+	case t.rtxSSRC != 0:
+		r.add(t.w, t.headerRTX(f, i, now), body.appendTo(binary.BigEndian.AppendUint16(nil, uint16(f.first+uint64(i)))))
+	default:
+		r.add(t.w, t.header(f, i, now), body.appendTo(nil))
+	}
+}
