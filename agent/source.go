@@ -18,6 +18,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/file"
 	"github.com/kvsagent/kvsagent/media/mpegts"
+	"github.com/kvsagent/kvsagent/media/onvif"
 	"github.com/kvsagent/kvsagent/media/pipe"
 	"github.com/kvsagent/kvsagent/media/rtpin"
 	"github.com/kvsagent/kvsagent/media/rtsp"
@@ -145,7 +146,15 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		o.Username, o.Password, o.Basic = c.Username, string(c.Password), c.BasicAuth
 		o.Transport, o.Fingerprint = rtsp.Transport(c.Transport), c.Fingerprint
 		o.Foreign, o.Log = foreign, log
-		return rtsp.New(o)
+		src, err := rtsp.New(o)
+		if err != nil || c.ONVIF == "" {
+			return src, err
+		}
+		stream, err := onvif.NewStream(c.ONVIF, onvif.Login{Username: c.Username, Password: string(c.Password)}, c.URL)
+		if err != nil {
+			return nil, err
+		}
+		return withKeyFrames(src, stream, log), nil
 	case "file":
 		o, err := file.Parse(c.URL)
 		if err != nil {
@@ -165,7 +174,7 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Foreign, o.Log = foreign, log
+		o.Foreign, o.Control, o.Log = foreign, c.Control, log
 		return pipe.New(o)
 	case "rtp":
 		o, err := rtpin.Parse(c.URL)

@@ -18,6 +18,9 @@ func (c *checker) source(m *mark, s *Source) {
 	if sm := m.at("sub"); m.has("sub") && !sm.bad && !um.bad {
 		c.sub(m, sm, s)
 	}
+	if om := m.at("onvif"); m.has("onvif") && !om.bad {
+		c.onvif(om, s)
+	}
 	if s.PrivacyFile != "" {
 		s.PrivacyFile = c.path(s.PrivacyFile)
 	}
@@ -28,6 +31,20 @@ func (c *checker) source(m *mark, s *Source) {
 		if !m.has("username") && s.Username == "" && !um.bad {
 			c.fail(m, "a password without username", "add username")
 		}
+	}
+}
+
+// onvif checks the address of a camera's device service. It is not shown: it may hold a password.
+func (c *checker) onvif(om *mark, s *Source) {
+	const hint = "http://HOST/onvif/device_service"
+	u, err := url.Parse(s.ONVIF)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		c.fail(om, "not a URL of http or https", hint)
+	case !goodHost(u.Hostname()) || !goodPort(u):
+		c.fail(om, "bad host or port", hint)
+	case u.User != nil:
+		c.fail(om, "user and password in the URL", "those of the source count here, too")
 	}
 }
 
@@ -92,7 +109,7 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 				c.fail(m.at(key), "only rtsp:// has a user and a password", "remove it")
 			}
 		}
-		for _, key := range []string{"transport", "fingerprint", "basic_auth"} {
+		for _, key := range []string{"transport", "fingerprint", "basic_auth", "onvif"} {
 			if m.has(key) {
 				c.fail(m.at(key), "only rtsp:// has this", "remove it")
 			}
@@ -104,8 +121,10 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 	if scheme == "rtsp" && s.Fingerprint != "" {
 		c.fail(m.at("fingerprint"), "there is no certificate without TLS", "rtsps://, or remove it")
 	}
-	if scheme != "exec" && m.has("args") {
-		c.fail(m.at("args"), "only exec: has args", "remove it")
+	for _, key := range []string{"args", "control"} {
+		if scheme != "exec" && m.has(key) {
+			c.fail(m.at(key), "only exec: has "+key, "remove it")
+		}
 	}
 }
 

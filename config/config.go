@@ -133,8 +133,14 @@ type Source struct {
 	// decode it. Each viewer is moved between the two as its path allows, without a gap. 300 to 800 kbit/s and a key frame each second or
 	// two are good. Its sound is not used.
 	Sub string `yaml:"sub" example:"rtsp://192.0.2.10:554/stream2,testpattern:?size=320x180"`
+	// ONVIF device service of an rtsp:// camera, with the same user and password: the camera is asked for a key frame when a viewer needs one.
+	// kvsagent sources discover shows it.
+	ONVIF string `yaml:"onvif" example:"http://192.0.2.10/onvif/device_service"`
 	// Words that follow the command of exec:, each passed on as it is, without any need of quotes.
 	Args []string `yaml:"args" example:"-f"`
+	// The command of exec: makes key frames when it is asked to. It gets a pipe as file descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish:
+	// keyframe, at most two a second. Viewers who have lost the picture then need not wait for the next key frame.
+	Control bool `yaml:"control" default:"false"`
 	// User name at the camera.
 	Username string `yaml:"username" example:"viewer"`
 	// Password at the camera.

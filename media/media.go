@@ -116,7 +116,7 @@ type Source interface {
 	Run(ctx context.Context, out Sink) error
 }
 
-// KeyFramer is a Source that can make a key frame when it is asked to.
+// KeyFramer is a Source that can make a key frame when it is asked to. One that finds out that it cannot after all has a method MakesKeyFrames() bool that says so.
 type KeyFramer interface {
 	// RequestKeyFrame asks for one soon. It never blocks.
 	RequestKeyFrame()
@@ -129,6 +129,9 @@ type Wrapper interface{ Unwrap() Source }
 func keyFramer(s Source) KeyFramer {
 	for s != nil {
 		if k, ok := s.(KeyFramer); ok {
+			if able, asks := s.(interface{ MakesKeyFrames() bool }); asks && !able.MakesKeyFrames() {
+				return nil
+			}
 			return k
 		}
 		w, ok := s.(Wrapper)

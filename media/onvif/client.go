@@ -24,6 +24,9 @@ import (
 // ErrLogin says that a camera wants a user and a password, or others.
 var ErrLogin = errors.New("user and password refused; hint: many cameras have ONVIF users of their own, apart from those of the web page")
 
+// ErrUnsupported says that a camera does not do what it was asked for.
+var ErrUnsupported = errors.New("the camera does not do that")
+
 // Profile is one stream of a camera.
 type Profile struct {
 	Name          string
@@ -32,6 +35,7 @@ type Profile struct {
 	FPS           int
 	Audio         string // G711, AAC, ""
 	URI           string // rtsp://..., without a login
+	Token         string // by which the camera knows it
 }
 
 // Login is a user of a camera; the zero value is nobody.
@@ -39,20 +43,27 @@ type Login struct{ Username, Password string }
 
 // Profiles asks a camera for its streams. address is the URL of its device service.
 func Profiles(ctx context.Context, address string, login Login) ([]Profile, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" {
-		return nil, fmt.Errorf("onvif: %q is no address; hint: http://HOST/onvif/device_service", address)
+	c, u, err := newClient(address, login)
+	if err != nil {
+		return nil, err
 	}
-	c := &client{host: u.Hostname(), login: login, http: &http.Client{
-		Timeout:       10 * time.Second,
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
 	profiles, err := c.profiles(ctx, u)
 	if err != nil {
 		return nil, fmt.Errorf("onvif %s: %w", u.Host, err)
 	}
 	return profiles, nil
+}
+
+func newClient(address string, login Login) (*client, *url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return nil, nil, fmt.Errorf("onvif: %q is no address; hint: http://HOST/onvif/device_service", address)
+	}
+	return &client{host: u.Hostname(), login: login, http: &http.Client{
+		Timeout:       10 * time.Second,
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, u, nil
 }
 
 // client asks one camera.
@@ -98,7 +109,7 @@ func (c *client) profiles(ctx context.Context, device *url.URL) ([]Profile, erro
 		}
 		profiles = append(profiles, Profile{
 			Name: printable(p.Name), Codec: printable(p.Video.Encoding), Width: p.Video.Width, Height: p.Video.Height, FPS: p.Video.FPS,
-			Audio: printable(p.Audio.Encoding), URI: uri,
+			Audio: printable(p.Audio.Encoding), URI: uri, Token: p.Token,
 		})
 	}
 	return profiles, nil
@@ -200,6 +211,8 @@ func (c *client) call(ctx context.Context, to *url.URL, body string, v any) erro
 		return err
 	case len(data) > maxAnswer:
 		return fmt.Errorf("an answer of more than %d bytes", maxAnswer)
+	case bytes.Contains(data, []byte("ActionNotSupported")):
+		return ErrUnsupported
 	case res.StatusCode == http.StatusUnauthorized, bytes.Contains(data, []byte("NotAuthorized")):
 		return ErrLogin
 	case res.StatusCode != http.StatusOK:

@@ -40,8 +40,9 @@ type camera struct {
 
 	server *httptest.Server
 	udp    *net.UDPConn
-	mu     sync.Mutex // guards the field below
+	mu     sync.Mutex // guards the fields below
 	heard  []string   // requests
+	noKeys bool       // it makes none on request
 }
 
 func (c *camera) start() *camera {
@@ -123,6 +124,16 @@ func (c *camera) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			`<Resolution><Width>2560</Width><Height>1440</Height></Resolution><RateControl><FrameRateLimit>25</FrameRateLimit></RateControl></VideoEncoderConfiguration>` +
 			`<AudioEncoderConfiguration><Encoding>AAC</Encoding></AudioEncoderConfiguration></Profiles>` +
 			`<Profiles token="b"><Name>Sub</Name><VideoEncoderConfiguration><Encoding>H265</Encoding></VideoEncoderConfiguration></Profiles></GetProfilesResponse>`
+	case strings.Contains(text, "SetSynchronizationPoint"):
+		c.mu.Lock()
+		refuses := c.noKeys
+		c.mu.Unlock()
+		if refuses {
+			w.WriteHeader(http.StatusInternalServerError)
+			answer = `<e:Fault><e:Code><e:Subcode><e:Value>ter:ActionNotSupported</e:Value></e:Subcode></e:Code></e:Fault>`
+			break
+		}
+		answer = `<SetSynchronizationPointResponse/>`
 	case strings.Contains(text, "<ProfileToken>a&amp;1</ProfileToken>"), strings.Contains(text, "<ProfileToken>b</ProfileToken>"):
 		answer = `<GetStreamUriResponse><MediaUri><Uri>rtsp://` + rtsp + `/stream?x=1&amp;y=2</Uri></MediaUri></GetStreamUriResponse>`
 	default:
@@ -208,8 +219,8 @@ func TestProfiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := []onvif.Profile{
-				{Name: "Main", Codec: "H264", Width: 2560, Height: 1440, FPS: 25, Audio: "AAC", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
-				{Name: "Sub", Codec: "H265", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
+				{Token: "a&1", Name: "Main", Codec: "H264", Width: 2560, Height: 1440, FPS: 25, Audio: "AAC", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
+				{Token: "b", Name: "Sub", Codec: "H265", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
 			}
 			if len(profiles) != 2 || profiles[0] != want[0] || profiles[1] != want[1] {
 				t.Errorf("have %+v\nwant %+v", profiles, want)
@@ -253,5 +264,44 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
 		}
 		s.Close()
+	}
+}
+
+// TestKeyFrames: the camera is asked which profile a stream is, once, and then for a key frame of that; one that makes none says so.
+func TestKeyFrames(t *testing.T) {
+	c := (&camera{t: t, user: "admin", pass: "secret"}).start()
+	ask := func(uri string) (*onvif.Stream, error) {
+		t.Helper()
+		s, err := onvif.NewStream(c.address(), onvif.Login{Username: "admin", Password: "secret"}, uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, s.RequestKeyFrame(t.Context())
+	}
+	s, err := ask("rtsp://192.0.2.99/stream?x=1&y=2") // another host: the camera is behind a NAT
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RequestKeyFrame(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.mu.Lock()
+	keys, profiles := 0, 0
+	for _, text := range c.heard {
+		keys += strings.Count(text, "<SetSynchronizationPoint")
+		profiles += strings.Count(text, "<GetProfiles")
+	}
+	c.mu.Unlock()
+	if keys != 2 || profiles != 1 {
+		t.Errorf("the camera was asked for %d key frames and %d times for its profiles, want 2 and once", keys, profiles)
+	}
+	if _, err := ask("rtsp://192.0.2.99/other"); !errors.Is(err, onvif.ErrUnsupported) || !strings.Contains(err.Error(), "/other") {
+		t.Errorf("a stream that is not the camera's: %v", err)
+	}
+	c.mu.Lock()
+	c.noKeys = true
+	c.mu.Unlock()
+	if err := s.RequestKeyFrame(t.Context()); !errors.Is(err, onvif.ErrUnsupported) {
+		t.Errorf("a camera that makes no key frames: %v", err)
 	}
 }

@@ -24,7 +24,7 @@ func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(args, from, log)
+	p, err := start(args, from, nil, log)
 	_ = from.Close()
 	if err != nil {
 		return nil, errors.Join(err, to.Close())

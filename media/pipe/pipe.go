@@ -35,6 +35,9 @@ type Options struct {
 	// Foreign lets sound through that browsers do not take, for Transcode to make Opus of. Otherwise it is left out, and the log says so.
 	Foreign bool
 
+	// Control gives the command a pipe as descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish: "keyframe".
+	Control bool
+
 	Log *slog.Logger // nil is slog.Default
 }
 
@@ -42,17 +45,19 @@ type Options struct {
 type Source struct {
 	o       Options
 	silence es.Silence
+	control *control // nil when the command takes no wishes
 }
 
-var _ media.Source = (*Source)(nil)
-
-// New checks the options and starts nothing.
-func New(o Options) (*Source, error) {
+// New checks the options and starts nothing. With a control pipe the source is a media.KeyFramer.
+func New(o Options) (media.Source, error) {
 	if o.Command == nil {
 		return nil, errors.New("exec source without a command")
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Control {
+		return controlled{&Source{o: o, control: &control{}}}, nil
 	}
 	return &Source{o: o}, nil
 }
@@ -104,7 +109,15 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	if name == "" && len(args) > 0 {
 		name = args[0]
 	}
-	p, err := start(args, nil, s.o.Log.With("command", name))
+	wishes, shut, err := s.control.open()
+	if err != nil {
+		return &Error{Name: name, Err: err}
+	}
+	defer shut()
+	p, err := start(args, nil, wishes, s.o.Log.With("command", name))
+	if wishes != nil {
+		_ = wishes.Close() // the command has its own
+	}
 	if err != nil {
 		return &Error{Name: name, Err: err, slow: true}
 	}

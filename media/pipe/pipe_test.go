@@ -33,7 +33,7 @@ const (
 	aac   = "-map 1:a -c:a aac "
 )
 
-func source(t testing.TB, url string, log *slog.Logger) *pipe.Source {
+func source(t testing.TB, url string, log *slog.Logger) media.Source {
 	t.Helper()
 	o, err := pipe.Parse(url)
 	if err != nil {

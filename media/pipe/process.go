@@ -29,9 +29,9 @@ type process struct {
 	ask    chan struct{} // closed when the command is to end
 }
 
-// start runs a command line in a process group of its own. Of our descriptors it gets stdin, stdout and stderr: Go opens all others
-// close-on-exec, and those that we were started with ourselves are made so.
-func start(args []string, stdin *os.File, log *slog.Logger) (*process, error) {
+// start runs a command line in a process group of its own. Of our descriptors it gets stdin, stdout and stderr, and as the fourth the reading end of a control
+// pipe, unless that is nil: Go opens all others close-on-exec, and those that we were started with ourselves are made so.
+func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no command")
 	}
@@ -53,6 +53,9 @@ func start(args []string, stdin *os.File, log *slog.Logger) (*process, error) {
 	}
 	cmd.Stdout, cmd.Stderr = outW, errW
 	cmd.Env = environment(os.Environ())
+	if control != nil {
+		cmd.ExtraFiles, cmd.Env = []*os.File{control}, append(cmd.Env, "KVSAGENT_CONTROL_FD=3")
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = cmd.Start()
 	_, _ = outW.Close(), errW.Close()
