@@ -12,15 +12,18 @@ import (
 	"github.com/kvsagent/kvsagent/media/onvif"
 )
 
-// keyWithin is how long a camera has to answer that it makes a key frame.
-const keyWithin = 5 * time.Second
+const (
+	keyWithin = 15 * time.Second // for a camera to answer; at first it is asked for all its profiles, too
+	keyPause  = time.Minute      // after an error
+	keyLocked = 15 * time.Minute // after a wrong password, of which more would lock the account
+)
 
-// synced is a camera that is asked for key frames over ONVIF, beside its stream.
+// synced is a camera that is asked for key frames over ONVIF, beside its stream. One that does not answer well is left alone for a while, in which viewers get what is cached.
 type synced struct {
 	media.Source
 	stream *onvif.Stream
 	wish   chan struct{} // 1 slot
-	unable atomic.Bool   // it has said that it makes none
+	until  atomic.Int64  // it is left alone; in Unix seconds
 	log    *slog.Logger
 }
 
@@ -37,7 +40,7 @@ func (s *synced) RequestKeyFrame() {
 }
 
 // MakesKeyFrames implements media.KeyFramer's exception.
-func (s *synced) MakesKeyFrames() bool { return !s.unable.Load() }
+func (s *synced) MakesKeyFrames() bool { return time.Now().Unix() >= s.until.Load() }
 
 // Run implements media.Source.
 func (s *synced) Run(ctx context.Context, out media.Sink) error {
@@ -49,7 +52,7 @@ func (s *synced) Run(ctx context.Context, out media.Sink) error {
 	return s.Source.Run(ctx, out)
 }
 
-// ask passes wishes on, one at a time, until ctx is done or the camera makes no key frames.
+// ask passes wishes on, one at a time, until ctx is done.
 func (s *synced) ask(ctx context.Context) {
 	for {
 		select {
@@ -57,17 +60,20 @@ func (s *synced) ask(ctx context.Context) {
 			return
 		case <-s.wish:
 		}
+		if !s.MakesKeyFrames() {
+			continue
+		}
 		within, cancel := context.WithTimeout(ctx, keyWithin)
 		err := s.stream.RequestKeyFrame(within)
 		cancel()
-		switch {
-		case err == nil || ctx.Err() != nil:
-		case errors.Is(err, onvif.ErrUnsupported):
-			s.unable.Store(true)
-			s.log.Warn("this camera makes no key frames on request; viewers who need one get what is cached", "err", err)
-			return
-		default:
-			s.log.Warn("no key frame from the camera", "err", err)
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
+		pause := keyPause
+		if errors.Is(err, onvif.ErrLogin) || errors.Is(err, onvif.ErrUnsupported) {
+			pause = keyLocked
+		}
+		s.until.Store(time.Now().Add(pause).Unix())
+		s.log.Warn("no key frame from the camera; viewers who need one get what is cached", "err", err, "again_in", pause)
 	}
 }

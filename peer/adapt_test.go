@@ -176,3 +176,28 @@ func TestNarrowWithoutASmallerStream(t *testing.T) {
 		}
 	})
 }
+
+// TestThePictureComesBackFromTheCache: a viewer that has lost more than it can ask for again gets the cached pictures, long before the camera's next key frame.
+func TestThePictureComesBackFromTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, v := w.site(nat{}), w.site(nat{})
+		m.line.delay, v.line.delay = 20*time.Millisecond, 20*time.Millisecond
+		w.start()
+		c := begin(t, m, v, callOptions{source: &ticker{every: 100 * time.Millisecond, gop: 600, size: 2000}}) // a key frame each minute
+		c.plays(50)
+		m.line.cut.Store(true)
+		time.Sleep(3 * time.Second)
+		m.line.cut.Store(false)
+		back := c.plays(1)
+		live := c.plays(30)
+		r := c.master.Report().Sending[0]
+		t.Logf("the picture was back after %v, 30 more took %v; %d packets sent again, %d key frames asked for, %d sent", back, live, r.Resent, r.KeysAsked, r.KeyFrames)
+		if r.KeyFrames < 2 {
+			t.Error("no key frame was sent again")
+		}
+		if back > 3*time.Second || live > 5*time.Second {
+			t.Errorf("the picture was back after %v, 30 more took %v", back, live)
+		}
+	})
+}

@@ -47,6 +47,9 @@ func (t *tracksOf) get() []media.Track {
 	return t.tracks
 }
 
+// Unwrap implements media.Wrapper.
+func (p *private) Unwrap() media.Source { return p.src }
+
 // Run runs the source or the slate, whichever the switch wants, until ctx is done or the source fails.
 func (p *private) Run(ctx context.Context, out media.Sink) error {
 	line := &timeline{p: p, out: out, begin: time.Now()}
