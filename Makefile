@@ -20,7 +20,7 @@ TOOL    := go tool -modfile=tools/go.mod
 .PHONY: test unit lint vuln e2e bench build fuzz provision
 
 test: provision lint vuln unit
-	tools/fuzz 30s signaling
+	tools/fuzz 10s signaling
 	tools/fuzz 2s agent config credentials internal localkvs media peer
 	$(MAKE) e2e
 
