@@ -40,7 +40,7 @@ unit:
 	go test -race -timeout 8m $(UNIT)
 
 e2e: provision
-	go test -count=1 -timeout 15m ./e2e/...
+	go test -count=1 -timeout 20m ./e2e/...
 
 fuzz:
 	tools/fuzz $(FUZZTIME)
