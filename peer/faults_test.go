@@ -27,6 +27,9 @@ func inBubble(t *testing.T, o callOptions, shape func(master, viewer *line), tes
 	})
 }
 
+// early pictures may be lost: who ends the DTLS handshake first may send before the other has its keys, and a second later is too late for what a NACK brings.
+const early = 10
+
 func TestBadNetworks(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -52,12 +55,14 @@ func TestBadNetworks(t *testing.T) {
 				c.got.mu.Lock()
 				defer c.got.mu.Unlock()
 				missing, last := 0, number(c.got.frames[0])
-				for _, f := range c.got.frames[1:] {
+				for i, f := range c.got.frames[1:] {
 					n := number(f)
 					if n <= last {
 						t.Fatalf("picture %d came after %d", n, last)
 					}
-					missing += int(n - last - 1)
+					if i >= early {
+						missing += int(n - last - 1)
+					}
 					last = n
 				}
 				if missing > 0 && !tt.gaps {

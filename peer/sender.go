@@ -55,7 +55,7 @@ type sender struct {
 	resent   uint64    // packets
 	plis     uint64    // key frames asked for
 	asked    time.Time // when one was last asked for
-	keyAt    time.Time // when a key frame was last sent
+	keyAt    time.Time // when one was last under way
 	served   uint64    // number of the key frame that was last sent again
 	ladder   ladder
 	choked   time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
@@ -404,6 +404,7 @@ func (s *sender) ownArena() *arena {
 func (s *sender) send(x part, a *arena) error {
 	t := s.tracks[x.p.frame.Codec]
 	s.mu.Lock()
+	s.begins(x, time.Now())
 	d := s.direct
 	if d == nil || a == nil {
 		s.mu.Unlock()
@@ -412,6 +413,13 @@ func (s *sender) send(x part, a *arena) error {
 	t.sealPart(x, time.Now(), d, a) // under the lock: the cipher is for one at a time
 	s.mu.Unlock()
 	return nil
+}
+
+// begins notes that a key frame is under way, before a wish for one can come in answer to it.
+func (s *sender) begins(x part, now time.Time) {
+	if x.from == 0 && x.p.frame.Key {
+		s.keyAt = now
+	}
 }
 
 // sendAgain answers a NACK.

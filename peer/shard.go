@@ -191,6 +191,7 @@ func (s *sender) sendShared(p *packets, from, to int, now time.Time, a *arena) {
 			s.last = pts
 		}
 		x = part{p, pts, from, to}
+		s.begins(x, now)
 	} else {
 		if s.open.p != p {
 			s.mu.Unlock()

@@ -204,16 +204,19 @@ func (l *line) copies(n int) []time.Duration {
 	return out
 }
 
-// passes says whether a packet is one of those that the line carries. DTLS records begin with 20 to 63 (RFC 7983 section 7).
+// passes says whether a packet is one of those that the line carries.
 func (l *line) passes(b []byte) bool {
-	return (l.most == 0 || len(b) <= l.most) && !(l.noDTLS && len(b) > 0 && b[0] >= 20 && b[0] <= 63)
+	return (l.most == 0 || len(b) <= l.most) && !(l.noDTLS && isDTLS(b))
 }
 
-// spoiled is a packet as it arrives.
+// isDTLS: records begin with 20 to 63 (RFC 7983 section 7).
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
+
+// spoiled is a packet as it arrives. A handshake with a wrong bit has to fail (RFC 6347 section 4.1.2.7 leaves no choice once it is the transcript that differs), so DTLS is left as it is.
 func (l *line) spoiled(b []byte) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(b) == 0 || l.wrong == 0 || l.rng.Float64() >= l.wrong {
+	if len(b) == 0 || isDTLS(b) || l.wrong == 0 || l.rng.Float64() >= l.wrong {
 		return b
 	}
 	b = append([]byte(nil), b...)
