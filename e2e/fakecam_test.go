@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"sync"
@@ -85,12 +86,14 @@ type fakeCamera struct {
 	User, Password string // nobody has to log in when they are empty
 	bare           bool   // no parameter sets in its SDP
 	sound          bool
+	group          netip.Prefix // multicast groups that it sends to whom asks for one; none when it is not valid
 
 	mu     sync.Mutex // guards the fields below
 	clip   clip
 	does   switches
-	plays  int // sessions that came as far as PLAY
-	logins int // requests with a login
+	plays  int                  // sessions that came as far as PLAY
+	logins int                  // requests with a login
+	ways   []gortsplib.Protocol // of each track that was set up
 	conns  []*fakeConn
 	stop   func() // nil while it is off
 	stream *gortsplib.ServerStream
@@ -150,6 +153,9 @@ func (c *fakeCamera) on() {
 			Formats: []format.Format{&format.G711{PayloadTyp: 0, MULaw: true, SampleRate: 8000, ChannelCount: 1}}})
 	}
 	server := &gortsplib.Server{Handler: c, RTSPAddress: c.Address, Listen: c.listen, WriteQueueSize: 1 << 14}
+	if c.group.IsValid() {
+		server.MulticastIPRange, server.MulticastRTPPort, server.MulticastRTCPPort = c.group.String(), 5004, 5005
+	}
 	if err := server.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -265,9 +271,10 @@ func (c *fakeCamera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*bas
 }
 
 // OnSetup gives whatever is asked for.
-func (c *fakeCamera) OnSetup(*gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *fakeCamera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.ways = append(c.ways, ctx.Transport.Protocol)
 	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
 }
 
