@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -62,7 +61,7 @@ func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error)
 	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
 	defer cancel()
 	if closed {
-		return snapshot.From(ctx, slate.New(slate.Options{Kind: slate.Private, Size: s.size()}))
+		return snapshot.From(ctx, slate.Like(slate.Private, s.tracks()))
 	}
 	f, err := snapshot.Of(ctx, s.hub)
 	return f, s.noPicture(err)
@@ -83,12 +82,10 @@ func (s *source) noPicture(err error) error {
 	return p
 }
 
-// size is that of the source's picture, as far as it is known.
-func (s *source) size() (size image.Point) {
+// tracks are those of the source, as far as they are known.
+func (s *source) tracks() (list []media.Track) {
 	for _, t := range s.hub.Report().Tracks {
-		if t.Codec.Video() {
-			size = image.Pt(t.Width, t.Height)
-		}
+		list = append(list, t.Track)
 	}
-	return size
+	return list
 }

@@ -31,6 +31,28 @@ func TestSnapshotOfWhatIsClosedMeanwhile(t *testing.T) {
 	}
 }
 
+// While a source that was VP8 is closed, its picture is the slate in VP8: who asks for the stream of a source need not know of privacy.
+func TestSnapshotOfWhatIsClosedIsInItsCodec(t *testing.T) {
+	private := filepath.Join(t.TempDir(), "private")
+	clip, err := filepath.Abs("../media/slate/stills/camera-1280x720.vp8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := service(t)
+	a, _ := start(t, parse(t, s, fmt.Sprintf("  door: {url: \"exec:sh -c 'cat %s; exec sleep 100'\", privacy_file: %q}\nchannels:\n  door: {source: door, create: true}\n", clip, private)))
+	camera, err := a.Snapshot(t.Context(), "door", "ivf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(private, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := a.Snapshot(t.Context(), "door", "ivf")
+	if err != nil || len(closed.Body) < 500 || bytes.Equal(closed.Body, camera.Body) {
+		t.Errorf("%d bytes, %v, want the slate", len(closed.Body), err)
+	}
+}
+
 func TestSnapshotOfNothing(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))

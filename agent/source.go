@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -77,19 +76,17 @@ func subOf(c config.Source) config.Source {
 	return c
 }
 
-// standby is what viewers see while a source is away: a slate where they have negotiated H.264, and else, or when the operator prefers
-// it, the last picture.
+// standby is what viewers see while a source is away: a slate in the codec that they have negotiated, or, when the operator prefers it,
+// the last picture. A source of sound alone has none.
 func standby(o config.Offline) func([]media.Track) media.Source {
 	if o != config.OfflineSlate {
 		return nil
 	}
 	return func(tracks []media.Track) media.Source {
-		for _, t := range tracks {
-			if t.Codec == media.H264 {
-				return slate.New(slate.Options{Kind: slate.Offline, Size: image.Pt(t.Width, t.Height)})
-			}
+		if !slices.ContainsFunc(tracks, func(t media.Track) bool { return t.Codec.Video() }) {
+			return nil
 		}
-		return nil
+		return slate.Like(slate.Offline, tracks)
 	}
 }
 

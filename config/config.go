@@ -157,7 +157,7 @@ type Source struct {
 	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it with ffmpeg. off
 	// leaves out all sound.
 	Audio Audio `yaml:"audio" default:"pass" enum:"pass,transcode,off"`
-	// What viewers see while the source is away: slate, a picture that says so (with H.264 only), or freeze, the last picture.
+	// What viewers see while the source is away: slate, a picture that says so, or freeze, the last picture.
 	Offline Offline `yaml:"offline" default:"slate" enum:"slate,freeze"`
 	// Privacy switch: while this file exists the source is not opened, and viewers see a picture that says so.
 	PrivacyFile string `yaml:"privacy_file" example:"/run/kvsagent/gate.privacy"`

@@ -3,7 +3,6 @@ package slate
 import (
 	"image"
 	"strings"
-	"time"
 
 	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
@@ -23,15 +22,16 @@ type picture struct {
 	pulse  image.Rectangle // what comes and goes, to show that the connection is alive
 }
 
-func (s *Source) draw(since time.Time) *picture {
-	p := &picture{Picture: avc.NewPicture(s.o.Size), glyphs: glyphs(), size: image.Pt(s.o.Size.X/4, s.o.Size.Y/4)}
+// draw makes the picture of a kind, with a line in small letters below it.
+func draw(kind Kind, size image.Point, text string) *picture {
+	p := &picture{Picture: avc.NewPicture(size), glyphs: glyphs(), size: image.Pt(size.X/4, size.Y/4)}
 	for i := range p.Y {
 		p.Y[i] = background
 	}
 	for i := range p.Cb {
 		p.Cb[i], p.Cr[i] = 128, 128
 	}
-	lines := strings.Split(string(s.o.Kind), "\n")
+	lines := strings.Split(string(kind), "\n")
 	longest := 0
 	for _, l := range lines {
 		longest = max(longest, len(l))
@@ -45,7 +45,6 @@ func (s *Source) draw(since time.Time) *picture {
 		p.text(l, y, scale, words)
 		y += (glyphHeight + 1) * scale
 	}
-	text := since.Format("since 15:04")
 	p.text(text, y+2*small, small, note)
 	x := (p.size.X+len(text)*advance*small)/2 + small
 	p.pulse = image.Rect(x, y+5*small, x+3*small, y+8*small)

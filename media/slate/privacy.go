@@ -2,8 +2,6 @@ package slate
 
 import (
 	"context"
-	"fmt"
-	"image"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,10 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-const (
-	look = 500 * time.Millisecond // from one look at the switch to the next
-	wait = 15 * time.Second       // how long to wait with nothing to show, before whoever supervises us does not believe us any more
-)
+const look = 500 * time.Millisecond // from one look at the switch to the next
 
 // Privacy wraps a source with a switch: while that is on the source does not run, and a slate says so. Times go on across it.
 func Privacy(src media.Source, by Switch, log *slog.Logger) media.Source {
@@ -95,27 +90,11 @@ func (p *private) until(ctx context.Context, on bool, line *timeline) (flipped b
 	return flipped, err
 }
 
-// show shows the slate, where viewers can take it: those that have negotiated another codec than H.264 get nothing.
+// show shows the slate in the codec of the source, as far as that is known, since viewers have negotiated it.
 func (p *private) show(ctx context.Context, line *timeline) error {
-	size := image.Point{}
-	for _, t := range p.get() {
-		if t.Codec.Video() && t.Codec != media.H264 {
-			timer := time.NewTimer(wait)
-			defer timer.Stop()
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-timer.C:
-				return fmt.Errorf("privacy switch is on; hint: it is %s", p.by.Why())
-			}
-		}
-		if t.Codec.Video() {
-			size = image.Pt(t.Width, t.Height)
-		}
-	}
 	line.slate = true
 	defer func() { line.slate = false }()
-	return New(Options{Kind: Private, Size: size}).Run(ctx, line)
+	return Like(Private, p.get()).Run(ctx, line)
 }
 
 // timeline is the sink of the one that runs: it moves its times behind those of the one before.

@@ -1,5 +1,6 @@
-// Package slate is a source that shows why there is no picture: the camera is offline, or its owner wants privacy. It is H.264 without
-// sound, two frames a second, of which each second is a key frame, at some kbit/s.
+// Package slate is a source that shows why there is no picture: the camera is offline, or its owner wants privacy. It has no sound, and
+// two frames a second, of which each second is a key frame, at some kbit/s. H.264 is drawn and encoded here, at any size and with the
+// time; what is shown in another codec was encoded beforehand.
 package slate
 
 import (
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
 // Kind is what a slate says.
@@ -21,10 +21,11 @@ const (
 	Private Kind = "privacy"
 )
 
-// Options shapes a slate. The zero value says Offline at 1280x720.
+// Options shapes a slate. The zero value says Offline in H.264 at 1280x720.
 type Options struct {
-	Kind Kind
-	Size image.Point // in pixels, of the source that is away; a slate stays within 320x180 and 1920x1080, and is even
+	Kind  Kind
+	Codec media.Codec // of video; default is H264
+	Size  image.Point // in pixels, of the source that is away; H.264 stays within 320x180 and 1920x1080, and is even. Others take its shape, about
 }
 
 // rate is frames a second; each GOP is a second.
@@ -40,37 +41,55 @@ func New(o Options) *Source {
 	if o.Kind == "" {
 		o.Kind = Offline
 	}
+	if o.Codec == "" {
+		o.Codec = media.H264
+	}
 	if o.Size.X <= 0 || o.Size.Y <= 0 {
 		o.Size = image.Pt(1280, 720)
 	}
-	o.Size.X = min(max(o.Size.X, 320), 1920) &^ 1
-	o.Size.Y = min(max(o.Size.Y, 180), 1080) &^ 1
 	return &Source{o}
 }
 
-// Run shows the slate until ctx is done, and then returns nil. It says since when it is shown, by local time.
+// Like makes a slate with the codec and the shape of the video among the tracks of a source that is away. Of one that never had any it is H.264.
+func Like(kind Kind, tracks []media.Track) *Source {
+	for _, t := range tracks {
+		if t.Codec.Video() {
+			return New(Options{Kind: kind, Codec: t.Codec, Size: image.Pt(t.Width, t.Height)})
+		}
+	}
+	return New(Options{Kind: kind})
+}
+
+// coder is where the pictures of one run come from.
+type coder interface {
+	track() media.Track
+	// next gives the pictures in turn: the data of a key frame, and of one that follows upon it.
+	next(key bool) [][]byte
+}
+
+func (s *Source) coder(since time.Time) (coder, error) {
+	if s.o.Codec == media.H264 {
+		return newDrawn(s.o, since)
+	}
+	return newStill(s.o)
+}
+
+// Run shows the slate until ctx is done, and then returns nil. H.264 says since when it is shown, by local time.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
-	encoder, err := avc.NewEncoder(s.o.Size, rate)
+	begin := time.Now()
+	c, err := s.coder(begin)
 	if err != nil {
 		return fmt.Errorf("slate: %w", err)
 	}
-	out.Tracks([]media.Track{{Codec: media.H264, SPS: encoder.SPS(), PPS: encoder.PPS(), Width: s.o.Size.X, Height: s.o.Size.Y}})
-	begin := time.Now()
-	p := s.draw(begin)
+	out.Tracks([]media.Track{c.track()})
 	tick := time.NewTicker(time.Second / rate)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		if ctx.Err() != nil {
 			return nil
 		}
-		key := n%rate == 0
-		p.dot(n%2 == 0)
-		now := time.Now()
-		f := &media.Frame{Codec: media.H264, PTS: now.Sub(begin), Captured: now, Key: key, Data: [][]byte{encoder.Encode(p.Picture, key)}}
-		if key {
-			f.Data = [][]byte{encoder.SPS(), encoder.PPS(), f.Data[0]}
-		}
-		out.Write(f)
+		key, now := n%rate == 0, time.Now()
+		out.Write(&media.Frame{Codec: s.o.Codec, PTS: now.Sub(begin), Captured: now, Key: key, Data: c.next(key)})
 		select {
 		case <-ctx.Done():
 			return nil
