@@ -303,12 +303,18 @@ func number(f *media.Frame) uint32 {
 // broadcast runs a hub on a source until the test ends, and one on a smaller source, if there is one.
 func broadcast(t *testing.T, main, sub media.Source) *peer.Broadcast {
 	t.Helper()
+	return broadcastStanding(t, main, sub, nil)
+}
+
+// broadcastStanding is a broadcast that shows something while its source is away.
+func broadcastStanding(t *testing.T, main, sub media.Source, standby func([]media.Track) media.Source) *peer.Broadcast {
+	t.Helper()
 	epoch := time.Now()
 	run := func(src media.Source) *media.Hub {
 		if src == nil {
 			return nil
 		}
-		hub := media.NewHub(media.HubOptions{Name: "ticker", Source: src, Epoch: epoch})
+		hub := media.NewHub(media.HubOptions{Name: "ticker", Source: src, Epoch: epoch, Standby: standby})
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
 		wg.Go(func() { hub.Run(ctx) })
@@ -336,6 +342,7 @@ type callOptions struct {
 	source                     media.Source                         // default is a ticker
 	sub                        media.Source                         // its smaller stream; default is none
 	fps                        float64                              // default 10
+	standby                    func([]media.Track) media.Source     // while the source is away; default is nothing
 	idle                       time.Duration                        // the master's IdleTimeout
 	toMaster, toViewer         func(peer.Signal, func(peer.Signal)) // carry a signal; default at once
 }
@@ -362,7 +369,7 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	}
 	var err error
 	if c.master, err = peer.New(peer.Config{
-		Engine: m.engine, Broadcast: broadcast(t, o.source, o.sub), Offer: o.masterOffers, Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
+		Engine: m.engine, Broadcast: broadcastStanding(t, o.source, o.sub, o.standby), Offer: o.masterOffers, Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
 		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
