@@ -165,8 +165,7 @@ func (b *Broadcast) demote(s *sender) {
 // takeOut is demote, with the lock held.
 func (b *Broadcast) takeOut(s *sender) {
 	for _, h := range b.shards {
-		if rest, was := h.remove(s); was {
-			s.leaveShard(rest)
+		if h.release(s) {
 			b.senders = append(b.senders, s)
 			return
 		}

@@ -9,6 +9,8 @@ import (
 // shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a frame lie side by side and leave as one
 // run. Its goroutine runs while it has viewers.
 type shard struct {
+	sending sync.Mutex // held while a part of a frame is sealed and flushed; taken before mu
+
 	mu      sync.Mutex // guards the fields below
 	wake    chan struct{}
 	queue   []*packets
@@ -32,8 +34,18 @@ func (h *shard) add(s *sender, from uint64) {
 	}
 }
 
-// remove lets a viewer go, and gives what it may not have got yet: the frame that is being sent, and those that wait. After it has returned nothing more is sent to it, but for what is
-// being sent at this moment.
+// release lets a viewer go its own way, with all that it has not got yet. It reports whether the viewer was here. What was sealed for it has left by then, so that its packets keep their order.
+func (h *shard) release(s *sender) bool {
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	rest, was := h.remove(s)
+	if was {
+		s.leaveShard(rest)
+	}
+	return was
+}
+
+// remove takes a viewer out, and gives what it may not have got yet: the frame that is being sent, and those that wait.
 func (h *shard) remove(s *sender) (rest []*packets, was bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -138,12 +150,17 @@ func (h *shard) send(p *packets, viewers []*sender, a *arena) {
 		if from > 0 {
 			time.Sleep(time.Until(began.Add(partPause * time.Duration(from/partPackets))))
 		}
-		to := min(from+partPackets, len(p.payloads))
-		for _, s := range viewers {
-			s.sendShared(p, from, to, began, a)
-		}
-		a.flush()
+		h.sendPart(p, from, min(from+partPackets, len(p.payloads)), viewers, began, a)
 	}
+}
+
+func (h *shard) sendPart(p *packets, from, to int, viewers []*sender, began time.Time, a *arena) {
+	h.sending.Lock()
+	defer h.sending.Unlock()
+	for _, s := range viewers {
+		s.sendShared(p, from, to, began, a)
+	}
+	a.flush()
 }
 
 // joinShard lets the shard send, from a frame on.
