@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +33,7 @@ func (p Preset) Command() func(context.Context) ([]string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if encoders == nil && p.Encoder == "" && !slices.Contains(formats, "H264") {
-			encoders = findEncoders(ctx)
+			encoders = findEncoders(ctx, os.DirFS("/"), works)
 		}
 		return p.CommandLine(Host{Formats: formats, Encoders: encoders}), nil
 	}
@@ -77,41 +77,40 @@ func first(programs ...string) string {
 	return programs[0]
 }
 
-// findEncoders tries the H.264 encoders for which there is a device, and those in software, with one small picture each.
-func findEncoders(ctx context.Context) []string {
+// findEncoders tries the H.264 encoders for which there is a device, and those in software, best first.
+func findEncoders(ctx context.Context, root fs.FS, works func(context.Context, string) bool) []string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	var work []string
-	for _, e := range candidates() {
-		p := Preset{Width: 320, Height: 240, Rate: 10, Bitrate: 300_000}
-		args := []string{"-v", "error"}
-		if e == "h264_vaapi" {
-			args = append(args, "-vaapi_device", renderNode)
-		}
-		args = append(append(args, "-f", "lavfi", "-i", "color=size=320x240:rate=10"), p.encode(e)...)
-		cmd := exec.CommandContext(ctx, "ffmpeg", append(args, "-frames:v", "3", "-f", "null", "-")...)
-		cmd.Env = environment(os.Environ())
-		if cmd.Run() == nil {
-			work = append(work, e)
-		}
-	}
-	return work
+	return slices.DeleteFunc(candidates(root), func(encoder string) bool { return !works(ctx, encoder) })
 }
 
-// candidates are the encoders that may work here, those in hardware first.
-func candidates() []string {
+// works has an encoder of ffmpeg make three small pictures.
+func works(ctx context.Context, encoder string) bool {
+	p := Preset{Width: 320, Height: 240, Rate: 10, Bitrate: 300_000}
+	args := []string{"-v", "error"}
+	if encoder == "h264_vaapi" {
+		args = append(args, "-vaapi_device", renderNode)
+	}
+	args = append(append(args, "-f", "lavfi", "-i", "color=size=320x240:rate=10"), p.encode(encoder)...)
+	cmd := exec.CommandContext(ctx, "ffmpeg", append(args, "-frames:v", "3", "-f", "null", "-")...)
+	cmd.Env = environment(os.Environ())
+	return cmd.Run() == nil
+}
+
+// candidates are the encoders that may work on the host of a file tree, those in hardware first.
+func candidates(root fs.FS) []string {
 	var list []string
-	names, _ := filepath.Glob("/sys/class/video4linux/*/name")
+	names, _ := fs.Glob(root, "sys/class/video4linux/*/name")
 	for _, file := range names {
-		if name, err := os.ReadFile(file); err == nil && strings.Contains(string(name), "enc") {
+		if name, err := fs.ReadFile(root, file); err == nil && strings.Contains(string(name), "enc") {
 			list = append(list, "h264_v4l2m2m")
 			break
 		}
 	}
-	if _, err := os.Stat(renderNode); err == nil {
+	if _, err := fs.Stat(root, strings.TrimPrefix(renderNode, "/")); err == nil {
 		list = append(list, "h264_vaapi")
 	}
-	if _, err := os.Stat("/dev/nvidia0"); err == nil {
+	if _, err := fs.Stat(root, "dev/nvidia0"); err == nil {
 		list = append(list, "h264_nvenc")
 	}
 	return append(list, "libx264", "libopenh264")

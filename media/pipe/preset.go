@@ -174,7 +174,7 @@ func (p Preset) encode(encoder string) []string {
 		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "veryfast", "-tune", "zerolatency", "-profile:v", "baseline",
 			"-maxrate", strconv.Itoa(p.Bitrate), "-bufsize", strconv.Itoa(p.Bitrate / 2)}
 	case "h264_nvenc":
-		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "p3", "-tune", "ull", "-profile:v", "baseline"}
+		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "p3", "-tune", "ull", "-delay", "0", "-profile:v", "baseline"}
 	default: // h264_v4l2m2m, libopenh264 and others know the common options only
 		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder}
 	}

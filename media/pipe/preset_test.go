@@ -142,7 +142,7 @@ func TestPresetRuns(t *testing.T) {
 	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %v\n%s", line, err, problems.String())
+		t.Fatalf("%v (a test needs it: apt-get install ffmpeg): %v\n%s", line, err, problems.String())
 	}
 	s, err := demux.Open(bytes.NewReader(out))
 	if err != nil || len(s.Tracks()) != 2 {
