@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,15 +46,16 @@ func (p *page) pictures(frames int, codec string) {
 }
 
 // TestCodecsToBrowser: what a command writes as IVF gets to the official SDK as it is, and is a picture there. There is no sound, and the
-// viewer does not wait for any.
+// viewer does not wait for any. While the source is closed he sees the slate in the same codec, in the connection that he has.
 func TestCodecsToBrowser(t *testing.T) {
 	service := startKVS(t)
 	for codec, encoder := range ivf {
 		t.Run(codec, func(t *testing.T) {
+			private := filepath.Join(t.TempDir(), "private")
 			agent := startAgent(t, environment(keys...), service.URL, "", fmt.Sprintf(`
-sources: {command: {url: %q}}
+sources: {command: {url: %q, privacy_file: %q}}
 channels: {codec-%s: {source: command, create: true}}
-`, barsCommand(encoder), codec))
+`, barsCommand(encoder), private, codec))
 			arn := agent.connected(t, "codec-"+codec)
 			viewer := sdk{arn: arn, endpoint: service.URL, role: types.ChannelRoleViewer, clientID: "browser-1"}.join(t, "offer")
 			viewer.pictures(3*codecFPS, "video/"+codec)
@@ -62,6 +65,20 @@ channels: {codec-%s: {source: command, create: true}}
 			late := sdk{arn: arn, endpoint: service.URL, role: types.ChannelRoleViewer, clientID: "browser-2"}.join(t, "offer")
 			late.pictures(2*codecFPS, "video/"+codec)
 			late.showsBars(t, "#remote")
+
+			if err := os.WriteFile(private, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			viewer.showsSlate(t, "#remote")
+			if got := viewer.stats().Video; got.Codec != "video/"+codec || got.Width != 1280 {
+				t.Errorf("the slate is %+v", got)
+			}
+			if err := os.Remove(private); err != nil {
+				t.Fatal(err)
+			}
+			viewer.pictures(2*codecFPS, "video/"+codec)
+			viewer.showsBars(t, "#remote")
+			viewer.sameConnection(t)
 		})
 	}
 }
