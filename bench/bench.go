@@ -17,8 +17,10 @@ type Options struct {
 	Against bool          // naive too, in turn
 	Window  time.Duration // of each measurement; default 10 s
 	Settle  time.Duration // between the last join and the window; default 3 s
+	Limit   bool          // find how many viewers one core carries; then there is no default for Viewers
 	Joins   int           // viewers that join one after another, alone, and leave at their first frame; 0 is none
 
+	RTT    time.Duration // between viewers and server; signaling takes it too
 	Loss   float64       // share of packets that viewers throw away and ask for again
 	RTX    bool          // viewers take what is sent again in a stream of its own
 	TWCC   bool          // transport-wide feedback
@@ -39,7 +41,7 @@ const (
 )
 
 func (o *Options) check() error {
-	if len(o.Viewers) == 0 {
+	if len(o.Viewers) == 0 && !o.Limit {
 		o.Viewers = []int{10}
 	}
 	setDefault(&o.Runs, 1)
@@ -62,6 +64,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("%v to settle; hint: 0s to %v", o.Settle, mostWindow)
 	case o.Joins < 0 || o.Joins > mostJoins:
 		return fmt.Errorf("%d joins; hint: 0 to %d", o.Joins, mostJoins)
+	case o.RTT < 0 || o.RTT > time.Second:
+		return fmt.Errorf("a round trip of %v; hint: 0s to 1s", o.RTT)
 	case o.Loss < 0 || o.Loss > 0.5:
 		return fmt.Errorf("a loss of %g; hint: 0 to 0.5", o.Loss)
 	case o.PLI != 0 && o.PLI < 100*time.Millisecond:
@@ -98,7 +102,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	r := &Report{
 		Began: time.Now(), Commit: h.workshop.commit(ctx), Go: runtime.Version(), CPU: cpuModel(), Cores: runtime.NumCPU(),
 		ClientCore: h.clientCore, ServerCore: h.serverCore,
-		Conditions: Conditions{Window: o.Window.Seconds(), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
+		Conditions: Conditions{Window: o.Window.Seconds(), RTT: ms(o.RTT), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
 	}
 	if o.Binary != "" {
 		r.Commit = "of the binary given"
@@ -143,6 +147,18 @@ func (h *harness) measureAll(ctx context.Context, r *Report) error {
 					return fmt.Errorf("%s, joins: %w", kind, err)
 				}
 				r.Joins = append(r.Joins, j)
+			}
+		}
+	}
+	if h.o.Limit {
+		for run := range h.o.Runs {
+			for _, kind := range kinds {
+				l, err := h.measureLimit(ctx, kind)
+				if err != nil {
+					return fmt.Errorf("%s, limit: %w", kind, err)
+				}
+				l.Run = run + 1
+				r.Limits = append(r.Limits, l)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ const gop = 2 * time.Second
 // media that a server sends while its viewer waits for a key frame. Others come at random moments and wait for it: they tell how long that takes.
 func (h *harness) measureJoins(ctx context.Context, kind string) (Joins, error) {
 	j := Joins{Server: kind, Joins: h.o.Joins}
-	s, err := h.startServer(ctx, kind, h.o.Joins)
+	s, err := h.startServer(ctx, kind, 2*h.o.Joins+2) // those that leave are there for a moment
 	if err != nil {
 		return j, err
 	}
@@ -76,7 +76,7 @@ func (h *harness) measureJoinCost(ctx context.Context, s *server, j *Joins) erro
 func (h *harness) comeAndGo(ctx context.Context, s *server, id string, o load.Options) (*load.Viewer, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
-	o.Signaling = s.signaling
+	o.Signaling, o.Delay = s.signaling, h.o.RTT/2
 	v, err := load.Join(ctx, id, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, s.complaints())

@@ -42,7 +42,7 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	if err := pause(ctx, h.o.Settle); err != nil {
 		return m, err
 	}
-	windows, err := h.watch(ctx, s, viewers, &m)
+	windows, err := h.watch(ctx, s, viewers, h.o.Window, &m)
 	if err != nil {
 		return m, err
 	}
@@ -58,7 +58,7 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 
 // join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that the others get.
 func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.Viewer, error) {
-	first, err := h.joinOne(ctx, s, 0, n)
+	first, err := h.joinOne(ctx, s, 0, n, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.V
 		if err = pause(ctx, time.Duration(float64(time.Second)/s.rate)); err != nil {
 			break
 		}
-		wg.Go(func() { viewers[i], errs[i] = h.joinOne(ctx, s, i, n) })
+		wg.Go(func() { viewers[i], errs[i] = h.joinOne(ctx, s, i, n, 0) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -87,11 +87,12 @@ func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.V
 	return viewers, err
 }
 
-func (h *harness) joinOne(ctx context.Context, s *server, i, n int) (*load.Viewer, error) {
+func (h *harness) joinOne(ctx context.Context, s *server, i, n int, poll time.Duration) (*load.Viewer, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
 	return load.Join(ctx, fmt.Sprintf("bench-%d", i), load.Options{
 		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, RTX: h.o.RTX, TWCC: h.o.TWCC, PLI: h.o.PLI,
+		Poll: poll, Delay: h.o.RTT / 2,
 	})
 }
 
@@ -104,9 +105,9 @@ func leave(viewers []*load.Viewer) {
 }
 
 // watch measures one window.
-func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, m *Run) ([]load.Window, error) {
+func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, window time.Duration, m *Run) ([]load.Window, error) {
 	for _, v := range viewers {
-		v.Begin(h.o.Window)
+		v.Begin(window)
 	}
 	runtime.GC() // ours, before and not meanwhile
 	own, began := ownCPU(), time.Now()
@@ -114,7 +115,7 @@ func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, 
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, h.o.Window); err != nil {
+	if err := pause(ctx, window); err != nil {
 		return nil, err
 	}
 	after, err := s.used()

@@ -18,11 +18,13 @@ type Report struct {
 	Conditions Conditions `json:"conditions"`
 	Runs       []Run      `json:"runs"`
 	Joins      []Joins    `json:"joins,omitempty"`
+	Limits     []Limit    `json:"limits,omitempty"`
 }
 
 // Conditions is how the viewers behaved.
 type Conditions struct {
 	Window float64 `json:"window_s"`
+	RTT    float64 `json:"rtt_ms"`
 	Loss   float64 `json:"loss"`
 	RTX    bool    `json:"rtx"`
 	TWCC   bool    `json:"twcc"`
@@ -106,6 +108,9 @@ func spread(values []float64) Spread {
 	}
 	return Spread{median, sorted[0], sorted[len(sorted)-1]}
 }
+
+// over is the same in units of something.
+func (s Spread) over(unit float64) Spread { return Spread{s.Median / unit, s.Min / unit, s.Max / unit} }
 
 // of collects a figure of all runs of one server with n viewers.
 func (r *Report) of(server string, n int, figure func(Run) float64) []float64 {

@@ -21,6 +21,7 @@ const (
 // server is one running server, ready for viewers.
 type server struct {
 	*process
+	kind      string // Agent or Naive
 	signaling load.Signaling
 	rate      float64 // joins a second that its signaling takes
 	release   func()
@@ -55,7 +56,7 @@ func (h *harness) startNaive(ctx context.Context) (*server, error) {
 		p.stop()
 		return nil, err
 	}
-	return &server{process: p, signaling: load.HTTP{URL: url}, rate: 20, release: func() {}}, nil
+	return &server{process: p, kind: Naive, signaling: load.HTTP{URL: url, Delay: h.o.RTT / 2}, rate: 20, release: func() {}}, nil
 }
 
 // agentConfig lets in as many as are to be measured. The source runs from the start, so that an idle server is idle with it.
@@ -100,7 +101,7 @@ func (h *harness) startAgent(ctx context.Context, n int) (*server, error) {
 		release()
 		return nil, err
 	}
-	s := &server{process: p, signaling: load.KVS{Endpoint: kvs.URL(), Channel: "bench"}, rate: 4, release: release}
+	s := &server{process: p, kind: Agent, signaling: load.KVS{Endpoint: kvs.URL(), Channel: "bench", Delay: h.o.RTT / 2}, rate: 4, release: release}
 	if err := s.waitMaster(ctx, kvs); err != nil {
 		s.stop()
 		return nil, err

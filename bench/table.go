@@ -44,8 +44,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, commit %s, %s, %s, %d cores, server on core %d, clients on core %d\n", r.Began.UTC().Format("2006-01-02 15:04"),
 		r.Commit, r.Go, r.CPU, r.Cores, r.ServerCore, r.ClientCore)
 	c := r.Conditions
-	fmt.Fprintf(&b, "window %g s, loss %g %%, RTX %v, TWCC %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.Loss*100, c.RTX, c.TWCC, c.PLI, c.TURN, c.Status)
+	fmt.Fprintf(&b, "window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.PLI, c.TURN, c.Status)
 	r.writeJoins(&b)
+	r.writeLimits(&b)
 	for _, n := range r.numbers() {
 		r.writeRuns(&b, n)
 	}
@@ -89,8 +90,15 @@ func (r *Report) writeJoins(b *strings.Builder) {
 	if len(r.Joins) == 0 {
 		return
 	}
+	rtt := r.Conditions.RTT
 	b.WriteString("\nJoins, one after another, alone\n\n" +
-		"| server | runs | joins | CPU ms/join | packets/join | first frame p50 ms | p99 ms |\n|---|---|---|---|---|---|---|\n")
+		"| server | runs | joins | CPU ms/join | packets/join | first frame p50 ms | p99 ms |")
+	line := "\n|---|---|---|---|---|---|---|"
+	if rtt > 0 {
+		b.WriteString(" p50 RTT | p99 RTT |")
+		line += "---|---|"
+	}
+	b.WriteString(line + "\n")
 	for _, server := range []string{Agent, Naive} {
 		var cpu, packets, p50, p99 []float64
 		n := 0
@@ -101,8 +109,12 @@ func (r *Report) writeJoins(b *strings.Builder) {
 			}
 		}
 		if len(cpu) > 0 {
-			fmt.Fprintf(b, "| %s | %d | %d | %s | %s | %s | %s |\n", server, len(cpu), n,
+			fmt.Fprintf(b, "| %s | %d | %d | %s | %s | %s | %s |", server, len(cpu), n,
 				spread(cpu).text(2), spread(packets).text(0), spread(p50).text(1), spread(p99).text(1))
+			if rtt > 0 {
+				fmt.Fprintf(b, " %s | %s |", spread(p50).over(rtt).text(2), spread(p99).over(rtt).text(2))
+			}
+			b.WriteString("\n")
 		}
 	}
 }

@@ -30,7 +30,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	var o bench.Options
-	viewers := flag.String("viewers", "10", "how many, with commas between")
+	viewers := flag.String("viewers", "", "how many, with commas between (default 10; with -limit none)")
 	against := flag.String("against", "", "naive: measure the bare Pion fan-out too, in turn")
 	format := flag.String("o", "text", "text or json")
 	from := flag.String("from", "", "show a report saved with -o json, and measure nothing")
@@ -38,7 +38,9 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.Runs, "runs", 1, "runs of each")
 	flag.DurationVar(&o.Window, "window", 0, "length of a measurement (default 10s)")
 	flag.DurationVar(&o.Settle, "settle", 0, "between the last join and the measurement (default 3s)")
+	flag.BoolVar(&o.Limit, "limit", false, "find how many viewers one core carries without loss")
 	flag.IntVar(&o.Joins, "joins", 0, "viewers that join one after another and leave again, to measure joining")
+	flag.DurationVar(&o.RTT, "rtt", 0, "round trip between viewers and server, such as 50ms")
 	flag.Float64Var(&o.Loss, "loss", 0, "share of packets that viewers throw away and ask for again, such as 0.01")
 	flag.BoolVar(&o.RTX, "rtx", false, "viewers take what is sent again in a stream of its own")
 	flag.BoolVar(&o.TWCC, "twcc", false, "transport-wide congestion feedback")
@@ -105,6 +107,9 @@ func show(r *bench.Report, format, plot string) error {
 }
 
 func numbers(list string) (ns []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
 	for text := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/kvsagent/kvsagent/signaling"
@@ -32,7 +33,10 @@ type Session interface {
 }
 
 // HTTP is signaling by one POST: offer in, answer with all its candidates out.
-type HTTP struct{ URL string }
+type HTTP struct {
+	URL   string
+	Delay time.Duration // of each message
+}
 
 // Dial implements Signaling.
 func (h HTTP) Dial(context.Context, string) (Session, error) { return httpSession(h), nil }
@@ -40,6 +44,9 @@ func (h HTTP) Dial(context.Context, string) (Session, error) { return httpSessio
 type httpSession HTTP
 
 func (s httpSession) Exchange(ctx context.Context, offer string, _ func(webrtc.ICECandidateInit)) (string, error) {
+	if err := sleep(ctx, s.Delay); err != nil {
+		return "", err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader(offer))
 	if err != nil {
 		return "", err
@@ -53,14 +60,17 @@ func (s httpSession) Exchange(ctx context.Context, offer string, _ func(webrtc.I
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("offer: %s %s %w", resp.Status, body, err)
 	}
-	return string(body), nil
+	return string(body), sleep(ctx, s.Delay)
 }
 
 func (httpSession) Answered() {}
 func (httpSession) Close()    {}
 
 // KVS is signaling through a channel of a KVS service, with localkvs's keys.
-type KVS struct{ Endpoint, Channel string }
+type KVS struct {
+	Endpoint, Channel string
+	Delay             time.Duration // of each message
+}
 
 // Dial implements Signaling: it finds the channel and opens the WebSocket.
 func (k KVS) Dial(ctx context.Context, client string) (Session, error) {
@@ -71,7 +81,7 @@ func (k KVS) Dial(ctx context.Context, client string) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &kvsSession{client: c, connected: make(chan struct{}), answer: make(chan string, 1), refused: make(chan error, 1)}
+	s := &kvsSession{client: c, sent: newLate(k.Delay), received: newLate(k.Delay), connected: make(chan struct{}), answer: make(chan string, 1), refused: make(chan error, 1)}
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.work.Go(func() {
@@ -92,6 +102,8 @@ func (k KVS) Dial(ctx context.Context, client string) (Session, error) {
 
 type kvsSession struct {
 	client    *signaling.Client
+	sent      *late
+	received  *late
 	stop      context.CancelFunc
 	work      sync.WaitGroup
 	once      sync.Once
@@ -112,7 +124,7 @@ func (s *kvsSession) on(e signaling.Event) {
 	case signaling.Refused:
 		s.fail(e.Err)
 	case signaling.Received:
-		s.onMessage(e.Message)
+		s.received.do(func() { s.onMessage(e.Message) })
 	}
 }
 
@@ -158,9 +170,11 @@ func (s *kvsSession) Exchange(ctx context.Context, offer string, add func(webrtc
 	if err := json.NewEncoder(&payload).Encode(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return "", err
 	}
-	if err := s.client.Send(signaling.Message{Type: signaling.SDPOffer, Payload: payload.Bytes()}); err != nil {
-		return "", err
-	}
+	s.sent.do(func() {
+		if err := s.client.Send(signaling.Message{Type: signaling.SDPOffer, Payload: payload.Bytes()}); err != nil {
+			s.fail(err)
+		}
+	})
 	select {
 	case answer := <-s.answer:
 		return answer, nil
@@ -184,4 +198,6 @@ func (s *kvsSession) Answered() {
 func (s *kvsSession) Close() {
 	s.stop()
 	s.work.Wait()
+	s.sent.close()
+	s.received.close()
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -22,24 +23,27 @@ type socket struct {
 	*net.UDPConn
 	batched *ipv4.PacketConn
 	observe func(packet []byte, at time.Time) (forward bool)
+	out     *late // what is sent leaves this much later, and what has come is seen this much later
 
 	msgs    []ipv4.Message
 	left    []ipv4.Message // read, and not yet handed out
+	poll    atomic.Int64   // nanoseconds to let pass before the next look at the socket; 0 is none
+	more    bool           // the last look filled msgs
 	dropped uint32         // by the kernel, for want of room in the socket's buffer; guarded by the observer's lock
 }
 
-func listen(observe func([]byte, time.Time) bool) (*socket, error) {
+func listen(delay time.Duration, observe func([]byte, time.Time) bool) (*socket, error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, fmt.Errorf("viewer socket: %w", err)
 	}
-	s := &socket{UDPConn: c, batched: ipv4.NewPacketConn(c), observe: observe, msgs: make([]ipv4.Message, batch)}
+	s := &socket{UDPConn: c, batched: ipv4.NewPacketConn(c), observe: observe, out: newLate(delay), msgs: make([]ipv4.Message, batch)}
 	for i := range s.msgs {
 		s.msgs[i].Buffers = [][]byte{make([]byte, maxDatagram)}
 		s.msgs[i].OOB = make([]byte, unix.CmsgSpace(16)+unix.CmsgSpace(4))
 	}
 	if err := s.configure(); err != nil {
-		c.Close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -72,17 +76,25 @@ func (s *socket) configure() error {
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		if len(s.left) == 0 {
+			if wait := s.poll.Load(); wait > 0 && !s.more {
+				time.Sleep(time.Duration(wait))
+			}
 			n, err := s.batched.ReadBatch(s.msgs, 0)
 			if err != nil {
 				return 0, nil, err
 			}
-			s.left = s.msgs[:n]
+			s.left, s.more = s.msgs[:n], n == len(s.msgs)
 		}
 		m := &s.left[0]
 		s.left = s.left[1:]
 		packet := m.Buffers[0][:m.N]
-		if isRTP(packet) {
-			at := s.ancillary(m.OOB[:m.NN])
+		rtp := isRTP(packet)
+		var at time.Time
+		if rtp || s.out.by > 0 {
+			at = s.ancillary(m.OOB[:m.NN]).Add(s.out.by)
+			time.Sleep(time.Until(at))
+		}
+		if rtp {
 			if !s.observe(packet, at) {
 				continue
 			}

@@ -41,7 +41,9 @@ type Options struct {
 	Loss      float64       // share of packets that are thrown away on arrival, and asked for again (NACK, RFC 4585 section 6.2.1)
 	RTX       bool          // offer a stream of its own for what is sent again (RFC 4588)
 	TWCC      bool          // offer and send transport-wide congestion feedback
+	Delay     time.Duration // of each packet, each way
 	PLI       time.Duration // ask for a key frame so often; 0 is never
+	Poll      time.Duration // one that only counts looks at its socket so often, which costs less; 0 is as packets come. The kernel notes when they came
 }
 
 // Viewer is one WebRTC receiver. Close it.
@@ -94,7 +96,7 @@ func (v *Viewer) FirstFrame() time.Duration { return v.firstFrame }
 
 func (v *Viewer) open() error {
 	var err error
-	if v.socket, err = listen(func(b []byte, at time.Time) bool { return v.observe(b, at) && v.keepClose() }); err != nil {
+	if v.socket, err = listen(v.o.Delay, func(b []byte, at time.Time) bool { return v.observe(b, at) && v.keepClose() }); err != nil {
 		return err
 	}
 	logs := quiet{srtp: v.onUndecrypted}
@@ -105,8 +107,9 @@ func (v *Viewer) open() error {
 	s.SetRemoteIPFilter(func(ip net.IP) bool { return ip.IsLoopback() && ip.To4() != nil })
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetPrflxAcceptanceMinWait(0)        // as browsers: the first pair that works
-	s.SetSRTPReplayProtectionWindow(1024) // as browsers: retransmissions come late
+	s.SetDTLSInsecureSkipHelloVerify(true) // as browsers: an address that ICE has checked needs no cookie
+	s.SetPrflxAcceptanceMinWait(0)         // as browsers: the first pair that works
+	s.SetSRTPReplayProtectionWindow(1024)  // as browsers: retransmissions come late
 	codecs, err := v.codecs()
 	if err != nil {
 		return err
@@ -354,6 +357,9 @@ func (v *Viewer) onDecrypted(p *rtp.Packet, k *keyFrames) {
 	v.keys = append(v.keys, key)
 	if len(v.keys) == 1 {
 		v.forward = v.o.Decrypt
+		if !v.forward {
+			v.socket.poll.Store(int64(v.o.Poll))
+		}
 		close(v.keyed)
 	}
 }
