@@ -16,7 +16,7 @@ type audio struct {
 	codec    media.Codec
 	channels int
 	clock    clock
-	out      func(*media.Frame)
+	out      output
 }
 
 // newAudio takes a format that viewers can be sent as it is, or says why it cannot be.
@@ -52,7 +52,7 @@ func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 		return nil, nil
 	}
 	pts, _ := a.clock.pts(ticks, now)
-	a.out(&media.Frame{Codec: a.codec, PTS: pts, Captured: now, Data: detach([][]byte{pkt.Payload})})
+	a.out(&media.Frame{Codec: a.codec, PTS: pts, Captured: now, Data: detach([][]byte{pkt.Payload})}, pkt.Timestamp)
 	return nil, nil
 }
 

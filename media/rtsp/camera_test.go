@@ -117,7 +117,9 @@ type camera struct {
 	auth  []auth.VerifyMethod
 	first uint32 // RTP timestamp of the first frame
 	tune  func(*gortsplib.Server)
-	marks bool // each packet of sound ends a unit, as with AAC
+	marks bool          // each packet of sound ends a unit, as with AAC
+	late  int           // packets of sound by which it comes after its picture
+	wrong time.Duration // by which the clock of the sound's reports is wrong
 
 	address string
 	server  *gortsplib.Server
@@ -211,23 +213,23 @@ func (c *camera) feed(ctx context.Context) {
 		}
 		for _, pkt := range packets {
 			pkt.Timestamp = c.first + uint32(pts*90/time.Millisecond)
-			c.stream.WritePacketRTP(c.medias[0], pkt)
+			c.stream.WritePacketRTPWithNTP(c.medias[0], pkt, begin.Add(pts))
 		}
-		c.feedSound(2 * n)
+		c.feedSound(2*n-c.late, begin.Add(c.wrong))
 	}
 }
 
-// feedSound sends two packets of sound, which last as long as one picture.
-func (c *camera) feedSound(n int) {
+// feedSound sends two packets of sound, which last as long as one picture. Its first one was taken at begin, as the camera reports.
+func (c *camera) feedSound(n int, begin time.Time) {
 	if c.audio == nil {
 		return
 	}
-	for i := n; i < n+2; i++ {
-		c.stream.WritePacketRTP(c.medias[1], &rtp.Packet{
+	for i := max(n, 0); i < n+2; i++ {
+		c.stream.WritePacketRTPWithNTP(c.medias[1], &rtp.Packet{
 			Header: rtp.Header{Version: 2, PayloadType: c.audio.PayloadType(), SequenceNumber: uint16(i), SSRC: 7, Marker: c.marks || i == 0,
 				Timestamp: c.first + uint32(i*c.audio.ClockRate()/50)},
 			Payload: c.sound[i%len(c.sound)],
-		})
+		}, begin.Add(time.Duration(i)*20*time.Millisecond))
 	}
 }
 

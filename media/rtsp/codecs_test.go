@@ -82,9 +82,9 @@ func (c *camera) feedUnits(t *testing.T, all [][][]byte) {
 			}
 			for _, pkt := range packets {
 				pkt.Timestamp = uint32(n * 3600)
-				c.stream.WritePacketRTP(c.medias[0], pkt)
+				c.stream.WritePacketRTPWithNTP(c.medias[0], pkt, begin.Add(time.Duration(n)*40*time.Millisecond))
 			}
-			c.feedSound(2 * n)
+			c.feedSound(2*n, begin)
 		}
 	})
 }

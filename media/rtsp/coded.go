@@ -11,6 +11,9 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
+// output takes a frame and its RTP timestamp.
+type output func(f *media.Frame, stamp uint32)
+
 // stream turns the RTP packets of one track into frames. It is used by one goroutine at a time.
 type stream interface {
 	// packet takes one packet that came in at now, with its time in ticks. damage is what is wrong with the packet, which costs no more
@@ -28,13 +31,14 @@ type coded struct {
 	in      *depacket.Track
 	w       *es.Writer
 	rate    int64 // ticks a second
-	out     func(*media.Frame)
+	out     output
+	stamp   uint32 // RTP timestamp of the unit that is being written
 	changed func() // the track is another; called before the frame that shows it
 	seen    bool
 }
 
 // newCoded takes a format that there is a decoder for, or says why there is none.
-func newCoded(forma format.Format, out func(*media.Frame), changed func()) (*coded, error) {
+func newCoded(forma format.Format, out output, changed func()) (*coded, error) {
 	in, err := depacket.New(forma)
 	if err != nil {
 		return nil, err
@@ -53,6 +57,7 @@ func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	units, damage := c.in.Packet(pkt)
 	pts := duration(ticks, c.rate)
 	for _, u := range units {
+		c.stamp = pkt.Timestamp + uint32(ticksOf(u.Offset, c.rate))
 		if err := c.w.Write(c.in.Codec, pts+u.Offset, now, detach(u.Data)); err != nil {
 			return damage, err
 		}
@@ -70,5 +75,5 @@ func (s *codedSink) Tracks(tracks []media.Track) {
 
 func (s *codedSink) Write(f *media.Frame) {
 	s.seen = true
-	s.out(f)
+	s.out(f, s.stamp)
 }

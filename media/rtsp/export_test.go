@@ -30,7 +30,7 @@ func NewVideo(forma *format.H264, out func(*media.Frame)) (*Video, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.out = out
+	v.out = func(f *media.Frame, _ uint32) { out(f) }
 	return &Video{v}, nil
 }
 

@@ -14,10 +14,12 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/internal/es"
+	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
 const (
@@ -60,6 +62,7 @@ type session struct {
 	video  stream
 	audio  stream // nil when there is no sound
 
+	lips     lips
 	mu       sync.Mutex  // lets one packet at a time in: over UDP each track has a reader of its own
 	withheld bool        // the camera wants the password in clear text
 	signed   bool        // the last request had a login
@@ -345,7 +348,7 @@ func (ss *session) setupVideo(desc *description.Session) error {
 					continue
 				}
 				ss.video = v
-				return ss.ask(desc.BaseURL, medi, forma, ss.videoPacket)
+				return ss.ask(desc.BaseURL, medi, forma, &ss.lips.picture, ss.videoPacket)
 			}
 		}
 	}
@@ -356,13 +359,13 @@ func (ss *session) setupVideo(desc *description.Session) error {
 func (ss *session) newVideo(forma format.Format) (stream, error) {
 	f, ok := forma.(*format.H264)
 	if !ok {
-		return newCoded(forma, ss.out.Write, ss.announce)
+		return newCoded(forma, ss.showPicture, ss.announce)
 	}
 	v, err := newVideo(f)
 	if err != nil {
 		return nil, err
 	}
-	v.out, v.changed = ss.out.Write, ss.announce
+	v.out, v.changed = ss.showPicture, ss.announce
 	return v, nil
 }
 
@@ -379,7 +382,7 @@ func (ss *session) setupAudio(desc *description.Session) error {
 				continue
 			}
 			ss.audio = a
-			return ss.ask(desc.BaseURL, medi, forma, ss.audioPacket)
+			return ss.ask(desc.BaseURL, medi, forma, &ss.lips.sound, ss.audioPacket)
 		}
 	}
 	if refused != nil {
@@ -394,19 +397,19 @@ func (ss *session) setupAudio(desc *description.Session) error {
 func (ss *session) newAudio(forma format.Format) (stream, error) {
 	a, err := newAudio(forma)
 	if err == nil {
-		a.out = ss.out.Write
+		a.out = ss.playSound
 		return a, nil
 	}
 	if ss.s.foreign {
-		if c, err := newCoded(forma, ss.out.Write, ss.announce); err == nil && es.Foreign(c.in.Codec) {
+		if c, err := newCoded(forma, ss.playSound, ss.announce); err == nil && es.Foreign(c.in.Codec) {
 			return c, nil
 		}
 	}
 	return nil, err
 }
 
-// ask sends SETUP for one track.
-func (ss *session) ask(address *base.URL, medi *description.Media, forma format.Format,
+// ask sends SETUP for one track. clock is told of its sender reports.
+func (ss *session) ask(address *base.URL, medi *description.Media, forma format.Format, clock *lipsync.Clock,
 	packet func(pkt *rtp.Packet, ticks int64, timed bool)) error {
 	// The library would ask for no URL at all.
 	if u, err := medi.URL(address); err != nil || u == nil {
@@ -420,6 +423,8 @@ func (ss *session) ask(address *base.URL, medi *description.Media, forma format.
 	if err != nil {
 		return err
 	}
+	clock.Rate = forma.ClockRate()
+	ss.client.OnPacketRTCP(medi, func(pkt rtcp.Packet) { ss.report(clock, pkt) })
 	ss.client.OnPacketRTP(medi, forma, func(pkt *rtp.Packet) {
 		ticks, ok := ss.client.PacketPTS(medi, pkt)
 		packet(pkt, ticks, ok)
@@ -449,6 +454,7 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if ss.over {
 		return
 	}
+	ss.lips.picture.Packet(pkt.SSRC)
 	damage, fatal := ss.video.packet(pkt, ticks, time.Now())
 	if damage != nil {
 		ss.faults.count(damage)
@@ -471,6 +477,7 @@ func (ss *session) audioPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if !timed {
 		return
 	}
+	ss.lips.sound.Packet(pkt.SSRC)
 	// Sound that is damaged costs nothing but itself.
 	if damage, _ := ss.audio.packet(pkt, ticks, time.Now()); damage != nil {
 		ss.faults.count(damage)

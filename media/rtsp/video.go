@@ -29,7 +29,7 @@ type video struct {
 	mode    int // packetization-mode
 	decoder *rtph264.Decoder
 	clock   clock
-	out     func(*media.Frame)
+	out     output
 	changed func() // the parameter sets are new; called before the frame that has them
 
 	packets int    // since the last access unit
@@ -82,7 +82,7 @@ func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 		return err, nil
 	}
 	v.packets = 0
-	return nil, v.unit(au, unit, now)
+	return nil, v.unit(au, unit, pkt.Timestamp-uint32(ticks-unit), now)
 }
 
 // time gives the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the first packet of the
@@ -102,8 +102,8 @@ func (v *video) time(pkt *rtp.Packet, ticks int64, complete bool) int64 {
 	return unit
 }
 
-// unit takes one access unit.
-func (v *video) unit(au [][]byte, ticks int64, now time.Time) error {
+// unit takes one access unit, with its time in ticks and its RTP timestamp.
+func (v *video) unit(au [][]byte, ticks int64, stamp uint32, now time.Time) error {
 	u, ok := v.params.Next(au)
 	if !ok || !u.Key && !v.keyed {
 		return nil
@@ -119,7 +119,7 @@ func (v *video) unit(au [][]byte, ticks int64, now time.Time) error {
 		v.changed()
 	}
 	v.keyed = true
-	v.out(&media.Frame{Codec: media.H264, PTS: pts, Captured: now, Key: u.Key, Data: detach(u.NALs)})
+	v.out(&media.Frame{Codec: media.H264, PTS: pts, Captured: now, Key: u.Key, Data: detach(u.NALs)}, stamp)
 	return nil
 }
 

@@ -1,0 +1,43 @@
+package rtsp
+
+import (
+	"github.com/pion/rtcp"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/lipsync"
+)
+
+// lips is what keeps the sound of a session beside its picture.
+type lips struct {
+	picture, sound lipsync.Clock
+	sync           lipsync.Sync
+}
+
+// report takes an RTCP packet of a track.
+func (ss *session) report(clock *lipsync.Clock, pkt rtcp.Packet) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if r, ok := pkt.(*rtcp.SenderReport); ok {
+		clock.Report(r)
+	}
+}
+
+// showPicture and playSound hand frames on, with the lock held.
+func (ss *session) showPicture(f *media.Frame, stamp uint32) {
+	ss.doubt(ss.lips.sync.Picture(f.PTS, ss.lips.picture.At(stamp)))
+	ss.out.Write(f)
+}
+
+func (ss *session) playSound(f *media.Frame, stamp uint32) {
+	var err error
+	f.PTS, err = ss.lips.sync.Sound(f.PTS, ss.lips.sound.At(stamp))
+	ss.doubt(err)
+	ss.out.Write(f)
+}
+
+// doubt says once why sender reports are not followed.
+func (ss *session) doubt(err error) {
+	if err != nil {
+		ss.s.once("rtsp sender reports are not followed; picture and sound are aligned by when they come", "url", ss.s.address(), "err", err)
+	}
+}
