@@ -76,15 +76,30 @@ func (t *outTrack) onReport(r rtcp.ReceptionReport, now time.Time) {
 	}
 }
 
-// reports are the sender reports of all tracks that have sent something.
+// reports are the sender reports of all tracks that have sent something. All tie their RTP clocks to the wall clock by one PTS zero, that of the
+// picture if there is one: the remote plays together what has the same PTS, whenever it came.
 func (s *sender) reports(now time.Time) []rtcp.Packet {
 	var out []rtcp.Packet
+	zero := s.zero()
 	for _, t := range s.tracks {
-		if r := t.report(now); r != nil {
+		if r := t.report(now, zero); r != nil {
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// zero is the wall clock at PTS zero, by the newest picture, or else by the newest sound.
+func (s *sender) zero() (zero time.Time) {
+	var newest time.Time
+	var video bool
+	for _, t := range s.tracks {
+		at, z := t.zero()
+		if !at.IsZero() && (t.codec.Video() && !video || t.codec.Video() == video && at.After(newest)) {
+			newest, zero, video = at, z, t.codec.Video()
+		}
+	}
+	return zero
 }
 
 // eachFeedback finds transport-wide feedback (RFC 4585 section 6.1: payload type 205, format 15) in a compound RTCP packet.

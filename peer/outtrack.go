@@ -190,6 +190,9 @@ func (t *outTrack) begin(x part) (first uint64) {
 	t.sent += uint32(n)
 	t.octets += uint32(x.p.bytes)
 	t.again = min(t.again+int64(x.p.bytes)/againShare, againMost)
+	if slip := t.slip(x.pts); slip != 0 {
+		t.base += slip
+	}
 	t.last, t.lastPTS = x.p.frame, x.pts
 	t.stamp = t.base + rtpTime(x.pts, t.codec.ClockRate())
 	if t.history != nil {
@@ -280,9 +283,19 @@ func (t *outTrack) giveUp() {
 	t.moot = t.next
 }
 
-// report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to the wall clock at which the
-// frames were taken, the same for audio and video, so that the remote plays them in step.
-func (t *outTrack) report(now time.Time) *rtcp.SenderReport {
+// zero is when the newest frame was taken, and the wall clock at PTS zero by that; zero times when nothing was sent.
+func (t *outTrack) zero() (taken, zero time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		return taken, zero
+	}
+	return t.last.Captured, t.last.Captured.Add(-t.lastPTS)
+}
+
+// report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to the wall clock, by when that
+// stood at PTS zero.
+func (t *outTrack) report(now, zero time.Time) *rtcp.SenderReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.last == nil || t.w == nil {
@@ -290,7 +303,7 @@ func (t *outTrack) report(now time.Time) *rtcp.SenderReport {
 	}
 	return &rtcp.SenderReport{
 		SSRC: t.ssrc, NTPTime: ntpTime(now), PacketCount: t.sent, OctetCount: t.octets,
-		RTPTime: t.base + rtpTime(t.lastPTS+now.Sub(t.last.Captured), t.codec.ClockRate()),
+		RTPTime: t.base + rtpTime(now.Sub(zero), t.codec.ClockRate()),
 	}
 }
 

@@ -236,12 +236,13 @@ func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
 func TestSenderReportsTieBothClocks(t *testing.T) {
 	video := newOutTrack(media.H264)
 	video.w, video.base = nowhere{t}, 1000
-	if video.report(time.Now()) != nil {
+	if video.report(time.Now(), time.Time{}) != nil {
 		t.Error("a report before anything was sent")
 	}
 	at := time.Date(2026, 11, 25, 1, 2, 3, 500_000_000, time.UTC)
 	video.begin(whole(&packets{frame: &media.Frame{PTS: 2 * time.Second, Captured: at}, payloads: make([]payload, 3), bytes: 3000}))
-	r := video.report(at.Add(100 * time.Millisecond))
+	_, zero := video.zero()
+	r := video.report(at.Add(100*time.Millisecond), zero)
 	if want := uint32(1000 + 2*90_000 + 9000); r.RTPTime != want {
 		t.Errorf("RTP time %d, want %d", r.RTPTime, want)
 	}
