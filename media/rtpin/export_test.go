@@ -5,3 +5,12 @@ func ParseSDP(text []byte, foreign bool) (n int, err error) {
 	inputs, _, err := parse(text, foreign)
 	return len(inputs), err
 }
+
+// Control is where the RTCP of the first track that an SDP file describes comes in; port 0 is on its RTP port.
+func Control(text []byte) (host string, port int, err error) {
+	inputs, _, err := parse(text, false)
+	if err != nil {
+		return "", 0, err
+	}
+	return inputs[0].rtcp.host, inputs[0].rtcp.port, nil
+}

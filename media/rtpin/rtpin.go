@@ -1,6 +1,7 @@
 // Package rtpin is a source that plays RTP that comes in over UDP, as an SDP file describes it.
 //
-//	sender --RTP over UDP--> dgram (one sender) --> reordered --> depacket --units--> es.Writer --frames--> sink
+//	sender --RTP over UDP--> dgram (one sender) --> reordered --> depacket --units--> es.Writer --frames--> lipsync --> sink
+//	       --RTCP----------> on the next port, where a=rtcp says, or on the same: its sender reports keep the sound beside the picture
 //
 // The file is what the sender prints: ffmpeg with -sdp_file, GStreamer, an encoder's web page. Ports and addresses in it are where the
 // packets come in.
@@ -31,6 +32,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/depacket"
 	"github.com/kvsagent/kvsagent/media/internal/dgram"
 	"github.com/kvsagent/kvsagent/media/internal/es"
+	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
 // Limits on the SDP file.
@@ -69,6 +71,7 @@ func Parse(raw string) (Options, error) {
 type Source struct {
 	o       Options
 	silence es.Silence
+	doubted sync.Once
 }
 
 var _ media.Source = (*Source)(nil)
@@ -104,6 +107,7 @@ type session struct {
 	mu    sync.Mutex // guards the fields below
 	w     *es.Writer
 	clock rtptime.GlobalDecoder
+	lips  lips
 	err   error
 	stop  context.CancelFunc
 }
@@ -115,13 +119,13 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ss := &session{stop: cancel}
+	ss := &session{stop: cancel, lips: lips{out: out, doubt: s.doubt}}
 	ss.clock.Initialize()
 	var tracks []media.Track
 	for _, in := range inputs {
 		tracks = append(tracks, in.track.Track)
 	}
-	ss.w = es.NewWriter(out, tracks...)
+	ss.w = es.NewWriter(&ss.lips, tracks...)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -133,6 +137,10 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 		}
 		wg.Go(func() { <-ctx.Done(); _ = conn.Close() })
 		wg.Go(func() { ss.fail(in.play(conn, ss)) })
+		if reports := s.listenReports(ctx, in, inputs, conn); reports != nil {
+			wg.Go(func() { <-ctx.Done(); _ = reports.Close() })
+			wg.Go(func() { in.hear(reports, ss) })
+		}
 	}
 	<-ctx.Done()
 	ss.mu.Lock()
@@ -154,8 +162,10 @@ func (ss *session) fail(err error) {
 type input struct {
 	host  string
 	port  int
+	rtcp  control
 	forma format.Format
 	track *depacket.Track
+	clock lipsync.Clock // guarded by session.mu
 }
 
 // read takes from the file what can be played.
@@ -227,6 +237,7 @@ func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription) (*input, er
 		address = ssd.ConnectionInformation
 	}
 	in := &input{port: md.MediaName.Port.Value, forma: m.Formats[0]}
+	in.clock.Rate = in.forma.ClockRate()
 	if address != nil && address.Address != nil {
 		in.host, _, _ = strings.Cut(address.Address.Address, "/") // 239.0.0.1/32 has a TTL
 	}
@@ -236,6 +247,7 @@ func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription) (*input, er
 	if in.port < 1 || in.port > 65535 {
 		return nil, fmt.Errorf("%s on port %d", m.Type, in.port)
 	}
+	in.rtcp = controlOf(md, in.host, in.port)
 	var err error
 	in.track, err = depacket.New(in.forma)
 	return in, err
@@ -256,9 +268,13 @@ func (in *input) play(conn *dgram.Conn, ss *session) error {
 		if err != nil {
 			return err
 		}
+		if isRTCP(buf[:n]) {
+			ss.report(in, buf[:n])
+			continue
+		}
 		pkt := &rtp.Packet{}
 		if pkt.Unmarshal(append([]byte(nil), buf[:n]...)) != nil || pkt.PayloadType != in.forma.PayloadType() {
-			continue // RTCP on the same port, or another stream
+			continue // another stream
 		}
 		now := time.Now()
 		packets, _ := order.ProcessPacket2(pkt, now, in.forma.PTSEqualsDTS(pkt))
@@ -280,8 +296,14 @@ func (ss *session) packet(in *input, pkt *rtp.Packet, now time.Time) error {
 	}
 	rate := int64(in.forma.ClockRate())
 	pts := time.Duration(ticks/rate)*time.Second + time.Duration(ticks%rate)*time.Second/time.Duration(rate)
+	in.clock.Packet(pkt.SSRC)
+	made := in.clock.At(pkt.Timestamp)
 	units, _ := in.track.Packet(pkt)
 	for _, u := range units {
+		ss.lips.made = made
+		if !made.IsZero() {
+			ss.lips.made = made.Add(u.Offset)
+		}
 		if err := ss.w.Write(in.track.Codec, pts+u.Offset, now, u.Data); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type Options struct {
 	Port      int        // 1 to 65535; 0 is a free one
 	Interface string     // that joins the multicast group; "" is the system's choice
 	From      netip.Addr // the sender; when it is not valid the first that sends is the one
+	Beside    *Conn      // takes the place of From: what the sender of that one sends, and nothing before it is known
 }
 
 // Query reads Interface and From as the query of a URL has them: interface=eth0&from=192.0.2.10.
@@ -49,10 +50,15 @@ func (o *Options) Query(query string) error {
 
 // Conn is one socket. Close it.
 type Conn struct {
-	udp *net.UDPConn
+	udp    *net.UDPConn
+	beside bool
+	from   *sender
+}
 
+// sender is who sends to one socket, or to some that belong together.
+type sender struct {
 	mu   sync.Mutex // guards the field below
-	from netip.Addr
+	addr netip.Addr // not valid before it is known
 }
 
 // Listen opens the socket.
@@ -62,7 +68,10 @@ func Listen(ctx context.Context, o Options) (*Conn, error) {
 		return nil, fmt.Errorf("udp %s: %w%s", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), cause(err), hint(err))
 	}
 	_ = udp.SetReadBuffer(bufferSize)
-	return &Conn{udp: udp, from: o.From}, nil
+	if o.Beside != nil {
+		return &Conn{udp: udp, beside: true, from: o.Beside.from}, nil
+	}
+	return &Conn{udp: udp, from: &sender{addr: o.From}}, nil
 }
 
 func listen(ctx context.Context, o Options) (*net.UDPConn, error) {
@@ -95,19 +104,20 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if c.sender(addr.Addr().Unmap()) && n > 0 {
+		if c.from.is(addr.Addr().Unmap(), !c.beside) && n > 0 {
 			return n, nil
 		}
 	}
 }
 
-func (c *Conn) sender(a netip.Addr) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.from.IsValid() {
-		c.from = a
+// is says whether a is the sender. When nobody is, it may become it.
+func (s *sender) is(a netip.Addr, may bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.addr.IsValid() && may {
+		s.addr = a
 	}
-	return c.from == a
+	return s.addr == a
 }
 
 // cause is the error of the system without the address, which is said already.
