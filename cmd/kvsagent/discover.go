@@ -83,6 +83,9 @@ func printCameras(w io.Writer, cameras []agent.Camera, username, passwordFile st
 		for _, s := range c.Streams[1:] {
 			fmt.Fprintf(&b, "    #url: %s  # %s\n", strconv.Quote(s.URL), describeStream(s))
 		}
+		if c.Address != "" {
+			fmt.Fprintf(&b, "    onvif: %s  # asked for a key frame when a viewer needs one\n", strconv.Quote(c.Address))
+		}
 		if username != "" {
 			fmt.Fprintf(&b, "    username: %s\n", strconv.Quote(username))
 		}

@@ -17,11 +17,14 @@ func TestPrintedCamerasLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	cameras := []agent.Camera{
-		{Name: "front-door", Title: "Front \"door\"", Model: "XC", Host: "192.0.2.10", Streams: []agent.CameraStream{
+		{Name: "front-door", Title: "Front \"door\"", Model: "XC", Host: "192.0.2.10", Address: "http://192.0.2.10:8000/onvif/device_service?x=$1", Streams: []agent.CameraStream{
 			{Profile: "Main: a # b", Codec: "H264", Width: 1920, Height: 1080, FPS: 25, Audio: "AAC", URL: "rtsp://192.0.2.10/s?x=1&y=${HOME}"},
 			{Profile: "Sub", Codec: "H265", URL: "rtsp://192.0.2.10/2"},
 		}},
-		{Name: "locked", Host: "fe80::1", Error: "onvif: user and password refused"},
+		{Name: "yard", Host: "2001:db8::1", Address: "http://[2001:db8::1]/onvif/device_service", Streams: []agent.CameraStream{
+			{Profile: "Main", Codec: "H264", URL: "rtsp://[2001:db8::1]/main"},
+		}},
+		{Name: "locked", Host: "fe80::1", Address: "http://[fe80::1]/onvif/device_service", Error: "onvif: user and password refused"},
 	}
 	var out strings.Builder
 	if err := printCameras(&out, cameras, "viewer", password); err != nil {
@@ -32,8 +35,16 @@ func TestPrintedCamerasLoad(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	s := cfg.Sources["front-door"]
-	if len(cfg.Sources) != 1 || s.URL != cameras[0].Streams[0].URL || s.Username != "viewer" || s.Password != "sesame" || s.Audio != config.AudioTranscode {
+	if len(cfg.Sources) != 2 || s.URL != cameras[0].Streams[0].URL || s.Username != "viewer" || s.Password != "sesame" || s.Audio != config.AudioTranscode {
 		t.Errorf("%+v\n%s", s, out.String())
+	}
+	for _, c := range cameras[:2] { // so that the camera can be asked for key frames, with the login of its stream
+		if got := cfg.Sources[c.Name]; got.ONVIF != c.Address || got.Username != "viewer" {
+			t.Errorf("%s: onvif %q for %q, want %q for viewer", c.Name, got.ONVIF, got.Username, c.Address)
+		}
+	}
+	if err := agent.CheckSources(cfg); err != nil {
+		t.Error(err)
 	}
 	if strings.Contains(out.String(), "sesame") {
 		t.Errorf("the password is shown:\n%s", out.String())
