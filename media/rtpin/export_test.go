@@ -1,5 +1,7 @@
 package rtpin
 
+import "time"
+
 // ParseSDP is parse, which reads the text of an SDP file; n is how many tracks can be played.
 func ParseSDP(text []byte, foreign bool) (n int, err error) {
 	inputs, _, err := parse(text, foreign)
@@ -13,4 +15,13 @@ func Control(text []byte) (host string, port int, err error) {
 		return "", 0, err
 	}
 	return inputs[0].rtcp.host, inputs[0].rtcp.port, nil
+}
+
+// Hear takes a datagram as RTCP of a track, whoever sent it, and tells the moment of RTP time zero by the sender's clock.
+func Hear(datagram []byte, ssrc uint32) time.Time {
+	ss, in := &session{}, &input{}
+	in.clock.Rate = 90000
+	in.clock.Packet(ssrc)
+	ss.report(in, datagram)
+	return in.clock.At(0)
 }

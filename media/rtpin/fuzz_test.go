@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pion/rtcp"
+
 	"github.com/kvsagent/kvsagent/media/rtpin"
 )
 
@@ -26,6 +28,26 @@ func FuzzSDP(f *testing.F) {
 		}
 		if err != nil && len(err.Error()) > 100<<10 {
 			t.Errorf("an error of %d bytes: %s", len(err.Error()), strings.ToValidUTF8(err.Error()[:200], "?"))
+		}
+	})
+}
+
+// FuzzRTCP hears what nobody should send: no panic, and a time only when there is a sender report of the right one that has a clock.
+func FuzzRTCP(f *testing.F) {
+	for _, packets := range [][]rtcp.Packet{
+		{&rtcp.SenderReport{SSRC: 7, NTPTime: 1 << 63, RTPTime: 1}},
+		{&rtcp.SenderReport{SSRC: 7}, &rtcp.Goodbye{Sources: []uint32{7}}},
+		{&rtcp.ReceiverReport{SSRC: 7, Reports: []rtcp.ReceptionReport{{SSRC: 8}}}, &rtcp.SourceDescription{}},
+	} {
+		data, err := rtcp.Marshal(packets)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, uint32(7))
+	}
+	f.Fuzz(func(t *testing.T, datagram []byte, ssrc uint32) {
+		if at := rtpin.Hear(datagram, ssrc); !at.IsZero() && len(datagram) < 28 { // RFC 3550 section 6.4.1
+			t.Errorf("%d bytes told the time %v", len(datagram), at)
 		}
 	})
 }
