@@ -286,7 +286,8 @@ func TestNobodyAimsUs(t *testing.T) {
 			return true
 		})
 		w.start()
-		c := begin(t, m, v, callOptions{toMaster: func(s peer.Signal, deliver func(peer.Signal)) {
+		// The viewer answers no check for a second, so that all get theirs.
+		c := begin(t, m, v, callOptions{toViewer: inOrder(time.Second), toMaster: func(s peer.Signal, deliver func(peer.Signal)) {
 			o, ok := s.(peer.Offer)
 			if !ok {
 				deliver(s)
