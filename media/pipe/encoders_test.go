@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 
 	"github.com/kvsagent/kvsagent/media/pipe"
 )
@@ -58,6 +60,28 @@ func TestFindEncoders(t *testing.T) {
 			t.Errorf("%s: tried %v, found %v; want %s, %s", name, tried, have, tt.tried, tt.want)
 		}
 	}
+}
+
+// A driver that hangs is left, and what comes after it is tried all the same. A trial that nobody waits for any more finds nothing.
+func TestFindEncodersBesideOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		works := func(ctx context.Context, encoder string) bool {
+			if encoder == "h264_vaapi" {
+				<-ctx.Done()
+			}
+			return ctx.Err() == nil
+		}
+		began := time.Now()
+		have := pipe.FindEncoders(t.Context(), both, works)
+		if want := []string{"h264_nvenc", "libx264", "libopenh264"}; !slices.Equal(have, want) || time.Since(began) > 10*time.Second {
+			t.Errorf("%v after %v, want %v", have, time.Since(began), want)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if have := pipe.FindEncoders(ctx, both, works); len(have) != 0 {
+			t.Errorf("%v", have)
+		}
+	})
 }
 
 // The classes of devices are links in a real tree, which is looked through as the made-up ones are.

@@ -32,7 +32,7 @@ func (p Preset) Command() func(context.Context) ([]string, error) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if encoders == nil && p.Encoder == "" && !slices.Contains(formats, "H264") {
+		if len(encoders) == 0 && p.Encoder == "" && !slices.Contains(formats, "H264") {
 			encoders = findEncoders(ctx, os.DirFS("/"), works)
 		}
 		return p.CommandLine(Host{Formats: formats, Encoders: encoders}), nil
@@ -77,11 +77,16 @@ func first(programs ...string) string {
 	return programs[0]
 }
 
+// tryFor is how long an encoder has for its trial. A driver that hangs costs no more than that, and leaves time for those after it.
+const tryFor = 5 * time.Second
+
 // findEncoders tries the H.264 encoders for which there is a device, and those in software, best first.
 func findEncoders(ctx context.Context, root fs.FS, works func(context.Context, string) bool) []string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return slices.DeleteFunc(candidates(root), func(encoder string) bool { return !works(ctx, encoder) })
+	return slices.DeleteFunc(candidates(root), func(encoder string) bool {
+		ctx, cancel := context.WithTimeout(ctx, tryFor)
+		defer cancel()
+		return !works(ctx, encoder)
+	})
 }
 
 // works has an encoder of ffmpeg make three small pictures.
