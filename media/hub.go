@@ -173,7 +173,7 @@ func (h *Hub) RequestKeyFrame() {
 
 // Run supervises the source until ctx is done. It is called once.
 func (h *Hub) Run(ctx context.Context) {
-	failures := 0
+	failures, unanswered := 0, false
 	away := func() {} // ends the standby
 	defer func() { away() }()
 	for ctx.Err() == nil {
@@ -195,6 +195,10 @@ func (h *Hub) Run(ctx context.Context) {
 		if h.hasStarted() && time.Since(began) > time.Minute {
 			failures = 0
 		}
+		if unanswered && !isAway(err) {
+			failures = 0 // it answers, if only with an error, as cameras do that start: how long it was away says nothing of that
+		}
+		unanswered = isAway(err)
 		failures++
 		wait := h.backoff(failures, err)
 		h.enter(Failed, err)
@@ -216,6 +220,11 @@ type slow interface{ Slow() bool }
 // to be seen at once.
 type away interface{ Away() bool }
 
+func isAway(err error) bool {
+	var a away
+	return errors.As(err, &a) && a.Away()
+}
+
 // awayWait is the longest wait for a camera that does not answer.
 const awayWait = 2 * time.Second
 
@@ -224,8 +233,7 @@ func (h *Hub) backoff(failures int, err error) time.Duration {
 	if h.o.Backoff != nil {
 		wait = h.o.Backoff(failures)
 	}
-	var a away
-	if errors.As(err, &a) && a.Away() {
+	if isAway(err) {
 		wait = min(wait, awayWait)
 	}
 	var s slow

@@ -80,6 +80,25 @@ func TestStandby(t *testing.T) {
 	})
 }
 
+// A camera that was away for an hour answers with an error while it starts, as many do. That is asked again as soon as if it had never been away.
+func TestStartingAfterAnHour(t *testing.T) {
+	o := media.HubOptions{Backoff: func(n int) time.Duration { return min(time.Second<<min(n-1, 6), 30*time.Second) }}
+	hub(t, o, func(h *media.Hub, c *camera) {
+		var s sink
+		defer h.Subscribe(&s)()
+		time.Sleep(2 * time.Second)
+		c.set(noAnswer{errors.New("connection refused")}, false)
+		time.Sleep(time.Hour)
+		c.set(errors.New("no such stream (404)"), false)
+		time.Sleep(3 * time.Second)
+		c.set(nil, false)
+		time.Sleep(3 * time.Second)
+		if r := h.Report(); r.State != media.Running {
+			t.Errorf("3 s after the camera has started: %s, %v", r.State, r.Err)
+		}
+	})
+}
+
 // The standby ends with the wish for the source, and is not there for who wants none of it.
 func TestStandbyEnds(t *testing.T) {
 	var made atomic.Int32

@@ -124,6 +124,7 @@ func (s *Source) explainStatus(e *Error, status liberrors.ErrClientBadStatusCode
 	case base.StatusForbidden:
 		e.Err, e.Hint = errForbidden, "allow this user to view the stream, or this host's address, in the camera"
 	case base.StatusNotFound:
+		e.slow = false // cameras that start say so too, until their streams are there
 		e.Err, e.Hint = errPath, "check the path after the host; each make of camera has its own (see its manual)"
 	default:
 		e.Err = fmt.Errorf("the camera answers %d (%s)", status.Code, printable(status.Message))
