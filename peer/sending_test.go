@@ -13,6 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
 	"github.com/pion/srtp/v3"
 )
 
@@ -288,9 +289,96 @@ func BenchmarkFanOut(b *testing.B) {
 	p := frameOf(true, 17_000)
 	b.ReportAllocs()
 	for b.Loop() {
+		p.number++
 		h.send(p, viewers, a)
 	}
+	if got := viewers[49].meters[media.H264].KeyFrames; got != uint64(b.N) {
+		b.Fatalf("%d frames were sent, want %d", got, b.N)
+	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*50*len(p.payloads)), "ns/packet")
+}
+
+// BenchmarkFanOutPlain is what the same costs with Pion's SRTP and a system call for each packet, without its interceptors.
+func BenchmarkFanOutPlain(b *testing.B) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = sink.Close() }()
+	var viewers []*srtp.Context
+	for range 50 {
+		c, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
+		if err != nil {
+			b.Fatal(err)
+		}
+		viewers = append(viewers, c)
+	}
+	cuts := rtp.NewPacketizer(maxPayload+rtpHeaderLen, 96, 1, &codecs.H264Payloader{}, rtp.NewFixedSequencer(1), 90_000)
+	picture := append([]byte{0, 0, 0, 1, 0x65}, make([]byte, 17_000)...)
+	buf, packets := make([]byte, 1500), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, p := range cuts.Packetize(picture, 3000) {
+			for _, c := range viewers {
+				plain, err := p.Marshal() // as each PeerConnection does: payload type and SSRC are its own
+				if err != nil {
+					b.Fatal(err)
+				}
+				sealed, err := c.EncryptRTP(buf, plain, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := conn.WriteToUDPAddrPort(sealed, sink.LocalAddr().(*net.UDPAddr).AddrPort()); err != nil {
+					b.Fatal(err)
+				}
+				packets++
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(packets), "ns/packet")
+}
+
+// BenchmarkAnswerNACK is what it costs to send ten packets of a frame again, in a stream of their own.
+func BenchmarkAnswerNACK(b *testing.B) {
+	cipher, err := newSRTPCipher(make([]byte, 16), make([]byte, 12))
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	track := newOutTrack(media.H264)
+	track.w, track.ssrc, track.pt, track.next, track.rtxSSRC, track.rtxPT = discard{}, 4711, 96, 100, 815, 97
+	s := newSender(nil, []*outTrack{track}, nil)
+	s.setDirect(&direct{cipher: cipher, out: udpbatch.New(conn), to: conn.LocalAddr().(*net.UDPAddr).AddrPort()})
+	a := s.ownArena()
+	for range historyFrames { // the packets that are asked for lie half a history back
+		if err := s.send(whole(frameOf(false, 17_000)), a); err != nil {
+			b.Fatal(err)
+		}
+		a.flush()
+	}
+	from := uint16(track.history.back(historyFrames / 2).first)
+	var seqs []uint16
+	for i := range uint16(10) {
+		seqs = append(seqs, from+i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		track.again, track.history.asks = againMost, [len(track.history.asks)]ask{} // as if it were asked for the first time
+		s.sendAgain(4711, seqs)
+	}
+	if want := uint64(b.N * len(seqs)); s.resent != want {
+		b.Fatalf("%d packets were sent again, want %d", s.resent, want)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(seqs)), "ns/packet")
 }
 
 type discard struct{}
