@@ -17,7 +17,8 @@ type Options struct {
 	Against bool          // naive too, in turn
 	Window  time.Duration // of each measurement; default 10 s
 	Settle  time.Duration // between the last join and the window; default 3 s
-	Limit   bool          // find how many viewers one core carries; then there is no default for Viewers
+	Limit   bool          // find how many viewers one core carries; then, and with Idle, there is no default for Viewers
+	Idle    bool          // what an agent takes that has nothing to do
 	Joins   int           // viewers that join one after another, alone, and leave at their first frame; 0 is none
 
 	RTT    time.Duration // between viewers and server; signaling takes it too
@@ -41,7 +42,7 @@ const (
 )
 
 func (o *Options) check() error {
-	if len(o.Viewers) == 0 && !o.Limit {
+	if len(o.Viewers) == 0 && !o.Limit && !o.Idle {
 		o.Viewers = []int{10}
 	}
 	setDefault(&o.Runs, 1)
@@ -137,6 +138,16 @@ func (h *harness) measureAll(ctx context.Context, r *Report) error {
 	kinds := []string{Agent}
 	if h.o.Against {
 		kinds = append(kinds, Naive)
+	}
+	if h.o.Idle {
+		for run := range h.o.Runs {
+			h.o.Progress(fmt.Sprintf("%s: idle, run %d", Agent, run+1))
+			i, err := h.measureIdle(ctx)
+			if err != nil {
+				return fmt.Errorf("%s, idle: %w", Agent, err)
+			}
+			r.Idle = append(r.Idle, i)
+		}
 	}
 	if h.o.Joins > 0 {
 		for run := range h.o.Runs {

@@ -24,7 +24,7 @@ func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r, err := bench.Measure(ctx, bench.Options{
-		Viewers: []int{10}, Window: 5 * time.Second, Settle: time.Second, Against: true, Joins: 2, Loss: 0.01, TWCC: true, PLI: time.Second,
+		Viewers: []int{10}, Window: 5 * time.Second, Settle: time.Second, Against: true, Joins: 2, Idle: true, Loss: 0.01, TWCC: true, PLI: time.Second,
 		Progress: func(what string) { t.Log(what) },
 	})
 	if err != nil {
@@ -35,6 +35,9 @@ func TestMeasure(t *testing.T) {
 	}
 	if len(r.Runs) != 2 || len(r.Joins) != 2 {
 		t.Fatalf("%d runs and %d series of joins, want 2 and 2", len(r.Runs), len(r.Joins))
+	}
+	if len(r.Idle) != 1 || r.Idle[0].Own <= 1 || r.Idle[0].Resident <= r.Idle[0].Own || r.Idle[0].Camera != 0 || r.Idle[0].Binary < 1 {
+		t.Errorf("idle: %+v", r.Idle)
 	}
 	for _, m := range r.Runs {
 		if m.Packets < 300 || m.Failed > 0 || m.CPU <= 0 || m.Resident <= 0 || m.Frame.P50 <= 0 || m.FirstFrame.P50 <= 0 {

@@ -28,7 +28,7 @@ func newWorkshop(ctx context.Context) (workshop, error) {
 // build compiles a command of this module and returns its path.
 func (w workshop) build(ctx context.Context, pkg string) (string, error) {
 	to := filepath.Join(w.dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", to, "./"+pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, "./"+pkg)
 	cmd.Dir = w.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

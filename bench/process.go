@@ -34,6 +34,7 @@ type process struct {
 type usage struct {
 	user, system time.Duration
 	resident     int64         // bytes
+	own          int64         // of them: no file's
 	waited       time.Duration // of its threads, ready to run, for the core: what others take
 }
 
@@ -149,7 +150,12 @@ func (p *process) used() (usage, error) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
 	u := usage{user: time.Duration(number(14)) * tick, system: time.Duration(number(15)) * tick, resident: number(24) * int64(os.Getpagesize())}
 	u.waited = waited(dir)
-	return u, err
+	statm, readErr := os.ReadFile(dir + "/statm")
+	if pages := strings.Fields(string(statm)); len(pages) > 2 {
+		shared, parseErr := strconv.ParseInt(pages[2], 10, 64)
+		u.own, readErr = u.resident-shared*int64(os.Getpagesize()), parseErr
+	}
+	return u, errors.Join(err, readErr)
 }
 
 // waited sums up over the threads of a process (the kernel's Documentation/scheduler/sched-stats.rst). A thread that ends takes its part along.

@@ -19,6 +19,7 @@ type Report struct {
 	Runs       []Run      `json:"runs"`
 	Joins      []Joins    `json:"joins,omitempty"`
 	Limits     []Limit    `json:"limits,omitempty"`
+	Idle       []Idle     `json:"idle,omitempty"`
 }
 
 // Conditions is how the viewers behaved.
@@ -125,12 +126,34 @@ func (r *Report) of(server string, n int, figure func(Run) float64) []float64 {
 
 // ratio compares a figure of the agent with naive's, turn by turn.
 func (r *Report) ratio(n int, figure func(Run) float64) Spread {
-	a, b := r.of(Agent, n, figure), r.of(Naive, n, figure)
-	var ratios []float64
+	return ratios(r.of(Agent, n, figure), r.of(Naive, n, figure))
+}
+
+func ratios(a, b []float64) Spread {
+	var all []float64
 	for i := range min(len(a), len(b)) {
-		ratios = append(ratios, a[i]/b[i])
+		all = append(all, a[i]/b[i])
 	}
-	return spread(ratios)
+	return spread(all)
+}
+
+// ofJoins collects a figure of all measurements of joins at one server.
+func (r *Report) ofJoins(server string, figure func(Joins) float64) []float64 {
+	var values []float64
+	for _, j := range r.Joins {
+		if j.Server == server {
+			values = append(values, figure(j))
+		}
+	}
+	return values
+}
+
+func (r *Report) ofIdle(figure func(Idle) float64) Spread {
+	var values []float64
+	for _, i := range r.Idle {
+		values = append(values, figure(i))
+	}
+	return spread(values)
 }
 
 // numbers lists how many viewers there were, from few to many.

@@ -32,9 +32,11 @@ func (s *server) stop() {
 	s.release()
 }
 
+const startWithin = 20 * time.Second
+
 // startServer runs one of the servers for at most n viewers.
 func (h *harness) startServer(ctx context.Context, kind string, n int) (*server, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	if kind == Naive {
 		return h.startNaive(ctx)
@@ -59,16 +61,16 @@ func (h *harness) startNaive(ctx context.Context) (*server, error) {
 	return &server{process: p, kind: Naive, signaling: load.HTTP{URL: url, Delay: h.o.RTT / 2}, rate: 20, release: func() {}}, nil
 }
 
-// agentConfig lets in as many as are to be measured. The source runs from the start, so that an idle server is idle with it.
+// agentConfig lets in as many as are to be measured.
 const agentConfig = `
 aws:
   region: us-west-2
   endpoint: %q
   credentials: {access_key_id: localkvs, secret_access_key: localkvs}
 sources:
-  clip: {url: %q, keep_warm: true}
+  camera: %s
 channels:
-  bench: {source: clip, create: true, max_viewers: %d}
+  bench: {source: camera, create: true, max_viewers: %d}
 limits: {max_pending: 1000}
 status: {listen: %q}
 log: {level: warn}
@@ -77,7 +79,13 @@ log: {level: warn}
 // maxViewers is what the agent's config allows.
 const maxViewers = 1000
 
+// startAgent runs the agent with the clip, from the start, so that an idle server is idle with it.
 func (h *harness) startAgent(ctx context.Context, n int) (*server, error) {
+	return h.startAgentWith(ctx, fmt.Sprintf("{url: %q, keep_warm: true}", "file:"+h.clip), n)
+}
+
+// startAgentWith runs an agent with a source, in YAML.
+func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*server, error) {
 	kvs, stop, err := startKVS(h.o.TURN)
 	if err != nil {
 		return nil, err
@@ -87,7 +95,7 @@ func (h *harness) startAgent(ctx context.Context, n int) (*server, error) {
 		page = "127.0.0.1:0"
 	}
 	config := filepath.Join(h.workshop.dir, fmt.Sprintf("agent-%d.yaml", os.Getpid()))
-	text := fmt.Sprintf(agentConfig, kvs.URL(), "file:"+h.clip, min(max(n, 1), maxViewers), page)
+	text := fmt.Sprintf(agentConfig, kvs.URL(), source, min(max(n, 1), maxViewers), page)
 	release := func() {
 		stop()
 		os.Remove(config)

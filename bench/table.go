@@ -45,6 +45,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		r.Commit, r.Go, r.CPU, r.Cores, r.ServerCore, r.ClientCore)
 	c := r.Conditions
 	fmt.Fprintf(&b, "window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.PLI, c.TURN, c.Status)
+	r.writeGoals(&b)
 	r.writeJoins(&b)
 	r.writeLimits(&b)
 	for _, n := range r.numbers() {
@@ -100,19 +101,14 @@ func (r *Report) writeJoins(b *strings.Builder) {
 	}
 	b.WriteString(line + "\n")
 	for _, server := range []string{Agent, Naive} {
-		var cpu, packets, p50, p99 []float64
-		n := 0
-		for _, j := range r.Joins {
-			if j.Server == server {
-				cpu, packets, p50, p99 = append(cpu, j.CPU), append(packets, j.Packets), append(p50, j.FirstFrame.P50), append(p99, j.FirstFrame.P99)
-				n = j.Joins
-			}
-		}
-		if len(cpu) > 0 {
-			fmt.Fprintf(b, "| %s | %d | %d | %s | %s | %s | %s |", server, len(cpu), n,
-				spread(cpu).text(2), spread(packets).text(0), spread(p50).text(1), spread(p99).text(1))
+		of := func(figure func(Joins) float64) Spread { return spread(r.ofJoins(server, figure)) }
+		joins := of(func(j Joins) float64 { return float64(j.Joins) })
+		p50, p99 := of(func(j Joins) float64 { return j.FirstFrame.P50 }), of(func(j Joins) float64 { return j.FirstFrame.P99 })
+		if runs := len(r.ofJoins(server, func(Joins) float64 { return 0 })); runs > 0 {
+			fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s | %s |", server, runs, joins.text(0),
+				of(func(j Joins) float64 { return j.CPU }).text(2), of(func(j Joins) float64 { return j.Packets }).text(0), p50.text(1), p99.text(1))
 			if rtt > 0 {
-				fmt.Fprintf(b, " %s | %s |", spread(p50).over(rtt).text(2), spread(p99).over(rtt).text(2))
+				fmt.Fprintf(b, " %s | %s |", p50.over(rtt).text(2), p99.over(rtt).text(2))
 			}
 			b.WriteString("\n")
 		}

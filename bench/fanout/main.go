@@ -30,7 +30,7 @@ func main() {
 
 func run(ctx context.Context) error {
 	var o bench.Options
-	viewers := flag.String("viewers", "", "how many, with commas between (default 10; with -limit none)")
+	viewers := flag.String("viewers", "", "how many, with commas between (default 10; with -limit and -idle none)")
 	against := flag.String("against", "", "naive: measure the bare Pion fan-out too, in turn")
 	format := flag.String("o", "text", "text or json")
 	from := flag.String("from", "", "show a report saved with -o json, and measure nothing")
@@ -39,6 +39,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.Window, "window", 0, "length of a measurement (default 10s)")
 	flag.DurationVar(&o.Settle, "settle", 0, "between the last join and the measurement (default 3s)")
 	flag.BoolVar(&o.Limit, "limit", false, "find how many viewers one core carries without loss")
+	flag.BoolVar(&o.Idle, "idle", false, "measure an agent with one channel and no viewer")
 	flag.IntVar(&o.Joins, "joins", 0, "viewers that join one after another and leave again, to measure joining")
 	flag.DurationVar(&o.RTT, "rtt", 0, "round trip between viewers and server, such as 50ms")
 	flag.Float64Var(&o.Loss, "loss", 0, "share of packets that viewers throw away and ask for again, such as 0.01")
