@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/kvsagent/kvsagent/bench/load"
 )
 
 // Options says what to measure. The zero value measures kvsagent alone with 10 viewers, once, for 10 s.
@@ -25,6 +27,7 @@ type Options struct {
 	Loss   float64       // share of packets that viewers throw away and ask for again
 	RTX    bool          // viewers take what is sent again in a stream of its own
 	TWCC   bool          // transport-wide feedback
+	Sub    bool          // the camera has a smaller stream, and the paths of the viewers that decrypt are narrow for a quarter of the window; includes RTX and TWCC
 	PLI    time.Duration // each viewer asks for a key frame so often; 0 is never
 	TURN   bool          // the service hands out TURN servers, so that the agent gathers relay candidates as with AWS
 	Status bool          // the agent's status page is on
@@ -47,6 +50,9 @@ func (o *Options) check() error {
 	}
 	setDefault(&o.Runs, 1)
 	setDefault(&o.Window, 10*time.Second)
+	if o.Sub {
+		o.Window, o.RTX, o.TWCC = max(o.Window, subWindow), true, true // the way up is probed with RTX
+	}
 	setDefault(&o.Settle, 3*time.Second)
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -86,8 +92,10 @@ func setDefault[T comparable](v *T, d T) {
 type harness struct {
 	o                      Options
 	workshop               workshop
-	agent, naive, clip     string // paths
-	clientCore, serverCore int    // -1 is any
+	agent, naive           string // paths
+	clip, sub              string
+	book                   *load.Book
+	clientCore, serverCore int // -1 is any
 }
 
 // Measure builds what it measures and measures it. It keeps the whole process on one core from then on. What was measured before an error is
@@ -103,7 +111,7 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 	r := &Report{
 		Began: time.Now(), Commit: h.workshop.commit(ctx), Go: runtime.Version(), CPU: cpuModel(), Cores: runtime.NumCPU(),
 		ClientCore: h.clientCore, ServerCore: h.serverCore,
-		Conditions: Conditions{Window: o.Window.Seconds(), RTT: ms(o.RTT), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
+		Conditions: Conditions{Window: o.Window.Seconds(), RTT: ms(o.RTT), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, Sub: o.Sub, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
 	}
 	if o.Binary != "" {
 		r.Commit = "of the binary given"
@@ -124,7 +132,13 @@ func (h *harness) prepare(ctx context.Context) (err error) {
 	if h.naive, err = h.workshop.build(ctx, "bench/naive"); err != nil {
 		return err
 	}
-	if h.clip, err = h.workshop.clip(ctx); err != nil {
+	if h.clip, err = h.workshop.clip(ctx, mainLook); err != nil {
+		return err
+	}
+	if h.sub, err = h.workshop.clip(ctx, subLook); err != nil {
+		return err
+	}
+	if h.book, err = h.workshop.book(ctx, h.clip, h.sub); err != nil {
 		return err
 	}
 	if h.clientCore, h.serverCore = cores(); h.clientCore >= 0 {

@@ -63,6 +63,25 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureLevels lets the viewers go to the smaller stream and come back, and lose packets. Every picture that they get is held against the clips.
+func TestMeasureLevels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs a server")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	r, err := bench.Measure(ctx, bench.Options{Viewers: []int{4}, Sub: true, Loss: 0.01, Settle: time.Second, Progress: func(what string) { t.Log(what) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil {
+		t.Error(err)
+	}
+	if m := r.Runs[0]; m.Moved < 4 || m.Checked < 1500 || m.RTX == 0 || m.TWCC == 0 {
+		t.Errorf("%d moves, %d pictures, %d packets again, %d packets of feedback", m.Moved, m.Checked, m.RTX, m.TWCC)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -42,7 +42,9 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	if err := pause(ctx, h.o.Settle); err != nil {
 		return m, err
 	}
+	narrow := h.narrow(ctx, viewers)
 	windows, err := h.watch(ctx, s, viewers, h.o.Window, &m)
+	narrow()
 	if err != nil {
 		return m, err
 	}
@@ -53,7 +55,42 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	m.Resident, m.Total = float64(after.resident-before.resident)/1024/float64(len(viewers)), float64(after.resident)/1024/1024
 	m.Load = loadAverage()
 	m.take(windows)
+	if h.o.Sub && kind == Agent {
+		m.checkMoves(windows)
+	}
 	return m, nil
+}
+
+const (
+	subWindow = 20 * time.Second // in which a viewer goes down and comes up again
+	narrowBy  = 1e6              // bit/s
+)
+
+// narrow narrows the paths of those that decrypt for the first quarter of the window, when there is a smaller stream. The function returned waits for the end of that.
+func (h *harness) narrow(ctx context.Context, viewers []*load.Viewer) (wait func()) {
+	if !h.o.Sub {
+		return func() {}
+	}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for _, v := range viewers {
+			v.Narrow(narrowBy)
+		}
+		_ = pause(ctx, h.o.Window/4)
+		for _, v := range viewers {
+			v.Narrow(0)
+		}
+	})
+	return work.Wait
+}
+
+// checkMoves: every viewer that can tell has gone down. When it comes up again is a matter of its probes.
+func (m *Run) checkMoves(windows []load.Window) {
+	for i, w := range windows {
+		if w.Decrypted && w.Switches == 0 {
+			m.complain(fmt.Errorf("viewer %d did not move to the smaller stream", i))
+		}
+	}
 }
 
 // join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that the others get.
@@ -92,7 +129,7 @@ func (h *harness) joinOne(ctx context.Context, s *server, i, n int, poll time.Du
 	defer cancel()
 	return load.Join(ctx, fmt.Sprintf("bench-%d", i), load.Options{
 		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, RTX: h.o.RTX, TWCC: h.o.TWCC, PLI: h.o.PLI,
-		Poll: poll, Delay: h.o.RTT / 2,
+		Poll: poll, Delay: h.o.RTT / 2, Book: h.book,
 	})
 }
 
@@ -149,6 +186,8 @@ func (m *Run) take(windows []load.Window) {
 		m.Asked += w.Asked
 		m.RTX += w.Again
 		m.TWCC += w.Feedback
+		m.Checked += w.Pictures
+		m.Moved += w.Switches
 		m.ClientLost += w.Dropped
 		for _, err := range w.Errors() {
 			m.complain(fmt.Errorf("viewer %d: %w", i, err))

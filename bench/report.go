@@ -29,6 +29,7 @@ type Conditions struct {
 	Loss   float64 `json:"loss"`
 	RTX    bool    `json:"rtx"`
 	TWCC   bool    `json:"twcc"`
+	Sub    bool    `json:"sub"`
 	PLI    float64 `json:"pli_s"`
 	TURN   bool    `json:"turn"`
 	Status bool    `json:"status"`
@@ -58,6 +59,8 @@ type Run struct {
 	Skipped uint64  `json:"skipped"`      // frames that the server left out
 	Late    uint64  `json:"late_packets"` // out of order or sent again
 	Asked   uint64  `json:"asked"`        // packets (NACK)
+	Checked uint64  `json:"checked"`      // pictures that were held against the clip
+	Moved   uint64  `json:"moved"`        // from one level to the other, of the viewers that decrypt
 	RTX     uint64  `json:"rtx"`          // packets
 	TWCC    uint64  `json:"twcc"`         // packets of feedback sent
 

@@ -81,7 +81,11 @@ const maxViewers = 1000
 
 // startAgent runs the agent with the clip, from the start, so that an idle server is idle with it.
 func (h *harness) startAgent(ctx context.Context, n int) (*server, error) {
-	return h.startAgentWith(ctx, fmt.Sprintf("{url: %q, keep_warm: true}", "file:"+h.clip), n)
+	source := fmt.Sprintf("{url: %q, keep_warm: true}", "file:"+h.clip)
+	if h.o.Sub {
+		source = fmt.Sprintf("{url: %q, sub: %q, keep_warm: true}", "file:"+h.clip, "file:"+h.sub)
+	}
+	return h.startAgentWith(ctx, source, n)
 }
 
 // startAgentWith runs an agent with a source, in YAML.

@@ -27,6 +27,8 @@ var columns = []column{
 	{"skipped frames", 0, false, func(m Run) float64 { return float64(m.Skipped) }},
 	{"asked for again", 0, false, func(m Run) float64 { return float64(m.Asked) }},
 	{"came late or again", 0, false, func(m Run) float64 { return float64(m.Late) }},
+	{"pictures checked", 0, false, func(m Run) float64 { return float64(m.Checked) }},
+	{"moves between levels", 0, false, func(m Run) float64 { return float64(m.Moved) }},
 	{"packets/viewer-s", 0, true, func(m Run) float64 { return m.Packets }},
 	{"first frame p50 ms", 1, true, func(m Run) float64 { return m.FirstFrame.P50 }},
 	{"first frame p99 ms", 1, true, func(m Run) float64 { return m.FirstFrame.P99 }},
@@ -44,7 +46,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(&b, "%s, commit %s, %s, %s, %d cores, server on core %d, clients on core %d\n", r.Began.UTC().Format("2006-01-02 15:04"),
 		r.Commit, r.Go, r.CPU, r.Cores, r.ServerCore, r.ClientCore)
 	c := r.Conditions
-	fmt.Fprintf(&b, "window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.PLI, c.TURN, c.Status)
+	fmt.Fprintf(&b, "window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, sub stream %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.Sub, c.PLI, c.TURN, c.Status)
 	r.writeGoals(&b)
 	r.writeJoins(&b)
 	r.writeLimits(&b)

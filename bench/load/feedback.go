@@ -25,6 +25,38 @@ type feedback struct {
 	recorder *twcc.Recorder // nil without TWCC
 	nacks    uint64         // packets asked for
 	twccs    uint64         // packets of feedback sent
+
+	rate    float64   // bit/s of the path that the feedback tells of; 0 is a wide one
+	free    time.Time // when the last packet has passed that
+	waiting []passing // in that path
+}
+
+// passing is a packet that comes out of the path at a time.
+type passing struct {
+	ssrc uint32
+	n    uint16
+	at   time.Time
+}
+
+// maxPassing bounds them: some ten seconds of packets.
+const maxPassing = 8192
+
+// Narrow makes the feedback tell of a path of so many bit/s, in which packets wait for each other; 0 is a wide one again. Packets come as before.
+func (v *Viewer) Narrow(rate float64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.feedback.rate = rate
+}
+
+// passed is when a packet would have come out of the path.
+func (f *feedback) passed(size int, at time.Time) time.Time {
+	if at.After(f.free) {
+		f.free = at
+	}
+	if f.rate > 0 {
+		f.free = f.free.Add(time.Duration(float64(size*8) / f.rate * float64(time.Second)))
+	}
+	return f.free
 }
 
 func (f *feedback) init(o Options) {
@@ -39,8 +71,19 @@ func (f *feedback) record(packet []byte, ssrc uint32, at time.Time) {
 		return
 	}
 	if n, ok := transportSequence(packet); ok {
-		f.recorder.Record(ssrc, n, at.UnixMicro())
+		if len(f.waiting) < maxPassing {
+			f.waiting = append(f.waiting, passing{ssrc, n, f.passed(len(packet), at)})
+		}
 	}
+}
+
+// arrive records the packets that are out of the path by now.
+func (f *feedback) arrive(now time.Time) {
+	n := 0
+	for ; n < len(f.waiting) && !f.waiting[n].at.After(now); n++ {
+		f.recorder.Record(f.waiting[n].ssrc, f.waiting[n].n, f.waiting[n].at.UnixMicro())
+	}
+	f.waiting = append(f.waiting[:0], f.waiting[n:]...)
 }
 
 // transportSequence reads the one-byte header extension twccID (RFC 8285 section 4.2).
@@ -155,6 +198,7 @@ func (v *Viewer) nack(now time.Time) []rtcp.Packet {
 func (v *Viewer) congestion() []rtcp.Packet {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.feedback.arrive(time.Now())
 	out := v.feedback.recorder.BuildFeedbackPacket()
 	v.feedback.twccs += uint64(len(out))
 	return out

@@ -42,6 +42,7 @@ type Options struct {
 	RTX       bool          // offer a stream of its own for what is sent again (RFC 4588)
 	TWCC      bool          // offer and send transport-wide congestion feedback
 	Delay     time.Duration // of each packet, each way
+	Book      *Book         // who decrypts to the end holds each picture against it; nil is none
 	PLI       time.Duration // ask for a key frame so often; 0 is never
 	Poll      time.Duration // one that only counts looks at its socket so often, which costs less; 0 is as packets come. The kernel notes when they came
 }
@@ -67,6 +68,7 @@ type Viewer struct {
 	forward   bool // RTP goes on to Pion
 	hopeless  bool // packets vanish there
 	feedback  feedback
+	proof     *proof // nil without a book
 	traffic   traffic
 	window    *window // while measuring
 }
@@ -80,6 +82,9 @@ func Join(ctx context.Context, id string, o Options) (*Viewer, error) {
 		o: o, forward: true, streams: map[uint32]*stream{}, decrypted: map[uint32]*stream{}, came: make(chan struct{}), keyed: make(chan struct{}),
 	}
 	v.feedback.init(o)
+	if o.Book != nil && o.Decrypt {
+		v.proof = newProof(o.Book)
+	}
 	if err := v.open(); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("viewer %s: %w", id, err)
@@ -349,6 +354,9 @@ func (v *Viewer) onDecrypted(p *rtp.Packet, k *keyFrames) {
 	}
 	if p.PayloadType != videoKind {
 		return
+	}
+	if s := v.decrypted[h.ssrc]; s != nil && v.proof != nil {
+		v.proof.push(p, s.extend(h.sequence))
 	}
 	key, ok := k.push(p, time.Now())
 	if !ok || len(v.keys) >= maxKeys {

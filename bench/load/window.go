@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -48,6 +49,10 @@ type Window struct {
 	Decrypted      bool   // this viewer decrypts
 	Clear          uint64 // packets that came out of SRTP
 	Refused        uint64 // packets that SRTP did not take
+	Pictures       uint64 // since the viewer has come, that were held against the book
+	Switches       uint64 // of them, from one level to another
+
+	wrong []string
 
 	arrivals []arrival
 	keys     []keyFrame
@@ -82,6 +87,9 @@ func (v *Viewer) End() Window {
 	}
 	if holes := v.holes(); v.o.Decrypt && holes > w.holes {
 		out.Dropped += holes - w.holes
+	}
+	if v.proof != nil {
+		out.Pictures, out.Switches, out.wrong = v.proof.pictures, v.proof.switches, slices.Clone(v.proof.wrong)
 	}
 	return out
 }
@@ -137,6 +145,9 @@ func (w Window) Errors() (errs []error) {
 	}
 	add(w.Breaks, "timestamps that do not go on as they should")
 	add(w.Refused, "packets that did not decrypt")
+	for _, what := range w.wrong {
+		errs = append(errs, errors.New(what))
+	}
 	if w.Decrypted && w.Clear == 0 {
 		errs = append(errs, errors.New("nothing was decrypted"))
 	}
