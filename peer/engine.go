@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
@@ -55,6 +56,10 @@ type Engine struct {
 	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
 	tcp      ice.TCPMux                  // nil without TCP
 	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
+
+	mu     sync.Mutex // guards the fields below
+	cert   webrtc.Certificate
+	certAt time.Time // when it was made
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as before. RFC 6347 section 4.2.4.1
@@ -191,9 +196,24 @@ func (e *Engine) acceptable(ip net.IP) bool {
 	return ok && mayAnswer(a, e.o.Loopback)
 }
 
-// certificate makes the DTLS certificate of one connection. It takes less than a millisecond (ECDSA), and with one of its own a connection
-// is told from the one that the same client had before.
-func certificate() (webrtc.Certificate, error) {
+// renewAfter is how long connections get the same certificate. Pion's are good for a month.
+const renewAfter = 24 * time.Hour
+
+// certificate gives the DTLS certificate of a connection, which it shares with others: making one is a tenth of what a viewer costs that comes.
+func (e *Engine) certificate() (webrtc.Certificate, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.certAt.IsZero() || time.Since(e.certAt) > renewAfter {
+		cert, err := newCertificate()
+		if err != nil {
+			return webrtc.Certificate{}, err
+		}
+		e.cert, e.certAt = cert, time.Now()
+	}
+	return e.cert, nil
+}
+
+func newCertificate() (webrtc.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return webrtc.Certificate{}, fmt.Errorf("dtls key: %w", err)
@@ -208,7 +228,7 @@ func certificate() (webrtc.Certificate, error) {
 // connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network;
 // in counts what comes.
 func (e *Engine) connection(codecs *codecSet, ice []ICEServer, policy webrtc.ICETransportPolicy, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
-	cert, err := certificate()
+	cert, err := e.certificate()
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/stdnet"
@@ -20,7 +22,7 @@ var virtual = []string{
 }
 
 // host is this host's network as ICE may see it: the interfaces and addresses that the operator wants to be known. Unlike Pion's it looks
-// each time it is asked, so that a new address is seen by the next connection.
+// again when it is asked, so that a new address is seen by the next connection.
 //
 // Pion's own filters would do the same and more: with one, it opens a socket and a TURN allocation for each address.
 type host struct {
@@ -28,7 +30,14 @@ type host struct {
 	interfaces         []string // patterns of path.Match; nil is all but virtual ones
 	addresses          []netip.Prefix
 	no4, no6, loopback bool
+
+	mu     sync.Mutex // guards the fields below
+	seen   []*transport.Interface
+	seenAt time.Time
 }
+
+// lookAgain is how long what was seen is believed. A viewer that comes asks several times, and each of its candidates once more; to look is a call of the kernel for each interface.
+const lookAgain = 250 * time.Millisecond
 
 func newHost(o EngineOptions) (*host, error) {
 	n, err := stdnet.NewNet()
@@ -40,6 +49,20 @@ func newHost(o EngineOptions) (*host, error) {
 
 // Interfaces implements transport.Net.
 func (h *host) Interfaces() ([]*transport.Interface, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.seenAt.IsZero() && time.Since(h.seenAt) < lookAgain {
+		return slices.Clone(h.seen), nil
+	}
+	seen, err := h.look()
+	if err != nil {
+		return nil, err
+	}
+	h.seen, h.seenAt = seen, time.Now()
+	return slices.Clone(seen), nil
+}
+
+func (h *host) look() ([]*transport.Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("network interfaces: %w", err)
