@@ -170,8 +170,11 @@ func summarise(t *testing.T, what string, cached bool, seen []load) {
 	fmt.Printf("| %s | %v | %d | %v | %v | %v | %v | %v | %v | %v | %d / %d | %d / %d | %d |\n", what, cached, len(seen), first,
 		behind[0], behind[1], behind[2], behind[3], live, gap, freezes, frozen, lost, nacks, plis)
 	keep(t, fmt.Sprintf("first-%s-%v.json", strings.NewReplacer(" ", "-", "/", "p", ",", "").Replace(what), cached), seen)
-	// Who comes to a master that keeps nothing waits for at least an eighth of the group: loads are spread over it. One load may be the browser's bad luck.
-	if cached && slices.Min(first) > ms(gopLasts)/8 {
+	slow := first.median() > ms(gopLasts)/4
+	if few := len(first) < 5; few && len(first) > 0 { // one load may be the browser's bad luck; without a cache both of two wait for a second at least
+		slow = slices.Min(first) > ms(gopLasts)/8
+	}
+	if cached && slow {
 		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame", first)
 	}
 }
