@@ -34,7 +34,7 @@ func (n nowhere) WriteRTP(*rtp.Header, []byte) (int, error) {
 
 func (n nowhere) Write([]byte) (int, error) { return 0, nil }
 
-func socket(t *testing.T) *net.UDPConn {
+func socket(t testing.TB) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -260,16 +260,7 @@ func TestSenderReportsTieBothClocks(t *testing.T) {
 
 // BenchmarkFanOut is what one frame of 17 KB costs for 50 viewers, encryption and system calls and all.
 func BenchmarkFanOut(b *testing.B) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = sink.Close() }()
+	conn, sink := socket(b), socket(b)
 	out := udpbatch.New(conn)
 	var viewers []*sender
 	for range 50 {
@@ -300,16 +291,7 @@ func BenchmarkFanOut(b *testing.B) {
 
 // BenchmarkFanOutPlain is what the same costs with Pion's SRTP and a system call for each packet, without its interceptors.
 func BenchmarkFanOutPlain(b *testing.B) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	sink, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = sink.Close() }()
+	conn, sink := socket(b), socket(b)
 	var viewers []*srtp.Context
 	for range 50 {
 		c, err := srtp.CreateContext(make([]byte, 16), make([]byte, 12), srtp.ProtectionProfileAeadAes128Gcm)
@@ -349,11 +331,7 @@ func BenchmarkAnswerNACK(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := socket(b)
 	track := newOutTrack(media.H264)
 	track.w, track.ssrc, track.pt, track.next, track.rtxSSRC, track.rtxPT = discard{}, 4711, 96, 100, 815, 97
 	s := newSender(nil, []*outTrack{track}, nil)
