@@ -111,7 +111,8 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 		name string
 		size int // bytes of a picture of the main stream
 		end  peer.Level
-	}{{"4 Mbit/s", 12_000, peer.Main}, {"8 Mbit/s", 30_000, peer.Sub}} {
+		sub  int64 // sessions of the smaller stream in the end: none where the relay carries several times the main one
+	}{{"1 Mbit/s", 4_000, peer.Main, 0}, {"4 Mbit/s", 12_000, peer.Main, 1}, {"8 Mbit/s", 30_000, peer.Sub, 1}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -134,6 +135,9 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 				}
 				if r.Estimate > 5e6 {
 					t.Errorf("the estimate is %.0f", r.Estimate)
+				}
+				if n := int64(sub.runs.Load()); n != tt.sub {
+					t.Errorf("after a minute the smaller stream has %d sessions, want %d", n, tt.sub)
 				}
 			})
 		})

@@ -61,7 +61,7 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 			d.down(now)
 			break
 		}
-		if rate > 0 && most == 0 && s.Fine && s.Estimate < roomy*rate && now.Sub(d.probed) >= lookEvery {
+		if known := most > 0 && most < roomy*rate; rate > 0 && !known && s.Fine && s.Estimate < roomy*rate && now.Sub(d.probed) >= lookEvery {
 			d.probed = now
 			probe = 1.2 * roomy * rate
 		}
