@@ -125,7 +125,7 @@ func (n *network) client(o signaling.Options) (*signaling.Client, error) {
 // iceTimeout is how long a viewer's answer waits for TURN servers. Most viewers do without.
 const iceTimeout = 3 * time.Second
 
-// iceServers gives what a new peer may use: the operator's servers, and those of the service. Of the service's it takes one TURN URL over
+// iceServers gives what a new peer may use: the operator's servers, and those of the service, unless it is told to do without. Of the service's it takes one TURN URL over
 // UDP and one over TLS, since each URL costs one of the 50 allocations that a channel has.
 func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
 	var out []peer.ICEServer
@@ -134,6 +134,9 @@ func (n *network) iceServers(ctx context.Context, client *signaling.Client, log 
 	}
 	if n.aws.Endpoint == "" {
 		out = append(out, peer.ICEServer{URLs: []string{stunURL(n.region)}})
+	}
+	if !n.webrtc.KVSTURN {
+		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, iceTimeout)
 	defer cancel()

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,5 +49,22 @@ func ip(t *testing.T, args string) {
 	t.Helper()
 	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
 		t.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+// TestWithoutKVSTURN: an agent that is told to do without asks the service for no TURN servers, which here it would refuse, and its viewers are served.
+func TestWithoutKVSTURN(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		more string
+		asks bool
+	}{{"", true}, {"webrtc: {kvs_turn: false}\n", false}} {
+		s, log := service(t), &lines{}
+		s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 403, Type: "AccessDeniedException", Calls: []string{"GetIceServerConfig"}}})
+		startLogging(t, parse(t, s, tt.more+gate), slog.New(slog.NewTextHandler(log, nil)))
+		join(t, s, "gate", "tablet").watch().plays(t, 5)
+		if asked := log.with("no TURN servers for this viewer"); asked != tt.asks {
+			t.Errorf("with %q: asked for TURN servers: %v", tt.more, asked)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,6 +56,9 @@ func (c *checker) webrtc(m *mark, w *WebRTC) {
 	for i := range w.ICEServers {
 		c.iceServer(m.at("ice_servers").item(i), &w.ICEServers[i])
 	}
+	if w.ICETransportPolicy == "relay" && !w.KVSTURN && !slices.ContainsFunc(w.ICEServers, ICEServer.relays) {
+		c.fail(m.at("ice_transport_policy"), "relay, but there is no TURN server", "set kvs_turn to true, or name one in ice_servers")
+	}
 	c.secret(m, "proxy", &w.Proxy, &w.ProxyFile)
 	c.proxy(m, string(w.Proxy))
 }
@@ -83,19 +87,20 @@ func (c *checker) proxy(m *mark, raw string) {
 // iceServer checks the URLs of a STUN or TURN server (RFC 7064, RFC 7065), and that TURN has a user and a password.
 func (c *checker) iceServer(m *mark, s *ICEServer) {
 	c.secret(m, "credential", &s.Credential, &s.CredentialFile)
-	turn := false
 	for i, raw := range s.URLs {
-		um := m.at("urls").item(i)
-		if um.bad {
-			continue
+		if um := m.at("urls").item(i); !um.bad {
+			c.iceURL(um, raw)
 		}
-		c.iceURL(um, raw)
-		turn = turn || strings.HasPrefix(raw, "turn")
 	}
 	auth := m.has("credential") || m.has("credential_file")
-	if turn && (!m.has("username") || !auth) {
+	if s.relays() && (!m.has("username") || !auth) {
 		c.fail(m, "a TURN server needs username and credential", "add username and credential_file")
 	}
+}
+
+// relays says whether one of its URLs is that of a TURN server.
+func (s ICEServer) relays() bool {
+	return slices.ContainsFunc(s.URLs, func(url string) bool { return strings.HasPrefix(url, "turn") })
 }
 
 func (c *checker) iceURL(m *mark, raw string) {

@@ -237,6 +237,9 @@ const (
 type WebRTC struct {
 	// STUN and TURN servers to use besides those that KVS gives.
 	ICEServers []ICEServer `yaml:"ice_servers"`
+	// Use the TURN servers that KVS gives. Without them only viewers are reached to whom there is another way, and each costs one call to
+	// KVS and two allocations less.
+	KVSTURN bool `yaml:"kvs_turn" default:"true"`
 	// all uses every path; no-host shows viewers none of this host's own addresses, only those that STUN and TURN servers see; relay sends
 	// everything through TURN.
 	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,no-host,relay"`

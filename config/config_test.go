@@ -43,7 +43,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 		Channels: map[string]config.Channel{
 			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
 		},
-		WebRTC: config.WebRTC{ICETransportPolicy: "all", IP: "both", Remote: "on-link"},
+		WebRTC: config.WebRTC{KVSTURN: true, ICETransportPolicy: "all", IP: "both", Remote: "on-link"},
 		Limits: config.Limits{
 			SetupTimeout: 20 * time.Second, MaxPending: 4, IdleTimeout: 5 * time.Minute,
 			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
