@@ -29,7 +29,7 @@ type Options struct {
 	TWCC   bool          // transport-wide feedback
 	Sub    bool          // the camera has a smaller stream, and the paths of the viewers that decrypt are narrow for a quarter of the window; includes RTX and TWCC
 	PLI    time.Duration // each viewer asks for a key frame so often; 0 is never
-	TURN   bool          // the service hands out TURN servers, so that the agent gathers relay candidates as with AWS
+	TURN   bool          // the agent uses the TURN servers that the service hands out, and gathers relay candidates
 	Status bool          // the agent's status page is on
 	Binary string        // a kvsagent to measure; default is built from the tree
 

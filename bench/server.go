@@ -72,6 +72,7 @@ sources:
 channels:
   bench: {source: camera, create: true, max_viewers: %d}
 limits: {max_pending: 1000}
+webrtc: {kvs_turn: %t}
 status: {listen: %q}
 log: {level: warn}
 `
@@ -90,7 +91,7 @@ func (h *harness) startAgent(ctx context.Context, n int) (*server, error) {
 
 // startAgentWith runs an agent with a source, in YAML.
 func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*server, error) {
-	kvs, stop, err := startKVS(h.o.TURN)
+	kvs, stop, err := startKVS()
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*se
 		page = "127.0.0.1:0"
 	}
 	config := filepath.Join(h.workshop.dir, fmt.Sprintf("agent-%d.yaml", os.Getpid()))
-	text := fmt.Sprintf(agentConfig, kvs.URL(), source, min(max(n, 1), maxViewers), page)
+	text := fmt.Sprintf(agentConfig, kvs.URL(), source, min(max(n, 1), maxViewers), h.o.TURN, page)
 	release := func() {
 		stop()
 		os.Remove(config)
@@ -122,15 +123,12 @@ func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*se
 }
 
 // startKVS runs a signaling service without quotas but the one that the agent keeps by itself, five answers a second.
-func startKVS(turn bool) (*localkvs.Server, func(), error) {
+func startKVS() (*localkvs.Server, func(), error) {
 	kvs, err := localkvs.New(localkvs.Options{Listen: "127.0.0.1:0", Limits: localkvs.Limits{
 		Viewers: 2 * maxViewers, ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Allocations: -1, RelayBitrate: -1,
 	}})
 	if err != nil {
 		return nil, nil, err
-	}
-	if !turn {
-		kvs.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 404, Type: "ResourceNotFoundException", Calls: []string{"GetIceServerConfig"}}})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

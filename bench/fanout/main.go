@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.TWCC, "twcc", false, "transport-wide congestion feedback")
 	flag.BoolVar(&o.Sub, "sub", false, "the camera has a smaller stream, to which some viewers go and from which they come back; with -rtx and -twcc, for 20s at least")
 	flag.DurationVar(&o.PLI, "pli", 0, "each viewer asks for a key frame so often")
-	flag.BoolVar(&o.TURN, "turn", false, "hand out TURN servers, so that the agent gathers relay candidates")
+	flag.BoolVar(&o.TURN, "turn", false, "let the agent use the TURN servers of the service, and gather relay candidates")
 	flag.BoolVar(&o.Status, "status", false, "the agent's status page is on")
 	flag.StringVar(&o.Binary, "binary", "", "kvsagent to measure (default: built from the tree)")
 	flag.Parse()
