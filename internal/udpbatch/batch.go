@@ -1,4 +1,4 @@
-// Package udpbatch sends many datagrams through one UDP socket with few system calls.
+// Package udpbatch sends and receives many datagrams through one UDP socket with few system calls.
 //
 // A Run is a row of datagrams to one address, all of one size but the last, which may be shorter. On Linux a run leaves as one message that the kernel cuts up
 // (UDP_SEGMENT), and many runs leave in one sendmmsg. What a kernel or a network card cannot do is noticed by its error, once, and from then on
