@@ -4,7 +4,7 @@ import "github.com/kvsagent/kvsagent/internal/udpbatch"
 
 const (
 	arenaBytes = 256 << 10 // of encrypted packets before they are written; more does not fit the processor's cache
-	arenaRuns  = 256
+	bytesARun  = 1 << 10
 )
 
 // arena is where packets are encrypted, one behind the other, and from where they are written: each payload byte is copied once.
@@ -15,7 +15,8 @@ type arena struct {
 }
 
 func newArena(size int) *arena {
-	return &arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, arenaRuns), outs: make([]*udpbatch.Sender, 0, arenaRuns)}
+	runs := max(1, size/bytesARun)
+	return &arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, runs), outs: make([]*udpbatch.Sender, 0, runs)}
 }
 
 // slot gives room for one packet of at most n bytes, behind all others. What stands there is void after the next flush.

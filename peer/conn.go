@@ -87,6 +87,7 @@ type Conn struct {
 	leaveSub   func()                              // the smaller one, when the remote must have it
 	listening  map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
 	sendersW   sync.WaitGroup
+	taker      *taker // of the remote's reports; nil while all goes through Pion
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
@@ -476,6 +477,10 @@ func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
 	c.mu.Unlock()
 	if s != nil {
 		s.close() // ends what is on its way to a TURN server
+	}
+	if c.taker != nil {
+		c.o.Engine.in.end(c.taker)
+		c.taker = nil
 	}
 	closed := make(chan struct{})
 	go func() {

@@ -56,6 +56,7 @@ type Engine struct {
 	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
 	tcp      ice.TCPMux                  // nil without TCP
 	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
+	in       *intercept                  // the same, as the mux reads it
 
 	mu     sync.Mutex // guards the fields below
 	cert   webrtc.Certificate
@@ -143,9 +144,9 @@ func (e *Engine) listenUDP() error {
 	}
 	_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
 	_ = conn.SetWriteBuffer(socketBuffer)
-	e.out = udpbatch.New(conn)
+	e.out, e.in = udpbatch.New(conn), newIntercept(conn)
 	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
-		UDPConn: conn, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
+		UDPConn: e.in, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
 	})
 	e.settings.SetICEUDPMux(e.mux)
 	return nil

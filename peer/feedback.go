@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -22,20 +21,20 @@ func (s *sender) listen(r *webrtc.RTPSender) {
 			return
 		}
 		for _, p := range packets {
-			s.onRTCP(p)
+			s.onRTCP(p, nil)
 		}
 	}
 }
 
-// onRTCP does what a remote asks, within bounds, and notes what it tells.
-func (s *sender) onRTCP(p rtcp.Packet) {
+// onRTCP does what a remote asks, within bounds, and notes what it tells. again is where packets go that it has asked for, for somebody else to flush; nil sends them at once.
+func (s *sender) onRTCP(p rtcp.Packet, again *arena) {
 	switch p := p.(type) {
 	case *rtcp.TransportLayerNack:
 		var seqs []uint16
 		for _, pair := range p.Nacks {
 			seqs = append(seqs, pair.PacketList()...)
 		}
-		s.sendAgain(p.MediaSSRC, seqs)
+		s.sendAgain(p.MediaSSRC, seqs, again)
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
 		if s.keyIsDue(time.Now()) {
 			s.b.refresh(s)
@@ -102,16 +101,11 @@ func (s *sender) zero() (zero time.Time) {
 	return zero
 }
 
-// eachFeedback finds transport-wide feedback (RFC 4585 section 6.1: payload type 205, format 15) in a compound RTCP packet.
+// eachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
 func eachFeedback(compound []byte, each func(fci []byte)) {
-	for len(compound) >= 4 {
-		n := 4 + 4*int(binary.BigEndian.Uint16(compound[2:]))
-		if n > len(compound) {
-			return
+	for p := range rtcpPackets(compound) {
+		if kindOfRTCP(p) == rtcpFeedback && len(p) >= 12 {
+			each(p[12:])
 		}
-		if compound[1] == 205 && compound[0]&0x1f == 15 && n >= 12 {
-			each(compound[12:n])
-		}
-		compound = compound[n:]
 	}
 }

@@ -83,7 +83,7 @@ func FuzzRTCPIn(f *testing.F) {
 			return
 		}
 		for _, p := range packets {
-			s.onRTCP(p)
+			s.onRTCP(p, nil)
 		}
 		if again := w.bytes - first.bytes; again > againFirst+first.bytes/againShare {
 			t.Errorf("%d bytes sent again after %d bytes", again, first.bytes)

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
@@ -150,14 +149,12 @@ func (in *inbound) report(p []byte) (feedback func(fci []byte)) {
 	return in.feedback
 }
 
-// keyRequests counts the requests for a key frame in a compound packet (RFC 3550 section 6.1): formats 1, PLI, and 4, FIR, of payload-specific feedback
-// (RFC 4585 section 6.3.1, RFC 5104 section 4.3.1).
-func keyRequests(p []byte) (n int) {
-	for len(p) >= 4 {
-		if format := p[0] & 0x1f; p[1] == 206 && (format == 1 || format == 4) {
+// keyRequests counts the requests for a key frame in a compound packet.
+func keyRequests(compound []byte) (n int) {
+	for p := range rtcpPackets(compound) {
+		if kindOfRTCP(p) == rtcpKeyRequest {
 			n++
 		}
-		p = p[min(len(p), 4+4*int(binary.BigEndian.Uint16(p[2:]))):]
 	}
 	return n
 }

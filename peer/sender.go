@@ -422,14 +422,20 @@ func (s *sender) begins(x part, now time.Time) {
 	}
 }
 
-// sendAgain answers a NACK.
-func (s *sender) sendAgain(ssrc uint32, seqs []uint16) {
+// sendAgain answers a NACK. again is where the packets go, for somebody else to flush; nil sends them at once.
+func (s *sender) sendAgain(ssrc uint32, seqs []uint16, again *arena) {
 	s.mu.Lock()
-	r := repeats{d: s.direct}
+	if again != nil && s.direct == nil {
+		s.mu.Unlock()
+		return // the path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more
+	}
+	r := repeats{d: s.direct, a: again}
 	for _, t := range s.tracks {
 		s.resent += uint64(t.sendAgain(ssrc, seqs, &r))
 	}
-	r.flush()
+	if again == nil {
+		r.flush()
+	}
 	s.mu.Unlock()
 	r.write()
 }

@@ -185,7 +185,7 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 		raw[uint16(buf[2])<<8|uint16(buf[3])] = bytes.Clone(buf[:n])
 	}
-	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})})
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})}, nil)
 	for _, seq := range []uint16{65_531, 2, 5} {
 		_ = v.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := v.conn.Read(buf)
@@ -197,7 +197,7 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 	}
 	for range 100 { // a remote that asks for everything gets no more than its share
-		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})})
+		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})}, nil)
 	}
 	if again, sent := int(v.s.resent)*maxPayload, p.bytes; again > sent/againShare+againFirst+maxPayload {
 		t.Errorf("%d bytes were sent again after %d, want at most a quarter", again, sent)
@@ -222,7 +222,7 @@ func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
 		pkt := v.read(t)
 		first[pkt.SequenceNumber] = pkt
 	}
-	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})})
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})}, nil)
 	for i, seq := range []uint16{65_531, 2} {
 		got, want := v.read(t), first[seq]
 		if got.SSRC != 815 || got.PayloadType != 97 || got.SequenceNumber != uint16(i) || got.Timestamp != want.Timestamp || got.Marker != want.Marker {
@@ -351,7 +351,7 @@ func BenchmarkAnswerNACK(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		track.again, track.history.asks = againMost, [len(track.history.asks)]ask{} // as if it were asked for the first time
-		s.sendAgain(4711, seqs)
+		s.sendAgain(4711, seqs, nil)
 	}
 	if want := uint64(b.N * len(seqs)); s.resent != want {
 		b.Fatalf("%d packets were sent again, want %d", s.resent, want)

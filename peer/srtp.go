@@ -13,19 +13,25 @@ const (
 	srtpTagLen   = 16
 )
 
-// srtpCipher encrypts RTP with AES-GCM (RFC 7714), in place and without allocating. One goroutine at a time uses it.
-type srtpCipher struct {
+// What the first label of a key derivation (RFC 3711 section 4.3.2) stands for; the salt's is two further.
+const (
+	labelSRTP  = 0
+	labelSRTCP = 3
+)
+
+// gcm is AES-GCM under the session keys of one direction, for RTP or for RTCP.
+type gcm struct {
 	aead  cipher.AEAD
 	salt  [12]byte
 	nonce [12]byte
 }
 
-func newSRTPCipher(masterKey, masterSalt []byte) (*srtpCipher, error) {
-	key, err := deriveSRTP(masterKey, masterSalt, 0, len(masterKey))
+func newGCM(masterKey, masterSalt []byte, label byte) (*gcm, error) {
+	key, err := deriveSRTP(masterKey, masterSalt, label, len(masterKey))
 	if err != nil {
 		return nil, err
 	}
-	salt, err := deriveSRTP(masterKey, masterSalt, 2, 12)
+	salt, err := deriveSRTP(masterKey, masterSalt, label+2, 12)
 	if err != nil {
 		return nil, err
 	}
@@ -33,16 +39,40 @@ func newSRTPCipher(masterKey, masterSalt []byte) (*srtpCipher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("srtp cipher: %w", err)
 	}
-	c := &srtpCipher{}
-	if c.aead, err = cipher.NewGCM(block); err != nil {
+	g := &gcm{}
+	if g.aead, err = cipher.NewGCM(block); err != nil {
 		return nil, fmt.Errorf("srtp cipher: %w", err)
 	}
-	copy(c.salt[:], salt)
-	return c, nil
+	copy(g.salt[:], salt)
+	return g, nil
+}
+
+// iv is the nonce of a packet. RFC 7714 section 8.1: two zero bytes, SSRC, and the packet's index of 48 bits, all of it XOR the salt. An index of RTCP has 31 bits
+// (section 9.1). It is good until the next call.
+func (g *gcm) iv(ssrc uint32, index uint64) []byte {
+	binary.BigEndian.PutUint16(g.nonce[0:], 0)
+	binary.BigEndian.PutUint32(g.nonce[2:], ssrc)
+	binary.BigEndian.PutUint16(g.nonce[6:], uint16(index>>32))
+	binary.BigEndian.PutUint32(g.nonce[8:], uint32(index))
+	for i := range g.nonce {
+		g.nonce[i] ^= g.salt[i]
+	}
+	return g.nonce[:]
+}
+
+// srtpCipher encrypts RTP with AES-GCM (RFC 7714), in place and without allocating. One goroutine at a time uses it.
+type srtpCipher struct{ gcm }
+
+func newSRTPCipher(masterKey, masterSalt []byte) (*srtpCipher, error) {
+	g, err := newGCM(masterKey, masterSalt, labelSRTP)
+	if err != nil {
+		return nil, err
+	}
+	return &srtpCipher{*g}, nil
 }
 
 // deriveSRTP is the key derivation of RFC 3711 section 4.3.1 with a rate of zero: AES in counter mode under the master key, from the master salt (padded as
-// RFC 7714 section 11 says) and the label: 0 is the encryption key, 2 the salt.
+// RFC 7714 section 11 says) and the label.
 func deriveSRTP(masterKey, masterSalt []byte, label byte, n int) ([]byte, error) {
 	block, err := aes.NewCipher(masterKey)
 	if err != nil {
@@ -64,13 +94,5 @@ func deriveSRTP(masterKey, masterSalt []byte, label byte, n int) ([]byte, error)
 // seal encrypts the packet in b, a header of that many bytes and a payload, and gives it with its tag. b has room for the tag. index is the packet's
 // extended sequence number: the roll-over counter above its low 16 bits.
 func (c *srtpCipher) seal(b []byte, header int, ssrc uint32, index uint64) []byte {
-	// RFC 7714 section 8.1: two zero bytes, SSRC, roll-over counter, sequence number, and all of it XOR the salt.
-	binary.BigEndian.PutUint16(c.nonce[0:], 0)
-	binary.BigEndian.PutUint32(c.nonce[2:], ssrc)
-	binary.BigEndian.PutUint32(c.nonce[6:], uint32(index>>16))
-	binary.BigEndian.PutUint16(c.nonce[10:], uint16(index))
-	for i := range c.nonce {
-		c.nonce[i] ^= c.salt[i]
-	}
-	return c.aead.Seal(b[:header], c.nonce[:], b[header:], b[:header])
+	return c.aead.Seal(b[:header], c.iv(ssrc, index), b[header:], b[:header])
 }

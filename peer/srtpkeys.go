@@ -76,12 +76,12 @@ func (k *srtpKeys) onServerHello(m handshake.MessageServerHello) handshake.Messa
 	return &m
 }
 
-// cipher gives what encrypts the media that we send, or why that is left to Pion.
-func (k *srtpKeys) cipher() (*srtpCipher, error) {
+// ciphers give what encrypts the media that we send and what decrypts the remote's reports on it, or why both are left to Pion.
+func (k *srtpKeys) ciphers() (*srtpCipher, *srtcpOpener, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.secret == nil || k.serverRandom == nil {
-		return nil, fmt.Errorf("we are not the dtls server")
+		return nil, nil, fmt.Errorf("we are not the dtls server")
 	}
 	keyLen := 0
 	switch k.profile {
@@ -90,7 +90,7 @@ func (k *srtpKeys) cipher() (*srtpCipher, error) {
 	case dtls.SRTP_AEAD_AES_256_GCM:
 		keyLen = 32
 	default:
-		return nil, fmt.Errorf("srtp profile %#04x is not AES-GCM", k.profile)
+		return nil, nil, fmt.Errorf("srtp profile %#04x is not AES-GCM", k.profile)
 	}
 	// RFC 5764 section 4.2: client key, server key, client salt, server salt, exported under this label (RFC 5705 section 4).
 	const saltLen = 12
@@ -98,7 +98,17 @@ func (k *srtpKeys) cipher() (*srtpCipher, error) {
 	seed = append(seed, k.serverRandom...)
 	material, err := prf.PHash(k.secret, seed, 2*(keyLen+saltLen), k.hash)
 	if err != nil {
-		return nil, fmt.Errorf("srtp keying material: %w", err)
+		return nil, nil, fmt.Errorf("srtp keying material: %w", err)
 	}
-	return newSRTPCipher(material[keyLen:2*keyLen], material[2*keyLen+saltLen:])
+	theirKey, ourKey := material[:keyLen], material[keyLen:2*keyLen]
+	theirSalt, ourSalt := material[2*keyLen:2*keyLen+saltLen], material[2*keyLen+saltLen:]
+	out, err := newSRTPCipher(ourKey, ourSalt)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := newSRTCPOpener(theirKey, theirSalt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, in, nil
 }

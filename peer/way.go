@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -19,13 +20,23 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	if sockets.shared == nil {
 		return // a virtual network
 	}
-	cipher, err := keys.cipher()
+	cipher, open, err := keys.ciphers()
 	if err != nil {
 		c.o.Log.Debug("media goes through pion", "why", err)
 		return
 	}
+	if c.taker == nil {
+		c.taker = &taker{open: open, in: c.inbound, on: c.onReport}
+	}
+	reports := c.taker
 	path := func(pair *webrtc.ICECandidatePair) {
-		if out, to := sockets.straight(pair); out != nil {
+		out, to := sockets.straight(pair)
+		if out == sockets.shared {
+			c.o.Engine.in.route(reports, to)
+		} else {
+			c.o.Engine.in.route(reports, netip.AddrPort{})
+		}
+		if out != nil {
 			x.setDirect(&direct{cipher: cipher, out: out, to: to})
 			return
 		}
@@ -40,6 +51,13 @@ func (c *Conn) chooseWay(pc *webrtc.PeerConnection, x *sending) {
 	c.mu.Unlock()
 	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
 		path(pair)
+	}
+}
+
+// onReport hands a report to all senders, each of which knows its own.
+func (c *Conn) onReport(p rtcp.Packet, again *arena) {
+	for _, x := range c.senders() {
+		x.onRTCP(p, again)
 	}
 }
 

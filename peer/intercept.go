@@ -1,0 +1,156 @@
+package peer
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/pion/rtcp"
+)
+
+// intercept is the shared socket as Pion's mux reads it. It reads in batches, and takes out what remotes report on media that goes straight: the way through
+// the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. All else goes on to Pion.
+type intercept struct {
+	*net.UDPConn
+	in    *udpbatch.Receiver
+	again *arena // packets that are sent again, until all has been dealt with that was read at once; used by who reads
+
+	mu     sync.RWMutex // guards the fields below, and each taker's from
+	takers map[netip.AddrPort]*taker
+}
+
+func newIntercept(conn *net.UDPConn) *intercept {
+	return &intercept{UDPConn: conn, in: udpbatch.NewReceiver(conn), again: newArena(repeatBytes), takers: map[netip.AddrPort]*taker{}}
+}
+
+// ReadFromAddrPort implements ice.AddrPortReaderWriter.
+func (x *intercept) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		if !x.in.Waiting() {
+			x.again.flush()
+		}
+		data, from, err := x.in.Next()
+		if err != nil {
+			return 0, from, err
+		}
+		if isRTCP(data) {
+			if t := x.taker(from); t != nil && t.take(data, x.again) {
+				continue
+			}
+		}
+		return copy(b, data), from, nil
+	}
+}
+
+// WriteToAddrPort implements ice.AddrPortReaderWriter.
+func (x *intercept) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return x.WriteToUDPAddrPort(b, to)
+}
+
+// ReadFrom implements net.PacketConn.
+func (x *intercept) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := x.ReadFromAddrPort(b)
+	if err != nil {
+		return n, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+func (x *intercept) taker(from netip.AddrPort) *taker {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.takers[netip.AddrPortFrom(from.Addr().Unmap(), from.Port())]
+}
+
+// route lets a taker have what comes from an address, and no longer what comes from the one before.
+func (x *intercept) route(t *taker, from netip.AddrPort) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.forget(t)
+	if !t.ended && from.IsValid() {
+		t.from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		x.takers[t.from] = t
+	}
+}
+
+// end lets a taker have nothing more.
+func (x *intercept) end(t *taker) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.forget(t)
+	t.ended = true
+}
+
+func (x *intercept) forget(t *taker) {
+	if x.takers[t.from] == t {
+		delete(x.takers, t.from)
+	}
+}
+
+// isRTCP tells RTCP from all else that shares the port (RFC 7983 section 7, RFC 5761 section 4).
+func isRTCP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223 }
+
+// taker takes what one remote reports.
+type taker struct {
+	open  *srtcpOpener
+	in    *inbound
+	on    func(rtcp.Packet, *arena)
+	plain []byte    // memory of the last one
+	gone  time.Time // when Pion got one last
+
+	from  netip.AddrPort // guarded by the intercept's mu
+	ended bool           // likewise
+}
+
+// passEvery is how often Pion gets a report all the same: by what it hears it knows that a path is alive.
+const passEvery = 2 * time.Second
+
+// take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
+// of other things than how our media fare: Pion gets that.
+func (t *taker) take(packet []byte, again *arena) bool {
+	plain, err := t.open.open(t.plain, packet)
+	if err != nil {
+		return err == errReplayed
+	}
+	t.plain = plain
+	if now := time.Now(); now.Sub(t.gone) > passEvery || !onlyReports(plain) {
+		t.gone = now
+		return false
+	}
+	feedback := t.in.report(plain)
+	for p := range rtcpPackets(plain) {
+		switch kindOfRTCP(p) {
+		case rtcpReceiverReport:
+			t.hand(&rtcp.ReceiverReport{}, p, again)
+		case rtcpNACK:
+			t.hand(&rtcp.TransportLayerNack{}, p, again)
+		case rtcpREMB:
+			t.hand(&rtcp.ReceiverEstimatedMaximumBitrate{}, p, again)
+		case rtcpFeedback:
+			if feedback != nil && len(p) >= 12 {
+				feedback(p[12:])
+			}
+		}
+	}
+	return true
+}
+
+func (t *taker) hand(p rtcp.Packet, raw []byte, again *arena) {
+	if p.Unmarshal(raw) == nil {
+		t.on(p, again)
+	}
+}
+
+// onlyReports says whether a compound packet holds nothing but what a taker knows.
+func onlyReports(compound []byte) bool {
+	known := 0
+	for p := range rtcpPackets(compound) {
+		if k := kindOfRTCP(p); k == rtcpOther || k == rtcpKeyRequest {
+			return false
+		}
+		known += len(p)
+	}
+	return known == len(compound)
+}
