@@ -14,8 +14,12 @@ import (
 // the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. All else goes on to Pion.
 type intercept struct {
 	*net.UDPConn
-	in    *udpbatch.Receiver
-	again *arena // packets that are sent again, until all has been dealt with that was read at once; used by who reads
+	in *udpbatch.Receiver
+
+	// Used by who reads.
+	again  *arena    // packets that are sent again, until all has been dealt with that was read at once
+	calm   bool      // that was nothing but reports
+	joined time.Time // when somebody last shook hands
 
 	mu     sync.RWMutex // guards the fields below, and each taker's from
 	takers map[netip.AddrPort]*taker
@@ -30,6 +34,7 @@ func (x *intercept) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		if !x.in.Waiting() {
 			x.again.flush()
+			x.rest()
 		}
 		data, from, err := x.in.Next()
 		if err != nil {
@@ -40,8 +45,26 @@ func (x *intercept) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 				continue
 			}
 		}
+		x.calm = false
+		if isDTLS(data) {
+			x.joined = time.Now()
+		}
 		return copy(b, data), from, nil
 	}
+}
+
+const (
+	restFor  = 3 * time.Millisecond
+	hurryFor = 50 * time.Millisecond
+)
+
+// rest lets some more come after a batch of nothing but reports, to be read together: waking up for each costs more than dealing with it. Where nobody reports so often it
+// delays nothing, and it does not make those wait who are shaking hands.
+func (x *intercept) rest() {
+	if x.calm && time.Since(x.joined) > hurryFor {
+		time.Sleep(restFor)
+	}
+	x.calm = true
 }
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.
@@ -91,6 +114,9 @@ func (x *intercept) forget(t *taker) {
 
 // isRTCP tells RTCP from all else that shares the port (RFC 7983 section 7, RFC 5761 section 4).
 func isRTCP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223 }
+
+// isDTLS tells DTLS likewise.
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
 
 // taker takes what one remote reports.
 type taker struct {
