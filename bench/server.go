@@ -61,7 +61,7 @@ func (h *harness) startNaive(ctx context.Context) (*server, error) {
 	return &server{process: p, kind: Naive, signaling: load.HTTP{URL: url, Delay: h.o.RTT / 2}, rate: 20, release: func() {}}, nil
 }
 
-// agentConfig lets in as many as are to be measured.
+// agentConfig lets in as many as are to be measured, though some come at once when the load's core is busy.
 const agentConfig = `
 aws:
   region: us-west-2
@@ -71,7 +71,7 @@ sources:
   camera: %s
 channels:
   bench: {source: camera, create: true, max_viewers: %d}
-limits: {max_pending: 1000}
+limits: {max_pending: 1000, offers: {per_second: 100, burst: 1000}}
 webrtc: {kvs_turn: %t}
 status: {listen: %q}
 log: {level: warn}
