@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,13 +137,22 @@ func (c *camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, erro
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }
 
+// nextPort is where freeAddress looks on: below the ports that the system gives to whoever asks for any, so that none is taken between the look and the use, and no two
+// tests get the same.
+var nextPort atomic.Uint32
+
 // freeAddress is a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+(uint32(os.Getpid())*100+nextPort.Add(1))%10_000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("no port is free: %v", err)
+	return ""
 }
