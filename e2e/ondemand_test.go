@@ -56,7 +56,7 @@ channels:
 			t.Errorf("with %d viewers, %d sessions play main", i+1, n)
 		}
 	}
-	camera.holds(t, 3*time.Minute, "small", 0) // at hand until a probe has shown that the paths are wide, of which there is one each 20 s
+	camera.holds(t, time.Minute, "small", 0) // at hand until a probe has shown that the paths are wide, of which there is one each 20 s
 
 	// A viewer whom only TURN reaches has 5 Mbit/s, which is little more than the heavy stream.
 	relayed := watch("yard", "relayed", "-c", writeFile(t, "view.yaml", fmt.Sprintf(

@@ -74,7 +74,7 @@ func (s *sender) mayRepeat(key *packets, now time.Time) bool {
 // repeatAfter is how long a viewer with a slow path may take to see a key frame and to stop asking.
 const repeatAfter = 1500 * time.Millisecond
 
-// onFeedback takes the FCI of transport-wide feedback. It is called by Pion's reader and does not block.
+// onFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and does not block.
 func (s *sender) onFeedback(fci []byte) {
 	now := time.Now()
 	if s.video == nil || !s.video.onFeedback(now, fci) {

@@ -201,15 +201,7 @@ func TestNACKIsAnsweredFromTheSocket(t *testing.T) {
 	i := newIntercepted(t)
 	v := newViewer(t, udpbatch.New(socket(t)), 10)
 	i.taker.on = v.s.onRTCP
-	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := v.s.ownArena()
-	if err := v.s.send(whole(p), a); err != nil {
-		t.Fatal(err)
-	}
-	a.flush()
+	p := v.sendKey(t)
 	for range p.payloads {
 		v.read(t)
 	}
@@ -251,10 +243,7 @@ func FuzzReports(f *testing.F) {
 		if len(plain) < rtcpHeaderLen || len(plain) > 1400 {
 			return
 		}
-		theirs, err := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm)
-		if err != nil {
-			t.Fatal(err)
-		}
+		theirs := remoteSRTCP(t, srtp.ProtectionProfileAeadAes128Gcm, key, salt)
 		open, err := newSRTCPOpener(key, salt)
 		if err != nil {
 			t.Fatal(err)

@@ -65,6 +65,21 @@ func newViewer(t *testing.T, out *udpbatch.Sender, first uint64) *viewer {
 	return v
 }
 
+// sendKey sends the viewer a key frame, straight.
+func (v *viewer) sendKey(t *testing.T) *packets {
+	t.Helper()
+	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := v.s.ownArena()
+	if err := v.s.send(whole(p), a); err != nil {
+		t.Fatal(err)
+	}
+	a.flush()
+	return p
+}
+
 // read gives the next packet, decrypted.
 func (v *viewer) read(t *testing.T) *rtp.Packet {
 	t.Helper()
@@ -167,15 +182,7 @@ func TestDirectWay(t *testing.T) {
 
 func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 	v := newViewer(t, udpbatch.New(socket(t)), 65_530)
-	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := v.s.ownArena()
-	if err := v.s.send(whole(p), a); err != nil {
-		t.Fatal(err)
-	}
-	a.flush()
+	p := v.sendKey(t)
 	raw := map[uint16][]byte{}
 	buf := make([]byte, 1500)
 	for range p.payloads {
@@ -208,15 +215,7 @@ func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
 	v := newViewer(t, udpbatch.New(socket(t)), 65_530)
 	track := v.s.tracks[media.H264]
 	track.rtxSSRC, track.rtxPT = 815, 97
-	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := v.s.ownArena()
-	if err := v.s.send(whole(p), a); err != nil {
-		t.Fatal(err)
-	}
-	a.flush()
+	p := v.sendKey(t)
 	first := map[uint16]*rtp.Packet{}
 	for range p.payloads {
 		pkt := v.read(t)

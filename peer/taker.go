@@ -1,0 +1,69 @@
+package peer
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// taker takes what one remote reports.
+type taker struct {
+	open  *srtcpOpener
+	in    *inbound
+	on    func(rtcp.Packet, *arena)
+	plain []byte    // memory of the last one
+	gone  time.Time // when Pion got one last
+
+	from  netip.AddrPort // guarded by the intercept's mu
+	ended bool           // likewise
+}
+
+// passEvery is how often Pion gets a report all the same: by what it hears it knows that a path is alive.
+const passEvery = 2 * time.Second
+
+// take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
+// of other things than how our media fare: Pion gets that.
+func (t *taker) take(packet []byte, again *arena) bool {
+	plain, err := t.open.open(t.plain, packet)
+	if err != nil {
+		return err == errReplayed
+	}
+	t.plain = plain
+	if now := time.Now(); now.Sub(t.gone) > passEvery || !onlyReports(plain) {
+		t.gone = now
+		return false
+	}
+	if feedback := t.in.report(plain); feedback != nil {
+		eachFeedback(plain, feedback)
+	}
+	for p := range rtcpPackets(plain) {
+		switch kindOfRTCP(p) {
+		case rtcpReceiverReport:
+			t.hand(&rtcp.ReceiverReport{}, p, again)
+		case rtcpNACK:
+			t.hand(&rtcp.TransportLayerNack{}, p, again)
+		case rtcpREMB:
+			t.hand(&rtcp.ReceiverEstimatedMaximumBitrate{}, p, again)
+		}
+	}
+	return true
+}
+
+func (t *taker) hand(p rtcp.Packet, raw []byte, again *arena) {
+	if p.Unmarshal(raw) == nil {
+		t.on(p, again)
+	}
+}
+
+// onlyReports says whether a compound packet holds nothing but what a taker knows.
+func onlyReports(compound []byte) bool {
+	known := 0
+	for p := range rtcpPackets(compound) {
+		if k := kindOfRTCP(p); k == rtcpOther || k == rtcpKeyRequest {
+			return false
+		}
+		known += len(p)
+	}
+	return known == len(compound)
+}
