@@ -29,9 +29,10 @@ var wrapped = []struct {
 	network netip.Prefix
 	at      int
 }{
-	{netip.MustParsePrefix("2002::/16"), 2},     // 6to4, RFC 3056
-	{netip.MustParsePrefix("64:ff9b::/96"), 12}, // NAT64, RFC 6052
-	{netip.MustParsePrefix("::/96"), 12},        // IPv4-compatible, RFC 4291; deprecated, still understood here and there
+	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4, RFC 3056
+	{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64, RFC 6052
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // IPv4-translated, RFC 2765
+	{netip.MustParsePrefix("::/96"), 12},           // IPv4-compatible, RFC 4291; deprecated, still understood here and there
 }
 
 // canonicalAddr takes an address out of all its disguises.

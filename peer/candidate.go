@@ -19,10 +19,12 @@ func checkCandidate(line string, r rule) error {
 	if len(line) > maxCandidateBytes {
 		return fmt.Errorf("candidate of %d bytes; the limit is %d", len(line), maxCandidateBytes)
 	}
-	f := strings.Fields(strings.TrimPrefix(line, "candidate:"))
-	if strings.HasPrefix(line, "candidate: ") || strings.HasPrefix(line, " ") {
-		f = append([]string{""}, f...) // an empty foundation is seen in the wild
+	for i := range len(line) {
+		if line[i] < ' ' || line[i] > '~' {
+			return fmt.Errorf("candidate with the character %q at %d: %.60q", line[i], i, line)
+		}
 	}
+	f := strings.Split(strings.TrimPrefix(line, "candidate:"), " ") // as Pion does: the foundation may be empty, which is seen in the wild
 	if len(f) < 8 || f[6] != "typ" {
 		return fmt.Errorf("candidate not understood: %.60q", line)
 	}

@@ -27,6 +27,8 @@ func denied(a netip.Addr) bool {
 			inner = b[2:6]
 		case strings.HasPrefix(a.StringExpanded(), "0064:ff9b:0000:0000:0000:0000:"):
 			inner = b[12:]
+		case strings.HasPrefix(a.StringExpanded(), "0000:0000:0000:0000:ffff:0000:"):
+			inner = b[12:]
 		case strings.HasPrefix(a.StringExpanded(), "0000:0000:0000:0000:0000:0000:") && !a.IsLoopback() && !a.IsUnspecified():
 			inner = b[12:]
 		}

@@ -3,6 +3,8 @@ package peer
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Limits is what one remote may send. Pion has few limits of its own, and what a remote wrote is attacker text: it is checked before Pion
@@ -64,7 +66,10 @@ func (l Limits) checkSDP(sdp string) error {
 	var ufrag, pwd, fingerprint bool
 	for line := range strings.Lines(sdp) {
 		lines++
-		line = strings.TrimRight(line, "\r\n")
+		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		if r, found := controlIn(line); found {
+			return fmt.Errorf("sdp line %d has the control character %U", lines, r)
+		}
 		if len(line) > maxLineBytes {
 			return fmt.Errorf("sdp line %d has %d bytes; the limit is %d", lines, len(line), maxLineBytes)
 		}
@@ -102,6 +107,16 @@ func (l Limits) checkSDP(sdp string) error {
 		return fmt.Errorf("sdp without a dtls fingerprint")
 	}
 	return nil
+}
+
+// controlIn finds a character that ends or hides text for one reader and not for another: Pion ends a line at a carriage return as well.
+func controlIn(line string) (rune, bool) {
+	for _, r := range line {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError {
+			return r, true
+		}
+	}
+	return 0, false
 }
 
 // checkICEChars holds RFC 8839 section 5.4: 4 to 256 ice-chars for the ufrag, 22 to 256 for the password.
