@@ -212,8 +212,8 @@ func (b *Broadcast) refresh(s *sender) {
 
 // jump sends a sender what is cached of a level, with the lock held.
 func (b *Broadcast) jump(s *sender, st *stream) {
-	if !slices.Contains(b.senders, s) && !s.inShard() {
-		return // it has ended
+	if !slices.Contains(b.senders, s) && !s.inShard() || !s.canSend(st.window) {
+		return // it has ended, or cannot take this
 	}
 	b.takeOut(s)
 	s.restart(st.level, st.window)

@@ -156,13 +156,13 @@ func (t *outTrack) rolledOver() bool {
 func (s *sender) begin(window []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range window {
-		if s.tracks[p.frame.Codec] == nil {
-			continue
-		}
-		s.add(item{p: p, pts: p.frame.PTS})
-		s.wantKey = false
+	if !s.canSend(window) {
+		return
 	}
+	for _, p := range window {
+		s.add(item{p: p, pts: p.frame.PTS})
+	}
+	s.wantKey = false
 	s.limit = s.queued + queueBytes
 	s.poke()
 }
@@ -172,6 +172,9 @@ func (s *sender) begin(window []*packets) {
 func (s *sender) restart(l Level, window []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.canSend(window) {
+		return
+	}
 	s.dropVideo(dropBehind)
 	s.catching = s.level != l
 	s.enter(l)
@@ -185,8 +188,17 @@ func (s *sender) restart(l Level, window []*packets) {
 	s.poke()
 }
 
-// add queues a frame.
+// canSend says whether a window begins with a picture that this viewer can begin with: a key frame of a codec for which it has a track. stream.keep sees to it
+// that all of a window is of one codec.
+func (s *sender) canSend(window []*packets) bool {
+	return len(window) > 0 && window[0].frame.Key && s.tracks[window[0].frame.Codec] != nil
+}
+
+// add queues a frame. It is the only way into the queue, and takes no frame that has no track: the source may give a codec that was not negotiated, and the levels may differ in theirs.
 func (s *sender) add(x item) {
+	if s.tracks[x.p.frame.Codec] == nil {
+		return
+	}
 	s.queue = append(s.queue, x)
 	s.queued += x.p.bytes
 	if x.p.frame.Codec.Video() {
@@ -207,6 +219,7 @@ func (s *sender) push(p *packets) {
 func (s *sender) take(p *packets) {
 	codec := p.frame.Codec
 	if s.tracks[codec] == nil {
+		s.missed(p)
 		return
 	}
 	now := time.Now()
@@ -278,6 +291,13 @@ func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
 		return 0, false
 	}
 	return max(f.PTS, s.last+time.Millisecond), true // a level that lies behind the other catches up
+}
+
+// missed notes a frame for which there is no track. After a picture of the viewer's level it must have a key frame, as after any that was left out.
+func (s *sender) missed(p *packets) {
+	if p.frame.Codec.Video() && p.level == s.level {
+		s.wantKey, s.why = true, dropStart
+	}
 }
 
 // enter changes the level.
@@ -403,6 +423,9 @@ func (s *sender) ownArena() *arena {
 // send sends a part of a frame. With an arena it is only encrypted; the caller flushes.
 func (s *sender) send(x part, a *arena) error {
 	t := s.tracks[x.p.frame.Codec]
+	if t == nil {
+		return nil
+	}
 	s.mu.Lock()
 	s.begins(x, time.Now())
 	d := s.direct

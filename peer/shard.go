@@ -192,7 +192,12 @@ func (s *sender) leaveShard(rest []*packets) {
 func (s *sender) sendShared(p *packets, from, to int, now time.Time, a *arena) {
 	s.mu.Lock()
 	t := s.tracks[p.frame.Codec]
-	if t == nil || !s.joined || s.direct == nil || from == 0 && p.number < s.from {
+	if t == nil {
+		s.missed(p)
+		s.mu.Unlock()
+		return
+	}
+	if !s.joined || s.direct == nil || from == 0 && p.number < s.from {
 		s.mu.Unlock()
 		return
 	}

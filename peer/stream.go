@@ -99,6 +99,8 @@ func (st *stream) keep(p *packets) {
 		st.keyAt = now
 		st.window, st.bytes = append([]*packets(nil), p), p.bytes
 	case len(st.window) == 0:
+	case p.frame.Codec != st.window[0].frame.Codec: // the source has turned to another codec, and gives no key frame of it yet
+		st.window, st.bytes = nil, 0
 	case p.frame.PTS-st.window[0].frame.PTS > maxWindow, st.bytes+p.bytes > maxWindowBytes:
 		st.window, st.bytes = nil, 0
 	default:
