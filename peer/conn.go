@@ -87,7 +87,7 @@ type Conn struct {
 	leaveSub   func()                              // the smaller one, when the remote must have it
 	listening  map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
 	sendersW   sync.WaitGroup
-	taker      *taker // of the remote's reports; nil while all goes through Pion
+	route      *route // nil before the first sender has started
 
 	mu       sync.Mutex // guards the fields below
 	pc       *webrtc.PeerConnection
@@ -478,9 +478,9 @@ func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
 	if s != nil {
 		s.close() // ends what is on its way to a TURN server
 	}
-	if c.taker != nil {
-		c.o.Engine.in.end(c.taker)
-		c.taker = nil
+	if c.route != nil {
+		c.route.close()
+		c.route = nil
 	}
 	closed := make(chan struct{})
 	go func() {

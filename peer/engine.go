@@ -56,7 +56,7 @@ type Engine struct {
 	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
 	tcp      ice.TCPMux                  // nil without TCP
 	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
-	in       *intercept                  // the same, as the mux reads it
+	in       *udpDemux                   // the same, as the mux reads it
 
 	mu     sync.Mutex // guards the fields below
 	cert   webrtc.Certificate
@@ -144,7 +144,7 @@ func (e *Engine) listenUDP() error {
 	}
 	_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
 	_ = conn.SetWriteBuffer(socketBuffer)
-	e.out, e.in = udpbatch.New(conn), newIntercept(conn)
+	e.out, e.in = udpbatch.New(conn), newUDPDemux(conn)
 	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
 		UDPConn: e.in, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
 	})

@@ -11,9 +11,8 @@ import (
 // sending is a sender at work. A connection has one, and another for each track that has changed since.
 type sending struct {
 	*sender
-	path func(*webrtc.ICECandidatePair) // follows ICE to another path; nil while all goes through Pion
-	stop func()                         // nil before it was started
-	mute bool                           // its sound has changed, and another sender has it
+	stop func() // nil before it was started
+	mute bool   // its sound has changed, and another sender has it
 }
 
 // has says whether a sender was made for a kind of media.
@@ -48,22 +47,20 @@ func (c *Conn) senders() []*sending {
 // start lets a sender send.
 func (c *Conn) start(ctx context.Context, pc *webrtc.PeerConnection, x *sending) {
 	ctx, cancel := context.WithCancel(ctx)
-	remote := ""
-	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-	if err == nil && pair != nil {
-		remote = pair.Remote.Address
+	if c.route == nil {
+		c.route = c.newRoute(pc)
 	}
-	x.sender.start(reachOf(pair), remote, c.level)
-	c.chooseWay(pc, x)
+	route := c.route
+	route.attach(x.sender, c.level)
 	detach := c.o.Broadcast.attach(x.sender)
-	x.stop = func() { detach(); cancel() }
+	x.stop = func() { detach(); route.detach(x.sender); cancel() }
 	c.sendersW.Go(func() {
 		waitForSRTP(pc)
 		if err := x.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
 			c.fail(fmt.Errorf("sending: %w", err))
 		}
 	})
-	c.sendersW.Go(func() { tend(ctx, pc, x.sender) })
+	c.sendersW.Go(func() { reportLoop(ctx, pc, x.sender) })
 }
 
 // retire ends a sender. What it is sending at this moment still goes out.

@@ -14,20 +14,20 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// intercepted is a shared socket with a reader in the place of Pion's mux, and a remote that is watched by a taker.
-type intercepted struct {
+// demuxed is a shared socket with a reader in the place of Pion's mux, and a remote whose reports take the fast path.
+type demuxed struct {
 	t      *testing.T
-	x      *intercept
+	demux  *udpDemux
 	remote *net.UDPConn
 	keys   *srtp.Context
-	taker  *taker
+	fast   *rtcpFastPath
 	took   []rtcp.Packet
 	fcis   [][]byte
 }
 
-func newIntercepted(t *testing.T) *intercepted {
+func newDemuxed(t *testing.T) *demuxed {
 	t.Helper()
-	i := &intercepted{t: t, x: newIntercept(socket(t)), remote: socket(t)}
+	i := &demuxed{t: t, demux: newUDPDemux(socket(t)), remote: socket(t)}
 	key, salt := bytes.Repeat([]byte{3}, 16), bytes.Repeat([]byte{4}, 12)
 	i.keys = remoteSRTCP(t, srtp.ProtectionProfileAeadAes128Gcm, key, salt)
 	open, err := newSRTCPOpener(key, salt)
@@ -36,16 +36,16 @@ func newIntercepted(t *testing.T) *intercepted {
 	}
 	in := &inbound{limits: Limits{}.filled(), fail: func(err error) { t.Error(err) }}
 	in.watch(func(fci []byte) { i.fcis = append(i.fcis, bytes.Clone(fci)) })
-	i.taker = &taker{open: open, in: in, on: func(p rtcp.Packet, _ *arena) { i.took = append(i.took, p) }}
-	i.taker.gone = time.Now().Add(time.Hour) // none for Pion's sake
-	i.x.route(i.taker, addrOf(i.remote))
+	i.fast = &rtcpFastPath{open: open, in: in, on: func(p rtcp.Packet, _ *arena) { i.took = append(i.took, p) }}
+	i.fast.gone = time.Now().Add(time.Hour) // none for Pion's sake
+	i.demux.bind(i.fast, addrOf(i.remote))
 	return i
 }
 
 func addrOf(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 // sealed is a compound packet as the remote encrypts it.
-func (i *intercepted) sealed(packets ...rtcp.Packet) []byte {
+func (i *demuxed) sealed(packets ...rtcp.Packet) []byte {
 	i.t.Helper()
 	plain, err := rtcp.Marshal(packets)
 	if err != nil {
@@ -58,19 +58,19 @@ func (i *intercepted) sealed(packets ...rtcp.Packet) []byte {
 	return b
 }
 
-func (i *intercepted) send(from *net.UDPConn, b []byte) {
+func (i *demuxed) send(from *net.UDPConn, b []byte) {
 	i.t.Helper()
-	if _, err := from.WriteToUDPAddrPort(b, addrOf(i.x.UDPConn)); err != nil {
+	if _, err := from.WriteToUDPAddrPort(b, addrOf(i.demux.UDPConn)); err != nil {
 		i.t.Fatal(err)
 	}
 }
 
 // next is what comes as far as the mux, which must be what was sent from there.
-func (i *intercepted) next(want []byte, sender *net.UDPConn) {
+func (i *demuxed) next(want []byte, sender *net.UDPConn) {
 	i.t.Helper()
-	_ = i.x.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = i.demux.SetReadDeadline(time.Now().Add(5 * time.Second))
 	buf := make([]byte, 2000)
-	n, from, err := i.x.ReadFromAddrPort(buf)
+	n, from, err := i.demux.ReadFromAddrPort(buf)
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ var (
 )
 
 func TestReportsAreTakenFromTheSocket(t *testing.T) {
-	i := newIntercepted(t)
+	i := newDemuxed(t)
 	names := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 5, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}
 	first := i.sealed(aReport, names, aNACK, aTWCC)
 	i.send(i.remote, first)
@@ -114,13 +114,13 @@ func TestReportsAreTakenFromTheSocket(t *testing.T) {
 	if !bytes.Equal(i.fcis[0], (*aTWCC)[12:]) {
 		t.Errorf("the feedback is %x", i.fcis[0])
 	}
-	if i.taker.in.heard.IsZero() {
+	if i.fast.in.heard.IsZero() {
 		t.Error("the remote counts as one that has never reported")
 	}
 }
 
 func TestAllElseComesThrough(t *testing.T) {
-	i := newIntercepted(t)
+	i := newDemuxed(t)
 	other := socket(t)
 	tampered := i.sealed(aReport)
 	tampered[10] ^= 1
@@ -155,12 +155,12 @@ func TestAllElseComesThrough(t *testing.T) {
 
 // TestPionHearsNowAndThen has a report go on to Pion from time to time: it counts a path as alive on which something comes.
 func TestPionHearsNowAndThen(t *testing.T) {
-	i := newIntercepted(t)
-	i.taker.gone = time.Now().Add(-passEvery - time.Millisecond)
+	i := newDemuxed(t)
+	i.fast.gone = time.Now().Add(-passEvery - time.Millisecond)
 	first, second := i.sealed(aReport), i.sealed(aReport)
 	i.send(i.remote, first)
 	i.next(first, i.remote)
-	i.taker.gone = i.taker.gone.Add(time.Hour)
+	i.fast.gone = i.fast.gone.Add(time.Hour)
 	i.send(i.remote, second)
 	i.send(i.remote, last)
 	i.next(last, i.remote)
@@ -169,11 +169,11 @@ func TestPionHearsNowAndThen(t *testing.T) {
 	}
 }
 
-// TestTakerFollowsThePath moves it to another address, and ends it.
-func TestTakerFollowsThePath(t *testing.T) {
-	i := newIntercepted(t)
+// TestFastPathFollowsTheRoute moves it to another address, and ends it.
+func TestFastPathFollowsTheRoute(t *testing.T) {
+	i := newDemuxed(t)
 	other := socket(t)
-	i.x.route(i.taker, netip.AddrPortFrom(netip.AddrFrom16(addrOf(other).Addr().As16()), addrOf(other).Port())) // as a socket for both families would say
+	i.demux.bind(i.fast, netip.AddrPortFrom(netip.AddrFrom16(addrOf(other).Addr().As16()), addrOf(other).Port())) // as a socket for both families would say
 	before := i.sealed(aReport)
 	i.send(i.remote, before)
 	i.next(before, i.remote)
@@ -183,24 +183,24 @@ func TestTakerFollowsThePath(t *testing.T) {
 	if len(i.took) != 1 {
 		t.Errorf("%d reports were taken, want 1", len(i.took))
 	}
-	another := *i.taker
-	i.x.route(&another, addrOf(other))
-	i.x.end(i.taker) // which has lost the address to another already
-	if i.x.taker(addrOf(other)) != &another {
+	another := *i.fast
+	i.demux.bind(&another, addrOf(other))
+	i.demux.release(i.fast) // which has lost the address to another already
+	if i.demux.remote(addrOf(other)) != &another {
 		t.Error("who ends takes another's address with it")
 	}
-	i.x.end(&another)
-	i.x.route(&another, addrOf(other)) // too late
-	if len(i.x.takers) > 0 {
-		t.Error("there are takers when all have ended")
+	i.demux.release(&another)
+	i.demux.bind(&another, addrOf(other)) // too late
+	if len(i.demux.remotes) > 0 {
+		t.Error("there are fast paths when all have ended")
 	}
 }
 
 // TestNACKIsAnsweredFromTheSocket has what was asked for leave when all that was read has been dealt with.
 func TestNACKIsAnsweredFromTheSocket(t *testing.T) {
-	i := newIntercepted(t)
+	i := newDemuxed(t)
 	v := newViewer(t, udpbatch.New(socket(t)), 10)
-	i.taker.on = v.s.onRTCP
+	i.fast.on = v.s.onRTCP
 	p := v.sendKey(t)
 	for range p.payloads {
 		v.read(t)
@@ -208,8 +208,8 @@ func TestNACKIsAnsweredFromTheSocket(t *testing.T) {
 	i.send(i.remote, i.sealed(aNACK))
 	i.send(i.remote, last)
 	i.next(last, i.remote)
-	_ = i.x.SetReadDeadline(time.Now()) // there is nothing more to read
-	if n, _, err := i.x.ReadFromAddrPort(make([]byte, 2000)); err == nil {
+	_ = i.demux.SetReadDeadline(time.Now()) // there is nothing more to read
+	if n, _, err := i.demux.ReadFromAddrPort(make([]byte, 2000)); err == nil {
 		t.Fatalf("%d bytes came through", n)
 	}
 	buf := make([]byte, 1500)
@@ -256,9 +256,9 @@ func FuzzReports(f *testing.F) {
 		s.video.ssrc = 4711
 		in := &inbound{limits: Limits{}.filled(), fail: func(error) {}}
 		in.watch(s.onFeedback)
-		taker := &taker{open: open, in: in, on: s.onRTCP, gone: time.Now().Add(time.Hour)}
+		fast := &rtcpFastPath{open: open, in: in, on: s.onRTCP, gone: time.Now().Add(time.Hour)}
 		before := bytes.Clone(packet)
-		taken := taker.take(packet, newArena(repeatBytes))
+		taken := fast.take(packet, newArena(repeatBytes))
 		if !bytes.Equal(packet, before) {
 			t.Fatal("the packet was changed, and Pion may need it")
 		}
@@ -268,7 +268,7 @@ func FuzzReports(f *testing.F) {
 		if !taken {
 			return
 		}
-		if !taker.take(packet, newArena(repeatBytes)) {
+		if !fast.take(packet, newArena(repeatBytes)) {
 			t.Error("the same packet once more goes to Pion")
 		}
 	})

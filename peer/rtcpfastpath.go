@@ -7,15 +7,15 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// taker takes what one remote reports.
-type taker struct {
+// rtcpFastPath reads what one remote reports, straight from the shared socket.
+type rtcpFastPath struct {
 	open  *srtcpOpener
 	in    *inbound
 	on    func(rtcp.Packet, *arena)
 	plain []byte    // memory of the last one
 	gone  time.Time // when Pion got one last
 
-	from  netip.AddrPort // guarded by the intercept's mu
+	from  netip.AddrPort // guarded by udpDemux.mu
 	ended bool           // likewise
 }
 
@@ -24,39 +24,39 @@ const passEvery = 2 * time.Second
 
 // take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
 // of other things than how our media fare: Pion gets that.
-func (t *taker) take(packet []byte, again *arena) bool {
-	plain, err := t.open.open(t.plain, packet)
+func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
+	plain, err := f.open.open(f.plain, packet)
 	if err != nil {
 		return err == errReplayed
 	}
-	t.plain = plain
-	if now := time.Now(); now.Sub(t.gone) > passEvery || !onlyReports(plain) {
-		t.gone = now
+	f.plain = plain
+	if now := time.Now(); now.Sub(f.gone) > passEvery || !onlyReports(plain) {
+		f.gone = now
 		return false
 	}
-	if feedback := t.in.report(plain); feedback != nil {
+	if feedback := f.in.report(plain); feedback != nil {
 		eachFeedback(plain, feedback)
 	}
 	for p := range rtcpPackets(plain) {
 		switch kindOfRTCP(p) {
 		case rtcpReceiverReport:
-			t.hand(&rtcp.ReceiverReport{}, p, again)
+			f.hand(&rtcp.ReceiverReport{}, p, again)
 		case rtcpNACK:
-			t.hand(&rtcp.TransportLayerNack{}, p, again)
+			f.hand(&rtcp.TransportLayerNack{}, p, again)
 		case rtcpREMB:
-			t.hand(&rtcp.ReceiverEstimatedMaximumBitrate{}, p, again)
+			f.hand(&rtcp.ReceiverEstimatedMaximumBitrate{}, p, again)
 		}
 	}
 	return true
 }
 
-func (t *taker) hand(p rtcp.Packet, raw []byte, again *arena) {
+func (f *rtcpFastPath) hand(p rtcp.Packet, raw []byte, again *arena) {
 	if p.Unmarshal(raw) == nil {
-		t.on(p, again)
+		f.on(p, again)
 	}
 }
 
-// onlyReports says whether a compound packet holds nothing but what a taker knows.
+// onlyReports says whether a compound packet holds nothing but what the fast path knows.
 func onlyReports(compound []byte) bool {
 	known := 0
 	for p := range rtcpPackets(compound) {

@@ -1,0 +1,176 @@
+package peer
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
+)
+
+// fakeICE chooses pairs as a test says. Like Pion it announces each choice from another goroutine, some time after it can be read.
+type fakeICE struct {
+	mu      sync.Mutex
+	pair    *webrtc.ICECandidatePair
+	reading func() // called once, when the pair has been read and before the reader has it
+}
+
+func (f *fakeICE) choose(p *webrtc.ICECandidatePair) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pair = p
+}
+
+func (f *fakeICE) selected() (*webrtc.ICECandidatePair, error) {
+	f.mu.Lock()
+	p, reading := f.pair, f.reading
+	f.reading = nil
+	f.mu.Unlock()
+	if reading != nil {
+		reading()
+	}
+	return p, nil
+}
+
+// udpPair is a path from the shared socket to an address, or from a relay.
+func udpPair(local webrtc.ICECandidateType, to string) *webrtc.ICECandidatePair {
+	a := netip.MustParseAddrPort(to)
+	return &webrtc.ICECandidatePair{
+		Local:  &webrtc.ICECandidate{Typ: local, Protocol: webrtc.ICEProtocolUDP},
+		Remote: &webrtc.ICECandidate{Typ: webrtc.ICECandidateTypeHost, Protocol: webrtc.ICEProtocolUDP, Address: a.Addr().String(), Port: a.Port()},
+	}
+}
+
+// routed is a route over a fake ICE, with a sender that is not attached yet.
+type routed struct {
+	t    *testing.T
+	ice  *fakeICE
+	r    *route
+	s    *sender
+	errs []error
+}
+
+func newRouted(t *testing.T) *routed {
+	t.Helper()
+	conn := socket(t)
+	x := &routed{t: t, ice: &fakeICE{}}
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	x.s = newSender(b, []*outTrack{newOutTrack(media.H264)}, nil)
+	x.r = &route{
+		selected: x.ice.selected, sockets: &sockets{shared: udpbatch.New(conn)}, cipher: &srtpCipher{},
+		reports: &rtcpFastPath{}, demux: newUDPDemux(conn), demote: b.demote, fail: func(err error) { x.errs = append(x.errs, err) },
+	}
+	return x
+}
+
+// goesTo checks that media goes straight to an address and reports are taken from there; "" is that both go through Pion.
+func (x *routed) goesTo(want string) {
+	x.t.Helper()
+	x.s.mu.Lock()
+	got := ""
+	if x.s.direct != nil {
+		got = x.s.direct.to.String()
+	}
+	x.s.mu.Unlock()
+	if got != want {
+		x.t.Errorf("media goes straight to %q, want %q", got, want)
+	}
+	heard := ""
+	for from, p := range x.r.demux.remotes {
+		if p == x.r.reports {
+			heard += from.String()
+		}
+	}
+	if heard != want {
+		x.t.Errorf("reports are taken from %q, want %q", heard, want)
+	}
+}
+
+const first, second = "192.0.2.1:1000", "192.0.2.2:2000"
+
+// TestRouteReadsThePairAgain has ICE choose another pair at the worst moment: when a reader has the first, and nobody has been told of it.
+func TestRouteReadsThePairAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		started bool // the sender was there before, and it is an announcement that reads
+	}{{"as a sender starts", false}, {"as a change is announced", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newRouted(t)
+			if tt.started {
+				x.r.attach(x.s, Main)
+			}
+			x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, first))
+			var announced sync.WaitGroup
+			x.ice.reading = func() {
+				x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, second))
+				if x.r.mu.TryLock() { // nothing keeps the announcement from coming first
+					x.r.mu.Unlock()
+					x.r.update()
+					return
+				}
+				announced.Go(x.r.update)
+			}
+			if tt.started {
+				x.r.update()
+			} else {
+				x.r.attach(x.s, Main)
+			}
+			announced.Wait()
+			x.goesTo(second)
+			x.r.update() // the first pair's own announcement, late
+			x.goesTo(second)
+		})
+	}
+}
+
+// TestRouteFollowsICE walks over the kinds of paths.
+func TestRouteFollowsICE(t *testing.T) {
+	x := newRouted(t)
+	x.r.attach(x.s, Main)
+	x.goesTo("")
+	for _, tt := range []struct {
+		name string
+		pair *webrtc.ICECandidatePair
+		want string
+	}{
+		{"plain UDP", udpPair(webrtc.ICECandidateTypeHost, first), first},
+		{"another address", udpPair(webrtc.ICECandidateTypeHost, second), second},
+		{"none for a moment", nil, second},
+		{"a relay", udpPair(webrtc.ICECandidateTypeRelay, first), ""},
+		{"plain UDP again", udpPair(webrtc.ICECandidateTypeHost, first), first},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x.t = t
+			x.ice.choose(tt.pair)
+			x.r.update()
+			x.goesTo(tt.want)
+		})
+	}
+	if len(x.errs) > 0 {
+		t.Errorf("the connection ended with %v", x.errs)
+	}
+	x.r.detach(x.s)
+	x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, second))
+	x.r.update()
+	x.s.mu.Lock()
+	if to := x.s.direct.to.String(); to != first {
+		t.Errorf("a sender that has left was sent to %s", to)
+	}
+	x.s.mu.Unlock()
+	x.r.close()
+	x.r.update()
+	if len(x.r.demux.remotes) > 0 {
+		t.Error("reports are taken for a route that is closed")
+	}
+}
+
+// TestRouteDoesNotAskAClosingICE: Pion waits for its announcements while it holds the lock that reading the pair takes.
+func TestRouteDoesNotAskAClosingICE(t *testing.T) {
+	x := newRouted(t)
+	x.r.attach(x.s, Main)
+	x.r.close()
+	x.ice.reading = func() { t.Error("the pair was read") }
+	x.r.update()
+}

@@ -1,0 +1,118 @@
+package peer
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+)
+
+// udpDemux is the shared socket as Pion's mux reads it. It reads in batches, and takes out what remotes report on media that goes straight: the
+// way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. All else goes on to Pion.
+type udpDemux struct {
+	*net.UDPConn
+	in *udpbatch.Receiver
+
+	// Used by who reads.
+	again  *arena    // packets that are sent again, until all has been dealt with that was read at once
+	calm   bool      // that was nothing but reports
+	joined time.Time // when somebody last shook hands
+
+	mu      sync.RWMutex // guards the fields below, and each rtcpFastPath's from and ended
+	remotes map[netip.AddrPort]*rtcpFastPath
+}
+
+func newUDPDemux(conn *net.UDPConn) *udpDemux {
+	return &udpDemux{UDPConn: conn, in: udpbatch.NewReceiver(conn), again: newArena(repeatBytes), remotes: map[netip.AddrPort]*rtcpFastPath{}}
+}
+
+// ReadFromAddrPort implements ice.AddrPortReaderWriter.
+func (d *udpDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	for {
+		if !d.in.Waiting() {
+			d.again.flush()
+			d.rest()
+		}
+		data, from, err := d.in.Next()
+		if err != nil {
+			return 0, from, err
+		}
+		if isRTCP(data) {
+			if p := d.remote(from); p != nil && p.take(data, d.again) {
+				continue
+			}
+		}
+		d.calm = false
+		if isDTLS(data) {
+			d.joined = time.Now()
+		}
+		return copy(b, data), from, nil
+	}
+}
+
+const (
+	restFor  = 3 * time.Millisecond
+	hurryFor = 50 * time.Millisecond
+)
+
+// rest lets some more come after a batch of nothing but reports, to be read together: waking up for each costs more than dealing with it. Where nobody reports so often it
+// delays nothing, and it does not make those wait who are shaking hands.
+func (d *udpDemux) rest() {
+	if d.calm && time.Since(d.joined) > hurryFor {
+		time.Sleep(restFor)
+	}
+	d.calm = true
+}
+
+// WriteToAddrPort implements ice.AddrPortReaderWriter.
+func (d *udpDemux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return d.WriteToUDPAddrPort(b, to)
+}
+
+// ReadFrom implements net.PacketConn.
+func (d *udpDemux) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := d.ReadFromAddrPort(b)
+	if err != nil {
+		return n, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
+}
+
+func (d *udpDemux) remote(from netip.AddrPort) *rtcpFastPath {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.remotes[netip.AddrPortFrom(from.Addr().Unmap(), from.Port())]
+}
+
+// bind lets a fast path have what comes from an address, and no longer what comes from the one before. The zero address is none.
+func (d *udpDemux) bind(p *rtcpFastPath, from netip.AddrPort) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget(p)
+	if !p.ended && from.IsValid() {
+		p.from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		d.remotes[p.from] = p
+	}
+}
+
+// release lets a fast path have nothing more, ever.
+func (d *udpDemux) release(p *rtcpFastPath) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forget(p)
+	p.ended = true
+}
+
+func (d *udpDemux) forget(p *rtcpFastPath) {
+	if d.remotes[p.from] == p {
+		delete(d.remotes, p.from)
+	}
+}
+
+// isRTCP tells RTCP from all else that shares the port (RFC 7983 section 7, RFC 5761 section 4).
+func isRTCP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223 }
+
+// isDTLS tells DTLS likewise.
+func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
