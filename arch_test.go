@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"bench":            {"*"},
 	"bench/*":          {"*"},
 	"e2e":              {"*"}, // by its tests only: the binary and the exported API
+	"e2e/rig":          {"*"},
 	"e2e/impair":       {},
 }
 

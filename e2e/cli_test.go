@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
 // TestExitCodes: 0 is fine, 2 is a command line that nobody understands, 78 (EX_CONFIG of sysexits.h) a file with mistakes.
 func TestExitCodes(t *testing.T) {
-	good := writeFile(t, "good.yaml", "sources: {test: {url: \"testpattern:\"}}\nchannels: {front: {source: test}}\naws: {region: eu-central-1}\n")
-	bad := writeFile(t, "bad.yaml", "sources: {test: {url: \"tesspattern:\"}}\nchannels:\n  front: {source: tset, role: mastr}\naws: {region: eu-central-1}\nchanels: {}\n")
+	good := rig.WriteFile(t, "good.yaml", "sources: {test: {url: \"testpattern:\"}}\nchannels: {front: {source: test}}\naws: {region: eu-central-1}\n")
+	bad := rig.WriteFile(t, "bad.yaml", "sources: {test: {url: \"tesspattern:\"}}\nchannels:\n  front: {source: tset, role: mastr}\naws: {region: eu-central-1}\nchanels: {}\n")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -29,7 +31,7 @@ func TestExitCodes(t *testing.T) {
 		{"view of nothing", []string{"view"}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			out, errs, code := run(t, 10*time.Second, environment(), binary, tt.args...)
+			out, errs, code := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, tt.args...)
 			if code != tt.want {
 				t.Errorf("exit %d, want %d\n%s%s", code, tt.want, out, errs)
 			}
@@ -42,7 +44,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestValidateTellsAll: every mistake in one run, each with its place and a hint.
 func TestValidateTellsAll(t *testing.T) {
-	file := writeFile(t, "bad.yaml", `aws: {region: eu-central-1}
+	file := rig.WriteFile(t, "bad.yaml", `aws: {region: eu-central-1}
 sources:
   gate: {url: "http://192.0.2.1/"}
 channels:
@@ -50,7 +52,7 @@ channels:
   back: {source: gate, role: mastr}
 colour: red
 `)
-	out, errs, code := run(t, 10*time.Second, environment(), binary, "validate", "-c", file)
+	out, errs, code := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, "validate", "-c", file)
 	if code != 78 {
 		t.Errorf("exit %d, want 78", code)
 	}
@@ -62,7 +64,7 @@ colour: red
 }
 
 func TestSchema(t *testing.T) {
-	out, _, _ := run(t, 10*time.Second, environment(), binary, "schema")
+	out, _, _ := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, "schema")
 	var schema struct {
 		Schema     string `json:"$schema"`
 		Properties map[string]any

@@ -10,31 +10,33 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
+
+	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
 // demo is kvsagent demo: localkvs, an agent with the test pattern, and a page.
 type demo struct {
-	*process
+	*rig.Process
 	pageURL, kvsURL string
 }
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	p := start(t, environment(), binary, "demo", "--listen", "127.0.0.1:0", "--localkvs-listen", "127.0.0.1:0")
+	p := rig.Start(t, rig.Environment(), rig.Binary, "demo", "--listen", "127.0.0.1:0", "--localkvs-listen", "127.0.0.1:0")
 	return &demo{
-		process: p,
-		pageURL: p.find(t, &p.stdout, 15*time.Second, `http://127\.0\.0\.1:\d+/(?:\s|$)`)[0],
-		kvsURL:  p.find(t, &p.stdout, 15*time.Second, `(?i)localkvs\S*\s.*?(http://127\.0\.0\.1:\d+)`)[1],
+		Process: p,
+		pageURL: p.Find(t, &p.Stdout, 15*time.Second, `http://127\.0\.0\.1:\d+/(?:\s|$)`)[0],
+		kvsURL:  p.Find(t, &p.Stdout, 15*time.Second, `(?i)localkvs\S*\s.*?(http://127\.0\.0\.1:\d+)`)[1],
 	}
 }
 
 // TestDemoPage opens the page that the demo prints, as a person does.
 func TestDemoPage(t *testing.T) {
 	d := startDemo(t)
-	p := openPage(t, strings.TrimSpace(d.pageURL))
-	p.moves(50)
+	p := rig.OpenPage(t, strings.TrimSpace(d.pageURL))
+	p.Moves(50)
 	var colours [][3]int
-	p.call(&colours, "colours", "#video-demo", [][2]float64{{0.1, 0.1}, {0.5, 0.5}, {0.9, 0.9}, {0.3, 0.7}, {0.7, 0.3}})
+	p.Call(&colours, "colours", "#video-demo", [][2]float64{{0.1, 0.1}, {0.5, 0.5}, {0.9, 0.9}, {0.3, 0.7}, {0.7, 0.3}})
 	if len(colours) == 0 {
 		t.Fatal("#video-demo shows nothing")
 	}
@@ -49,7 +51,7 @@ func TestDemoPage(t *testing.T) {
 // TestDemoSDK watches the demo with the official SDK.
 func TestDemoSDK(t *testing.T) {
 	d := startDemo(t)
-	sdk{arn: find(t, d.kvsURL, "demo"), endpoint: d.kvsURL, role: types.ChannelRoleViewer, clientID: "browser-1"}.join(t, "offer").moves(50)
+	rig.SDK{ARN: rig.FindChannel(t, d.kvsURL, "demo"), Endpoint: d.kvsURL, Role: types.ChannelRoleViewer, ClientID: "browser-1"}.Join(t, "offer").Moves(50)
 }
 
 // TestDemoEnds: Ctrl-C ends the demo at once, with a viewer and without.
@@ -61,39 +63,21 @@ func TestDemoEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d := startDemo(t)
 			if tt.viewer {
-				openPage(t, strings.TrimSpace(d.pageURL)).moves(5)
+				rig.OpenPage(t, strings.TrimSpace(d.pageURL)).Moves(5)
 			}
-			d.signal(syscall.SIGINT)
-			if code := d.wait(t, 3*time.Second); code != 0 {
+			d.Signal(syscall.SIGINT)
+			if code := d.Wait(t, 3*time.Second); code != 0 {
 				t.Errorf("exit %d after SIGINT, want 0", code)
 			}
 		})
 	}
 }
 
-// watched is what view -o json prints.
-type watched struct {
-	Connected    bool    `json:"connected"`
-	FirstFrameMS float64 `json:"first_frame_ms"`
-	Video        struct {
-		Codec     string `json:"codec"`
-		Frames    int    `json:"frames"`
-		KeyFrames int    `json:"key_frames"`
-		Width     int    `json:"width"`
-		Height    int    `json:"height"`
-	} `json:"video"`
-	Audio struct {
-		Codec   string `json:"codec"`
-		Packets int    `json:"packets"`
-	} `json:"audio"`
-	Bytes int64 `json:"bytes"`
-}
-
 // TestView watches the demo from the command line and has ffprobe judge the recording.
 func TestView(t *testing.T) {
 	d := startDemo(t)
 	file := filepath.Join(t.TempDir(), "out.mp4")
-	got := view(t, "view", "demo", "--endpoint", d.kvsURL, "--duration", "5s", "--record", file, "-o", "json")
+	got := rig.View(t, "view", "demo", "--endpoint", d.kvsURL, "--duration", "5s", "--record", file, "-o", "json")
 	if got.Video.Frames < 50 || got.Video.KeyFrames < 2 || got.Audio.Packets < 100 || got.Bytes < 1000 {
 		t.Errorf("view = %+v, want most of 5 s", got)
 	}
@@ -107,7 +91,7 @@ func TestView(t *testing.T) {
 	if audio.Codec != "opus" || audio.Rate != "48000" || packets < 100 {
 		t.Errorf("recorded audio = %+v, want opus", audio)
 	}
-	_, errs, code := run(t, 30*time.Second, environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
+	_, errs, code := rig.Run(t, 30*time.Second, rig.Environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
 	if code != 0 || errs != "" {
 		t.Errorf("ffmpeg decodes the recording: exit %d, %s", code, errs)
 	}
@@ -116,23 +100,8 @@ func TestView(t *testing.T) {
 // TestViewAsTold runs the command that the demo prints.
 func TestViewAsTold(t *testing.T) {
 	d := startDemo(t)
-	told := d.find(t, &d.stdout, 5*time.Second, `AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent (view .*)`)[1]
-	view(t, append(strings.Fields(told), "--duration", "2s", "-o", "json")...)
-}
-
-// view runs kvsagent view with the keys of localkvs in the environment and nothing else, and returns what it prints.
-func view(t *testing.T, args ...string) (got watched) {
-	t.Helper()
-	env := environment("AWS_ACCESS_KEY_ID=localkvs", "AWS_SECRET_ACCESS_KEY=localkvs")
-	out, errs, code := run(t, 30*time.Second, env, binary, args...)
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
-		t.Fatalf("%v: exit %d, %v\n%s\n%s", args, code, err, out, errs)
-	}
-	if !got.Connected || got.FirstFrameMS <= 0 || got.FirstFrameMS > 4000 || !strings.EqualFold(got.Video.Codec, "H264") || got.Video.Frames == 0 ||
-		got.Video.Width == 0 || got.Video.Height == 0 || !strings.EqualFold(got.Audio.Codec, "opus") || got.Audio.Packets == 0 {
-		t.Errorf("%v = %+v, want H.264 and Opus, and the first frame soon", args, got)
-	}
-	return got
+	told := d.Find(t, &d.Stdout, 5*time.Second, `AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent (view .*)`)[1]
+	rig.View(t, append(strings.Fields(told), "--duration", "2s", "-o", "json")...)
 }
 
 // stream is what ffprobe says about one.
@@ -149,7 +118,7 @@ type stream struct {
 // probe returns the video and the audio stream of a recording, and checks how long it is.
 func probe(t *testing.T, file string) (video, audio stream) {
 	t.Helper()
-	out, errs, code := run(t, 20*time.Second, environment(), "/usr/bin/ffprobe", "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of", "json", file)
+	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffprobe", "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of", "json", file)
 	var probed struct {
 		Streams []stream
 		Format  struct{ Duration string }

@@ -4,6 +4,6 @@
 //	                                      |                        |
 //	                                      `------ localkvs --------´
 //
-// It holds tests only. make e2e installs what they need. Everything they start listens on loopback, ends with the test that started
-// it, and shows its log only when that test fails.
+// It holds tests only, each in a file that is named after its subject. What they start and how they wait is in package rig. make e2e installs
+// what they need.
 package e2e

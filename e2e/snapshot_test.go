@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
 // snapshot asks the agent for a picture, and wants an answer of a status and a type.
-func (a *agent) snapshot(t *testing.T, source, format string, code int, kind string) []byte {
+func snapshot(t *testing.T, a *rig.Agent, source, format string, code int, kind string) []byte {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.statusURL+"/api/v1/sources/"+source+"/snapshot."+format, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.StatusURL+"/api/v1/sources/"+source+"/snapshot."+format, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +57,11 @@ func colour(img image.Image, x, y float64) [3]int {
 // inBars fails the test unless a picture is the camera's.
 func inBars(t *testing.T, img image.Image) {
 	t.Helper()
-	got := make([][3]int, len(bars))
+	got := make([][3]int, len(rig.Bars))
 	for i := range got {
-		got[i] = colour(img, (float64(i)+0.5)/float64(len(bars)), 0.3)
+		got[i] = colour(img, (float64(i)+0.5)/float64(len(rig.Bars)), 0.3)
 	}
-	if size := img.Bounds().Size(); !near(got) || size != image.Pt(cameraWidth, cameraHeight) {
+	if size := img.Bounds().Size(); !rig.ShowBars(got) || size != image.Pt(rig.CameraWidth, rig.CameraHeight) {
 		t.Errorf("%v of %v, want the bars", got, size)
 	}
 }
@@ -77,73 +79,73 @@ func inTheDark(t *testing.T, img image.Image) {
 // TestSnapshots: a picture of a camera that nobody watches, as JPEG and as it is; it is one connection to the camera for all of them. A camera that is closed shows
 // nothing from the moment on at which the switch is flipped.
 func TestSnapshots(t *testing.T) {
-	service := startService(t)
-	cam := startCamera(t, "127.0.0.1:0", "", "", opusAudio)
+	service := rig.StartService(t)
+	cam := rig.StartCamera(t, "127.0.0.1:0", "", "", rig.OpusAudio)
 	private := filepath.Join(t.TempDir(), "private")
-	vp8 := writeFile(t, "clip.ivf", "")
-	if _, errs, code := run(t, 20*time.Second, environment(), "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "smptebars=size=640x360:rate=25", "-t", "2",
+	vp8 := rig.WriteFile(t, "clip.ivf", "")
+	if _, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "smptebars=size=640x360:rate=25", "-t", "2",
 		"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", vp8); code != 0 {
 		t.Fatalf("ffmpeg: %s", errs)
 	}
-	a := startAgent(t, environment(keys...), service.URL(), "", fmt.Sprintf(`
+	a := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL(), "", fmt.Sprintf(`
 sources:
   gate: {url: %q, privacy_file: %q, linger: 60s}
   clip: {url: "exec:ffmpeg -nostdin -v error -re -stream_loop -1 -i %s -c copy -f ivf -flush_packets 1 -"}
   dead: {url: "rtsp://127.0.0.1:1/live"}
 channels: {still: {source: gate, create: true}}
 `, cam.URL(), private, vp8))
-	a.connected(t, "still")
+	a.Connected(t, "still")
 
-	inBars(t, picture(t, a.snapshot(t, "gate", "jpg", 200, "image/jpeg")))
-	raw := a.snapshot(t, "gate", "h264", 200, "video/h264")
+	inBars(t, picture(t, snapshot(t, a, "gate", "jpg", 200, "image/jpeg")))
+	raw := snapshot(t, a, "gate", "h264", 200, "video/h264")
 	inBars(t, decoded(t, "h264", raw))
-	a.snapshot(t, "gate", "h265", 406, "application/json")
-	a.snapshot(t, "gate", "ivf", 406, "application/json")
+	snapshot(t, a, "gate", "h265", 406, "application/json")
+	snapshot(t, a, "gate", "ivf", 406, "application/json")
 	began := time.Now()
 	for range 10 {
-		a.snapshot(t, "gate", "h264", 200, "video/h264")
+		snapshot(t, a, "gate", "h264", 200, "video/h264")
 	}
 	if d := time.Since(began); d > time.Second {
 		t.Errorf("ten pictures of a camera that runs took %v, want no wait for a key frame", d)
 	}
-	if n := len(a.stderr.lines("source running", "source=gate")); n != 1 {
+	if n := len(a.Stderr.Lines("source running", "source=gate")); n != 1 {
 		t.Errorf("the camera was started %d times, want once", n)
 	}
 
-	inBars(t, picture(t, a.snapshot(t, "clip", "jpg", 200, "image/jpeg")))
-	inBars(t, decoded(t, "ivf", a.snapshot(t, "clip", "ivf", 200, "application/octet-stream")))
-	a.snapshot(t, "nowhere", "jpg", 404, "application/json")
+	inBars(t, picture(t, snapshot(t, a, "clip", "jpg", 200, "image/jpeg")))
+	inBars(t, decoded(t, "ivf", snapshot(t, a, "clip", "ivf", 200, "application/octet-stream")))
+	snapshot(t, a, "nowhere", "jpg", 404, "application/json")
 
 	if err := os.WriteFile(private, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	inTheDark(t, picture(t, a.snapshot(t, "gate", "jpg", 200, "image/jpeg")))
-	inTheDark(t, decoded(t, "h264", a.snapshot(t, "gate", "h264", 200, "video/h264")))
+	inTheDark(t, picture(t, snapshot(t, a, "gate", "jpg", 200, "image/jpeg")))
+	inTheDark(t, decoded(t, "h264", snapshot(t, a, "gate", "h264", 200, "video/h264")))
 
 	// Longer than the server's other requests may take.
-	if why := string(a.snapshot(t, "dead", "jpg", 504, "application/json")); !strings.Contains(why, "no key frame in 10s") || !strings.Contains(why, "refused") {
+	if why := string(snapshot(t, a, "dead", "jpg", 504, "application/json")); !strings.Contains(why, "no key frame in 10s") || !strings.Contains(why, "refused") {
 		t.Errorf("a camera that is not there: %s", why)
 	}
 }
 
 // TestSnapshotWithoutFFmpeg: there is no JPEG, and it says so; the picture as it is needs no ffmpeg.
 func TestSnapshotWithoutFFmpeg(t *testing.T) {
-	service := startService(t)
-	env := append([]string{"PATH=" + t.TempDir()}, keys...)
-	for _, kv := range environment() {
+	service := rig.StartService(t)
+	env := append([]string{"PATH=" + t.TempDir()}, rig.Keys...)
+	for _, kv := range rig.Environment() {
 		if !strings.HasPrefix(kv, "PATH=") {
 			env = append(env, kv)
 		}
 	}
-	a := startAgent(t, env, service.URL(), "", `
+	a := rig.StartAgent(t, env, service.URL(), "", `
 sources: {test: {url: "testpattern:"}}
 channels: {bare: {source: test, create: true}}
 `)
-	a.connected(t, "bare")
-	if why := string(a.snapshot(t, "test", "jpg", 501, "application/json")); !strings.Contains(why, "apt-get install ffmpeg; snapshot.h264 needs none") {
+	a.Connected(t, "bare")
+	if why := string(snapshot(t, a, "test", "jpg", 501, "application/json")); !strings.Contains(why, "apt-get install ffmpeg; snapshot.h264 needs none") {
 		t.Errorf("%s", why)
 	}
-	if size := decoded(t, "h264", a.snapshot(t, "test", "h264", 200, "video/h264")).Bounds().Size(); size != image.Pt(1280, 720) {
+	if size := decoded(t, "h264", snapshot(t, a, "test", "h264", 200, "video/h264")).Bounds().Size(); size != image.Pt(1280, 720) {
 		t.Errorf("the picture has %v", size)
 	}
 }
@@ -151,8 +153,8 @@ channels: {bare: {source: test, create: true}}
 // decoded is what ffmpeg, called by the test, makes of a raw picture.
 func decoded(t *testing.T, format string, raw []byte) image.Image {
 	t.Helper()
-	file := writeFile(t, "raw", string(raw))
-	out, errs, code := run(t, 20*time.Second, environment(), "ffmpeg", "-nostdin", "-v", "error", "-f", format, "-i", file, "-f", "image2pipe", "-c:v", "mjpeg", "-q:v", "2", "-")
+	file := rig.WriteFile(t, "raw", string(raw))
+	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "ffmpeg", "-nostdin", "-v", "error", "-f", format, "-i", file, "-f", "image2pipe", "-c:v", "mjpeg", "-q:v", "2", "-")
 	if code != 0 || errs != "" {
 		t.Fatalf("ffmpeg: exit %d: %s", code, errs)
 	}

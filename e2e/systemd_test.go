@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
 // container is a systemd that runs as PID 1 in namespaces of its own, started by systemd/boot.
@@ -29,7 +31,7 @@ func boot(t *testing.T, config string) *container {
 			t.Fatal(err)
 		}
 	}
-	copyFile(t, binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
+	copyFile(t, rig.Binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
 	copyFile(t, "../systemd/kvsagent.service", filepath.Join(dir, "etc/systemd/system/kvsagent.service"), 0o644)
 	copyFile(t, "../systemd/kvsagent.sysusers", filepath.Join(dir, "etc/sysusers.d/kvsagent.conf"), 0o644)
 	if err := os.WriteFile(filepath.Join(dir, "etc/kvsagent/kvsagent.yaml"), []byte(config), 0o644); err != nil {
@@ -43,9 +45,9 @@ func boot(t *testing.T, config string) *container {
 		script, filepath.Join(dir, "root"), filepath.Join(dir, "bin"), filepath.Join(dir, "etc"))
 	c := &container{t: t, pid: onlyChild(t, p)}
 	t.Cleanup(func() { _ = syscall.Kill(c.pid, syscall.SIGKILL) }) // to SIGTERM it would re-execute itself
-	eventually(t, 20*time.Second, "systemd has booted", func() (bool, any) {
-		if p.over() {
-			t.Fatalf("boot: %v", p.cmd.ProcessState)
+	rig.Eventually(t, 20*time.Second, "systemd has booted", func() (bool, any) {
+		if p.Over() {
+			t.Fatalf("boot: %v", p.Cmd.ProcessState)
 		}
 		out, errs, _ := c.run("systemctl", "is-active", "basic.target")
 		return strings.TrimSpace(out) == "active", out + errs
@@ -57,7 +59,7 @@ func boot(t *testing.T, config string) *container {
 		if t.Failed() {
 			state, _, _ := c.run("systemctl", "status", "--no-pager", "kvsagent")
 			journal, _, _ := c.run("journalctl", "--no-pager", "-o", "cat")
-			t.Logf("%s\n--- journal\n%s", state, tail(journal))
+			t.Logf("%s\n--- journal\n%s", state, rig.Tail(journal))
 		}
 	})
 	return c
@@ -92,17 +94,17 @@ func removeCgroup(dir string) {
 }
 
 // startIn starts a program inside a cgroup.
-func startIn(t *testing.T, cgroup string, args ...string) *process {
+func startIn(t *testing.T, cgroup string, args ...string) *rig.Process {
 	t.Helper()
 	line := append([]string{"-c", `echo $$ >"$0/cgroup.procs"; exec "$@"`, cgroup}, args...)
-	return start(t, environment(), "/bin/sh", line...)
+	return rig.Start(t, rig.Environment(), "/bin/sh", line...)
 }
 
 // onlyChild waits for the one process that p has forked.
-func onlyChild(t *testing.T, p *process) (pid int) {
+func onlyChild(t *testing.T, p *rig.Process) (pid int) {
 	t.Helper()
-	list := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.cmd.Process.Pid)
-	eventually(t, 5*time.Second, "unshare has forked", func() (bool, any) {
+	list := fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Cmd.Process.Pid)
+	rig.Eventually(t, 5*time.Second, "unshare has forked", func() (bool, any) {
 		text, err := os.ReadFile(list)
 		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return pid > 0, err
@@ -113,7 +115,7 @@ func onlyChild(t *testing.T, p *process) (pid int) {
 // run executes a program inside.
 func (c *container) run(args ...string) (stdout, stderr string, code int) {
 	c.t.Helper()
-	return run(c.t, 40*time.Second, environment(), "/usr/bin/nsenter", append([]string{"--target", strconv.Itoa(c.pid), "--all", "--root", "--wd", "--"}, args...)...)
+	return rig.Run(c.t, 40*time.Second, rig.Environment(), "/usr/bin/nsenter", append([]string{"--target", strconv.Itoa(c.pid), "--all", "--root", "--wd", "--"}, args...)...)
 }
 
 // systemctl must succeed.
@@ -134,7 +136,7 @@ func (c *container) show(property string) string {
 // shows waits until a property of the unit has the value.
 func (c *container) shows(limit time.Duration, property, want string) {
 	c.t.Helper()
-	eventually(c.t, limit, property+" is "+want, func() (bool, any) {
+	rig.Eventually(c.t, limit, property+" is "+want, func() (bool, any) {
 		got := c.show(property)
 		return got == want, got
 	})
@@ -185,7 +187,7 @@ channels: {` + channels + `}
 	if got := c.get("/api/v1/report"); !strings.Contains(got, `"first"`) {
 		t.Errorf("/api/v1/report = %q, want channel first", got)
 	}
-	eventually(t, 20*time.Second, "systemctl status tells about the channel", func() (bool, any) {
+	rig.Eventually(t, 20*time.Second, "systemctl status tells about the channel", func() (bool, any) {
 		got := c.show("StatusText")
 		return got != "", got
 	})
@@ -194,13 +196,13 @@ channels: {` + channels + `}
 	t.Run("reload", func(t *testing.T) {
 		c.write(config("first: {source: test}, second: {source: test}"))
 		c.systemctl("reload", "kvsagent")
-		eventually(t, 10*time.Second, "channel second is there", func() (bool, any) {
+		rig.Eventually(t, 10*time.Second, "channel second is there", func() (bool, any) {
 			got := c.get("/api/v1/report")
 			return strings.Contains(got, `"second"`), got
 		})
 		c.write("channels: [this is no config")
 		c.systemctl("reload", "kvsagent")
-		eventually(t, 10*time.Second, "the log tells of the bad config", func() (bool, any) {
+		rig.Eventually(t, 10*time.Second, "the log tells of the bad config", func() (bool, any) {
 			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
 			return strings.Contains(out, "kvsagent.yaml:"), out
 		})
