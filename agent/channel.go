@@ -259,7 +259,7 @@ func (ch *channel) moveRelayed() {
 	for _, s := range ch.sessions {
 		if r := s.conn.Report(); r.Local == relay || r.Remote == relay {
 			s.log.Info("moving to other turn servers", "local", r.Local, "remote", r.Remote)
-			s.conn.Move()
+			s.conn.MigrateRelay()
 		}
 	}
 }

@@ -215,7 +215,7 @@ func (r *remote) move() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conn != nil && !r.deaf.Load() {
-		r.conn.Move()
+		r.conn.MigrateRelay()
 	}
 }
 

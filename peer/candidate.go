@@ -86,8 +86,8 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	}
 	pc := c.connection()
 	if ufrag := ufragOf(cand); pc == nil || pc.RemoteDescription() == nil || ufrag != "" && !c.knows(ufrag) {
-		if len(c.early) < c.o.Engine.o.Limits.EarlyCandidates {
-			c.early = append(c.early, cand)
+		if len(c.negotiation.early) < c.o.Engine.o.Limits.EarlyCandidates {
+			c.negotiation.early = append(c.negotiation.early, cand)
 		}
 		return nil
 	}
@@ -96,8 +96,8 @@ func (c *Conn) onCandidate(cand Candidate) error {
 
 // takeEarly takes the candidates that waited for this description. Those of another are late, and dropped.
 func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
-	early := c.early
-	c.early = nil
+	early := c.negotiation.early
+	c.negotiation.early = nil
 	for _, cand := range early {
 		if ufrag := ufragOf(cand); ufrag != "" && !c.knows(ufrag) {
 			continue
@@ -110,10 +110,10 @@ func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
 }
 
 func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
-	if most := c.o.Engine.o.Limits.Candidates; c.taken >= most {
+	if most := c.o.Engine.o.Limits.Candidates; c.negotiation.taken >= most {
 		return fmt.Errorf("the remote sent more than %d candidates", most)
 	}
-	c.taken++
+	c.negotiation.taken++
 	if err := pc.AddICECandidate(webrtc.ICECandidateInit{
 		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
 	}); err != nil {

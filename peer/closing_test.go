@@ -20,9 +20,9 @@ func TestClosingHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		release := make(chan struct{})
-		c.sendersW.Go(func() { <-release })
+		c.outgoing.work.Go(func() { <-release })
 		began := time.Now()
-		c.closeConnection(pc)
+		c.closeLink(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {})})
 		if took := time.Since(began); took != closeWithin {
 			t.Errorf("closing took %v, want %v", took, closeWithin)
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,156 +11,47 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-const (
-	defaultSetup  = 20 * time.Second
-	failedGrace   = 5 * time.Second  // after ICE has failed, for a restart offer
-	tracksWithin  = 12 * time.Second // how long an offer waits for the source's first tracks
-	gatherWithin  = 2 * time.Second  // how long the description for a remote that does not trickle waits for candidates
-	leaseEvery    = 5 * time.Second
-	closeWithin   = 5 * time.Second
-	signalsQueued = 128
-)
+const signalsQueued = 128
 
-// Config says what one connection is for. Engine and Send are required.
-type Config struct {
-	Engine *Engine
-	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
-
-	Offer     bool          // make the offer; else wait for one
-	Polite    bool          // when both sides offer at once, the remote's offer stands; one side should be polite
-	Broadcast *Broadcast    // what to send; nil is nothing
-	Receive   bool          // take what the remote sends
-	Refuse    string        // refuse the first offer for this reason, which is no empty text
-	Needs     []media.Codec // what the source must have, or an offer is refused: the remote takes all of them or nothing
-	Sink      media.Sink    // where received frames go; nil only counts them
-	Epoch     time.Time     // time zero of received frames; default is now
-
-	OnConnected func() // called once from Run, when media can flow
-	OnFrame     func() // called once from Run, when the first key frame was sent or received
-
-	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
-	RelayOnly    bool                              // paths through our TURN servers only
-	NoHost       bool                              // tell the remote no address of this host's own, only those that STUN and TURN servers see
-	Trusted      bool                              // the remote is our own, and may name private addresses whatever the engine's Remotes says
-	SetupTimeout time.Duration                     // from Run to connected; default 20 s
-	IdleTimeout  time.Duration                     // without a frame in either direction, once connected; 0 is no limit
-	Log          *slog.Logger
-}
-
-// Conn is one connection to one remote client.
+// Conn is one connection to one remote client. Run owns its three parts: negotiation says what is offered and answered, recovery when ICE
+// is restarted and when to give up, outgoing what is sent.
 type Conn struct {
 	o       Config
-	signals chan Signal
-	wake    chan struct{} // 1 slot: the state of pc may have changed
-	broken  chan error    // 1 slot: sending ended, or the remote went too far
 	began   time.Time
-	out     *outbox
+	signals chan Signal
+	wake    wakeUp
+	out     *signalQueue
 
-	restarts chan struct{} // 1 slot
-	moves    chan struct{} // 1 slot
-	changes  chan struct{} // 1 slot
-	refusals chan struct{} // 1 slot
-
-	// Owned by Run.
-	early      []Candidate                // before the remote description
-	taken      int                        // candidates given to pc since the remote's last ICE credentials
-	pending    *webrtc.SessionDescription // our offer of a restart, until it is answered
-	failing    bool                       // ICE has failed, and has until failed fires to come back
-	failed     *time.Timer
-	unmoved    *time.Timer // end of waiting for the remote's part in a move
-	unmovedWhy error
-	heard      answered    // what had come when the network changed
-	healing    *time.Timer // end of waiting for more
-	healed     time.Time   // when ICE was restarted last
-	was        way         // when we were connected last
-	changed    time.Time   // when the host's network was last another; zero is never, or dealt with
-	lease      lease
-	lastIn     string      // the last offer we answered
-	lastOut    string      // our answer to it
-	framed     bool        // OnFrame was called
-	begged     *time.Timer // end of waiting for an offer that we have asked for over the data channel
-	asking     asking
-	level      Level                               // the one that the remote must have: Sub when it cannot take the codec of the main stream
-	leave      func()                              // the main stream
-	leaveSub   func()                              // the smaller one, when the remote must have it
-	listening  map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
-	sendersW   sync.WaitGroup
-	route      *route // nil before the first sender has started
+	negotiation negotiation
+	recovery    recovery
+	outgoing    *outgoing
+	liveness    liveness
+	framed      bool   // OnFrame was called
+	route       *route // nil before the first sender has started
 
 	mu       sync.Mutex // guards the fields below
-	pc       *webrtc.PeerConnection
-	keys     *srtpKeys // nil when we send nothing
-	sockets  *sockets
-	section  webrtc.ICECandidateInit // the media section of our candidates
-	inbound  *inbound
-	sends    []*sending
-	past     uint64 // bytes of media that senders have sent that are no longer there
-	receiver *receiver
+	link     *link      // nil before the first description
+	section  webrtc.ICECandidateInit
 	state    State
 	stages   Stages
 	offered  bool     // by us; else by the remote
 	remote   identity // once known
-	overflow uint64
-}
-
-// State is how far a connection has come.
-type State string
-
-// The states of a Conn.
-const (
-	Negotiating  State = "negotiating" // descriptions are not yet exchanged
-	Connecting   State = "connecting"  // ICE or DTLS is under way
-	Connected    State = "connected"
-	Disconnected State = "disconnected" // nothing heard for a while; may come back by itself
-)
-
-// Stages is when each step to the first frame was reached, since New; 0 is not yet.
-type Stages struct {
-	Offer     time.Duration // sent, or taken
-	Answer    time.Duration // sent, or taken
-	ICE       time.Duration
-	Connected time.Duration // with the DTLS handshake done
-	Packet    time.Duration // sent, of whatever track
-	Frame     time.Duration // the first key frame sent or received
-}
-
-// LogValue writes the stages that were reached.
-func (s Stages) LogValue() slog.Value {
-	var out []slog.Attr
-	for _, x := range []struct {
-		name string
-		at   time.Duration
-	}{{"offer", s.Offer}, {"answer", s.Answer}, {"ice", s.ICE}, {"connected", s.Connected}, {"packet", s.Packet}, {"frame", s.Frame}} {
-		if x.at > 0 {
-			out = append(out, slog.Duration(x.name, x.at.Round(100*time.Microsecond)))
-		}
-	}
-	return slog.GroupValue(out...)
+	overflow uint64   // signals that were dropped
+	fault    error    // sending ended, or the remote went too far
 }
 
 // New checks the config. Run starts the connection.
 func New(o Config) (*Conn, error) {
-	if o.Engine == nil || o.Send == nil {
-		return nil, errors.New("peer: Engine and Send are required")
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
 	}
-	if o.Broadcast == nil && !o.Receive && o.Refuse == "" {
-		return nil, errors.New("peer: nothing to send and nothing to receive")
+	c := &Conn{
+		o: o, began: time.Now(), signals: make(chan Signal, signalsQueued), wake: newWakeUp(), out: &signalQueue{send: o.Send},
+		negotiation: negotiation{polite: o.Polite, asked: map[media.Codec]bool{}}, state: Negotiating,
 	}
-	if o.SetupTimeout == 0 {
-		o.SetupTimeout = defaultSetup
-	}
-	if o.Epoch.IsZero() {
-		o.Epoch = time.Now()
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	return &Conn{
-		o: o, signals: make(chan Signal, signalsQueued), wake: make(chan struct{}, 1), broken: make(chan error, 1),
-		restarts: make(chan struct{}, 1), moves: make(chan struct{}, 1), changes: make(chan struct{}, 1), refusals: make(chan struct{}, 1),
-		out: &outbox{send: o.Send}, state: Negotiating, began: time.Now(),
-		listening: map[*webrtc.RTPSender]chan struct{}{}, asking: asking{asked: map[media.Codec]bool{}},
-	}, nil
+	c.outgoing = newOutgoing(o.Broadcast, c.onFrame)
+	return c, nil
 }
 
 // Handle hands over what the remote has sent. It never blocks; signals beyond a bound are dropped and counted.
@@ -183,7 +72,16 @@ func (c *Conn) Handle(s Signal) {
 	}
 }
 
-// RefusedError is an offer that was answered with a refusal, or not at all because it was none, or an answer that was none.
+// Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC 8839 section
+// 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
+// connection is to be replaced.
+func (c *Conn) Takes(offer string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote.fingerprint == "" || c.remote.same(identityOf(offer))
+}
+
+// RefusedError is an offer that was answered with a refusal, or an offer or answer that could not be understood.
 type RefusedError struct{ Reason error }
 
 func (e *RefusedError) Error() string { return e.Reason.Error() }
@@ -198,99 +96,39 @@ func (c *Conn) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.close()
 	defer cancel()
-	setup := time.NewTimer(c.o.SetupTimeout)
-	defer setup.Stop()
-	c.failed = time.NewTimer(time.Hour)
-	c.failed.Stop()
-	defer c.failed.Stop()
-	c.unmoved = time.NewTimer(time.Hour)
-	c.unmoved.Stop()
-	defer c.unmoved.Stop()
-	c.begged = time.NewTimer(time.Hour)
-	c.begged.Stop()
-	defer c.begged.Stop()
-	c.asking.within = time.NewTimer(time.Hour)
-	c.asking.within.Stop()
-	defer c.asking.within.Stop()
-	c.healing = time.NewTimer(time.Hour)
-	c.healing.Stop()
-	defer c.healing.Stop()
-	var changed <-chan struct{}
-	if c.o.Broadcast != nil {
-		c.leave = c.o.Broadcast.join(Main)
-		_, changed = c.o.Broadcast.current(c.level)
-	}
-	lease := time.NewTicker(leaseEvery)
-	defer lease.Stop()
+	c.recovery.begin(time.Now(), c.o.SetupTimeout)
+	c.liveness.check = time.Now().Add(livenessEvery)
+	c.outgoing.join()
 	if c.o.Offer {
 		if err := c.offer(ctx); err != nil {
 			return err
 		}
 	}
+	deadline := time.NewTimer(0)
+	defer deadline.Stop()
 	for {
+		deadline.Reset(time.Until(c.deadline()))
+		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case s := <-c.signals:
-			if err := c.on(ctx, s); err != nil {
-				return err
-			}
-		case <-c.restarts:
-			if err := c.restart(); err != nil {
-				return err
-			}
-		case <-c.moves:
-			if err := c.move(ctx, moveWithin, errNotMoved); err != nil {
-				return err
-			}
-		case <-c.refusals:
-			if err := c.onRefusal(ctx); err != nil {
-				return err
-			}
-		case <-c.changes:
-			if err := c.onChange(ctx); err != nil {
-				return err
-			}
-		case <-c.healing.C:
-			if err := c.checkHealed(); err != nil {
-				return err
-			}
-		case <-c.begged.C:
-			if err := c.offerRestart(); err != nil {
-				return err
-			}
-		case <-c.unmoved.C:
-			if err := c.checkMoved(); err != nil {
-				return err
-			}
-		case <-c.wake:
-			if err := c.onState(ctx, setup); err != nil {
-				return err
-			}
-		case err := <-c.broken:
+			err = c.onSignal(ctx, s)
+		case <-c.wake.c:
+			err = c.onEvents(ctx, c.wake.take())
+		case <-c.outgoing.changed:
+			c.outgoing.watch()
+			err = c.syncTracks(ctx)
+		case <-deadline.C:
+			err = c.onDeadline(ctx, time.Now())
+		}
+		if err != nil {
 			return err
-		case <-changed:
-			_, changed = c.o.Broadcast.current(c.level)
-			if err := c.follow(ctx); err != nil {
-				return err
-			}
-		case <-c.asking.within.C:
-			if err := c.notAnswered(); err != nil {
-				return err
-			}
-		case <-lease.C:
-			if err := c.checkLease(); err != nil {
-				return err
-			}
-		case <-setup.C:
-			return c.setupError()
-		case <-c.failed.C:
-			return errors.New("ice failed: nothing heard from the remote for half a minute")
 		}
 	}
 }
 
-func (c *Conn) on(ctx context.Context, s Signal) error {
+func (c *Conn) onSignal(ctx context.Context, s Signal) error {
 	switch s := s.(type) {
 	case Offer:
 		return c.onOffer(ctx, s)
@@ -302,182 +140,172 @@ func (c *Conn) on(ctx context.Context, s Signal) error {
 	return nil
 }
 
+func (c *Conn) onEvents(ctx context.Context, e events) error {
+	if e.has(broken) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.fault
+	}
+	for _, x := range []struct {
+		event events
+		do    func() error
+	}{
+		{stateChanged, func() error { return c.onState(ctx) }},
+		{restartWanted, c.restart},
+		{migrateWanted, func() error { return c.migrateRelay(ctx, migrateDeadline, errNotMigrated) }},
+		{relayRefused, func() error { return c.onRelayRefused(ctx) }},
+		{networkChanged, func() error { return c.onNetworkChange(ctx) }},
+	} {
+		if !e.has(x.event) {
+			continue
+		}
+		if err := x.do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deadline is when something must be looked at, whatever comes until then.
+func (c *Conn) deadline() time.Time {
+	first := c.liveness.check
+	for _, t := range []time.Time{c.recovery.deadline, c.negotiation.wantedBy} {
+		if !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+func (c *Conn) onDeadline(ctx context.Context, now time.Time) error {
+	past := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+	if past(c.recovery.deadline) {
+		if err := c.onRecoveryDeadline(); err != nil {
+			return err
+		}
+	}
+	if past(c.negotiation.wantedBy) {
+		if err := c.onNoAnswer(ctx); err != nil {
+			return err
+		}
+	}
+	if past(c.liveness.check) {
+		return c.checkLiveness(now)
+	}
+	return nil
+}
+
+func (c *Conn) onRecoveryDeadline() error {
+	l := c.current()
+	ours, theirs := l.relayed()
+	switch c.recovery.onDeadline(l.activity(c.o.Receive), c.inState(Connected) && !ours && !theirs) {
+	case endSetup:
+		return c.setupError()
+	case endNow:
+		return c.recovery.why
+	case restartICE:
+		return c.restart()
+	case offerICE:
+		return c.offerRestart()
+	}
+	return nil
+}
+
 // onState follows the peer connection. Losing contact is no end: ICE may find its way again, and a failed one may be restarted.
-func (c *Conn) onState(ctx context.Context, setup *time.Timer) error {
-	pc := c.connection()
-	if pc == nil {
+func (c *Conn) onState(ctx context.Context) error {
+	l := c.current()
+	if l == nil {
 		return nil
 	}
-	if s := pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected || s == webrtc.ICEConnectionStateCompleted {
+	if s := l.pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected || s == webrtc.ICEConnectionStateCompleted {
 		c.reached(func(st *Stages) *time.Duration { return &st.ICE })
 	}
-	switch pc.ConnectionState() {
+	switch l.pc.ConnectionState() {
 	case webrtc.PeerConnectionStateConnecting:
 		c.enter(Connecting)
 	case webrtc.PeerConnectionStateConnected:
-		setup.Stop()
-		c.failed.Stop()
-		c.failing = false
-		c.enter(Connected)
-		c.noteWay()
-		if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
-			for _, x := range c.senders() {
-				c.start(ctx, pc, x)
-			}
-			if c.o.OnConnected != nil {
-				c.o.OnConnected()
-			}
-			if err := c.follow(ctx); err != nil { // the source may have changed meanwhile
-				return err
-			}
-		}
-		c.tellFrame()
+		return c.onConnected(ctx, l)
 	case webrtc.PeerConnectionStateDisconnected:
 		c.enter(Disconnected)
-		return c.silent(ctx)
+		return c.onSilence(ctx)
 	case webrtc.PeerConnectionStateFailed:
-		if c.Report().Stages.Connected == 0 {
-			return c.setupError()
-		}
-		c.enter(Disconnected)
-		if !c.failing {
-			c.failing = true
-			c.failed.Reset(failedGrace)
-			if err := c.freshServers(ctx, pc); err != nil {
-				return err
-			}
-			return c.restart()
-		}
+		return c.onFailed(ctx, l)
 	case webrtc.PeerConnectionStateClosed:
 		return ErrEnded
 	}
 	return nil
 }
 
-// onFrame notes the first key frame, from whatever goroutine. Run tells of it: who sends has no time for that.
-func (c *Conn) onFrame() {
-	c.reached(func(st *Stages) *time.Duration { return &st.Frame })
-	c.poke()
+func (c *Conn) onConnected(ctx context.Context, l *link) error {
+	c.enter(Connected)
+	c.recovery.onConnected(c.routeNow())
+	if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
+		for _, x := range c.outgoing.all() {
+			c.start(ctx, l, x)
+		}
+		if c.o.OnConnected != nil {
+			c.o.OnConnected()
+		}
+		if err := c.syncTracks(ctx); err != nil { // the source may have changed meanwhile
+			return err
+		}
+	}
+	c.noteFrame()
+	return nil
 }
 
-func (c *Conn) tellFrame() {
-	c.mu.Lock()
-	tell := c.stages.Frame != 0 && !c.framed
-	c.mu.Unlock()
-	if !tell {
-		return
+func (c *Conn) onFailed(ctx context.Context, l *link) error {
+	if !c.wasConnected() {
+		return c.setupError()
 	}
-	c.framed = true
-	if c.o.OnFrame != nil {
-		c.o.OnFrame()
+	c.enter(Disconnected)
+	if !c.recovery.onFailed(time.Now()) {
+		return nil
 	}
+	if err := l.freshServers(ctx, c.o.ICEServers); err != nil {
+		return err
+	}
+	return c.restart()
 }
 
 // setupError says how far a connection came that did not come about.
 func (c *Conn) setupError() error {
-	r := c.Report()
+	stages := c.stagesSoFar()
 	switch {
-	case r.Stages.Answer == 0 && c.o.Offer:
+	case stages.Answer == 0 && c.o.Offer:
 		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", c.o.SetupTimeout)
-	case r.Stages.Answer == 0:
+	case stages.Answer == 0:
 		return fmt.Errorf("no offer in %v", c.o.SetupTimeout)
-	case r.Stages.ICE == 0 && c.o.RelayOnly && !c.relays():
-		return errors.New("no TURN server gave us a relay, and no other path is allowed; hint: is UDP and TCP to the servers open, and is there room for one more session?")
-	case r.Stages.ICE == 0:
+	case stages.ICE == 0 && c.o.RelayOnly && !c.current().hasRelay():
+		return errors.New("no TURN server gave us a relay, and no other path is allowed; " +
+			"hint: is UDP and TCP to the servers open, and is there room for one more session?")
+	case stages.ICE == 0:
 		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
 	}
 	return errors.New("the dtls handshake did not end")
 }
 
-// policy is which kinds of candidates we gather.
-func (c *Conn) policy() webrtc.ICETransportPolicy {
-	switch {
-	case c.o.RelayOnly:
-		return webrtc.ICETransportPolicyRelay
-	case c.o.NoHost:
-		return webrtc.ICETransportPolicyNoHost
-	}
-	return webrtc.ICETransportPolicyAll
-}
-
-// relays says whether we have the address of a relay.
-func (c *Conn) relays() bool {
-	pc := c.connection()
-	if pc == nil {
-		return false
-	}
-	d := pc.LocalDescription() // with the candidates so far
-	return d != nil && strings.Contains(d.SDP, " typ relay")
-}
-
 // fail ends the connection from another goroutine than Run's.
 func (c *Conn) fail(err error) {
-	select {
-	case c.broken <- err:
-	default:
+	c.mu.Lock()
+	if c.fault == nil {
+		c.fault = err
 	}
-}
-
-func (c *Conn) connection() *webrtc.PeerConnection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.pc
-}
-
-func (c *Conn) setConnection(pc *webrtc.PeerConnection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.pc = pc
-}
-
-func (c *Conn) enter(s State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state = s
-}
-
-// reached notes when a stage was reached first, and reports whether this was it.
-func (c *Conn) reached(stage func(*Stages) *time.Duration) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d := stage(&c.stages)
-	if *d != 0 {
-		return false
-	}
-	*d = max(time.Since(c.began), 1)
-	return true
-}
-
-func (c *Conn) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.mu.Unlock()
+	c.wake.add(broken)
 }
 
 // close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
-	for _, x := range c.senders() { // which stay, for the last report
-		x.end()
-	}
-	for _, leave := range []func(){c.leave, c.leaveSub} {
-		if leave != nil {
-			leave()
-		}
-	}
-	if pc := c.connection(); pc != nil {
-		c.closeConnection(pc)
+	c.outgoing.close()
+	if l := c.current(); l != nil {
+		c.closeLink(l)
 	}
 }
 
-// closeConnection ends a peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
-func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
-	c.mu.Lock()
-	s := c.sockets
-	c.mu.Unlock()
-	if s != nil {
-		s.close() // ends what is on its way to a TURN server
-	}
+// closeLink ends a peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
+func (c *Conn) closeLink(l *link) {
+	l.sockets.close() // ends what is on its way to a TURN server
 	if c.route != nil {
 		c.route.close()
 		c.route = nil
@@ -485,8 +313,8 @@ func (c *Conn) closeConnection(pc *webrtc.PeerConnection) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = pc.GracefulClose()
-		c.sendersW.Wait()
+		_ = l.pc.GracefulClose()
+		c.outgoing.work.Wait()
 	}()
 	timer := time.NewTimer(closeWithin)
 	defer timer.Stop()

@@ -50,7 +50,7 @@ type EngineOptions struct {
 type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
-	telling  chan struct{} // an element for each refused viewer that is being told why
+	notices  chan struct{} // an element for each refused viewer that is being told why
 	net      transport.Net
 	host     *host                       // net, when it is the host's
 	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
@@ -73,7 +73,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Limits = o.Limits.filled()
-	e := &Engine{o: o, telling: make(chan struct{}, tellingAtOnce)}
+	e := &Engine{o: o, notices: make(chan struct{}, noticesAtOnce)}
 	s := &e.settings
 	s.LoggerFactory = pionLog{o.Log}
 	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/pion/webrtc/v4"
 )
 
 // Report is a connection at one moment.
@@ -41,36 +40,29 @@ type TrackReport struct {
 // Report tells how the connection is.
 func (c *Conn) Report() Report {
 	c.mu.Lock()
-	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages, Sent: c.past}
-	pc, rec := c.pc, c.receiver
+	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
+	l := c.link
 	c.mu.Unlock()
-	for _, x := range c.senders() {
-		r.Direct = x.isDirect()
-		if x.video != nil {
-			x.describe(&r)
-		}
-		if at := x.firstPacket(); !at.IsZero() && r.Stages.Packet == 0 {
-			r.Stages.Packet = max(at.Sub(r.Began), 1)
-		}
-		r.Sent += x.bytes()
-		r.Sending = append(r.Sending, c.carried(x)...)
+	c.outgoing.report(&r)
+	if l == nil {
+		return r
 	}
-	if rec != nil {
-		r.Receiving = rec.report()
+	if l.receiver != nil {
+		r.Receiving = l.receiver.report()
 	}
-	if pc != nil && r.State != Negotiating {
-		r.path(pc)
+	if r.State != Negotiating {
+		r.path(l)
 	}
 	return r
 }
 
 // path fills in the chosen candidate pair.
-func (r *Report) path(pc *webrtc.PeerConnection) {
-	ice := pc.SCTP().Transport().ICETransport()
-	if pair, err := ice.GetSelectedCandidatePair(); err == nil && pair != nil {
+func (r *Report) path(l *link) {
+	if pair := l.pair(); pair != nil {
 		r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
 	}
-	if stats, ok := ice.GetSelectedCandidatePairStats(); ok && r.RTT == 0 {
+	stats, ok := l.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	if ok && r.RTT == 0 {
 		r.RTT = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
 	}
 }

@@ -36,19 +36,16 @@ type route struct {
 var errNoRelay = errors.New("the path moved to a relay; the viewer must come again")
 
 // newRoute makes the route of a connection whose DTLS handshake is done, and follows ICE until it is closed.
-func (c *Conn) newRoute(pc *webrtc.PeerConnection) *route {
-	c.mu.Lock()
-	keys, sockets := c.keys, c.sockets
-	c.mu.Unlock()
-	ice := pc.SCTP().Transport().ICETransport()
-	r := &route{selected: ice.GetSelectedCandidatePair, sockets: sockets, demote: c.o.Broadcast.demote, fail: c.fail}
-	if sockets.shared != nil {
-		cipher, open, err := keys.ciphers()
+func (c *Conn) newRoute(l *link) *route {
+	ice := l.pc.SCTP().Transport().ICETransport()
+	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: c.o.Broadcast.demote, fail: c.fail}
+	if l.sockets.shared != nil {
+		cipher, open, err := l.keys.ciphers()
 		if err != nil {
 			c.o.Log.Debug("media goes through pion", "why", err)
 		} else {
 			r.cipher, r.demux = cipher, c.o.Engine.in
-			r.reports = &rtcpFastPath{open: open, in: c.inbound, on: r.onReport}
+			r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 		}
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { r.update() })

@@ -2,9 +2,9 @@ package peer
 
 import "sync"
 
-// outbox carries signals to the remote in an order that it understands: a description goes before the candidates that belong to it. When
+// signalQueue carries signals to the remote in an order that it understands: a description goes before the candidates that belong to it. When
 // ICE restarts, Pion finds candidates while the description is still being made.
-type outbox struct {
+type signalQueue struct {
 	send func(Signal)
 
 	mu   sync.Mutex // guards the fields below, and the order of what is sent
@@ -13,14 +13,14 @@ type outbox struct {
 }
 
 // hold keeps candidates back until the next description, and forgets those that still wait for an older one.
-func (o *outbox) hold() {
+func (o *signalQueue) hold() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held, o.kept = true, nil
 }
 
 // candidate sends a candidate, or keeps it.
-func (o *outbox) candidate(c Candidate) {
+func (o *signalQueue) candidate(c Candidate) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held {
@@ -31,7 +31,7 @@ func (o *outbox) candidate(c Candidate) {
 }
 
 // description sends a description, and what was kept for it.
-func (o *outbox) description(s Signal) {
+func (o *signalQueue) description(s Signal) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.send(s)

@@ -40,7 +40,7 @@ func (c *Conn) announce(ctx context.Context) {
 		}
 	}
 	servers := stunServers(pc.GetConfiguration().ICEServers)
-	c.sendersW.Go(func() {
+	c.outgoing.work.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, mappedWithin)
 		defer cancel()
 		seen := map[netip.AddrPort]bool{}
@@ -59,7 +59,7 @@ func (c *Conn) announce(ctx context.Context) {
 				c.tellCandidate(cand)
 			}
 		}
-		c.knock(ctx, pc)
+		c.openNAT(ctx, pc)
 	})
 }
 
@@ -81,9 +81,9 @@ func (c *Conn) setSection(init webrtc.ICECandidateInit) {
 	c.section = init
 }
 
-// knock opens the way into the shared socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
+// openNAT opens the way into the shared socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
 // far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
-func (c *Conn) knock(ctx context.Context, pc *webrtc.PeerConnection) {
+func (c *Conn) openNAT(ctx context.Context, pc *webrtc.PeerConnection) {
 	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 	if err != nil || pair == nil {
 		return

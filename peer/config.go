@@ -1,0 +1,58 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+)
+
+const defaultSetup = 20 * time.Second
+
+// Config says what one connection is for. Engine and Send are required.
+type Config struct {
+	Engine *Engine
+	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
+
+	Offer     bool          // make the offer; else wait for one
+	Polite    bool          // when both sides offer at once, the remote's offer stands; one side should be polite
+	Broadcast *Broadcast    // what to send; nil is nothing
+	Receive   bool          // take what the remote sends
+	Refuse    string        // refuse the first offer for this reason, which is no empty text
+	Needs     []media.Codec // what the source must have, or an offer is refused: the remote takes all of them or nothing
+	Sink      media.Sink    // where received frames go; nil only counts them
+	Epoch     time.Time     // time zero of received frames; default is now
+
+	OnConnected func() // called once from Run, when media can flow
+	OnFrame     func() // called once from Run, when the first key frame was sent or received
+
+	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
+	RelayOnly    bool                              // paths through our TURN servers only
+	NoHost       bool                              // tell the remote no address of this host's own, only those that STUN and TURN servers see
+	Trusted      bool                              // the remote is our own, and may name private addresses whatever the engine's Remotes says
+	SetupTimeout time.Duration                     // from Run to connected; default 20 s
+	IdleTimeout  time.Duration                     // without a frame in either direction, once connected; 0 is no limit
+	Log          *slog.Logger
+}
+
+// filled is the config with its defaults in place.
+func (o Config) filled() (Config, error) {
+	if o.Engine == nil || o.Send == nil {
+		return o, errors.New("peer: Engine and Send are required")
+	}
+	if o.Broadcast == nil && !o.Receive && o.Refuse == "" {
+		return o, errors.New("peer: nothing to send and nothing to receive")
+	}
+	if o.SetupTimeout == 0 {
+		o.SetupTimeout = defaultSetup
+	}
+	if o.Epoch.IsZero() {
+		o.Epoch = time.Now()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}

@@ -1,0 +1,150 @@
+package peer
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// What we tell a viewer over the data channel that it has opened, in the manner of the service's own messages: one JSON object, its action first. Most clients
+// open a channel by habit and show what comes (the pages of the KVS JS SDK do); nothing depends on it.
+const (
+	noticeRefused = "REFUSED"     // with the reason: there is no picture for this viewer
+	noticeRestart = "ICE_RESTART" // the viewer should offer a restart of ICE, since our offers are not what it waits for
+)
+
+type notice struct {
+	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"`
+}
+
+const (
+	noticesAtOnce = 4               // refused viewers of one Engine: each costs a connection
+	noticeWithin  = 5 * time.Second // ICE, DTLS, SCTP and the message
+	unreadMost    = 16 << 10        // bytes that a viewer has not taken yet, beyond which nothing more is told
+)
+
+// say tells the remote something, and reports whether it has a data channel for that. It does not wait.
+func (in *inbound) say(n notice) bool {
+	in.mu.Lock()
+	d := in.talk
+	in.mu.Unlock()
+	if d == nil || d.BufferedAmount() > unreadMost {
+		return false
+	}
+	text, err := json.Marshal(n)
+	return err == nil && d.SendText(string(text)) == nil
+}
+
+// opened takes the first data channel that is open for talking.
+func (in *inbound) opened(d *webrtc.DataChannel) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.talk == nil {
+		in.talk = d
+		close(in.ready)
+	}
+}
+
+// NegotiatesData says whether an offer has a section for data channels.
+func NegotiatesData(offer string) bool {
+	return strings.Contains(offer, "\nm=application ") && !strings.Contains(offer, "\nm=application 0 ")
+}
+
+// refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in Refusal, and over the
+// channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having sent nothing, when that cannot be.
+func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
+	if !NegotiatesData(o.SDP) {
+		return false
+	}
+	select {
+	case c.o.Engine.notices <- struct{}{}:
+		defer func() { <-c.o.Engine.notices }()
+	default:
+		return false
+	}
+	set, err := newCodecSet() // without codecs: Pion rejects all media
+	if err != nil {
+		return false
+	}
+	l, err := c.openWith(set, nil) // no TURN servers: a channel has 50 allocations for all its viewers
+	if err != nil {
+		return false
+	}
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
+		return false
+	}
+	c.setRemote(o.SDP)
+	desc, err := l.pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: trickle})
+	if err != nil {
+		return false
+	}
+	c.out.hold()
+	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sessionName(reason)+"\r", 1)
+	if l.pc.SetLocalDescription(desc) != nil {
+		return false
+	}
+	c.negotiation.lastOffer, c.negotiation.lastAnswer = o.SDP, answer
+	c.out.description(Answer{SDP: answer})
+	if c.takeEarly(l.pc) == nil {
+		c.awaitNotice(ctx, l, notice{noticeRefused, reason})
+	}
+	return true
+}
+
+// awaitNotice waits for the data channel and until a notice over it has arrived.
+func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
+	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
+	defer cancel()
+	ready, arrived := l.inbound.ready, make(chan struct{}, 1)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake.c:
+			if c.wake.take().has(broken) || l.ended() {
+				return
+			}
+		case s := <-c.signals:
+			if !c.onSignalRefused(s) {
+				return
+			}
+		case <-ready:
+			ready = nil
+			l.inbound.talk.OnBufferedAmountLow(func() { // all of it has been acknowledged
+				select {
+				case arrived <- struct{}{}:
+				default:
+				}
+			})
+			if !l.inbound.say(n) {
+				return
+			}
+		case <-arrived:
+			return
+		}
+	}
+}
+
+// onSignalRefused takes what a remote sends that has been refused: candidates, and its offer once more. It reports false when the
+// connection is over.
+func (c *Conn) onSignalRefused(s Signal) bool {
+	switch s := s.(type) {
+	case Candidate:
+		return c.onCandidate(s) == nil
+	case Offer:
+		if s.SDP == c.negotiation.lastOffer {
+			c.out.description(Answer{SDP: c.negotiation.lastAnswer})
+		}
+	}
+	return true
+}
+
+// ended says whether the peer connection is over.
+func (l *link) ended() bool {
+	s := l.pc.ConnectionState()
+	return s == webrtc.PeerConnectionStateFailed || s == webrtc.PeerConnectionStateClosed
+}

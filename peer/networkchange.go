@@ -1,0 +1,108 @@
+package peer
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// NetworkChanged says that this host has other addresses or another way out, or that signals about that may have been lost. A connection
+// whose route is still the same does not notice.
+//
+// The shared socket is bound to no address, so what goes straight through it takes the new route at once, and a remote that lets packets in
+// from there answers. All others need to be told: of the new addresses, to which they can try again, and, when our offers are what they
+// answer, by an offer to restart ICE. A relay knows us by our old address alone.
+func (c *Conn) NetworkChanged() { c.wake.add(networkChanged) }
+
+// routeNow is how packets leave for the remote.
+func (c *Conn) routeNow() hostRoute {
+	if c.o.Engine.host == nil {
+		return hostRoute{}
+	}
+	pair := c.current().pair()
+	if pair == nil {
+		return hostRoute{}
+	}
+	if pair.Local.Typ == webrtc.ICECandidateTypeRelay {
+		return hostRoute{relay: true}
+	}
+	to, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil {
+		return hostRoute{}
+	}
+	return hostRoute{to: to, source: wayTo(to)}
+}
+
+// onNetworkChange looks whether the change is one for this connection.
+func (c *Conn) onNetworkChange(ctx context.Context) error {
+	l := c.current()
+	if l == nil || c.o.Engine.host == nil {
+		return nil
+	}
+	c.recovery.changed = time.Now()
+	if c.negotiation.pending != nil {
+		return c.restart()
+	}
+	now := c.routeNow()
+	same, open := now == c.recovery.route, now.source.IsValid()
+	if now.relay {
+		same, open = l.sockets.sameRoutes()
+	}
+	if !open || same && c.inState(Connected) {
+		return nil // nothing gets out, or nothing has happened
+	}
+	return c.reroute(ctx)
+}
+
+// onSilence is for when the remote has not been heard for a while: after a change that may be the reason, though our own address is the
+// same, as it is with another gateway.
+func (c *Conn) onSilence(ctx context.Context) error {
+	if !c.recovery.onSilence(time.Now()) {
+		return nil
+	}
+	return c.reroute(ctx)
+}
+
+// reroute looks for another path. A direct one may heal by itself, or with the addresses that the remote is told now; to restart ICE is to
+// give it up.
+func (c *Conn) reroute(ctx context.Context) error {
+	ours, theirs := c.current().relayed()
+	c.o.Log.Info("the network changed under this session", "our_relay", ours, "their_relay", theirs)
+	c.announce(ctx)
+	switch {
+	case ours:
+		return c.migrateRelay(ctx, rerouteDeadline, errRelayLost)
+	case c.offeredByUs() && !c.inState(Connected):
+		return c.restart()
+	}
+	c.mayHeal()
+	return nil
+}
+
+// mayHeal gives a path that may be broken the time to heal, before ICE is restarted, when that is for us to do. A remote that is long since
+// connected and tells another address of its own asks us to try that, too.
+func (c *Conn) mayHeal() {
+	if !c.offeredByUs() || !c.wasConnected() || c.negotiation.pending != nil || !c.recovery.mayHeal(time.Now()) {
+		return
+	}
+	wait := healingWait
+	if c.o.Receive {
+		wait = healingMedia
+	}
+	c.recovery.heal(time.Now(), wait, c.current().activity(c.o.Receive))
+}
+
+// sameRoutes says whether packets to all TURN servers leave from the address that they did at first, and whether any leave at all.
+func (s *sockets) sameRoutes() (same, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same = true
+	for server, was := range s.turn {
+		now := wayTo(server)
+		same = same && now == was
+		open = open || now.IsValid()
+	}
+	return same, open
+}

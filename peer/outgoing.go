@@ -1,0 +1,212 @@
+package peer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// outgoing is what a connection sends: its senders, and its place among those who watch the source.
+type outgoing struct {
+	b       *Broadcast // nil: nothing is sent
+	onFrame func()     // the first key frame was sent
+
+	work sync.WaitGroup // everything that runs for the senders
+
+	// Owned by Run.
+	level     Level                               // that the remote must have: Sub when it cannot take the codec of the main stream
+	leaves    []func()                            // the streams that this connection keeps running
+	sub       bool                                // the smaller one is among them
+	changed   <-chan struct{}                     // closed when the source's tracks change; nil: nothing is sent
+	listening map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
+
+	mu      sync.Mutex // guards the fields below
+	senders []*attachedSender
+	past    uint64    // bytes of media that senders have sent that are no longer there
+	firstAt time.Time // when one of those sent its first packet
+}
+
+// attachedSender is a sender at work. A connection has one, and another for each track that has changed since.
+type attachedSender struct {
+	*sender
+	stop func() // nil before it was started
+	mute bool   // its sound has changed, and another sender has it
+}
+
+func newOutgoing(b *Broadcast, onFrame func()) *outgoing {
+	return &outgoing{b: b, onFrame: onFrame, listening: map[*webrtc.RTPSender]chan struct{}{}}
+}
+
+// join makes the source run until the connection ends.
+func (g *outgoing) join() {
+	if g.b != nil {
+		g.leaves = append(g.leaves, g.b.join(Main))
+		g.watch()
+	}
+}
+
+// joinSub makes the smaller stream run, too.
+func (g *outgoing) joinSub() {
+	if !g.sub {
+		g.sub = true
+		g.leaves = append(g.leaves, g.b.join(Sub))
+	}
+}
+
+// watch waits for the next change of the tracks.
+func (g *outgoing) watch() { _, g.changed = g.b.current(g.level) }
+
+// close ends the senders, which stay for the last report.
+func (g *outgoing) close() {
+	for _, x := range g.all() {
+		x.end()
+	}
+	for _, leave := range g.leaves {
+		leave()
+	}
+}
+
+// all gives the senders there are.
+func (g *outgoing) all() []*attachedSender {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.senders)
+}
+
+// add makes a sender for some tracks. in learns who takes the feedback on its pictures.
+func (g *outgoing) add(outs []*outTrack, in *inbound) *attachedSender {
+	x := &attachedSender{sender: newSender(g.b, outs, g.onFrame)}
+	if x.video != nil {
+		in.watch(x.onFeedback)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.senders = append(g.senders, x)
+	return x
+}
+
+// retire ends a sender. What it is sending at this moment still goes out.
+func (g *outgoing) retire(x *attachedSender) {
+	x.end()
+	at, sent := x.firstPacket(), x.bytes()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.firstAt.IsZero() {
+		g.firstAt = at
+	}
+	g.past += sent
+	g.senders = slices.DeleteFunc(slices.Clone(g.senders), func(y *attachedSender) bool { return y == x })
+}
+
+// handOver makes room for a track in a sender of its own. Pictures take nothing of the sender that they had, so that ends; new sound leaves
+// the sender of the pictures alone.
+func (g *outgoing) handOver(out *outTrack) {
+	for _, x := range g.all() {
+		switch {
+		case !x.has(out.Kind()):
+		case out.codec.Video() || len(x.tracks) == 1:
+			g.retire(x)
+		default:
+			g.muteSound(x)
+		}
+	}
+}
+
+// carries says whether a sender has the track.
+func (g *outgoing) carries(out *outTrack) bool {
+	return slices.ContainsFunc(g.all(), func(x *attachedSender) bool { return x.tracks[out.codec] == out })
+}
+
+// muteSound notes that another sender has the sound of this one.
+func (g *outgoing) muteSound(x *attachedSender) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	x.mute = true
+}
+
+// frames is how many frames have been sent by the senders there are.
+func (g *outgoing) frames() (n uint64) {
+	for _, x := range g.all() {
+		for _, t := range x.report() {
+			n += t.Frames
+		}
+	}
+	return n
+}
+
+// report fills in what is sent.
+func (g *outgoing) report(r *Report) {
+	g.mu.Lock()
+	senders, first := slices.Clone(g.senders), g.firstAt
+	r.Sent = g.past
+	g.mu.Unlock()
+	for _, x := range senders {
+		r.Direct = x.isDirect()
+		if x.video != nil {
+			x.describe(r)
+		}
+		if at := x.firstPacket(); first.IsZero() {
+			first = at
+		}
+		r.Sent += x.bytes()
+		r.Sending = append(r.Sending, g.carried(x)...)
+	}
+	if !first.IsZero() {
+		r.Stages.Packet = max(first.Sub(r.Began), 1)
+	}
+}
+
+// carried is a report on what a sender carries.
+func (g *outgoing) carried(x *attachedSender) (out []TrackReport) {
+	g.mu.Lock()
+	mute := x.mute
+	g.mu.Unlock()
+	for _, t := range x.report() {
+		if t.Codec.Video() || !mute {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// listen hands the RTCP about what a section sends to a sender, and no longer to the one before it.
+func (g *outgoing) listen(r *webrtc.RTPSender, x *attachedSender) {
+	if before := g.listening[r]; before != nil {
+		_ = r.SetReadDeadline(time.Now())
+		<-before
+		_ = r.SetReadDeadline(time.Time{})
+	}
+	done := make(chan struct{})
+	g.listening[r] = done
+	g.work.Go(func() {
+		defer close(done)
+		x.sender.listen(r)
+	})
+}
+
+// has says whether a sender was made for a kind of media.
+func (x *attachedSender) has(kind webrtc.RTPCodecType) bool {
+	for codec := range x.tracks {
+		if kindOf(codec) == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// bytes is how much media it has sent.
+func (x *attachedSender) bytes() (n uint64) {
+	for _, t := range x.report() {
+		n += t.Bytes
+	}
+	return n
+}
+
+// end stops sending.
+func (x *attachedSender) end() {
+	if x.stop != nil {
+		x.stop()
+	}
+}

@@ -1,0 +1,146 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/kvsagent/kvsagent/internal/bwe"
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
+)
+
+// section is what a connection sends in one section of its descriptions. The zero value is no section.
+type section struct {
+	tr    *webrtc.RTPTransceiver
+	codec media.Codec // that it sends now
+	bound bool        // the remote has agreed to it
+	takes func(media.Codec) bool
+}
+
+// step is what becomes of one track of the source.
+type step int
+
+const (
+	leaveAlone  step = iota
+	carryTrack       // a sender must have it
+	switchCodec      // the section sends it from now on
+	renegotiate      // the remote has not agreed to it
+)
+
+// stepFor decides what becomes of a track of the source in the section of its kind. asked says whether an offer of ours has named it.
+func stepFor(codec media.Codec, s section, asked bool) step {
+	switch {
+	case s.tr == nil:
+		return renegotiate
+	case !s.bound && !asked:
+		return leaveAlone // the first description names it
+	case !s.bound:
+		return renegotiate
+	case s.codec == codec:
+		return carryTrack
+	case s.takes(codec):
+		return switchCodec
+	}
+	return renegotiate
+}
+
+// syncTracks brings what is sent in step with what the source gives: at once where the codec was negotiated, and by an offer of ours where
+// it was not. A source that has lost its sound or its picture for a while changes nothing.
+func (c *Conn) syncTracks(ctx context.Context) error {
+	l := c.current()
+	if l == nil || c.o.Broadcast == nil || !c.wasConnected() {
+		return nil
+	}
+	tracks := c.outgoing.wanted()
+	var absent []media.Track
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		i := slices.IndexFunc(tracks, func(t media.Track) bool { return kindOf(t.Codec) == kind })
+		if i < 0 {
+			continue
+		}
+		s := sectionOf(l.pc, kind)
+		_, asked := c.negotiation.asked[tracks[i].Codec]
+		switch stepFor(tracks[i].Codec, s, asked) {
+		case carryTrack:
+			c.carry(ctx, l, s.tr)
+		case switchCodec:
+			if err := c.switchCodec(ctx, l, s.tr, tracks[i].Codec); err != nil {
+				return err
+			}
+		case renegotiate:
+			absent = append(absent, tracks[i])
+		}
+	}
+	return c.renegotiate(l, absent)
+}
+
+// wanted is what the source gives that is for this remote: one that must have the smaller stream gets the pictures of that.
+func (g *outgoing) wanted() []media.Track {
+	tracks, _ := g.b.current(Main)
+	if g.level != Sub {
+		return tracks
+	}
+	subs, _ := g.b.current(Sub)
+	subs = slices.DeleteFunc(slices.Clone(subs), func(t media.Track) bool { return !t.Codec.Video() })
+	return append(subs, slices.DeleteFunc(slices.Clone(tracks), func(t media.Track) bool { return t.Codec.Video() })...)
+}
+
+// sectionOf is the section in which we send a kind of media.
+func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
+	for _, tr := range pc.GetTransceivers() {
+		if out := outOf(tr); out != nil && out.Kind() == kind {
+			return section{tr, out.codec, out.bound(), func(codec media.Codec) bool { return negotiated(tr, codec) }}
+		}
+	}
+	return section{}
+}
+
+// switchCodec sends another codec in a section.
+func (c *Conn) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiver, codec media.Codec) error {
+	before := outOf(tr)
+	next := newOutTrack(codec)
+	next.succeed(before)
+	if err := tr.Sender().ReplaceTrack(next); err != nil {
+		return fmt.Errorf("switch from %s to %s: %w", before.codec, codec, err)
+	}
+	settle(l.pc)
+	c.o.Log.Info("the source changed its codec, and so does what is sent", "from", before.codec, "to", codec)
+	c.carry(ctx, l, tr)
+	return nil
+}
+
+// carry gives a section's track to a sender of its own, unless a sender has it.
+func (c *Conn) carry(ctx context.Context, l *link, tr *webrtc.RTPTransceiver) {
+	out := outOf(tr)
+	if c.outgoing.carries(out) {
+		return
+	}
+	c.outgoing.handOver(out)
+	x := c.outgoing.add([]*outTrack{out}, l.inbound)
+	c.outgoing.listen(tr.Sender(), x)
+	c.start(ctx, l, x)
+	for _, other := range l.pc.GetTransceivers() { // of a sender that was retired
+		if o := outOf(other); o != nil && o.bound() && other != tr {
+			c.carry(ctx, l, other)
+		}
+	}
+}
+
+// succeed takes a track's place in its RTP stream: numbers and times go on, for the remote and the cipher alike. The other sends no more
+// after this.
+func (t *outTrack) succeed(before *outTrack) {
+	_ = before.Unbind(nil)
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	t.base, t.next, t.rtxNext = before.base, before.next, before.rtxNext
+	t.sent, t.octets, t.lost = before.sent, before.octets, before.lost
+	t.path, before.path = before.path, bwe.Path{}
+}
+
+// bound says whether the track has a way to the remote.
+func (t *outTrack) bound() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w != nil
+}
