@@ -58,7 +58,7 @@ func New(o Config) (*Conn, error) {
 func (c *Conn) Handle(s Signal) {
 	if o, ok := s.(Offer); ok {
 		c.mu.Lock()
-		if c.remote.fingerprint == "" {
+		if c.remote.Fingerprint == "" {
 			c.remote = identityOf(o.SDP) // so that Takes knows it before Run has come to it
 		}
 		c.mu.Unlock()
@@ -78,7 +78,7 @@ func (c *Conn) Handle(s Signal) {
 func (c *Conn) Takes(offer string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote.fingerprint == "" || c.remote.same(identityOf(offer))
+	return c.remote.Fingerprint == "" || c.remote.Same(identityOf(offer))
 }
 
 // RefusedError is an offer that was answered with a refusal, or an offer or answer that could not be understood.
