@@ -16,14 +16,14 @@ import (
 func (a *Agent) Report() status.Report {
 	a.mu.Lock()
 	sources, channels := slices.Collect(maps.Values(a.sources)), slices.Collect(maps.Values(a.channels))
-	var unsent uint64
+	var unsent, panics uint64
 	if a.network != nil {
-		unsent = a.network.engine.Dropped()
+		unsent, panics = a.network.engine.Dropped(), a.network.engine.Panics()
 	}
 	a.mu.Unlock()
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
-	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(), Unsent: unsent}
+	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(), Unsent: unsent, Panics: panics}
 	for _, s := range sources {
 		r.Sources = append(r.Sources, s.report())
 	}

@@ -80,21 +80,30 @@ func (s *sender) onFeedback(fci []byte) {
 	if s.video == nil || !s.video.onFeedback(now, fci) {
 		return
 	}
-	s.mu.Lock()
-	wake := s.ladder.level != Main || s.video.pathState().Full || s.leave != nil
-	s.mu.Unlock()
-	if wake {
+	if s.attentive() {
 		s.tell()
 	}
 }
 
+// attentive says whether each feedback may change something.
+func (s *sender) attentive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ladder.level != Main || s.video.pathState().Full || s.leave != nil
+}
+
 // reported takes the share of packets that a receiver report calls lost.
 func (s *sender) reported(now time.Time, lost float64) {
-	s.mu.Lock()
-	_, rate := s.meters[s.video.codec].Rates(now)
-	s.mu.Unlock()
-	s.video.onLoss(now, lost, rate)
+	s.video.onLoss(now, lost, s.videoRate(now))
 	s.tell()
+}
+
+// videoRate is what the picture takes now, in bit/s.
+func (s *sender) videoRate(now time.Time) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rate := s.meters[s.video.codec].Rates(now)
+	return rate
 }
 
 // estimated takes the remote's own estimate.

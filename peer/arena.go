@@ -11,12 +11,12 @@ const (
 type arena struct {
 	buf  []byte
 	runs []udpbatch.Run
-	outs []*udpbatch.Sender // of each run
+	ways []*direct // of each run
 }
 
 func newArena(size int) *arena {
 	runs := max(1, size/bytesARun)
-	return &arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, runs), outs: make([]*udpbatch.Sender, 0, runs)}
+	return &arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, runs), ways: make([]*direct, 0, runs)}
 }
 
 // slot gives room for one packet of at most n bytes, behind all others. What stands there is void after the next flush.
@@ -33,7 +33,7 @@ func (a *arena) commit(d *direct, packet []byte) {
 	start := len(a.buf)
 	end := start + len(packet)
 	a.buf = a.buf[:end]
-	if last := len(a.runs) - 1; last >= 0 && a.outs[last] == d.out {
+	if last := len(a.runs) - 1; last >= 0 && a.ways[last].out == d.out {
 		r := &a.runs[last]
 		whole := len(r.Data)%r.Size == 0
 		if r.To == d.to && whole && len(packet) <= r.Size && len(r.Data)/r.Size < udpbatch.MaxSegments && len(r.Data)+len(packet) <= udpbatch.MaxBytes {
@@ -42,18 +42,36 @@ func (a *arena) commit(d *direct, packet []byte) {
 		}
 	}
 	a.runs = append(a.runs, udpbatch.Run{To: d.to, Data: a.buf[start:end], Size: len(packet)})
-	a.outs = append(a.outs, d.out)
+	a.ways = append(a.ways, d)
 }
 
 // flush writes everything, the runs of one socket together, and makes room.
 func (a *arena) flush() {
 	for from := 0; from < len(a.runs); {
 		to := from + 1
-		for to < len(a.runs) && a.outs[to] == a.outs[from] {
+		for to < len(a.runs) && a.ways[to].out == a.ways[from].out {
 			to++
 		}
-		a.outs[from].Send(a.runs[from:to])
+		if a.write(from, to) != nil {
+			a.writeEach(from, to)
+		}
 		from = to
 	}
-	a.buf, a.runs, a.outs = a.buf[:0], a.runs[:0], a.outs[:0]
+	a.buf, a.runs, a.ways = a.buf[:0], a.runs[:0], a.ways[:0]
+}
+
+// write writes some runs, which have one socket. A panic is given back.
+func (a *arena) write(from, to int) (fault any) {
+	defer func() { fault = recover() }()
+	a.ways[from].out.Send(a.runs[from:to])
+	return nil
+}
+
+// writeEach writes runs one by one, to find whose it is that panics: that connection ends, and the others get what is theirs, perhaps once more.
+func (a *arena) writeEach(from, to int) {
+	for i := from; i < to; i++ {
+		if fault := a.write(i, i+1); fault != nil {
+			a.ways[i].owner.blame("socket", fault)
+		}
+	}
 }

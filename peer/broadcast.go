@@ -42,9 +42,16 @@ func (b *Broadcast) join(l Level) (leave func()) { return b.streams[l].join() }
 
 // left forgets what a level had, when nobody wants it any more, and waits for shards that have no viewers.
 func (b *Broadcast) left(st *stream) {
+	for _, h := range b.forget(st) {
+		h.wait()
+	}
+}
+
+// forget gives the shards that have no viewers, and are the broadcast's no longer.
+func (b *Broadcast) forget(st *stream) (idle []*shard) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	st.window, st.bytes, st.keyAt, st.every = nil, 0, time.Time{}, 0
-	var idle []*shard
 	b.shards = slices.DeleteFunc(b.shards, func(h *shard) bool {
 		if h.size() > 0 {
 			return false
@@ -52,10 +59,7 @@ func (b *Broadcast) left(st *stream) {
 		idle = append(idle, h)
 		return true
 	})
-	b.mu.Unlock()
-	for _, h := range idle {
-		h.wait()
-	}
+	return idle
 }
 
 // Watchers is how many connections want this broadcast now.

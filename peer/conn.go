@@ -21,6 +21,7 @@ type Conn struct {
 	signals chan Signal
 	wake    wakeUp
 	out     *signalQueue
+	guard   *guard
 
 	negotiation negotiation
 	recovery    recovery
@@ -37,7 +38,6 @@ type Conn struct {
 	offered  bool     // by us; else by the remote
 	remote   identity // once known
 	overflow uint64   // signals that were dropped
-	fault    error    // sending ended, or the remote went too far
 }
 
 // New checks the config. Run starts the connection.
@@ -50,18 +50,16 @@ func New(o Config) (*Conn, error) {
 		o: o, began: time.Now(), signals: make(chan Signal, signalsQueued), wake: newWakeUp(), out: &signalQueue{send: o.Send},
 		negotiation: negotiation{polite: o.Polite, asked: map[media.Codec]bool{}}, state: Negotiating,
 	}
-	c.outgoing = newOutgoing(o.Broadcast, c.onFrame)
+	c.guard = &guard{wake: func() { c.wake.add(broken) }, log: o.Log, panics: &o.Engine.panics}
+	c.outgoing = newOutgoing(o.Broadcast, c.onFrame, c.guard)
 	return c, nil
 }
 
 // Handle hands over what the remote has sent. It never blocks; signals beyond a bound are dropped and counted.
 func (c *Conn) Handle(s Signal) {
+	defer c.guard.contain("signal")
 	if o, ok := s.(Offer); ok {
-		c.mu.Lock()
-		if c.remote.Fingerprint == "" {
-			c.remote = identityOf(o.SDP) // so that Takes knows it before Run has come to it
-		}
-		c.mu.Unlock()
+		c.meet(o.SDP)
 	}
 	select {
 	case c.signals <- s:
@@ -72,13 +70,23 @@ func (c *Conn) Handle(s Signal) {
 	}
 }
 
+// meet notes who the remote is by its first offer, so that Takes knows it before Run has come to it.
+func (c *Conn) meet(offer string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.remote.fingerprint == "" {
+		c.remote = identityOf(offer)
+	}
+}
+
 // Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC 8839 section
 // 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
 // connection is to be replaced.
 func (c *Conn) Takes(offer string) bool {
+	defer c.guard.contain("signal")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote.Fingerprint == "" || c.remote.Same(identityOf(offer))
+	return c.remote.fingerprint == "" || c.remote.same(identityOf(offer))
 }
 
 // RefusedError is an offer that was answered with a refusal, or an offer or answer that could not be understood.
@@ -93,6 +101,10 @@ var ErrEnded = errors.New("the remote ended the connection")
 // Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says why. It is called
 // once. When it returns, all that it started has ended.
 func (c *Conn) Run(ctx context.Context) error {
+	return c.guard.run("negotiation", func() error { return c.run(ctx) })
+}
+
+func (c *Conn) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.close()
 	defer cancel()
@@ -142,9 +154,7 @@ func (c *Conn) onSignal(ctx context.Context, s Signal) error {
 
 func (c *Conn) onEvents(ctx context.Context, e events) error {
 	if e.has(broken) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.fault
+		return c.guard.reason()
 	}
 	for _, x := range []struct {
 		event events
@@ -286,14 +296,7 @@ func (c *Conn) setupError() error {
 }
 
 // fail ends the connection from another goroutine than Run's.
-func (c *Conn) fail(err error) {
-	c.mu.Lock()
-	if c.fault == nil {
-		c.fault = err
-	}
-	c.mu.Unlock()
-	c.wake.add(broken)
-}
+func (c *Conn) fail(err error) { c.guard.fail(err) }
 
 // close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
@@ -313,7 +316,7 @@ func (c *Conn) closeLink(l *link) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = l.pc.GracefulClose()
+		c.guard.do("closing", func() { _ = l.pc.GracefulClose() })
 		c.outgoing.work.Wait()
 	}()
 	timer := time.NewTimer(closeWithin)

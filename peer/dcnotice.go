@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -42,12 +41,18 @@ func (in *inbound) say(n notice) bool {
 
 // opened takes the first data channel that is open for talking.
 func (in *inbound) opened(d *webrtc.DataChannel) {
+	defer in.contain("data channels")
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.talk == nil {
 		in.talk = d
 		close(in.ready)
 	}
+}
+
+// NegotiatesData says whether an offer has a section for data channels.
+func NegotiatesData(offer string) bool {
+	return strings.Contains(offer, "\nm=application ") && !strings.Contains(offer, "\nm=application 0 ")
 }
 
 // refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in Refusal, and over the
@@ -79,7 +84,7 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 		return false
 	}
 	c.out.hold()
-	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sdp.SessionName(reason)+"\r", 1)
+	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sessionName(reason)+"\r", 1)
 	if l.pc.SetLocalDescription(desc) != nil {
 		return false
 	}

@@ -12,10 +12,10 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
-	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
@@ -58,6 +58,7 @@ type Engine struct {
 	tcp      ice.TCPMux                  // nil without TCP
 	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
 	in       *udpDemux                   // the same, as the mux reads it
+	panics   atomic.Uint64               // that have ended connections
 
 	mu     sync.Mutex // guards the fields below
 	cert   webrtc.Certificate
@@ -195,7 +196,7 @@ func (e *Engine) off(network string) bool { return e.host != nil && e.host.off(n
 // acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged more strictly.
 func (e *Engine) acceptable(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
-	return ok && sdp.MayAnswer(a, e.o.Loopback)
+	return ok && mayAnswer(a, e.o.Loopback)
 }
 
 // renewAfter is how long connections get the same certificate. Pion's are good for a month.

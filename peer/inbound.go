@@ -26,6 +26,7 @@ type inbound struct {
 	limits  Limits
 	receive bool // we asked for media
 	fail    func(error)
+	guard   *guard
 
 	mu       sync.Mutex // guards the fields below
 	rtp      int        // streams
@@ -66,6 +67,7 @@ func (r *rate) add(n, limit int, window time.Duration) (over bool) {
 
 // buffer is the webrtc.SettingEngine's hook: it is called for each new stream.
 func (in *inbound) buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
+	defer in.contain("streams")
 	b := packetio.NewBuffer()
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -117,6 +119,7 @@ type rtpBuffer struct {
 }
 
 func (b rtpBuffer) Write(p []byte) (int, error) {
+	defer b.in.contain("media reader")
 	b.in.unasked(len(p))
 	return b.plainBuffer.Write(p)
 }
@@ -128,6 +131,8 @@ type rtcpBuffer struct {
 }
 
 func (b rtcpBuffer) Write(p []byte) (int, error) {
+	defer b.in.contain("feedback")
+	b.in.guard.at("feedback")
 	if feedback := b.in.report(p); feedback != nil {
 		eachFeedback(p, feedback)
 	}
@@ -177,6 +182,7 @@ func (in *inbound) excuse() {
 
 // channel takes a data channel that the remote has opened. We have no use for what comes on it, and tell something over it now and then.
 func (in *inbound) channel(d *webrtc.DataChannel) {
+	defer in.contain("data channels")
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.channels++
@@ -192,6 +198,7 @@ func (in *inbound) channel(d *webrtc.DataChannel) {
 }
 
 func (in *inbound) message(size int) {
+	defer in.contain("data channels")
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch {

@@ -69,4 +69,67 @@ func TestLimitsAsTold(t *testing.T) {
 	}
 }
 
+func TestH264Choice(t *testing.T) {
+	fmtp := func(profile string) string {
+		return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile
+	}
+	chromium := []remoteCodec{
+		{"H264", fmtp("42001f")}, {"H264", strings.Replace(fmtp("42001f"), "mode=1", "mode=0", 1)}, {"H264", fmtp("42e01f")},
+		{"H264", fmtp("4d001f")}, {"H264", fmtp("f4001f")}, {"VP8", ""},
+	}
+	for _, tt := range []struct{ name, sps, want string }{
+		{"constrained baseline", "\x67\x42\xe0\x1f", "42e01f"},
+		{"baseline", "\x67\x42\x00\x1f", "42001f"},
+		{"baseline with other flags", "\x67\x42\xc0\x1f", "42001f"},
+		{"main", "\x67\x4d\x00\x28", "4d001f"},
+		{"high, which Chromium plays and does not offer", "\x67\x64\x00\x28", "4d001f"},
+		{"not known yet", "", "42e01f"},
+	} {
+		got, ok := matchCodec(trackWithSPS(tt.sps), chromium)
+		if !ok || fmtpValue(got.fmtp, "profile-level-id") != tt.want {
+			t.Errorf("%s: %v %q, want %s", tt.name, ok, got.fmtp, tt.want)
+		}
+	}
+	if _, ok := matchCodec(trackWithSPS(""), []remoteCodec{{"VP8", ""}, {"H264", "packetization-mode=0;profile-level-id=42e01f"}}); ok {
+		t.Error("VP8 and packetization mode 0 matched, want no match")
+	}
+}
+
+func TestRefusalSaysWhyAndNoMore(t *testing.T) {
+	refusal := Refusal(goodSDP+"m=audio 9 UDP/TLS/RTP/SAVPF 111 0\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n", "10 viewers\r\na=evil")
+	want := "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=10 viewersa=evil\r\nt=0 0\r\n" +
+		"m=video 0 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=rtpmap:96 H264/90000\r\na=mid:0\r\n" +
+		"m=audio 0 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n"
+	if refusal != want {
+		t.Errorf("Refusal =\n%s\nwant\n%s", refusal, want)
+	}
+	if reason, refused := refusedBy(refusal); !refused || reason != "10 viewersa=evil" {
+		t.Errorf("refusedBy = %q, %v", reason, refused)
+	}
+	if _, refused := refusedBy(goodSDP); refused {
+		t.Error("a good answer was taken for a refusal")
+	}
+}
+
+func FuzzOffer(f *testing.F) {
+	f.Add(goodSDP)
+	f.Add(strings.ReplaceAll(goodSDP, "\r\n", "\n"))
+	f.Fuzz(func(t *testing.T, sdp string) {
+		if (Limits{}).filled().checkSDP(sdp) != nil {
+			return
+		}
+		codecs, err := offeredCodecs(sdp)
+		if err != nil {
+			return
+		}
+		for _, c := range codecs {
+			matchCodec(trackWithSPS("\x67\x42\xe0\x1f"), c)
+			_ = names(c)
+		}
+		if r := Refusal(sdp, "no"); len(r) > 2*len(sdp)+1000 {
+			t.Errorf("a refusal of %d bytes for an offer of %d", len(r), len(sdp))
+		}
+	})
+}
+
 func trackWithSPS(sps string) media.Track { return media.Track{Codec: media.H264, SPS: []byte(sps)} }

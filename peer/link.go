@@ -33,10 +33,11 @@ func (c *Conn) open(ctx context.Context, set *codecSet) (*link, error) {
 func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*link, error) {
 	l := &link{
 		sockets: c.o.Engine.newSockets(func() { c.wake.add(relayRefused) }),
-		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail, ready: make(chan struct{})},
+		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail, guard: c.guard, ready: make(chan struct{})},
 	}
+	l.sockets.guard = c.guard
 	if c.o.Broadcast != nil {
-		l.keys = &srtpKeys{}
+		l.keys = &srtpKeys{guard: c.guard}
 	}
 	pc, err := c.o.Engine.connection(set, servers, c.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
@@ -45,6 +46,7 @@ func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*link, error) {
 	}
 	l.pc = pc
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
+		defer c.guard.contain("candidates")
 		if cand == nil {
 			return // no client wants to be told of the end
 		}
@@ -57,7 +59,10 @@ func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*link, error) {
 	pc.OnDataChannel(l.inbound.channel)
 	if c.o.Receive {
 		l.receiver = newReceiver(c.o.Sink, c.o.Epoch, c.onFrame)
-		pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { l.receiver.run(t, askKeyFrame(pc)) })
+		pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+			defer c.guard.contain("receiver")
+			l.receiver.run(t, askKeyFrame(pc))
+		})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,6 +41,7 @@ func (c *Conn) announce(ctx context.Context) {
 	}
 	servers := stunServers(pc.GetConfiguration().ICEServers)
 	c.outgoing.work.Go(func() {
+		defer c.guard.contain("announcement")
 		ctx, cancel := context.WithTimeout(ctx, mappedWithin)
 		defer cancel()
 		seen := map[netip.AddrPort]bool{}

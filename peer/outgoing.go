@@ -12,15 +12,16 @@ import (
 type outgoing struct {
 	b       *Broadcast // nil: nothing is sent
 	onFrame func()     // the first key frame was sent
+	guard   *guard
 
 	work sync.WaitGroup // everything that runs for the senders
 
 	// Owned by Run.
-	level     Level                      // that the remote must have: Sub when it cannot take the codec of the main stream
-	leaves    []func()                   // the streams that this connection keeps running
-	sub       bool                       // the smaller one is among them
-	changed   <-chan struct{}            // closed when the source's tracks change; nil: nothing is sent
-	listening map[rtcpSource]*rtcpReader // one for each section in which we send
+	level     Level                               // that the remote must have: Sub when it cannot take the codec of the main stream
+	leaves    []func()                            // the streams that this connection keeps running
+	sub       bool                                // the smaller one is among them
+	changed   <-chan struct{}                     // closed when the source's tracks change; nil: nothing is sent
+	listening map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
 
 	mu      sync.Mutex // guards the fields below
 	senders []*attachedSender
@@ -35,8 +36,8 @@ type attachedSender struct {
 	mute bool   // its sound has changed, and another sender has it
 }
 
-func newOutgoing(b *Broadcast, onFrame func()) *outgoing {
-	return &outgoing{b: b, onFrame: onFrame, listening: map[rtcpSource]*rtcpReader{}}
+func newOutgoing(b *Broadcast, onFrame func(), g *guard) *outgoing {
+	return &outgoing{b: b, onFrame: onFrame, guard: g, listening: map[*webrtc.RTPSender]chan struct{}{}}
 }
 
 // join makes the source run until the connection ends.
@@ -61,10 +62,10 @@ func (g *outgoing) watch() { _, g.changed = g.b.current(g.level) }
 // close ends the senders, which stay for the last report.
 func (g *outgoing) close() {
 	for _, x := range g.all() {
-		x.end()
+		g.guard.do("closing", x.end)
 	}
 	for _, leave := range g.leaves {
-		leave()
+		g.guard.do("closing", leave)
 	}
 }
 
@@ -78,6 +79,7 @@ func (g *outgoing) all() []*attachedSender {
 // add makes a sender for some tracks. in learns who takes the feedback on its pictures.
 func (g *outgoing) add(outs []*outTrack, in *inbound) *attachedSender {
 	x := &attachedSender{sender: newSender(g.b, outs, g.onFrame)}
+	x.guard = g.guard
 	if x.video != nil {
 		in.watch(x.onFeedback)
 	}
@@ -172,16 +174,18 @@ func (g *outgoing) carried(x *attachedSender) (out []TrackReport) {
 }
 
 // listen hands the RTCP about what a section sends to a sender, and no longer to the one before it.
-func (g *outgoing) listen(r rtcpSource, x *attachedSender) {
-	reader := g.listening[r]
-	if reader == nil {
-		reader = &rtcpReader{}
-		reader.to.Store(x.sender)
-		g.listening[r] = reader
-		g.work.Go(func() { reader.run(r) })
-		return
+func (g *outgoing) listen(r *webrtc.RTPSender, x *attachedSender) {
+	if before := g.listening[r]; before != nil {
+		_ = r.SetReadDeadline(time.Now())
+		<-before
+		_ = r.SetReadDeadline(time.Time{})
 	}
-	reader.to.Store(x.sender)
+	done := make(chan struct{})
+	g.listening[r] = done
+	g.work.Go(func() {
+		defer close(done)
+		x.sender.listen(r)
+	})
 }
 
 // has says whether a sender was made for a kind of media.

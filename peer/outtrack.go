@@ -55,6 +55,7 @@ type direct struct {
 	cipher *srtpCipher
 	out    *udpbatch.Sender
 	to     netip.AddrPort
+	owner  *sender // ends when writing its packets panics; nil: nobody
 }
 
 func newOutTrack(codec media.Codec) *outTrack {
@@ -151,19 +152,7 @@ func (t *outTrack) sealPart(x part, now time.Time, d *direct, a *arena) {
 
 // writePart sends packets of a frame through Pion. That may block, on a relay that is reached by TCP, so it is done without the lock.
 func (t *outTrack) writePart(x part) error {
-	t.mu.Lock()
-	w := t.w
-	if w == nil {
-		t.mu.Unlock()
-		return nil
-	}
-	f := sentFrame{t.begin(x), t.stamp, x.p}
-	now := time.Now()
-	headers := make([]rtp.Header, 0, partPackets)
-	for i := x.from; i < x.to; i++ {
-		headers = append(headers, t.header(&f, i, now))
-	}
-	t.mu.Unlock()
+	w, headers := t.headers(x)
 	buf := make([]byte, 0, maxPayload)
 	for i := range headers {
 		if _, err := w.WriteRTP(&headers[i], x.p.payloads[x.from+i].appendTo(buf)); err != nil {
@@ -171,6 +160,22 @@ func (t *outTrack) writePart(x part) error {
 		}
 	}
 	return nil
+}
+
+// headers are those of a part of a frame, and who writes them; none when the remote wants no such track.
+func (t *outTrack) headers(x part) (w webrtc.TrackLocalWriter, headers []rtp.Header) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.w == nil {
+		return nil, nil
+	}
+	f := sentFrame{t.begin(x), t.stamp, x.p}
+	now := time.Now()
+	headers = make([]rtp.Header, 0, partPackets)
+	for i := x.from; i < x.to; i++ {
+		headers = append(headers, t.header(&f, i, now))
+	}
+	return t.w, headers
 }
 
 // begin gives the extended sequence number of a frame's first packet, and with its first part takes the numbers for all of it.

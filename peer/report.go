@@ -38,9 +38,10 @@ type TrackReport struct {
 }
 
 // Report tells how the connection is.
-func (c *Conn) Report() Report {
+func (c *Conn) Report() (r Report) {
+	defer c.guard.contain("report")
 	c.mu.Lock()
-	r := Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
+	r = Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
 	l := c.link
 	c.mu.Unlock()
 	c.outgoing.report(&r)

@@ -48,7 +48,10 @@ func (c *Conn) newRoute(l *link) *route {
 			r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 		}
 	}
-	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { r.update() })
+	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
+		defer c.guard.contain("route")
+		r.update()
+	})
 	return r
 }
 

@@ -25,6 +25,7 @@ const passEvery = 2 * time.Second
 // take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
 // of other things than how our media fare: Pion gets that.
 func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
+	defer f.in.contain("socket reader")
 	plain, err := f.open.open(f.plain, packet)
 	if err != nil {
 		return err == errReplayed
@@ -34,6 +35,7 @@ func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
 		f.gone = now
 		return false
 	}
+	f.in.guard.at("socket reader")
 	if feedback := f.in.report(plain); feedback != nil {
 		eachFeedback(plain, feedback)
 	}

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -28,6 +29,9 @@ type sender struct {
 	tracks  map[media.Codec]*outTrack
 	video   *outTrack // of tracks; nil when there is none
 	onFirst func()    // the first key frame has been sent; called once
+	guard   *guard    // of the connection; nil contains nothing
+
+	broken atomic.Bool // a panic has hit it: it takes and sends nothing more
 
 	wake chan struct{} // 1 slot: the queue is no longer empty
 	news chan struct{} // 1 slot: more is known of the path
@@ -130,6 +134,9 @@ func (s *sender) setDirect(d *direct) bool {
 			}
 		}
 	}
+	if d != nil {
+		d.owner = s
+	}
 	s.direct = d
 	return true
 }
@@ -208,8 +215,10 @@ func (s *sender) add(x item) {
 
 // push queues one frame. When the viewer is too slow all its queued pictures go, and the next it gets is a key frame.
 func (s *sender) push(p *packets) {
+	defer s.contain("queue")
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.guard.at("queue")
 	if !s.joined {
 		s.take(p)
 	}
@@ -218,6 +227,9 @@ func (s *sender) push(p *packets) {
 // take is push, with the lock held.
 func (s *sender) take(p *packets) {
 	codec := p.frame.Codec
+	if s.broken.Load() {
+		return
+	}
 	if s.tracks[codec] == nil {
 		s.missed(p)
 		return
@@ -355,6 +367,7 @@ func (s *sender) pop() (x item, ok bool) {
 // run sends what is queued, until ctx is done or the connection takes no more. promote is asked whenever the queue is empty, and takes the sender into a shard if
 // it can.
 func (s *sender) run(ctx context.Context, promote func(*sender)) error {
+	defer s.contain("sender")
 	var own *arena
 	due := time.Now()
 	for {
@@ -423,19 +436,24 @@ func (s *sender) ownArena() *arena {
 // send sends a part of a frame. With an arena it is only encrypted; the caller flushes.
 func (s *sender) send(x part, a *arena) error {
 	t := s.tracks[x.p.frame.Codec]
-	if t == nil {
+	if t == nil || s.sealed(t, x, a) {
 		return nil
 	}
+	return t.writePart(x)
+}
+
+// sealed encrypts a part of a frame, unless it goes through Pion. That is done under the lock: the cipher is for one at a time.
+func (s *sender) sealed(t *outTrack, x part, a *arena) bool {
 	s.mu.Lock()
-	s.begins(x, time.Now())
-	d := s.direct
-	if d == nil || a == nil {
-		s.mu.Unlock()
-		return t.writePart(x)
+	defer s.mu.Unlock()
+	s.guard.at("sender")
+	now := time.Now()
+	s.begins(x, now)
+	if s.direct == nil || a == nil {
+		return false
 	}
-	t.sealPart(x, time.Now(), d, a) // under the lock: the cipher is for one at a time
-	s.mu.Unlock()
-	return nil
+	t.sealPart(x, now, s.direct, a)
+	return true
 }
 
 // begins notes that a key frame is under way, before a wish for one can come in answer to it.
@@ -465,12 +483,16 @@ func (s *sender) sendAgain(ssrc uint32, seqs []uint16, again *arena) {
 
 // sent notes that a frame has been sent.
 func (s *sender) sent(p *packets) {
-	s.mu.Lock()
-	first := s.meter(p, time.Now())
-	s.mu.Unlock()
-	if first {
+	if s.metered(p, time.Now()) {
 		s.onFirst()
 	}
+}
+
+// metered is meter, without the lock held.
+func (s *sender) metered(p *packets, now time.Time) (first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meter(p, now)
 }
 
 // meter counts a frame that has been sent, and reports whether it is the first key frame and somebody wants to know.

@@ -68,12 +68,15 @@ func (h *shard) size() int {
 
 // wait returns when the goroutine has ended, which it does when there are no viewers.
 func (h *shard) wait() {
-	h.mu.Lock()
-	done := h.done
-	h.mu.Unlock()
-	if done != nil {
+	if done := h.ending(); done != nil {
 		<-done
 	}
+}
+
+func (h *shard) ending() chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.done
 }
 
 func (h *shard) poke() {
@@ -102,6 +105,7 @@ func (h *shard) push(p *packets) {
 }
 
 func (s *sender) mustHaveKey() {
+	defer s.contain("shard")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wantKey, s.why = true, dropOverrun
@@ -174,7 +178,7 @@ func (s *sender) joinShard(from uint64) {
 func (s *sender) leaveShard(rest []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open.p != nil && s.direct != nil {
+	if s.open.p != nil && s.direct != nil && !s.broken.Load() {
 		a := newArena(s.open.p.bytes + (s.open.to-s.open.from)*64)
 		s.tracks[s.open.p.frame.Codec].sealPart(s.open, time.Now(), s.direct, a)
 		a.flush()
@@ -188,48 +192,57 @@ func (s *sender) leaveShard(rest []*packets) {
 	}
 }
 
-// sendShared encrypts a part of a frame for one viewer of a shard.
+// sendShared encrypts a part of a frame for one viewer of a shard. A panic is that viewer's alone.
 func (s *sender) sendShared(p *packets, from, to int, now time.Time, a *arena) {
+	defer s.contain("shard")
+	if s.sealShared(p, from, to, now, a) {
+		s.onFirst()
+	}
+}
+
+// sealShared reports whether this was the end of the first key frame, and somebody wants to know.
+func (s *sender) sealShared(p *packets, from, to int, now time.Time, a *arena) (first bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken.Load() || !s.joined || s.direct == nil {
+		return false
+	}
+	s.guard.at("shard")
 	t := s.tracks[p.frame.Codec]
 	if t == nil {
 		s.missed(p)
-		s.mu.Unlock()
-		return
+		return false
 	}
-	if !s.joined || s.direct == nil || from == 0 && p.number < s.from {
-		s.mu.Unlock()
-		return
-	}
-	var x part
-	if from == 0 {
-		s.from = p.number + 1
-		pts, ok := s.takes(p)
-		if !ok {
-			s.mu.Unlock()
-			return
-		}
-		if p.frame.Codec.Video() {
-			s.last = pts
-		}
-		x = part{p, pts, from, to}
-		s.begins(x, now)
-	} else {
-		if s.open.p != p {
-			s.mu.Unlock()
-			return // it was left out, or sent otherwise
-		}
-		x = part{p, s.open.pts, from, to}
+	x, ok := s.sharedPart(p, from, to, now)
+	if !ok {
+		return false
 	}
 	t.sealPart(x, now, s.direct, a)
-	first := false
-	if s.open = (part{}); to < len(p.payloads) {
+	s.open = part{}
+	if to < len(p.payloads) {
 		s.open = part{p, x.pts, to, len(p.payloads)}
-	} else {
-		first = s.meter(p, now)
+		return false
 	}
-	s.mu.Unlock()
-	if first {
-		s.onFirst()
+	return s.meter(p, now)
+}
+
+// sharedPart is the part of a frame that a viewer of a shard gets now; ok is false for one that it does not get, or got otherwise.
+func (s *sender) sharedPart(p *packets, from, to int, now time.Time) (x part, ok bool) {
+	if from > 0 {
+		return part{p, s.open.pts, from, to}, s.open.p == p
 	}
+	if p.number < s.from {
+		return part{}, false
+	}
+	s.from = p.number + 1
+	pts, ok := s.takes(p)
+	if !ok {
+		return part{}, false
+	}
+	if p.frame.Codec.Video() {
+		s.last = pts
+	}
+	x = part{p, pts, from, to}
+	s.begins(x, now)
+	return x, true
 }

@@ -24,6 +24,7 @@ type sockets struct {
 	log    logging.LoggerFactory
 	off    func(network string) bool
 
+	guard   *guard // of the connection
 	refused func() // a TURN server no longer keeps what it has given us
 
 	ctx   context.Context // of the connection: Pion's interface to dial has none

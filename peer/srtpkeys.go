@@ -24,6 +24,8 @@ import (
 //
 // docs/decisions/0001-srtp-keys.md tells why, and what was measured.
 type srtpKeys struct {
+	guard *guard // Pion's handshake calls us
+
 	mu           sync.Mutex
 	clientRandom []byte
 	secret       []byte
@@ -41,6 +43,7 @@ func (k *srtpKeys) attach(s *webrtc.SettingEngine) {
 
 // Write takes a line of the key log: "CLIENT_RANDOM <client random> <master secret>" in hexadecimal (NSS key log format).
 func (k *srtpKeys) Write(b []byte) (int, error) {
+	defer k.guard.contain("handshake")
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
@@ -58,6 +61,12 @@ func (k *srtpKeys) Write(b []byte) (int, error) {
 }
 
 func (k *srtpKeys) onServerHello(m handshake.MessageServerHello) handshake.Message {
+	k.learn(&m)
+	return &m
+}
+
+func (k *srtpKeys) learn(m *handshake.MessageServerHello) {
+	defer k.guard.contain("handshake")
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	random := m.Random.MarshalFixed()
@@ -73,7 +82,6 @@ func (k *srtpKeys) onServerHello(m handshake.MessageServerHello) handshake.Messa
 			k.profile = use.ProtectionProfiles[0]
 		}
 	}
-	return &m
 }
 
 // ciphers give what encrypts the media that we send and what decrypts the remote's reports on it, or why both are left to Pion.

@@ -19,6 +19,7 @@ func (c *Conn) start(ctx context.Context, l *link, x *attachedSender) {
 	detach := c.o.Broadcast.attach(x.sender)
 	x.stop = func() { detach(); route.detach(x.sender); cancel() }
 	c.outgoing.work.Go(func() {
+		defer x.contain("sender")
 		waitForSRTP(l.pc)
 		if err := x.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
 			c.fail(fmt.Errorf("sending: %w", err))

@@ -90,7 +90,7 @@ func (s *sockets) Dial(network, addr string) (net.Conn, error) {
 	if to, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		s.reached(to.AddrPort().Addr())
 	}
-	return &turnStream{Conn: conn, refused: s.refused}, nil
+	return &turnStream{Conn: conn, refused: s.refused, guard: s.guard}, nil
 }
 
 func (s *sockets) dial(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -78,6 +78,7 @@ func (t *turnSocket) begin(to net.Addr) {
 	t.dtls, t.to = true, to
 	t.wg.Go(func() {
 		defer close(t.plain)
+		defer t.sockets.guard.contain("turn")
 		conn, err := t.handshake(name, addr)
 		t.mu.Lock()
 		defer t.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 type turnStream struct {
 	net.Conn
 	refused func()
+	guard   *guard // Pion reads this in a goroutine of its own
 
 	message []byte // the beginning of the one that is coming, if it is of interest
 	skip    int    // bytes of the one that is coming, if it is not
@@ -16,6 +17,7 @@ type turnStream struct {
 
 // Read implements net.Conn.
 func (c *turnStream) Read(b []byte) (int, error) {
+	defer c.guard.contain("turn")
 	n, err := c.Conn.Read(b)
 	c.follow(b[:n])
 	return n, err

@@ -48,7 +48,7 @@ func house() status.Report {
 		first.Observe(seconds)
 	}
 	return status.Report{
-		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9,
+		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9, Panics: 1,
 		FirstFrames: map[status.Stage]status.Histogram{status.StageFrame: first, status.StageAnswer: {}},
 		Sources: []status.Source{
 			{

@@ -35,6 +35,7 @@ var (
 	descStart = desc("start_time_seconds", "When this agent started, in seconds since 1970.")
 
 	descUnsent      = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not take.")
+	descPanics      = desc("panics_total", "Faults of the agent's own, each of which has ended one connection. The log has the stack.")
 	descFirstFrames = desc("first_frame_seconds", "How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
 
 	descRunning      = desc("source_running", "Whether the source delivers: 1 or 0 (also 0 while nobody watches).", forSource...)
@@ -92,6 +93,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		out.gauge(descStart, float64(r.Started.UnixMilli())/1000)
 	}
 	out.counter(descUnsent, r.Unsent)
+	out.counter(descPanics, r.Panics)
 	for stage, h := range r.FirstFrames {
 		out.histogram(descFirstFrames, h, string(stage))
 	}

@@ -16,6 +16,7 @@ type Report struct {
 	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
 
 	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not take
+	Panics uint64 `json:"panics"`           // faults of the agent's own, each of which has ended one connection
 }
 
 // Source is one source and its hub.

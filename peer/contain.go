@@ -1,0 +1,132 @@
+package peer
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// guard contains a panic in whatever works for one connection: that connection ends with the reason, the stack is logged once, and the Engine counts. Nobody else notices. Each function that a goroutine or
+// a callback of a connection begins with defers contain; what is locked below it is unlocked by defer.
+//
+// A nil guard contains nothing: a sender that a test made panics as ever.
+type guard struct {
+	wake   func() // tells Run that the connection is to end
+	log    *slog.Logger
+	panics *atomic.Uint64     // of the Engine
+	inject func(where string) // a test's; nil outside of tests
+	logged sync.Once
+
+	mu  sync.Mutex // guards the field below
+	why error      // what has ended the connection first
+}
+
+// fail ends the connection, from whatever goroutine. It does not wait.
+func (g *guard) fail(err error) {
+	g.blame(err)
+	g.wake()
+}
+
+func (g *guard) blame(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.why == nil {
+		g.why = err
+	}
+}
+
+// reason is why the connection is to end; nil when it is not.
+func (g *guard) reason() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.why
+}
+
+// PanicError is why a connection ended that a fault of ours has hit.
+type PanicError struct {
+	Where string // which part of the connection's work
+	Value any    // what recover gave
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("a fault of the agent's own in the %s: panic: %v; hint: please report it, with the stack in the log", e.Where, e.Value)
+}
+
+// contain takes a panic. It has to be deferred itself: recover works nowhere else.
+func (g *guard) contain(where string) {
+	if g == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		g.caught(where, v)
+	}
+}
+
+// caught ends the connection for a panic that was recovered, and gives the reason.
+func (g *guard) caught(where string, v any) error {
+	err := &PanicError{where, v}
+	g.panics.Add(1)
+	g.logged.Do(func() {
+		g.log.Error("panic: the connection ends", "in", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	})
+	g.fail(err)
+	return err
+}
+
+// run calls f contained, and gives a panic as its error.
+func (g *guard) run(where string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = g.caught(where, v)
+		}
+	}()
+	return f()
+}
+
+// do calls f contained.
+func (g *guard) do(where string, f func()) {
+	defer g.contain(where)
+	f()
+}
+
+// at is where a test may make a part of the work panic.
+func (g *guard) at(where string) {
+	if g != nil && g.inject != nil {
+		g.inject(where)
+	}
+}
+
+// Panics counts the panics that have ended connections.
+func (e *Engine) Panics() uint64 { return e.panics.Load() }
+
+// contain takes a panic in the work of a sender, which sends nothing from then on: a packet may be half written, and must not be encrypted under its number once more.
+func (s *sender) contain(where string) {
+	if s.guard == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		s.broken.Store(true)
+		s.guard.caught(where, v)
+	}
+}
+
+// blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
+func (s *sender) blame(where string, fault any) {
+	if s == nil || s.guard == nil {
+		panic(fault)
+	}
+	s.broken.Store(true)
+	s.guard.caught(where, fault)
+}
+
+// contain takes a panic in what comes in. It has to be deferred itself, as the guard's.
+func (in *inbound) contain(where string) {
+	if in == nil || in.guard == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		in.guard.caught(where, v)
+	}
+}
