@@ -11,28 +11,29 @@ const module = "github.com/kvsagent/kvsagent"
 
 // rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
 var rooms = map[string][]string{
-	"cmd/kvsagent":     {"agent", "config", "localkvs", "localkvs/storage", "status", "doctor"},
-	"agent":            {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
-	"config":           {},
-	"credentials":      {},
-	"doctor":           {"config", "credentials", "signaling", "media", "media/*"},
-	"localkvs":         {},           // not signaling: two independent readings of the wire, so that agreement is evidence
-	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
-	"media":            {"internal/*"},
-	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
-	"media/snapshot":   {"media", "media/pipe"},                     // which runs its ffmpeg: commands are run, and ended, in one room
-	"media/internal/*": {"media", "media/internal/*", "internal/*"},
-	"peer":             {"media", "internal/*"},
-	"signaling":        {"internal/*"},
-	"status":           {},
-	"internal/*":       {},
-	"systemd":          {},
-	"packaging":        {},
-	"bench":            {"*"},
-	"bench/*":          {"*"},
-	"e2e":              {"*"}, // by its tests only: the binary and the exported API
-	"e2e/rig":          {"*"},
-	"e2e/impair":       {},
+	"cmd/kvsagent":      {"agent", "config", "localkvs", "localkvs/storage", "status", "doctor"},
+	"agent":             {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
+	"config":            {},
+	"credentials":       {},
+	"doctor":            {"config", "credentials", "signaling", "media", "media/*"},
+	"localkvs":          {},           // not signaling: two independent readings of the wire, so that agreement is evidence
+	"localkvs/storage":  {"localkvs"}, // nor peer, for the same reason
+	"media":             {"internal/*"},
+	"media/*":           {"media", "media/internal/*", "internal/*"}, // never each other
+	"media/snapshot":    {"media", "media/pipe"},                     // which runs its ffmpeg: commands are run, and ended, in one room
+	"media/internal/*":  {"media", "media/internal/*", "internal/*"},
+	"peer":              {"media", "internal/*", "peer/internal/sdp"},
+	"peer/internal/sdp": {"media"},
+	"signaling":         {"internal/*"},
+	"status":            {},
+	"internal/*":        {},
+	"systemd":           {},
+	"packaging":         {},
+	"bench":             {"*"},
+	"bench/*":           {"*"},
+	"e2e":               {"*"}, // by its tests only: the binary and the exported API
+	"e2e/rig":           {"*"},
+	"e2e/impair":        {},
 }
 
 // libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that may import all of

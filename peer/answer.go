@@ -118,7 +118,7 @@ func (c *Conn) fit(set *codecSet, tracks []media.Track, offered map[string][]rem
 		match, ok := matchCodec(t, takes)
 		switch {
 		case ok:
-			if err := set.add(t.Codec, match.fmtp); err != nil {
+			if err := set.add(t.Codec, match.Fmtp); err != nil {
 				return nil, err
 			}
 			fitting = append(fitting, t)
@@ -254,7 +254,7 @@ func (c *Conn) agreed(ctx context.Context, l *link) error {
 func (c *Conn) setRemote(sdp string) {
 	id := identityOf(sdp)
 	c.mu.Lock()
-	newICE := !c.remote.sameICE(id)
+	newICE := !c.remote.SameICE(id)
 	c.remote = id
 	c.mu.Unlock()
 	c.recovery.onDescription(time.Now(), newICE, c.o.SetupTimeout)

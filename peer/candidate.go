@@ -1,75 +1,38 @@
 package peer
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
-	"strconv"
 	"strings"
 
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
-// errNoUse is a candidate that an honest client sends and that we have no use for. Nobody needs to be told.
-var errNoUse = errors.New("of no use")
-
-// checkCandidate says why a candidate (RFC 8839 section 5.1) is not for Pion to see. Names are never looked up, but those of the local network when the
-// operator wants it.
-func checkCandidate(line string, r rule) error {
-	if len(line) > maxCandidateBytes {
-		return fmt.Errorf("candidate of %d bytes; the limit is %d", len(line), maxCandidateBytes)
-	}
-	for i := range len(line) {
-		if line[i] < ' ' || line[i] > '~' {
-			return fmt.Errorf("candidate with the character %q at %d: %.60q", line[i], i, line)
-		}
-	}
-	f := strings.Split(strings.TrimPrefix(line, "candidate:"), " ") // as Pion does: the foundation may be empty, which is seen in the wild
-	if len(f) < 8 || f[6] != "typ" {
-		return fmt.Errorf("candidate not understood: %.60q", line)
-	}
-	component, protocol, address, port := f[1], f[2], f[4], f[5]
-	local := strings.HasSuffix(address, ".local")
-	if component != "1" || !strings.EqualFold(protocol, "udp") || local && !r.names {
-		return errNoUse // RTCP is multiplexed; over TCP we are called; a viewer that names itself .local arrives as peer reflexive or through TURN
-	}
-	if a, err := netip.ParseAddr(address); err != nil && !local {
-		return fmt.Errorf("candidate with %.60q for an address", address)
-	} else if err == nil {
-		if err := r.check(a); err != nil {
-			return err
-		}
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("candidate with port %.10q", port)
-	}
-	return nil
-}
-
 // ufragOf is the ICE user name that a candidate belongs to, if it says so.
 func ufragOf(c Candidate) string {
-	if c.UsernameFragment != nil {
-		return *c.UsernameFragment
-	}
-	_, rest, ok := strings.Cut(c.Candidate, " ufrag ")
-	if !ok {
+	if c.UsernameFragment == nil {
 		return ""
 	}
-	ufrag, _, _ := strings.Cut(rest, " ")
-	return ufrag
+	return *c.UsernameFragment
 }
 
-// withoutForbidden takes the candidates out of a description that Pion must not see.
-func withoutForbidden(sdp string, r rule) string {
-	var b strings.Builder
-	for line := range strings.Lines(sdp) {
-		c, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "a=")
-		if ok && strings.HasPrefix(c, "candidate:") && checkCandidate(c, r) != nil {
-			continue
-		}
-		b.WriteString(line)
+// judged reads a candidate, judges it, and writes it anew: what is kept or given to Pion has nothing of the remote's text in it.
+func (c *Conn) judged(cand Candidate) (Candidate, error) {
+	read, err := sdp.ParseCandidate(cand.Candidate)
+	if err == nil && ufragOf(cand) != "" {
+		err = read.SetUfrag(*cand.UsernameFragment)
 	}
-	return b.String()
+	if err == nil {
+		err = c.o.Engine.rule(c.o.Trusted).Judge(read)
+	}
+	if err != nil {
+		return Candidate{}, err
+	}
+	out := Candidate{Candidate: read.String()}
+	if read.Ufrag != "" {
+		out.UsernameFragment = &read.Ufrag
+	}
+	return out, nil
 }
 
 // onCandidate takes a candidate, or keeps it, in order, until the description has come that it belongs to (RFC 8838 section 10): the first,
@@ -78,8 +41,9 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	if cand.Candidate == "" {
 		return nil // the end of candidates, which not everybody sends
 	}
-	if err := checkCandidate(cand.Candidate, c.o.Engine.rule(c.o.Trusted)); err != nil {
-		if err != errNoUse {
+	cand, err := c.judged(cand)
+	if err != nil {
+		if err != sdp.ErrNoUse {
 			c.o.Log.Warn("candidate ignored", "err", err)
 		}
 		return nil
@@ -114,9 +78,7 @@ func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
 		return fmt.Errorf("the remote sent more than %d candidates", most)
 	}
 	c.negotiation.taken++
-	if err := pc.AddICECandidate(webrtc.ICECandidateInit{
-		Candidate: cand.Candidate, SDPMid: cand.SDPMid, SDPMLineIndex: cand.SDPMLineIndex, UsernameFragment: cand.UsernameFragment,
-	}); err != nil {
+	if err := pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: cand.Candidate}); err != nil {
 		c.o.Log.Warn("candidate ignored", "err", err)
 		return nil
 	}

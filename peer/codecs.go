@@ -22,151 +22,6 @@ var videoFeedback = []webrtc.RTCPFeedback{
 	{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}, {Type: "goog-remb"}, {Type: "transport-cc"},
 }
 
-// remoteCodec is a codec that a remote offers.
-type remoteCodec struct {
-	codec media.Codec
-	fmtp  string
-}
-
-// offeredCodecs lists what an offer has, by kind ("video", "audio"), in the remote's order.
-func offeredCodecs(raw string) (map[string][]remoteCodec, error) {
-	var desc sdp.SessionDescription
-	if err := desc.UnmarshalString(raw); err != nil {
-		return nil, fmt.Errorf("sdp: %w", err)
-	}
-	out := map[string][]remoteCodec{}
-	for _, m := range desc.MediaDescriptions {
-		kind := m.MediaName.Media
-		for _, pt := range m.MediaName.Formats {
-			out[kind] = append(out[kind], describeFormat(m, pt)...)
-		}
-	}
-	return out, nil
-}
-
-// negotiatedCodecs lists what an answer settles on: the first codec of each section that is not rejected.
-func negotiatedCodecs(answer string) []media.Codec {
-	var desc sdp.SessionDescription
-	if desc.UnmarshalString(answer) != nil {
-		return nil
-	}
-	var out []media.Codec
-	for _, m := range desc.MediaDescriptions {
-		if m.MediaName.Port.Value == 0 || len(m.MediaName.Formats) == 0 {
-			continue
-		}
-		for _, c := range describeFormat(m, m.MediaName.Formats[0]) {
-			out = append(out, c.codec)
-		}
-	}
-	return out
-}
-
-func describeFormat(m *sdp.MediaDescription, pt string) []remoteCodec {
-	c := remoteCodec{}
-	switch pt { // RFC 3551 section 6: static payload types need no rtpmap
-	case "0":
-		c.codec = media.PCMU
-	case "8":
-		c.codec = media.PCMA
-	}
-	for _, a := range m.Attributes {
-		rest, ok := strings.CutPrefix(a.Value, pt+" ")
-		if !ok {
-			continue
-		}
-		switch a.Key {
-		case "rtpmap":
-			name, _, _ := strings.Cut(rest, "/")
-			c.codec = canonical(name)
-		case "fmtp":
-			c.fmtp = rest
-		}
-	}
-	if c.codec == "" {
-		return nil
-	}
-	return []remoteCodec{c}
-}
-
-// canonical spells an encoding name as media does; SDP compares them without case.
-func canonical(name string) media.Codec {
-	for _, c := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1, media.Opus, media.PCMU, media.PCMA} {
-		if strings.EqualFold(name, string(c)) {
-			return c
-		}
-	}
-	return media.Codec(name)
-}
-
-// names lists codecs for people, each once, without the helpers (rtx, red, ...).
-func names(codecs []remoteCodec) string {
-	var out []string
-	for _, c := range codecs {
-		switch strings.ToLower(string(c.codec)) {
-		case "rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn":
-			continue
-		}
-		if !slices.Contains(out, string(c.codec)) {
-			out = append(out, string(c.codec))
-		}
-	}
-	if len(out) == 0 {
-		return "nothing"
-	}
-	return strings.Join(out, ", ")
-}
-
-// matchCodec finds what a remote offers for a track. For H.264 that is the profile nearest to the real one: browsers list few profiles by
-// name and decode more (Debian's Chromium plays High and does not offer it).
-func matchCodec(t media.Track, offered []remoteCodec) (remoteCodec, bool) {
-	var best remoteCodec
-	score := -1
-	for _, c := range offered {
-		if c.codec != t.Codec {
-			continue
-		}
-		s := 0
-		if t.Codec == media.H264 {
-			s = h264Score(profileOf(t), c.fmtp)
-		}
-		if s > score {
-			best, score = c, s
-		}
-	}
-	return best, score >= 0
-}
-
-// h264Score rates an offered H.264 format for a stream of the given profile (profile_idc and constraint flags, 4 hex digits); -1 is
-// unusable: we send fragmentation units, which packetization mode 0 has not (RFC 6184 section 6.2).
-func h264Score(profile, fmtp string) int {
-	if fmtpValue(fmtp, "packetization-mode") != "1" {
-		return -1
-	}
-	offered := strings.ToLower(fmtpValue(fmtp, "profile-level-id"))
-	if len(offered) != 6 {
-		return -1
-	}
-	if offered[:4] == profile {
-		return 10
-	}
-	order := map[string][]string{ // best last
-		"42": {"f4", "64", "4d", "42"},
-		"4d": {"f4", "42", "64", "4d"},
-		"64": {"f4", "42", "4d", "64"},
-	}[profile[:2]]
-	return 1 + slices.Index(order, offered[:2])
-}
-
-func fmtpValue(fmtp, key string) string {
-	for part := range strings.SplitSeq(fmtp, ";") {
-		if k, v, ok := strings.Cut(strings.TrimSpace(part), "="); ok && strings.EqualFold(k, key) {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
-
 // profileOf is profile_idc and constraint flags of a track's SPS as 4 hex digits; Constrained Baseline when not known.
 func profileOf(t media.Track) string {
 	if len(t.SPS) < 4 {
@@ -273,46 +128,14 @@ func (s *codecSet) addReceivable() error {
 // cannot offer again on a connection that has one.
 func (s *codecSet) addUnused(offered []remoteCodec) error {
 	for _, c := range offered {
-		switch c.codec {
+		switch c.Name {
 		case media.Opus:
 			return s.add(media.Opus, opusFmtp)
 		case media.PCMU, media.PCMA:
-			return s.add(c.codec, "")
+			return s.add(c.Name, "")
 		}
 	}
 	return nil
-}
-
-// withMids gives each section of an answer that has none the mid of its offer (RFC 8829 section 5.3.1): Pion leaves it out where it
-// rejects, and stumbles over that when it is to offer later.
-func withMids(answer, offer string) string {
-	mids := sectionMids(offer)
-	var b strings.Builder
-	section, own := -1, sectionMids(answer)
-	for line := range strings.Lines(answer) {
-		b.WriteString(line)
-		if !strings.HasPrefix(line, "m=") {
-			continue
-		}
-		if section++; section < len(mids) && own[section] == "" && mids[section] != "" {
-			fmt.Fprintf(&b, "a=mid:%s\r\n", mids[section])
-		}
-	}
-	return b.String()
-}
-
-// sectionMids lists the mid of each section; "" is none.
-func sectionMids(sdp string) []string {
-	var out []string
-	for line := range strings.Lines(sdp) {
-		switch {
-		case strings.HasPrefix(line, "m="):
-			out = append(out, "")
-		case strings.HasPrefix(line, "a=mid:") && len(out) > 0:
-			out[len(out)-1] = strings.TrimSpace(line[len("a=mid:"):])
-		}
-	}
-	return out
 }
 
 // lacking says which codecs a remote needs and the source has not.

@@ -74,7 +74,7 @@ func (c *Conn) Handle(s Signal) {
 func (c *Conn) meet(offer string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.remote.fingerprint == "" {
+	if c.remote.Fingerprint == "" {
 		c.remote = identityOf(offer)
 	}
 }
@@ -86,7 +86,7 @@ func (c *Conn) Takes(offer string) bool {
 	defer c.guard.contain("signal")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote.fingerprint == "" || c.remote.same(identityOf(offer))
+	return c.remote.Fingerprint == "" || c.remote.Same(identityOf(offer))
 }
 
 // RefusedError is an offer that was answered with a refusal, or an offer or answer that could not be understood.

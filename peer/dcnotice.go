@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -50,11 +51,6 @@ func (in *inbound) opened(d *webrtc.DataChannel) {
 	}
 }
 
-// NegotiatesData says whether an offer has a section for data channels.
-func NegotiatesData(offer string) bool {
-	return strings.Contains(offer, "\nm=application ") && !strings.Contains(offer, "\nm=application 0 ")
-}
-
 // refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in Refusal, and over the
 // channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having sent nothing, when that cannot be.
 func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
@@ -84,7 +80,7 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 		return false
 	}
 	c.out.hold()
-	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sessionName(reason)+"\r", 1)
+	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sdp.SessionName(reason)+"\r", 1)
 	if l.pc.SetLocalDescription(desc) != nil {
 		return false
 	}

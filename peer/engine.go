@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
@@ -196,7 +197,7 @@ func (e *Engine) off(network string) bool { return e.host != nil && e.host.off(n
 // acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged more strictly.
 func (e *Engine) acceptable(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
-	return ok && mayAnswer(a, e.o.Loopback)
+	return ok && sdp.MayAnswer(a, e.o.Loopback)
 }
 
 // renewAfter is how long connections get the same certificate. Pion's are good for a month.

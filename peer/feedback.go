@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 )
 
 // reportEvery is how often sender reports go out (RFC 3550 section 6.2 allows a fixed minimum; everybody uses about a second).
@@ -12,21 +11,6 @@ const reportEvery = time.Second
 
 // keyEvery is how often one viewer's wish for a key frame is heard.
 const keyEvery = time.Second
-
-// listen reads the RTCP that a remote sends about one of our tracks, until the track ends.
-func (s *sender) listen(r *webrtc.RTPSender) {
-	defer s.contain("rtcp reader")
-	for {
-		packets, _, err := r.ReadRTCP()
-		if err != nil {
-			return
-		}
-		s.guard.at("rtcp reader")
-		for _, p := range packets {
-			s.onRTCP(p, nil)
-		}
-	}
-}
 
 // onRTCP does what a remote asks, within bounds, and notes what it tells. again is where packets go that it has asked for, for somebody else to flush; nil sends them at once.
 func (s *sender) onRTCP(p rtcp.Packet, again *arena) {

@@ -161,6 +161,6 @@ func (n *negotiation) ruleOut(kind webrtc.RTPCodecType) {
 func (n *negotiation) keepEarly(id identity) {
 	n.early = slices.DeleteFunc(n.early, func(c Candidate) bool {
 		ufrag := ufragOf(c)
-		return ufrag != "" && !id.has(ufrag)
+		return ufrag != "" && !id.Has(ufrag)
 	})
 }

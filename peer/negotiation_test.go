@@ -119,7 +119,7 @@ func TestKeepEarly(t *testing.T) {
 	n := newNegotiation(false)
 	ours, theirs := "ours", "theirs"
 	n.early = []Candidate{{Candidate: "1", UsernameFragment: &ours}, {Candidate: "2", UsernameFragment: &theirs}, {Candidate: "3"}}
-	n.keepEarly(identity{ufrags: []string{ours}})
+	n.keepEarly(identity{Ufrags: []string{ours}})
 	if len(n.early) != 2 || n.early[0].Candidate != "1" || n.early[1].Candidate != "3" {
 		t.Errorf("kept %v", n.early)
 	}

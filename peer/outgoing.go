@@ -17,11 +17,11 @@ type outgoing struct {
 	work sync.WaitGroup // everything that runs for the senders
 
 	// Owned by Run.
-	level     Level                               // that the remote must have: Sub when it cannot take the codec of the main stream
-	leaves    []func()                            // the streams that this connection keeps running
-	sub       bool                                // the smaller one is among them
-	changed   <-chan struct{}                     // closed when the source's tracks change; nil: nothing is sent
-	listening map[*webrtc.RTPSender]chan struct{} // closed when nobody listens any more
+	level     Level                      // that the remote must have: Sub when it cannot take the codec of the main stream
+	leaves    []func()                   // the streams that this connection keeps running
+	sub       bool                       // the smaller one is among them
+	changed   <-chan struct{}            // closed when the source's tracks change; nil: nothing is sent
+	listening map[rtcpSource]*rtcpReader // one for each section in which we send
 
 	mu      sync.Mutex // guards the fields below
 	senders []*attachedSender
@@ -37,7 +37,7 @@ type attachedSender struct {
 }
 
 func newOutgoing(b *Broadcast, onFrame func(), g *guard) *outgoing {
-	return &outgoing{b: b, onFrame: onFrame, guard: g, listening: map[*webrtc.RTPSender]chan struct{}{}}
+	return &outgoing{b: b, onFrame: onFrame, guard: g, listening: map[rtcpSource]*rtcpReader{}}
 }
 
 // join makes the source run until the connection ends.
@@ -174,18 +174,16 @@ func (g *outgoing) carried(x *attachedSender) (out []TrackReport) {
 }
 
 // listen hands the RTCP about what a section sends to a sender, and no longer to the one before it.
-func (g *outgoing) listen(r *webrtc.RTPSender, x *attachedSender) {
-	if before := g.listening[r]; before != nil {
-		_ = r.SetReadDeadline(time.Now())
-		<-before
-		_ = r.SetReadDeadline(time.Time{})
+func (g *outgoing) listen(r rtcpSource, x *attachedSender) {
+	reader := g.listening[r]
+	if reader == nil {
+		reader = &rtcpReader{}
+		reader.to.Store(x.sender)
+		g.listening[r] = reader
+		g.work.Go(func() { reader.run(r) })
+		return
 	}
-	done := make(chan struct{})
-	g.listening[r] = done
-	g.work.Go(func() {
-		defer close(done)
-		x.sender.listen(r)
-	})
+	reader.to.Store(x.sender)
 }
 
 // has says whether a sender was made for a kind of media.

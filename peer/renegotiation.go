@@ -106,7 +106,7 @@ func (c *Conn) agree(pc *webrtc.PeerConnection, answer string) error {
 		if out == nil || out.bound() {
 			continue
 		}
-		if slices.ContainsFunc(takes[out.Kind().String()], func(r remoteCodec) bool { return r.codec == out.codec }) {
+		if slices.ContainsFunc(takes[out.Kind().String()], func(r remoteCodec) bool { return r.Name == out.codec }) {
 			continue
 		}
 		if out.codec.Video() {

@@ -123,5 +123,5 @@ func (c *Conn) offeredByUs() bool {
 func (c *Conn) knows(ufrag string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.remote.has(ufrag)
+	return c.remote.Has(ufrag)
 }

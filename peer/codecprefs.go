@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -25,7 +26,7 @@ func (s *codecSet) addOthers(offered map[string][]remoteCodec) error {
 		}
 		var err error
 		if match, ok := matchCodec(media.Track{Codec: codec}, offered[kindOf(codec).String()]); ok {
-			err = s.add(codec, match.fmtp)
+			err = s.add(codec, match.Fmtp)
 		} else {
 			err = s.addTrack(media.Track{Codec: codec})
 		}
@@ -80,7 +81,7 @@ func rank(c webrtc.RTPCodecParameters, codec media.Codec, own []webrtc.PayloadTy
 
 func codecOf(c webrtc.RTPCodecParameters) media.Codec {
 	_, name, _ := strings.Cut(c.MimeType, "/")
-	return canonical(name)
+	return sdp.Canonical(name)
 }
 
 // negotiated says whether a codec may be sent in a section.

@@ -1,0 +1,46 @@
+package sdp
+
+import (
+	"slices"
+	"strings"
+)
+
+// Identity is who made a description. A page that was reloaded, or another device, has another one, whatever name it goes by.
+type Identity struct {
+	Fingerprint string   // of its DTLS certificate, in lower case; "" when there is none
+	session     string   // user name and session id of the o= line, the same in all descriptions of a connection (RFC 8829 section 5.2.1)
+	Ufrags      []string // of ICE; they change when ICE is restarted
+}
+
+// Identity is that of who made the description.
+func (d *Description) Identity() Identity {
+	id := Identity{session: d.session}
+	for _, s := range d.scopes() {
+		if id.Fingerprint == "" {
+			id.Fingerprint = strings.ToLower(s.value("fingerprint"))
+		}
+		if s.ufrag != "" {
+			id.Ufrags = append(id.Ufrags, s.ufrag)
+		}
+	}
+	return id
+}
+
+// Same says whether two descriptions come from one connection. Some clients make all their connections with one certificate, and some
+// make up a new session id for each description; none does both and restarts ICE.
+func (id Identity) Same(o Identity) bool {
+	return id.Fingerprint != "" && id.Fingerprint == o.Fingerprint && (id.session == o.session || id.SameICE(o))
+}
+
+// SameICE says whether two descriptions have the same ICE credentials.
+func (id Identity) SameICE(o Identity) bool {
+	for _, u := range o.Ufrags {
+		if !id.Has(u) {
+			return false
+		}
+	}
+	return len(id.Ufrags) == len(o.Ufrags)
+}
+
+// Has says whether an ICE user name is in the description.
+func (id Identity) Has(ufrag string) bool { return slices.Contains(id.Ufrags, ufrag) }

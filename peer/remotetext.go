@@ -1,0 +1,119 @@
+package peer
+
+import (
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+)
+
+// Remotes says to which of the addresses that a remote names we send packets. Those that it is heard from, with the password that it was
+// told, are answered whatever this says: the remote is there, and can reach us.
+type Remotes = sdp.Remotes
+
+// OnLink, the default, is the internet and the networks that this host is on itself. A remote in another network of the same site tries our
+// addresses, and is heard. Public is the internet alone, and All is what the routers know.
+const (
+	OnLink = sdp.OnLink
+	Public = sdp.Public
+	All    = sdp.All
+)
+
+// rule is where a remote may send us by naming an address.
+func (e *Engine) rule(trusted bool) sdp.Rule {
+	r := sdp.Rule{Remotes: e.o.Remotes, Loopback: e.o.Loopback, Names: e.o.MDNS}
+	if trusted || e.host == nil {
+		r.Remotes = All
+	}
+	if e.host != nil {
+		r.Networks = e.host.networks()
+	}
+	return r
+}
+
+// read reads a description that has been held to the limits already, or is ours.
+func read(text string) (*sdp.Description, error) {
+	return sdp.Parse(text, sdp.Limits{Bytes: 1 << 20, Sections: 1 << 10})
+}
+
+type (
+	identity    = sdp.Identity
+	remoteCodec = sdp.Codec
+)
+
+// identityOf is who made a description; nobody, if it is not one.
+func identityOf(text string) identity {
+	d, err := read(text)
+	if err != nil {
+		return identity{}
+	}
+	return d.Identity()
+}
+
+// offeredCodecs lists what an offer has, by kind ("video", "audio"), in the remote's order.
+func offeredCodecs(text string) (map[string][]remoteCodec, error) {
+	d, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	return d.Codecs(), nil
+}
+
+// negotiatedCodecs lists what an answer settles on: the first codec of each section that is not rejected.
+func negotiatedCodecs(text string) []media.Codec {
+	d, err := read(text)
+	if err != nil {
+		return nil
+	}
+	return d.Negotiated()
+}
+
+// withoutForbidden writes a description as Pion may see it: anew, and without the candidates that the rule forbids.
+func withoutForbidden(text string, r sdp.Rule) string {
+	d, err := read(text)
+	if err != nil {
+		return ""
+	}
+	return d.Judged(r).Marshal()
+}
+
+// withMids gives each section of a description that Pion or Marshal wrote the mid of the other side's, where it has none.
+func withMids(ours, theirs string) string {
+	d, err := read(theirs)
+	if err != nil {
+		return ours
+	}
+	return sdp.WithMids(ours, d.Mids())
+}
+
+// matchCodec finds what a remote offers for a track.
+func matchCodec(t media.Track, offered []remoteCodec) (remoteCodec, bool) {
+	return sdp.Match(t.Codec, profileOf(t), offered)
+}
+
+// names lists codecs for people.
+func names(codecs []remoteCodec) string { return sdp.Names(codecs) }
+
+// NegotiatesData says whether an offer has a section for data channels.
+func NegotiatesData(offer string) bool {
+	d, err := read(offer)
+	return err == nil && d.NegotiatesData()
+}
+
+// Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6): the viewer learns at once that there is
+// nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message. The reason stands in
+// the session name, for people who read it. It is "" when there is no such answer, since the offer is not understood.
+func Refusal(offer, reason string) string {
+	d, err := read(offer)
+	if err != nil {
+		return ""
+	}
+	return d.Refusal(reason)
+}
+
+// refusedBy reads a refusal: an answer that rejects every section of media.
+func refusedBy(answer string) (reason string, refused bool) {
+	d, err := read(answer)
+	if err != nil {
+		return "", false
+	}
+	return d.Refused()
+}

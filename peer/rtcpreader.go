@@ -1,0 +1,60 @@
+package peer
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+)
+
+// rtcpSource is a webrtc.RTPSender as far as its reports go.
+type rtcpSource interface {
+	Read([]byte) (int, interceptor.Attributes, error)
+}
+
+// rtcpReader reads what Pion has of a remote's reports on one section, as long as the section is there. Whoever sends there now gets them: a
+// change of senders waits for nobody, though the one before may be busy with a report.
+type rtcpReader struct {
+	to atomic.Pointer[sender]
+}
+
+// rtcpMost is the longest compound packet that is read. Browsers keep theirs within a datagram.
+const rtcpMost = 1500
+
+// run reads until the section ends. A packet that cannot be parsed is skipped: those behind it are as good as before.
+func (r *rtcpReader) run(from rtcpSource) {
+	buf := make([]byte, rtcpMost)
+	for {
+		n, _, err := from.Read(buf)
+		switch {
+		case err == nil:
+		case rtcpEnded(err):
+			return
+		default:
+			continue
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			r.hand(p)
+		}
+	}
+}
+
+func (r *rtcpReader) hand(p rtcp.Packet) {
+	s := r.to.Load()
+	defer s.contain("rtcp reader")
+	s.guard.at("rtcp reader")
+	s.onRTCP(p, nil)
+}
+
+// rtcpEnded tells the end of a stream from a packet that Pion's readers did not understand.
+func rtcpEnded(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.As(err, &timeout)
+}
