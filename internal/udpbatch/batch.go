@@ -1,15 +1,17 @@
 // Package udpbatch sends and receives many datagrams through one UDP socket with few system calls.
 //
 // A Run is a row of datagrams to one address, all of one size but the last, which may be shorter. On Linux a run leaves as one message that the kernel cuts up
-// (UDP_SEGMENT), and many runs leave in one sendmmsg. What a kernel or a network card cannot do is noticed by its error, once, and from then on
-// done without: sendmmsg of single datagrams, and in the end one sendto for each.
+// (UDP_SEGMENT), and many runs leave in one sendmmsg. A kernel that cannot do that is noticed by its error, and from then on done without: sendmmsg of
+// single datagrams, and in the end one sendto for each. A path that cannot, because of its MTU or its interface, costs only those who are behind it.
+//
+// Nothing here waits for a link. What finds no room in the socket's buffer within 2 ms is dropped and counted, as UDP allows.
 package udpbatch
 
 import (
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Limits of one run: the kernel's UDP_MAX_SEGMENTS, and the largest payload of an IPv4 datagram.
@@ -17,6 +19,9 @@ const (
 	MaxSegments = 64
 	MaxBytes    = 65_000
 )
+
+// patience is how long one Send waits for room in the socket's buffer, however much it sends. What does not fit then is lost, as on any link that is too slow.
+const patience = 2 * time.Millisecond
 
 // Run is datagrams to one address: Data cut into pieces of Size bytes, the last may be shorter. It keeps to MaxSegments and MaxBytes.
 type Run struct {
@@ -38,13 +43,12 @@ const (
 	Single               // sendto
 )
 
-// Sender writes runs to a socket. Send may be called from several goroutines.
+// Sender writes runs to a socket. Send may be called from several goroutines, none of which waits for another.
 type Sender struct {
 	conn    *net.UDPConn
 	v6      bool // the socket is an IPv6 one and takes IPv4 addresses in their mapped form
 	way     atomic.Int32
 	dropped atomic.Uint64
-	pool    *sync.Pool // of *batch; shared
 
 	platform
 }
@@ -60,7 +64,7 @@ func New(conn *net.UDPConn) *Sender {
 // For makes a Sender for another socket that shares this one's memory and begins with what it has found out.
 func (s *Sender) For(conn *net.UDPConn) *Sender {
 	o := New(conn)
-	o.pool = s.pool
+	o.share(s)
 	o.Limit(s.Way())
 	return o
 }
@@ -78,22 +82,11 @@ func (s *Sender) Limit(w Way) {
 // Dropped counts datagrams that the kernel did not take: the socket's buffer was full, or there is no way to the address.
 func (s *Sender) Dropped() uint64 { return s.dropped.Load() }
 
-// sendSingle is the way that works everywhere.
-func (s *Sender) sendSingle(runs []Run) {
-	for i := range runs {
-		r := &runs[i]
-		to := r.To
-		if s.v6 {
-			to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
-		} else {
-			to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-		}
-		for data := r.Data; len(data) > 0; {
-			n := min(r.Size, len(data))
-			if _, err := s.conn.WriteToUDPAddrPort(data[:n], to); err != nil {
-				s.dropped.Add(1)
-			}
-			data = data[n:]
-		}
-	}
-}
+// Deadline is until when a Send that begins now waits for room in the socket's buffer.
+func Deadline() time.Time { return time.Now().Add(patience) }
+
+// Send writes all runs. It waits for room in the socket's buffer for 2 ms in all. What the kernel has not taken by then is counted and lost; UDP promises no more.
+func (s *Sender) Send(runs []Run) { s.SendBy(runs, Deadline()) }
+
+// takes says whether the socket has addresses of this family.
+func (s *Sender) takes(to netip.Addr) bool { return s.v6 || to.Unmap().Is4() }

@@ -1,8 +1,11 @@
 package udpbatch
 
 import (
+	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -13,23 +16,69 @@ import (
 // maxMessages is how many messages go into one sendmmsg.
 const maxMessages = 128
 
+// A full buffer is left alone for firstPause at first, then each time for twice as long as before, up to lastPause.
+const (
+	firstPause = patience / 8
+	lastPause  = patience / 2
+)
+
 // platform is what Linux needs.
-type platform struct{ raw syscall.RawConn }
+type platform struct {
+	pool     *sync.Pool // of *batch; shared
+	raw      syscall.RawConn
+	sendmmsg sendFunc // tests have a kernel of their own
+	sendto   sendFunc
+	plain    *plainAddrs // shared
+	zones    zones
+
+	segmented atomic.Bool // a message was cut up, for whomever
+}
+
+// sendFunc hands messages to the kernel, and says how many it took. It does not wait.
+type sendFunc func(fd uintptr, msgs []mmsghdr) (sent int, errno syscall.Errno)
 
 func (s *Sender) setup() Way {
+	s.pool = &sync.Pool{New: func() any { return newBatch() }}
+	s.sendmmsg, s.sendto, s.plain = sendmmsg, sendto, &plainAddrs{}
 	raw, err := s.conn.SyscallConn()
 	if err != nil {
-		return Single
+		return Single // and each Send finds that there is no socket
 	}
 	s.raw = raw
-	s.pool = &sync.Pool{New: func() any { return newBatch() }}
-	return Segmented
+	way := Segmented
+	_ = raw.Control(func(fd uintptr) {
+		if _, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT); err != nil {
+			way = Batched // Linux before 4.18
+		}
+	})
+	return way
 }
+
+// share lets a Sender use another's memory, and know what that has found out of addresses.
+func (s *Sender) share(o *Sender) { s.pool, s.plain = o.pool, o.plain }
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
 type mmsghdr struct {
 	hdr unix.Msghdr
 	n   uint32
+}
+
+func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+func sendto(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
+	h := &msgs[0].hdr
+	if h.Control != nil {
+		return 0, unix.EOPNOTSUPP // it takes no control message
+	}
+	_, _, errno := syscall.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len), unix.MSG_DONTWAIT,
+		uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
+	if errno != 0 {
+		return 0, errno
+	}
+	return 1, 0
 }
 
 // batch is the memory of one sendmmsg, used again and again.
@@ -38,110 +87,113 @@ type batch struct {
 	iovs    [maxMessages]unix.Iovec
 	names   [maxMessages]unix.RawSockaddrInet6 // large enough for an IPv4 one
 	control [maxMessages][controlSpace]byte
-	counts  [maxMessages]int // datagrams in each message
+	runs    [maxMessages]*Run // that a message is all of; nil for a single datagram
+	n       int
 
-	// What the callback of RawConn.Write works with; it is made once, so that a send allocates nothing.
-	n        int
+	// What the callback of RawConn.Control works with; it is made once, so that a send allocates nothing.
+	send     sendFunc
 	offset   int
+	cut      bool // the kernel has cut up a message
 	err      syscall.Errno
-	deadline time.Time
-	callback func(fd uintptr) bool
+	callback func(fd uintptr)
 }
 
 // controlSpace holds one UDP_SEGMENT control message: struct cmsghdr and a uint16, aligned.
 const controlSpace = 24
 
-// patience is how long a send waits for room in the socket's buffer. What does not fit then is lost, as on any link that is too slow.
-const patience = 2 * time.Millisecond
-
+// newBatch makes a batch. Its callback never waits: net's own way of waiting, with RawConn.Write, keeps all others from the socket meanwhile.
 func newBatch() *batch {
 	b := &batch{}
-	b.callback = func(fd uintptr) bool {
+	b.callback = func(fd uintptr) {
 		for b.offset < b.n {
-			sent, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd,
-				uintptr(unsafe.Pointer(&b.msgs[b.offset])), uintptr(b.n-b.offset), unix.MSG_DONTWAIT, 0, 0)
+			sent, errno := b.send(fd, b.msgs[b.offset:b.n])
 			switch errno {
 			case 0:
-				b.offset += int(sent)
+				b.cut = b.cut || b.runs[b.offset] != nil
+				b.offset += sent
 			case unix.EINTR:
-			case unix.EAGAIN:
-				if time.Now().After(b.deadline) {
-					b.err = errno
-					return true
-				}
-				return false // the poller wakes us when there is room
 			default:
 				b.err = errno
-				return true
+				return
 			}
 		}
-		return true
 	}
 	return b
 }
 
-// Send writes all runs. What the kernel does not take is counted and lost; UDP promises no more.
-func (s *Sender) Send(runs []Run) {
-	if len(runs) == 0 {
-		return
+// count is how many datagrams message i is.
+func (b *batch) count(i int) int {
+	if r := b.runs[i]; r != nil {
+		return r.segments()
 	}
-	if s.Way() == Single {
-		s.sendSingle(runs)
-		return
+	return 1
+}
+
+// SendBy is Send with another end of waiting. When that is past it only tries.
+func (s *Sender) SendBy(runs []Run, until time.Time) {
+	b := s.pool.Get().(*batch)
+	defer s.pool.Put(b)
+	for i := range runs {
+		r := &runs[i]
+		switch {
+		case !s.takes(r.To.Addr()):
+			s.dropped.Add(uint64(r.segments()))
+		case len(r.Data) > r.Size && s.Way() == Segmented && !s.plain.has(r.To):
+			s.add(b, r.To, r.Data, r, until)
+		default:
+			s.addEach(b, r, until)
+		}
+	}
+	_, _ = s.flush(b, until)
+}
+
+// WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:
+// whoever uses UDP expects that.
+func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
+	if !s.takes(to.Addr()) {
+		return 0, s.failed(to, unix.EAFNOSUPPORT)
 	}
 	b := s.pool.Get().(*batch)
 	defer s.pool.Put(b)
-	for len(runs) > 0 {
-		if s.Way() == Segmented {
-			n := min(len(runs), maxMessages)
-			s.fill(b, runs[:n])
-			s.flush(b, runs)
-			runs = runs[n:]
-			continue
-		}
-		s.sendBatched(b, runs)
-		return
+	s.add(b, to, data, nil, time.Time{})
+	if _, err := s.flush(b, Deadline()); err != nil && err != unix.EAGAIN && err != unix.ENOBUFS {
+		return 0, s.failed(to, err)
+	}
+	return len(data), nil
+}
+
+func (s *Sender) failed(to netip.AddrPort, err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		err = os.NewSyscallError("sendto", errno)
+	}
+	return &net.OpError{Op: "write", Net: "udp", Source: s.conn.LocalAddr(), Addr: net.UDPAddrFromAddrPort(to), Err: err}
+}
+
+// addEach makes one message of each datagram of a run.
+func (s *Sender) addEach(b *batch, r *Run, until time.Time) {
+	for data := r.Data; len(data) > 0; {
+		n := min(r.Size, len(data))
+		s.add(b, r.To, data[:n], nil, until)
+		data = data[n:]
 	}
 }
 
-// fill makes one message of each run.
-func (s *Sender) fill(b *batch, runs []Run) {
-	b.n = len(runs)
-	for i := range runs {
-		r := &runs[i]
-		s.message(b, i, r.To, r.Data)
-		b.counts[i] = r.segments()
-		if len(r.Data) > r.Size {
-			segment(&b.msgs[i].hdr, &b.control[i], r.Size)
-		}
+// add makes a message, of a whole run if r is one. A full batch leaves first.
+func (s *Sender) add(b *batch, to netip.AddrPort, data []byte, r *Run, until time.Time) {
+	if b.n == maxMessages {
+		_, _ = s.flush(b, until)
 	}
-}
-
-// sendBatched makes one message of each datagram.
-func (s *Sender) sendBatched(b *batch, runs []Run) {
-	b.n = 0
-	for i := range runs {
-		r := &runs[i]
-		for data := r.Data; len(data) > 0; {
-			n := min(r.Size, len(data))
-			s.message(b, b.n, r.To, data[:n])
-			b.counts[b.n] = 1
-			data = data[n:]
-			if b.n++; b.n == maxMessages {
-				s.flush(b, nil)
-				b.n = 0
-			}
-		}
-	}
-	s.flush(b, nil)
-}
-
-func (s *Sender) message(b *batch, i int, to netip.AddrPort, data []byte) {
+	i := b.n
+	b.n++
+	b.runs[i] = r
 	b.iovs[i].Base = unsafe.SliceData(data)
 	b.iovs[i].SetLen(len(data))
 	h := &b.msgs[i].hdr
 	*h = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&b.names[i])), Namelen: s.address(&b.names[i], to), Iov: &b.iovs[i]}
 	h.SetIovlen(1)
+	if r != nil {
+		segment(h, &b.control[i], r.Size)
+	}
 }
 
 // address writes a socket address and gives its length.
@@ -149,6 +201,9 @@ func (s *Sender) address(name *unix.RawSockaddrInet6, to netip.AddrPort) uint32 
 	port := to.Port()<<8 | to.Port()>>8
 	if s.v6 {
 		*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: port, Addr: to.Addr().As16()}
+		if zone := to.Addr().Zone(); zone != "" {
+			name.Scope_id = s.zones.index(zone)
+		}
 		return unix.SizeofSockaddrInet6
 	}
 	v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(name))
@@ -166,52 +221,94 @@ func segment(h *unix.Msghdr, control *[controlSpace]byte, size int) {
 	h.SetControllen(unix.CmsgSpace(2))
 }
 
-// flush writes the messages of b. A message that the kernel refuses is left out and the rest goes on; when it is segmentation
-// that it refuses, this Sender does without from then on.
-func (s *Sender) flush(b *batch, runs []Run) {
-	b.offset = 0
-	for b.offset < b.n {
-		b.err, b.deadline = 0, time.Now().Add(patience)
-		if err := s.raw.Write(b.callback); err != nil {
-			s.lost(b, b.n-b.offset) // the socket is closed
-			return
+// flush writes the messages of b and makes room in it. A message that the kernel refuses is left out, and the rest goes on. It gives the number of datagrams that
+// were lost and the last error.
+func (s *Sender) flush(b *batch, until time.Time) (lost int, err error) {
+	b.offset, b.cut = 0, false
+	for pause := firstPause; b.offset < b.n; {
+		var errno syscall.Errno
+		if errno, err = s.try(b); err != nil {
+			lost += s.lost(b, b.n) // the socket is closed
+			break
 		}
 		switch {
-		case b.err == 0:
-		case b.err == unix.EAGAIN:
-			s.lost(b, b.n-b.offset)
-			return
-		case b.err == unix.ENOSYS:
+		case errno == 0:
+		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
+			if left := time.Until(until); left > 0 {
+				time.Sleep(min(pause, left))
+				pause = min(2*pause, lastPause)
+				continue
+			}
+			err = errno
+			if errno == unix.ENOBUFS { // one interface's queue is full
+				lost += s.lost(b, b.offset+1)
+			} else {
+				lost += s.lost(b, b.n)
+			}
+		case errno == unix.ENOSYS && s.Way() != Single:
 			s.Limit(Single)
-			if runs != nil {
-				s.sendSingle(runs[b.offset:b.n])
-			}
-			return
-		case runs != nil && b.counts[b.offset] > 1 && (b.err == unix.EIO || b.err == unix.EINVAL || b.err == unix.EOPNOTSUPP):
-			if s.withoutSegments(runs[b.offset]) {
-				s.Limit(Batched)
-			}
+		case b.runs[b.offset] != nil && refusesSegments(errno):
+			r := b.runs[b.offset]
 			b.offset++
+			missed := s.split(r, until)
+			if lost += missed; missed < r.segments() {
+				s.without(r.To) // so that it was not the address
+			}
 		default:
-			s.lost(b, 1)
+			err = errno
+			lost += s.lost(b, b.offset+1)
 		}
 	}
+	if b.n = 0; b.cut && !s.segmented.Load() {
+		s.segmented.Store(true)
+	}
+	return lost, err
 }
 
-// withoutSegments sends one run that the kernel did not take as one message. It reports whether that went well: then segmentation is at fault, and not the
-// address.
-func (s *Sender) withoutSegments(r Run) bool {
+// try hands the kernel what is left of a batch.
+func (s *Sender) try(b *batch) (syscall.Errno, error) {
+	if s.raw == nil {
+		return 0, net.ErrClosed
+	}
+	b.err = 0
+	if b.send = s.sendmmsg; s.Way() == Single {
+		b.send = s.sendto
+	}
+	err := s.raw.Control(b.callback)
+	return b.err, err
+}
+
+// refusesSegments says whether an error may mean that a message cannot be cut up: segments are larger than the path's MTU (EINVAL, EMSGSIZE by newer kernels), the
+// interface computes no checksums or the path is one of IPsec (EIO), the socket does not know UDP_SEGMENT.
+func refusesSegments(err syscall.Errno) bool {
+	return err == unix.EINVAL || err == unix.EMSGSIZE || err == unix.EIO || err == unix.EOPNOTSUPP || err == unix.ENOPROTOOPT
+}
+
+// split sends a run datagram by datagram, and gives the number of those that were lost.
+func (s *Sender) split(r *Run, until time.Time) (lost int) {
 	b := s.pool.Get().(*batch)
 	defer s.pool.Put(b)
-	before := s.dropped.Load()
-	s.sendBatched(b, []Run{r})
-	return s.dropped.Load() == before
+	s.addEach(b, r, until)
+	lost, _ = s.flush(b, until)
+	return lost
 }
 
-// lost leaves the next n messages out.
-func (s *Sender) lost(b *batch, n int) {
-	for range n {
-		s.dropped.Add(uint64(b.counts[b.offset]))
-		b.offset++
+// without notes that the kernel sends single datagrams to an address, but does not cut up messages for it. When it has never done that for anybody, and has refused it
+// for several, it is asked no more.
+func (s *Sender) without(to netip.AddrPort) {
+	if s.plain.add(to) >= refusals && !s.segmented.Load() {
+		s.Limit(Batched)
 	}
+}
+
+// refusals of segments for so many addresses are the kernel's, if nobody gets any.
+const refusals = 4
+
+// lost leaves messages out, up to one.
+func (s *Sender) lost(b *batch, to int) (n int) {
+	for ; b.offset < to; b.offset++ {
+		n += b.count(b.offset)
+	}
+	s.dropped.Add(uint64(n))
+	return n
 }

@@ -2,10 +2,63 @@
 
 package udpbatch
 
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"time"
+)
+
 // platform needs nothing: there is one way.
 type platform struct{}
 
 func (s *Sender) setup() Way { return Single }
 
-// Send writes all runs. What the kernel does not take is counted and lost; UDP promises no more.
-func (s *Sender) Send(runs []Run) { s.sendSingle(runs) }
+func (s *Sender) share(*Sender) {}
+
+// leastPatience is for a Send that is only to try: net does not even try when the deadline is past.
+const leastPatience = 50 * time.Microsecond
+
+// SendBy is Send with another end of waiting. When that is past it only tries.
+func (s *Sender) SendBy(runs []Run, until time.Time) {
+	if least := time.Now().Add(leastPatience); until.Before(least) {
+		until = least
+	}
+	_ = s.conn.SetWriteDeadline(until)
+	for i := range runs {
+		r := &runs[i]
+		if !s.takes(r.To.Addr()) {
+			s.dropped.Add(uint64(r.segments()))
+			continue
+		}
+		for data := r.Data; len(data) > 0; {
+			n := min(r.Size, len(data))
+			if _, err := s.conn.WriteToUDPAddrPort(data[:n], s.address(r.To)); err != nil {
+				s.dropped.Add(1)
+			}
+			data = data[n:]
+		}
+	}
+}
+
+// WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:
+// whoever uses UDP expects that.
+func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
+	_ = s.conn.SetWriteDeadline(Deadline())
+	n, err := s.conn.WriteToUDPAddrPort(data, s.address(to))
+	if err != nil {
+		s.dropped.Add(1)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return len(data), nil
+	}
+	return n, err
+}
+
+// address is an address in the socket's family.
+func (s *Sender) address(to netip.AddrPort) netip.AddrPort {
+	if s.v6 {
+		return netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()).WithZone(to.Addr().Zone()), to.Port())
+	}
+	return netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+}
