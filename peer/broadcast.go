@@ -121,13 +121,23 @@ func (b *Broadcast) attach(s *sender) (detach func()) {
 	}
 	b.senders = append(b.senders, s)
 	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
-		for _, h := range b.shards {
-			h.remove(s)
+		if h := b.drop(s); h != nil {
+			h.written() // before another takes up the numbers of its tracks
 		}
 	}
+}
+
+// drop takes a sender out, and gives the shard that it was in, if it was in one.
+func (b *Broadcast) drop(s *sender) (was *shard) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.senders = slices.DeleteFunc(b.senders, func(x *sender) bool { return x == s })
+	for _, h := range b.shards {
+		if _, ok := h.remove(s); ok {
+			was = h
+		}
+	}
+	return was
 }
 
 // perShard is how many viewers make another shard, and with it another processor, worth while.

@@ -315,7 +315,7 @@ func TestABrokenSenderSendsNothing(t *testing.T) {
 	next.number = 2
 	v.s.sendShared(&next, 0, len(next.payloads), time.Now(), a)
 	v.s.open = part{p: p, to: len(p.payloads)}
-	v.s.leaveShard([]*packets{&next})
+	v.s.leaveShard(nil, []*packets{&next})
 	if n.Load() != 1 || len(a.runs) != 0 || len(v.s.queue) != 0 {
 		t.Errorf("%d panics, %d runs to send and %d frames in the queue after the first", n.Load(), len(a.runs), len(v.s.queue))
 	}

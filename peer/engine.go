@@ -147,7 +147,8 @@ func (e *Engine) listenUDP() error {
 	}
 	_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
 	_ = conn.SetWriteBuffer(socketBuffer)
-	e.out, e.in = udpbatch.New(conn), newUDPDemux(conn)
+	e.in = newUDPDemux(conn)
+	e.out = e.in.out
 	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
 		UDPConn: e.in, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
 	})

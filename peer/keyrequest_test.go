@@ -155,7 +155,7 @@ func TestNothingWithoutATrackIsSent(t *testing.T) {
 		{"restart on the other level", func(s *sender) { s.restart(Sub, []*packets{foreign()}) }},
 		{"restart with nothing", func(s *sender) { s.restart(Main, nil) }},
 		{"push", func(s *sender) { s.push(foreign()) }},
-		{"leaving a shard", func(s *sender) { s.leaveShard([]*packets{foreign()}) }},
+		{"leaving a shard", func(s *sender) { s.leaveShard(nil, []*packets{foreign()}) }},
 		{"a shard", func(s *sender) {
 			s.setDirect(&direct{})
 			s.joinShard(0)

@@ -66,7 +66,7 @@ func (s *sender) pace(now time.Time) (packets int, rate float64, quiet time.Time
 func (s *sender) upToLive(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue) == 0 && s.direct != nil && !s.joined && !s.narrow(now)
+	return len(s.queue) == 0 && s.begun.p == nil && s.left == nil && s.direct != nil && !s.joined && !s.narrow(now)
 }
 
 // narrow says whether the path has been full of late.

@@ -22,8 +22,8 @@ func (s *sender) probe(ctx context.Context, rate float64) {
 		s.mu.Lock()
 		r := repeats{d: s.direct}
 		s.video.probe(min(step, left), &r)
-		r.flush()
 		s.mu.Unlock()
+		r.flush()
 		r.write()
 		due = due.Add(time.Duration(float64(step*8) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))

@@ -39,7 +39,7 @@ func (r *repeats) add(w webrtc.TrackLocalWriter, h rtp.Header, payload []byte) {
 	r.loose = append(r.loose, loosePacket{h, payload})
 }
 
-// flush sends what was sealed, with the lock held.
+// flush sends what was sealed, with no lock held: what leaves meanwhile from elsewhere may overtake it, which is nothing to who misses these packets.
 func (r *repeats) flush() {
 	if r.a != nil {
 		r.a.flush()

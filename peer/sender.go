@@ -54,6 +54,8 @@ type sender struct {
 	joined   bool          // in a shard
 	from     uint64        // the next frame that the shard sends
 	open     part          // of the frame of which the shard has sent a part: the rest
+	begun    part          // the same, once it is left to this sender
+	left     *shard        // in which packets of this sender may still wait to be written
 	meters   map[media.Codec]*media.Meter
 	dropped  map[media.Codec]drops
 	resent   uint64    // packets
@@ -69,9 +71,10 @@ type sender struct {
 
 // item is a frame that waits for its turn.
 type item struct {
-	p   *packets
-	pts time.Duration // under which it leaves
-	at  time.Time     // when it came; zero for one that is older than that
+	p    *packets
+	from int           // the first packet that is still to be sent
+	pts  time.Duration // under which it leaves
+	at   time.Time     // when it came; zero for one that is older than that
 }
 
 // drop is why a viewer does not get a frame.
@@ -350,18 +353,34 @@ func (s *sender) poke() {
 	}
 }
 
+// pop gives what is to be sent next. What a shard has sealed for this sender has left by then.
 func (s *sender) pop() (x item, ok bool) {
+	x, left, ok := s.popBehind()
+	if left != nil {
+		left.written()
+	}
+	return x, ok
+}
+
+// popBehind is pop, and gives the shard in which packets of before may still wait to be written.
+func (s *sender) popBehind() (x item, left *shard, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
+	left, s.left = s.left, nil
+	switch {
+	case s.begun.p != nil:
+		x = item{p: s.begun.p, from: s.begun.from, pts: s.begun.pts}
+		s.begun = part{}
+		return x, left, true
+	case len(s.queue) == 0:
 		s.limit, s.catching = queueBytes, false
-		return item{}, false
+		return item{}, left, false
 	}
 	x = s.queue[0]
 	s.queue[0] = item{}
 	s.queue = s.queue[1:]
 	s.queued -= x.p.bytes
-	return x, true
+	return x, left, true
 }
 
 // run sends what is queued, until ctx is done or the connection takes no more. promote is asked whenever the queue is empty, and takes the sender into a shard if
@@ -386,7 +405,7 @@ func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 		if due.Before(quiet) {
 			due = quiet
 		}
-		for from := 0; from < len(next.p.payloads); from += packets {
+		for from := next.from; from < len(next.p.payloads); from += packets {
 			if !wait(ctx, &due) {
 				return nil
 			}
@@ -474,10 +493,10 @@ func (s *sender) sendAgain(ssrc uint32, seqs []uint16, again *arena) {
 	for _, t := range s.tracks {
 		s.resent += uint64(t.sendAgain(ssrc, seqs, &r))
 	}
+	s.mu.Unlock()
 	if again == nil {
 		r.flush()
 	}
-	s.mu.Unlock()
 	r.write()
 }
 

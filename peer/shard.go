@@ -9,7 +9,7 @@ import (
 // shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a frame lie side by side and leave as one
 // run. Its goroutine runs while it has viewers.
 type shard struct {
-	sending sync.Mutex // held while a part of a frame is sealed and flushed; taken before mu
+	leaving sync.Mutex // held while a part of a frame is sealed and written; nobody but a viewer that has left waits for it, with no lock held
 
 	mu      sync.Mutex // guards the fields below
 	wake    chan struct{}
@@ -34,15 +34,20 @@ func (h *shard) add(s *sender, from uint64) {
 	}
 }
 
-// release lets a viewer go its own way, with all that it has not got yet. It reports whether the viewer was here. What was sealed for it has left by then, so that its packets keep their order.
+// release lets a viewer go its own way, with all that it has not got yet. It reports whether the viewer was here. What was sealed for it here may not have
+// left yet: the viewer's own goroutine waits for that, before it seals anything.
 func (h *shard) release(s *sender) bool {
-	h.sending.Lock()
-	defer h.sending.Unlock()
 	rest, was := h.remove(s)
 	if was {
-		s.leaveShard(rest)
+		s.leaveShard(h, rest)
 	}
 	return was
+}
+
+// written returns when all has left that was sealed before.
+func (h *shard) written() {
+	h.leaving.Lock()
+	defer h.leaving.Unlock()
 }
 
 // remove takes a viewer out, and gives what it may not have got yet: the frame that is being sent, and those that wait.
@@ -159,9 +164,12 @@ func (h *shard) send(p *packets, viewers []*sender, a *arena) {
 }
 
 func (h *shard) sendPart(p *packets, from, to int, viewers []*sender, began time.Time, a *arena) {
-	h.sending.Lock()
-	defer h.sending.Unlock()
+	h.leaving.Lock()
+	defer h.leaving.Unlock()
 	for _, s := range viewers {
+		if a.full() {
+			a.flush()
+		}
 		s.sendShared(p, from, to, began, a)
 	}
 	a.flush()
@@ -174,17 +182,16 @@ func (s *sender) joinShard(from uint64) {
 	s.joined, s.from = true, from
 }
 
-// leaveShard ends that. What is left of a frame that the shard has begun is sent at once: its packets have their numbers. Of the rest, what it has not yet got is queued.
-func (s *sender) leaveShard(rest []*packets) {
+// leaveShard ends that. What is left of a frame that the shard has begun is sent before all else: its packets have their numbers. Of the rest, what it has not
+// yet got is queued.
+func (s *sender) leaveShard(h *shard, rest []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open.p != nil && s.direct != nil && !s.broken.Load() {
-		a := newArena(s.open.p.bytes + (s.open.to-s.open.from)*64)
-		s.tracks[s.open.p.frame.Codec].sealPart(s.open, time.Now(), s.direct, a)
-		a.flush()
-		s.meter(s.open.p, time.Now())
+	if s.left = h; !s.broken.Load() {
+		s.begun = s.open
 	}
 	s.open, s.joined = part{}, false
+	s.poke()
 	for _, p := range rest {
 		if p.number >= s.from {
 			s.take(p)

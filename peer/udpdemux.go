@@ -13,7 +13,8 @@ import (
 // way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. All else goes on to Pion.
 type udpDemux struct {
 	*net.UDPConn
-	in *udpbatch.Receiver
+	in  *udpbatch.Receiver
+	out *udpbatch.Sender // Pion's way to write, which waits no longer than ours
 
 	// Used by who reads.
 	again  *arena    // packets that are sent again, until all has been dealt with that was read at once
@@ -25,14 +26,17 @@ type udpDemux struct {
 }
 
 func newUDPDemux(conn *net.UDPConn) *udpDemux {
-	return &udpDemux{UDPConn: conn, in: udpbatch.NewReceiver(conn), again: newArena(repeatBytes), remotes: map[netip.AddrPort]*rtcpFastPath{}}
+	return &udpDemux{
+		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn), again: newArena(2 * repeatBytes),
+		remotes: map[netip.AddrPort]*rtcpFastPath{},
+	}
 }
 
 // ReadFromAddrPort implements ice.AddrPortReaderWriter.
 func (d *udpDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		if !d.in.Waiting() {
-			d.again.flush()
+			d.again.flushAtOnce() // everybody's STUN is behind us: what finds no room now is asked for once more
 			d.rest()
 		}
 		data, from, err := d.in.Next()
@@ -41,6 +45,9 @@ func (d *udpDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 		}
 		if isRTCP(data) {
 			if p := d.remote(from); p != nil && p.take(data, d.again) {
+				if d.again.full() {
+					d.again.flushAtOnce()
+				}
 				continue
 			}
 		}
@@ -68,7 +75,16 @@ func (d *udpDemux) rest() {
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.
 func (d *udpDemux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return d.WriteToUDPAddrPort(b, to)
+	return d.out.WriteTo(b, to)
+}
+
+// WriteTo implements net.PacketConn.
+func (d *udpDemux) WriteTo(b []byte, to net.Addr) (int, error) {
+	a, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: net.InvalidAddrError("not an address of UDP")}
+	}
+	return d.out.WriteTo(b, a.AddrPort())
 }
 
 // ReadFrom implements net.PacketConn.

@@ -121,6 +121,13 @@ func newBatch() *batch {
 	return b
 }
 
+// batch gives an empty one.
+func (s *Sender) batch() *batch {
+	b := s.pool.Get().(*batch)
+	b.n = 0 // whoever had it may have panicked
+	return b
+}
+
 // count is how many datagrams message i is.
 func (b *batch) count(i int) int {
 	if r := b.runs[i]; r != nil {
@@ -129,9 +136,9 @@ func (b *batch) count(i int) int {
 	return 1
 }
 
-// SendBy is Send with another end of waiting. When that is past it only tries.
-func (s *Sender) SendBy(runs []Run, until time.Time) {
-	b := s.pool.Get().(*batch)
+// SendBy is Send with another end of waiting. When that is past it only tries. It reports whether the buffer was still full in the end.
+func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
+	b := s.batch()
 	defer s.pool.Put(b)
 	for i := range runs {
 		r := &runs[i]
@@ -144,7 +151,8 @@ func (s *Sender) SendBy(runs []Run, until time.Time) {
 			s.addEach(b, r, until)
 		}
 	}
-	_, _ = s.flush(b, until)
+	_, err := s.flush(b, until)
+	return err == unix.EAGAIN || err == unix.ENOBUFS
 }
 
 // WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:
@@ -153,7 +161,7 @@ func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
 	if !s.takes(to.Addr()) {
 		return 0, s.failed(to, unix.EAFNOSUPPORT)
 	}
-	b := s.pool.Get().(*batch)
+	b := s.batch()
 	defer s.pool.Put(b)
 	s.add(b, to, data, nil, time.Time{})
 	if _, err := s.flush(b, Deadline()); err != nil && err != unix.EAGAIN && err != unix.ENOBUFS {
@@ -286,7 +294,7 @@ func refusesSegments(err syscall.Errno) bool {
 
 // split sends a run datagram by datagram, and gives the number of those that were lost.
 func (s *Sender) split(r *Run, until time.Time) (lost int) {
-	b := s.pool.Get().(*batch)
+	b := s.batch()
 	defer s.pool.Put(b)
 	s.addEach(b, r, until)
 	lost, _ = s.flush(b, until)

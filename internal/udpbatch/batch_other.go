@@ -19,8 +19,8 @@ func (s *Sender) share(*Sender) {}
 // leastPatience is for a Send that is only to try: net does not even try when the deadline is past.
 const leastPatience = 50 * time.Microsecond
 
-// SendBy is Send with another end of waiting. When that is past it only tries.
-func (s *Sender) SendBy(runs []Run, until time.Time) {
+// SendBy is Send with another end of waiting. When that is past it only tries. It reports whether the buffer was still full in the end.
+func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
 	if least := time.Now().Add(leastPatience); until.Before(least) {
 		until = least
 	}
@@ -35,10 +35,12 @@ func (s *Sender) SendBy(runs []Run, until time.Time) {
 			n := min(r.Size, len(data))
 			if _, err := s.conn.WriteToUDPAddrPort(data[:n], s.address(r.To)); err != nil {
 				s.dropped.Add(1)
+				full = full || errors.Is(err, os.ErrDeadlineExceeded)
 			}
 			data = data[n:]
 		}
 	}
+	return full
 }
 
 // WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:

@@ -283,7 +283,7 @@ func TestPathWithoutSegments(t *testing.T) {
 	for _, errno := range []syscall.Errno{unix.EINVAL, unix.EMSGSIZE, unix.EIO} {
 		refused := 0
 		k := &kernel{refuse: func(m message) syscall.Errno {
-			if m.to == slow && m.size > 0 {
+			if m.to != fast && m.size > 0 {
 				refused++
 				return errno
 			}
@@ -303,6 +303,12 @@ func TestPathWithoutSegments(t *testing.T) {
 			if int(d.fill) != i%3 {
 				t.Errorf("%v: datagram %d is number %d", errno, i, d.fill)
 			}
+		}
+		for i := range 2 * refusals {
+			s.Send([]Run{rowTo(netip.AddrPortFrom(slow.Addr(), uint16(2000+i)), 2)})
+		}
+		if s.Way() != Segmented {
+			t.Errorf("%v: several such addresses made the way %d for all", errno, s.Way())
 		}
 	}
 }
