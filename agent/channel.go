@@ -30,23 +30,23 @@ type channel struct {
 	client  *signaling.Client
 	log     *slog.Logger
 
-	events chan signaling.Event
-	ended  chan *session
-	ripe   chan string // client ids whose held offer may be taken now
-	due    chan string // client ids that it is time to offer to
-	asked  chan asked
-	told   chan *refusal // that are over
-	done   chan struct{} // closed when run has ended
+	events   chan signaling.Event
+	ended    chan *session
+	ripe     chan string // client ids whose held offer may be taken now
+	due      chan string // client ids that it is time to offer to
+	requests chan offerRequest
+	told     chan *refusal // that are over
+	done     chan struct{} // closed when run has ended
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	// Owned by run.
-	early    earlyCandidates
-	gate     offerGate
-	held     map[string]heldOffer
-	offers   map[string]*offering
-	refusals map[string]*refusal // by client
+	early      earlyCandidates
+	offerLimit offerLimit
+	held       map[string]heldOffer
+	offers     map[string]*standingOffer
+	refusals   map[string]*refusal // by client
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
 	sessions map[string]*session
@@ -59,10 +59,10 @@ type channel struct {
 
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
 	ch := &channel{
-		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newQuiet(log.Handler())).With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), asked: make(chan asked), told: make(chan *refusal, refusalsMost), done: make(chan struct{}),
-		early: earlyCandidates{limits: n.limits.Signaling}, gate: offerGate{limits: n.limits.Offers},
-		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*offering{}, refusals: map[string]*refusal{},
+		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newLogLimit(log.Handler())).With("channel", name),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), requests: make(chan offerRequest), told: make(chan *refusal, refusalsMost), done: make(chan struct{}),
+		early: earlyCandidates{limits: n.limits.Signaling}, offerLimit: offerLimit{limits: n.limits.Offers},
+		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*standingOffer{}, refusals: map[string]*refusal{},
 	}
 	o := signaling.Options{
 		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags, Storage: signaling.Storage(c.Storage), Log: ch.log,
@@ -75,7 +75,7 @@ func newChannel(name string, c config.Channel, n *network, src *source, times *s
 		return nil, err
 	}
 	for _, id := range ch.offerTo() {
-		ch.offers[id] = &offering{}
+		ch.offers[id] = &standingOffer{}
 	}
 	return ch, nil
 }
@@ -133,7 +133,7 @@ func (ch *channel) run(ctx context.Context) {
 			if ch.refusals[r.client] == r {
 				delete(ch.refusals, r.client)
 			}
-		case want := <-ch.asked:
+		case want := <-ch.requests:
 			ch.offerNow(ctx, &sessions, want)
 		case s := <-ch.ended:
 			ch.onEnded(ctx, s)
@@ -197,7 +197,7 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
 	}
-	reason, wait := ch.gate.take(from, time.Now())
+	reason, wait := ch.offerLimit.take(from, time.Now())
 	switch {
 	case wait > 0:
 		ch.hold(ctx, from, o, wait)

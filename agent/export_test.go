@@ -2,5 +2,5 @@ package agent
 
 import "github.com/kvsagent/kvsagent/media"
 
-// Restarting wraps a source of a, as a camera of this host is.
-func Restarting(a *Agent, src media.Source) media.Source { return restarting{src, a.end} }
+// ProcessRestart wraps a source of a, as a camera of this host is.
+func ProcessRestart(a *Agent, src media.Source) media.Source { return processRestart{src, a.end} }

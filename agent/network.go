@@ -27,11 +27,11 @@ type network struct {
 	webrtc config.WebRTC
 	limits config.Limits
 
-	region string
-	keys   credentials.Provider
-	roots  *x509.CertPool
-	engine *peer.Engine
-	log    *slog.Logger
+	region  string
+	awsKeys credentials.Provider
+	roots   *x509.CertPool
+	engine  *peer.Engine
+	log     *slog.Logger
 }
 
 func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*network, error) {
@@ -46,11 +46,11 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM", file)
 		}
 	}
-	keys, err := newKeys(ctx, cfg.AWS, log)
+	keys, err := newAWSKeys(ctx, cfg.AWS, log)
 	if err != nil {
 		return nil, err
 	}
-	n.keys = keys
+	n.awsKeys = keys
 	return n, nil
 }
 
@@ -117,7 +117,7 @@ func isLoopback(endpoint string) bool {
 
 // client makes the signaling client of one channel.
 func (n *network) client(o signaling.Options) (*signaling.Client, error) {
-	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.keys, n.roots
+	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.awsKeys, n.roots
 	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
 	return signaling.New(o)
 }

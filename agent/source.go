@@ -48,7 +48,7 @@ func newSource(name string, c config.Source, log *slog.Logger, end func(error)) 
 		return nil, err
 	}
 	if strings.HasPrefix(c.URL, "v4l2:") {
-		src = restarting{src, end}
+		src = processRestart{src, end}
 	}
 	privacy, err := privacySwitch(c)
 	if err != nil {

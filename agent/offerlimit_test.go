@@ -2,42 +2,15 @@ package agent
 
 import (
 	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
 )
 
-func TestQuietPerPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var b strings.Builder
-		log := slog.New(newQuiet(slog.NewTextHandler(&b, nil))).With("channel", "gate")
-		for i := range 1001 {
-			if i == 1000 {
-				if n := strings.Count(b.String(), "candidate ignored"); n != warningsPerMinute {
-					t.Errorf("%d lines, want %d", n, warningsPerMinute)
-				}
-				log.Warn("something else")
-				if !strings.Contains(b.String(), "something else") {
-					t.Error("another place was silenced, too")
-				}
-				b.Reset()
-				time.Sleep(time.Minute)
-			}
-			log.Warn("candidate ignored")
-		}
-		if want := fmt.Sprintf("left_out=%d", 1000-warningsPerMinute); !strings.Contains(b.String(), want) {
-			t.Errorf("a minute later: %q, want %s", b.String(), want)
-		}
-	})
-}
-
-func TestOfferGate(t *testing.T) {
+func TestOfferLimit(t *testing.T) {
 	start := time.Unix(0, 0)
-	count := func(g *offerGate, n int, at time.Duration, client func(int) string) (taken int) {
+	count := func(g *offerLimit, n int, at time.Duration, client func(int) string) (taken int) {
 		for i := range n {
 			if reason, _ := g.take(client(i), start.Add(at)); reason == "" {
 				taken++
@@ -59,7 +32,7 @@ func TestOfferGate(t *testing.T) {
 		{"many clients at once", each, 0, offers.Burst},
 		{"many clients, a second after", each, time.Second, offers.Burst + offers.PerSecond},
 	} {
-		g := offerGate{limits: offers}
+		g := offerLimit{limits: offers}
 		got := count(&g, 100, 0, tt.client)
 		if tt.after > 0 {
 			got += count(&g, 100, tt.after, tt.client)
@@ -68,7 +41,7 @@ func TestOfferGate(t *testing.T) {
 			t.Errorf("%s: %d offers were taken, want %d", tt.name, got, tt.want)
 		}
 	}
-	g := offerGate{limits: offers}
+	g := offerLimit{limits: offers}
 	for range offers.ClientBurst {
 		g.take("tablet", start)
 	}

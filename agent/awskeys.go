@@ -8,8 +8,8 @@ import (
 	"github.com/kvsagent/kvsagent/credentials"
 )
 
-// newKeys translates the operator's credentials block.
-func newKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credentials.Provider, error) {
+// newAWSKeys translates the operator's credentials block.
+func newAWSKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credentials.Provider, error) {
 	k := c.Credentials
 	o := credentials.Options{
 		Profile:             k.Profile,

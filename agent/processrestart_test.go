@@ -23,12 +23,12 @@ func (late) Restart() bool { return true }
 func TestRestartForALateDriver(t *testing.T) {
 	a := agent.New(agent.Options{})
 	other := errors.New("no such device")
-	if err := agent.Restarting(a, closed{other}).Run(t.Context(), nil); err != other {
+	if err := agent.ProcessRestart(a, closed{other}).Run(t.Context(), nil); err != other {
 		t.Errorf("%v, want %v", err, other)
 	}
 	why := late{errors.New("not permitted")}
 	for range 2 { // the source is tried again until the agent has ended
-		if err := agent.Restarting(a, closed{why}).Run(t.Context(), nil); err != why {
+		if err := agent.ProcessRestart(a, closed{why}).Run(t.Context(), nil); err != why {
 			t.Errorf("%v, want %v", err, why)
 		}
 	}

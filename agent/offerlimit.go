@@ -12,9 +12,9 @@ import (
 // offersClients is how many clients are kept in mind before those are forgotten who are like new ones.
 const offersClients = 256
 
-// offerGate says which offers are taken: so many of all clients together, and fewer of each. An offer costs a connection, and the service lets ten viewers
+// offerLimit says which offers are taken: so many of all clients together, and fewer of each. An offer costs a connection, and the service lets ten viewers
 // send fifty a second.
-type offerGate struct {
+type offerLimit struct {
 	limits  config.OfferLimits
 	all     *rate.Limiter
 	clients map[string]*rate.Limiter
@@ -22,36 +22,36 @@ type offerGate struct {
 
 // take counts an offer, or says why it is not taken, and how long one client has to wait: an owner who reloads a page again and again gets
 // his picture a moment later.
-func (g *offerGate) take(client string, now time.Time) (reason string, wait time.Duration) {
-	if g.all == nil {
-		g.all, g.clients = rate.NewLimiter(rate.Limit(g.limits.PerSecond), g.limits.Burst), map[string]*rate.Limiter{}
+func (l *offerLimit) take(client string, now time.Time) (reason string, wait time.Duration) {
+	if l.all == nil {
+		l.all, l.clients = rate.NewLimiter(rate.Limit(l.limits.PerSecond), l.limits.Burst), map[string]*rate.Limiter{}
 	}
-	c := g.clients[client]
+	c := l.clients[client]
 	if c == nil {
-		c = rate.NewLimiter(rate.Every(g.limits.ClientEvery), g.limits.ClientBurst)
+		c = rate.NewLimiter(rate.Every(l.limits.ClientEvery), l.limits.ClientBurst)
 	}
 	if tokens := c.TokensAt(now); tokens < 1 {
-		return "too many offers from this client", time.Duration((1 - tokens) * float64(g.limits.ClientEvery))
+		return "too many offers from this client", time.Duration((1 - tokens) * float64(l.limits.ClientEvery))
 	}
-	if !g.all.AllowN(now, 1) {
+	if !l.all.AllowN(now, 1) {
 		return "too many offers from all clients together", 0
 	}
 	c.AllowN(now, 1)
-	if g.clients[client] == nil {
-		g.tidy(now)
-		g.clients[client] = c
+	if l.clients[client] == nil {
+		l.tidy(now)
+		l.clients[client] = c
 	}
 	return "", 0
 }
 
 // tidy forgets clients whose bucket is full again: they are like new ones.
-func (g *offerGate) tidy(now time.Time) {
-	if len(g.clients) < offersClients {
+func (l *offerLimit) tidy(now time.Time) {
+	if len(l.clients) < offersClients {
 		return
 	}
-	for id, c := range g.clients {
-		if c.TokensAt(now) >= float64(g.limits.ClientBurst) {
-			delete(g.clients, id)
+	for id, c := range l.clients {
+		if c.TokensAt(now) >= float64(l.limits.ClientBurst) {
+			delete(l.clients, id)
 		}
 	}
 }

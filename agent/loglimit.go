@@ -13,13 +13,13 @@ const (
 	warningsPerMinute = 10
 )
 
-// quiet is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one how many it left out.
-type quiet struct {
+// logLimit is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one how many it left out.
+type logLimit struct {
 	slog.Handler
 	counts *lineCounts
 }
 
-// lineCounts is what a quiet handler and those made from it share.
+// lineCounts is what a logLimit and those made from it share.
 type lineCounts struct {
 	mu     sync.Mutex // guards places
 	places map[uintptr]*lineCount
@@ -30,17 +30,17 @@ type lineCount struct {
 	n, leftOut int
 }
 
-func newQuiet(h slog.Handler) slog.Handler {
-	return &quiet{h, &lineCounts{places: map[uintptr]*lineCount{}}}
+func newLogLimit(h slog.Handler) slog.Handler {
+	return &logLimit{h, &lineCounts{places: map[uintptr]*lineCount{}}}
 }
 
 // Handle implements slog.Handler.
-func (q *quiet) Handle(ctx context.Context, r slog.Record) error {
+func (l *logLimit) Handle(ctx context.Context, r slog.Record) error {
 	limit := linesPerMinute
 	if r.Level >= slog.LevelWarn {
 		limit = warningsPerMinute
 	}
-	leftOut, ok := q.counts.count(r.PC, r.Time, limit)
+	leftOut, ok := l.counts.count(r.PC, r.Time, limit)
 	if !ok {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (q *quiet) Handle(ctx context.Context, r slog.Record) error {
 		r = r.Clone()
 		r.AddAttrs(slog.Int("left_out", leftOut))
 	}
-	return q.Handler.Handle(ctx, r)
+	return l.Handler.Handle(ctx, r)
 }
 
 // count counts a line, and says how many were left out before it, or that it is left out itself.
@@ -72,11 +72,11 @@ func (l *lineCounts) count(place uintptr, now time.Time, limit int) (leftOut int
 }
 
 // WithAttrs implements slog.Handler.
-func (q *quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &quiet{q.Handler.WithAttrs(attrs), q.counts}
+func (l *logLimit) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &logLimit{l.Handler.WithAttrs(attrs), l.counts}
 }
 
 // WithGroup implements slog.Handler.
-func (q *quiet) WithGroup(name string) slog.Handler {
-	return &quiet{q.Handler.WithGroup(name), q.counts}
+func (l *logLimit) WithGroup(name string) slog.Handler {
+	return &logLimit{l.Handler.WithGroup(name), l.counts}
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// restarter is what an error says of itself when nothing but another start of this process helps, as with a device that systemd closed
+// processRestarter is what an error says of itself when nothing but another start of this process helps, as with a device that systemd closed
 // when its driver was not yet there.
-type restarter interface{ Restart() bool }
+type processRestarter interface{ Restart() bool }
 
-// restarting tells of such errors of a source.
-type restarting struct {
+// processRestart tells of such errors of a source.
+type processRestart struct {
 	media.Source
 	tell func(error)
 }
 
 // Run implements media.Source.
-func (r restarting) Run(ctx context.Context, out media.Sink) error {
+func (r processRestart) Run(ctx context.Context, out media.Sink) error {
 	err := r.Source.Run(ctx, out)
-	if e := restarter(nil); errors.As(err, &e) && e.Restart() {
+	if e := processRestarter(nil); errors.As(err, &e) && e.Restart() {
 		r.tell(err)
 	}
 	return err

@@ -1,0 +1,147 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/signaling"
+	"github.com/kvsagent/kvsagent/status"
+)
+
+// Offers are made again and again, because an undelivered one is overwritten by a newer one and is gone after the channel's message TTL.
+const (
+	offerFirst = 2 * time.Second
+	offerMost  = time.Minute
+)
+
+// standingOffer is our wish to be connected to one client. There is a timer while there is no session.
+type standingOffer struct {
+	failures int // sessions in a row that never connected
+	timer    *time.Timer
+}
+
+// startOffering offers to everybody we want and have no session with.
+func (ch *channel) startOffering(ctx context.Context) {
+	if ch.stores() { // the service makes the offers
+		return
+	}
+	for id, o := range ch.offers {
+		if ch.sessions[id] == nil {
+			ch.schedule(ctx, id, o, 0)
+		}
+	}
+}
+
+func (ch *channel) stopOffering() {
+	for _, o := range ch.offers {
+		if o.timer != nil {
+			o.timer.Stop()
+		}
+	}
+}
+
+func (ch *channel) schedule(ctx context.Context, id string, o *standingOffer, wait time.Duration) {
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.timer = time.AfterFunc(wait, func() {
+		select {
+		case ch.due <- id:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
+	if ch.sessions[id] != nil || ch.stores() {
+		return // it came to us meanwhile
+	}
+	if reason := ch.full(); reason != "" {
+		ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
+		ch.schedule(ctx, id, ch.offers[id], offerMost)
+		return
+	}
+	ch.begin(ctx, wg, id, true)
+}
+
+// offerAgain comes back to a client whose session is over.
+func (ch *channel) offerAgain(ctx context.Context, s *session) {
+	o := ch.offers[s.client]
+	if o == nil || ch.sessions[s.client] != nil {
+		return
+	}
+	if s.conn.Report().Stages.Connected != 0 {
+		o.failures = 0
+	}
+	o.failures++
+	wait := jittered(offerFirst, offerMost, o.failures)
+	ch.log.Info("offering again", "client", clientName(s.client), "in", wait.Round(100*time.Millisecond))
+	ch.schedule(ctx, s.client, o, wait)
+}
+
+// offerRequest is an offer that somebody wants to be made now.
+type offerRequest struct {
+	client string
+	begun  chan error // 1 slot
+}
+
+// clientID is what the service takes for one (KVS dev guide, ConnectAsViewer).
+var clientID = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,256}$`)
+
+// Offer makes an offer to a client of a master channel, once: a client that does not answer in limits.setup_timeout is given up. The error is a
+// *status.Problem.
+func (a *Agent) Offer(ctx context.Context, name, client string) error {
+	if !clientID.MatchString(client) {
+		return &status.Problem{Status: 400, Text: "that is no client id", Hint: "letters, digits, _ . and -, at most 256 characters"}
+	}
+	a.mu.Lock()
+	ch := a.channels[name]
+	a.mu.Unlock()
+	switch {
+	case ch == nil:
+		return &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
+	case ch.cfg.Role != config.Master:
+		return &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, and offers to its master alone"}
+	case ch.stores():
+		return &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers", Hint: "storage: off serves viewers again"}
+	}
+	if c := ch.client.Report(); c.State != signaling.Online {
+		return &status.Problem{Status: 503, Text: "the channel is not connected", Hint: text(c.Err)}
+	}
+	want := offerRequest{client: client, begun: make(chan error, 1)}
+	gone := &status.Problem{Status: 503, Text: "the channel is stopping"}
+	select {
+	case ch.requests <- want:
+	case <-ch.done:
+		return gone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-want.begun:
+		return err
+	case <-ch.done:
+		return gone
+	}
+}
+
+// offerNow begins the session that was asked for.
+func (ch *channel) offerNow(ctx context.Context, wg *sync.WaitGroup, want offerRequest) {
+	reason := ch.full()
+	switch {
+	case ch.sessions[want.client] != nil:
+		want.begun <- &status.Problem{Status: 409, Text: fmt.Sprintf("there is a session with %q", want.client)}
+	case reason != "":
+		want.begun <- &status.Problem{Status: 503, Text: reason}
+	default:
+		if o := ch.offers[want.client]; o != nil && o.timer != nil {
+			o.timer.Stop()
+		}
+		ch.begin(ctx, wg, want.client, true)
+		want.begun <- nil
+	}
+}
