@@ -29,7 +29,7 @@ type channel struct {
 	doing   string                   // CREATING, UPDATING or DELETING
 	settled time.Time                // when that is over, and the channel ACTIVE or gone
 	calls   map[string]*rate.Limiter // by operation
-	relay
+	router
 }
 
 // storage is a channel's media storage configuration.

@@ -8,8 +8,8 @@
 //	             POST /v1/get-ice-server-config           (SigV4 header)     │
 //	client  ──────────────────────────────────────────►  credentials         │
 //	             GET /?X-Amz-ChannelARN=...               (SigV4 query)      ▼
-//	master  ◄────────── WebSocket ─────────────────────►  relay: one mailbox for the master
-//	viewer  ◄────────── WebSocket ─────────────────────►         and one for each viewer id
+//	master  ◄────────── WebSocket ─────────────────────►  router: one mailbox for the master
+//	viewer  ◄────────── WebSocket ─────────────────────►          and one for each viewer id
 //	             STUN, TURN over UDP, TCP and TLS
 //	peer    ◄──────────────────────────────────────────►  relay for media
 //

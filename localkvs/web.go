@@ -15,7 +15,7 @@ import (
 func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
-	if s.serveOwn(w, r) {
+	if s.serveAdmin(w, r) {
 		return
 	}
 	h.Set("x-amzn-RequestId", requestID())

@@ -95,8 +95,8 @@ func (ss *session) report(in *input, compound []byte) {
 	}
 }
 
-// lips is the sink of a session, which places the sound beside the picture. It is used with session.mu held.
-type lips struct {
+// avSync is the sink of a session, which places the sound beside the picture. It is used with session.mu held.
+type avSync struct {
 	out   media.Sink
 	doubt func(error)
 	made  time.Time // when the unit that is being written was made, by the sender's clock; zero is not known
@@ -104,20 +104,20 @@ type lips struct {
 }
 
 // Tracks implements media.Sink.
-func (l *lips) Tracks(tracks []media.Track) { l.out.Tracks(tracks) }
+func (a *avSync) Tracks(tracks []media.Track) { a.out.Tracks(tracks) }
 
 // Write implements media.Sink.
-func (l *lips) Write(f *media.Frame) {
+func (a *avSync) Write(f *media.Frame) {
 	var err error
 	if f.Codec.Video() {
-		err = l.sync.Picture(f.PTS, l.made)
+		err = a.sync.Picture(f.PTS, a.made)
 	} else {
-		f.PTS, err = l.sync.Sound(f.PTS, l.made)
+		f.PTS, err = a.sync.Sound(f.PTS, a.made)
 	}
 	if err != nil {
-		l.doubt(err)
+		a.doubt(err)
 	}
-	l.out.Write(f)
+	a.out.Write(f)
 }
 
 // doubt says once why sender reports are not followed.

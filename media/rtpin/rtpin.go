@@ -104,12 +104,12 @@ func (s *Source) Run(ctx context.Context, out media.Sink) error {
 
 // session is one run. Its tracks write one at a time.
 type session struct {
-	mu    sync.Mutex // guards the fields below
-	w     *es.Writer
-	clock rtptime.GlobalDecoder
-	lips  lips
-	err   error
-	stop  context.CancelFunc
+	mu     sync.Mutex // guards the fields below
+	w      *es.Writer
+	clock  rtptime.GlobalDecoder
+	avSync avSync
+	err    error
+	stop   context.CancelFunc
 }
 
 func (s *Source) run(ctx context.Context, out media.Sink) error {
@@ -119,13 +119,13 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ss := &session{stop: cancel, lips: lips{out: out, doubt: s.doubt}}
+	ss := &session{stop: cancel, avSync: avSync{out: out, doubt: s.doubt}}
 	ss.clock.Initialize()
 	var tracks []media.Track
 	for _, in := range inputs {
 		tracks = append(tracks, in.track.Track)
 	}
-	ss.w = es.NewWriter(&ss.lips, tracks...)
+	ss.w = es.NewWriter(&ss.avSync, tracks...)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
@@ -300,9 +300,9 @@ func (ss *session) packet(in *input, pkt *rtp.Packet, now time.Time) error {
 	made := in.clock.At(pkt.Timestamp)
 	units, _ := in.track.Packet(pkt)
 	for _, u := range units {
-		ss.lips.made = made
+		ss.avSync.made = made
 		if !made.IsZero() {
-			ss.lips.made = made.Add(u.Offset)
+			ss.avSync.made = made.Add(u.Offset)
 		}
 		if err := ss.w.Write(in.track.Codec, pts+u.Offset, now, u.Data); err != nil {
 			return err

@@ -62,7 +62,7 @@ type session struct {
 	video  stream
 	audio  stream // nil when there is no sound
 
-	lips     lips
+	avSync   avSync
 	mu       sync.Mutex  // lets one packet at a time in: over UDP each track has a reader of its own
 	withheld bool        // the camera wants the password in clear text
 	signed   bool        // the last request had a login
@@ -348,7 +348,7 @@ func (ss *session) setupVideo(desc *description.Session) error {
 					continue
 				}
 				ss.video = v
-				return ss.ask(desc.BaseURL, medi, forma, &ss.lips.picture, ss.videoPacket)
+				return ss.ask(desc.BaseURL, medi, forma, &ss.avSync.picture, ss.videoPacket)
 			}
 		}
 	}
@@ -382,7 +382,7 @@ func (ss *session) setupAudio(desc *description.Session) error {
 				continue
 			}
 			ss.audio = a
-			return ss.ask(desc.BaseURL, medi, forma, &ss.lips.sound, ss.audioPacket)
+			return ss.ask(desc.BaseURL, medi, forma, &ss.avSync.sound, ss.audioPacket)
 		}
 	}
 	if refused != nil {
@@ -454,7 +454,7 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if ss.over {
 		return
 	}
-	ss.lips.picture.Packet(pkt.SSRC)
+	ss.avSync.picture.Packet(pkt.SSRC)
 	damage, fatal := ss.video.packet(pkt, ticks, time.Now())
 	if damage != nil {
 		ss.faults.count(damage)
@@ -477,7 +477,7 @@ func (ss *session) audioPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	if !timed {
 		return
 	}
-	ss.lips.sound.Packet(pkt.SSRC)
+	ss.avSync.sound.Packet(pkt.SSRC)
 	// Sound that is damaged costs nothing but itself.
 	if damage, _ := ss.audio.packet(pkt, ticks, time.Now()); damage != nil {
 		ss.faults.count(damage)

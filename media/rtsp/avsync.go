@@ -7,8 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
-// lips is what keeps the sound of a session beside its picture.
-type lips struct {
+// avSync is what keeps the sound of a session beside its picture.
+type avSync struct {
 	picture, sound lipsync.Clock
 	sync           lipsync.Sync
 }
@@ -24,13 +24,13 @@ func (ss *session) report(clock *lipsync.Clock, pkt rtcp.Packet) {
 
 // showPicture and playSound hand frames on, with the lock held.
 func (ss *session) showPicture(f *media.Frame, stamp uint32) {
-	ss.doubt(ss.lips.sync.Picture(f.PTS, ss.lips.picture.At(stamp)))
+	ss.doubt(ss.avSync.sync.Picture(f.PTS, ss.avSync.picture.At(stamp)))
 	ss.out.Write(f)
 }
 
 func (ss *session) playSound(f *media.Frame, stamp uint32) {
 	var err error
-	f.PTS, err = ss.lips.sync.Sound(f.PTS, ss.lips.sound.At(stamp))
+	f.PTS, err = ss.avSync.sync.Sound(f.PTS, ss.avSync.sound.At(stamp))
 	ss.doubt(err)
 	ss.out.Write(f)
 }

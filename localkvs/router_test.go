@@ -23,7 +23,7 @@ func generous() localkvs.Limits {
 	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1, StorageJoins: -1}
 }
 
-func TestRelay(t *testing.T) {
+func TestRoutesMessages(t *testing.T) {
 	s := start(t, localkvs.Options{})
 	arn := create(t, s, "cam")
 	master, viewer := dial(t, s, arn, ""), dial(t, s, arn, "viewer-1")

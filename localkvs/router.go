@@ -7,8 +7,8 @@ import (
 
 const maxDeaf = 64 // displaced connections of one channel that stay open
 
-// relay is the part of a channel that passes messages. The channel's mutex guards it.
-type relay struct {
+// router is the part of a channel that passes messages. The channel's mutex guards it.
+type router struct {
 	master  *socket
 	viewers map[string]*socket // by client id
 	deaf    []*socket          // displaced by a newer connection of the same identity, oldest first
