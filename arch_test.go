@@ -11,16 +11,18 @@ const module = "github.com/kvsagent/kvsagent"
 
 // rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
 var rooms = map[string][]string{
-	"cmd/kvsagent":      {"agent", "config", "localkvs", "localkvs/storage", "status", "doctor"},
-	"agent":             {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
-	"config":            {},
-	"credentials":       {},
-	"doctor":            {"config", "credentials", "signaling", "media", "media/*"},
-	"localkvs":          {},           // not signaling: two independent readings of the wire, so that agreement is evidence
-	"localkvs/storage":  {"localkvs"}, // nor peer, for the same reason
-	"media":             {"internal/*"},
-	"media/*":           {"media", "media/internal/*", "internal/*"}, // never each other
-	"media/snapshot":    {"media", "media/pipe"},                     // which runs its ffmpeg: commands are run, and ended, in one room
+	"cmd/kvsagent": {"agent", "config", "localkvs", "localkvs/storage", "status", "doctor"},
+	"agent":        {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
+	"config":       {},
+	"credentials":  {},
+	"doctor":       {"config", "credentials", "signaling", "media", "media/*"},
+	// Not signaling: two independent readings of the wire, so that agreement is evidence.
+	"localkvs":         {},
+	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
+	"media":            {"internal/*"},
+	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
+	// Which runs its ffmpeg: commands are run, and ended, in one room.
+	"media/snapshot":    {"media", "media/pipe"},
 	"media/internal/*":  {"media", "media/internal/*", "internal/*"},
 	"peer":              {"media", "internal/*", "peer/internal/sdp"},
 	"peer/internal/sdp": {"media"},
@@ -36,8 +38,8 @@ var rooms = map[string][]string{
 	"e2e/impair":        {},
 }
 
-// libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that may import all of
-// ours: they are no part of the product.
+// libraries says which rooms may import a library. Libraries that are not named here are free, and so are rooms that
+// may import all of ours: they are no part of the product.
 var libraries = map[string][]string{
 	"github.com/pion/webrtc":              {"peer", "localkvs/storage"},
 	"github.com/pion/interceptor":         {"peer", "localkvs/storage"},
@@ -49,8 +51,9 @@ var libraries = map[string][]string{
 	"github.com/spf13/cobra":              {"cmd/kvsagent"},
 	"github.com/invopop/jsonschema":       {"config"},
 	"gopkg.in/yaml.v3":                    {"config"},
-	"text/template":                       {}, // calls methods by name, which keeps the linker from leaving out what nobody calls: 4.7 MB
-	"os/exec":                             {"media/pipe"},
+	// Calls methods by name, which keeps the linker from leaving out what nobody calls: 4.7 MB.
+	"text/template": {},
+	"os/exec":       {"media/pipe"},
 }
 
 // match finds the entry that speaks for name: its own, or that of the longest prefix that ends in /*.
@@ -81,7 +84,8 @@ func TestArrows(t *testing.T) {
 					t.Errorf("%s: %s must not import %s", name, room, own)
 				}
 				for library, may := range libraries {
-					if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(may, dir) && !slices.Contains(rooms[room], "*") {
+					if (imported == library || strings.HasPrefix(imported, library+"/")) &&
+						!slices.Contains(may, dir) && !slices.Contains(rooms[room], "*") {
 						t.Errorf("%s: only %v may import %s", name, may, library)
 					}
 				}

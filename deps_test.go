@@ -18,7 +18,8 @@ import (
 
 // floors are the oldest versions that we may build with, and why.
 var floors = map[string]struct{ version, why string }{
-	"golang.org/x/net":            {"v0.56.0", "older: one packet from the LAN ends a process that has mDNS on (GO-2026-5942)"},
+	"golang.org/x/net": {"v0.56.0",
+		"older: one packet from the LAN ends a process that has mDNS on (GO-2026-5942)"},
 	"github.com/pion/dtls/v3":     {"v3.1.4", "older: no Firefox 148, and known holes"},
 	"github.com/pion/stun/v4":     {"v4.0.1", "older: a hostile message ends the process"},
 	"github.com/pion/interceptor": {"v0.1.39", "older: a hostile packet ends the process"},
@@ -41,7 +42,8 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// TestModules compares go.mod with the list that people have looked at: a new module needs a line there, and a reason in the commit.
+// TestModules compares go.mod with the list that people have looked at: a new module needs a line there, and a reason
+// in the commit.
 func TestModules(t *testing.T) {
 	golden, err := os.ReadFile("testdata/modules.txt")
 	if err != nil {
@@ -50,7 +52,8 @@ func TestModules(t *testing.T) {
 	want, got := strings.Fields(string(golden)), slices.Sorted(maps.Keys(requirements(t)))
 	for _, module := range got {
 		if !slices.Contains(want, module) {
-			t.Errorf("go.mod has %s, which nobody has agreed to; add it to testdata/modules.txt with the reason in the commit", module)
+			t.Errorf("go.mod has %s, which nobody has agreed to; add it to testdata/modules.txt with the reason in "+
+				"the commit", module)
 		}
 	}
 	for _, module := range want {
@@ -66,14 +69,15 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 		for _, file := range files {
 			said += file.Doc.Text()
 		}
-		if !strings.HasPrefix(said, "Package "+path.Base(dir)+" ") && !strings.HasPrefix(said, "Command "+path.Base(dir)+" ") {
+		if !strings.HasPrefix(said, "Package "+path.Base(dir)+" ") &&
+			!strings.HasPrefix(said, "Command "+path.Base(dir)+" ") {
 			t.Errorf("%s: the package comment is %q; want one that begins with Package %s", dir, said, path.Base(dir))
 		}
 	}
 }
 
-// sources parses every Go file that is not a test, by the room it lies in. It reads the files itself: a list made by the go command
-// would be served from the test cache when an import changes.
+// sources parses every Go file that is not a test, by the room it lies in. It reads the files itself: a list made by
+// the go command would be served from the test cache when an import changes.
 func sources(t *testing.T) map[string]map[string]*ast.File {
 	t.Helper()
 	found := map[string]map[string]*ast.File{}
@@ -81,7 +85,8 @@ func sources(t *testing.T) map[string]map[string]*ast.File {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && name != "." && (name == "tools" || d.Name() == "node_modules" || d.Name() == "testdata" || d.Name()[0] == '.') {
+		if d.IsDir() && name != "." && (name == "tools" || d.Name() == "node_modules" || d.Name() == "testdata" ||
+			d.Name()[0] == '.') {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {

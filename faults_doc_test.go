@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestFaultsAreShown holds docs/faults.md: each fault has one row, and each test named there exists in the room that is named.
+// TestFaultsAreShown holds docs/faults.md: each fault has one row, and each test named there exists in the room that is
+// named.
 func TestFaultsAreShown(t *testing.T) {
 	doc, err := os.ReadFile("docs/faults.md")
 	if err != nil {

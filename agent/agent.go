@@ -1,5 +1,5 @@
-// Package agent is the composition: one supervised signaling channel per entry of the config, one peer per remote client, one hub per
-// source.
+// Package agent is the composition: one supervised signaling channel per entry of the config, one peer per remote
+// client, one hub per source.
 //
 //	config --Apply--> sources (a media.Hub and a peer.Broadcast each)
 //	                  channels (a signaling.Client and its sessions each)
@@ -51,14 +51,16 @@ func New(o Options) *Agent {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Agent{
-		o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1), decoder: snapshot.NewDecoder("ffmpeg", decoders, o.Log),
+		o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1),
+		decoder: snapshot.NewDecoder("ffmpeg", decoders, o.Log),
 		sources: map[string]*source{}, channels: map[string]*channel{},
 	}
 }
 
-// Run serves cfg, and then each config that reload brings, until ctx is done. A channel or source whose part of the config has not
-// changed does not notice. It returns an error only when the first config cannot be served; a later one that cannot is logged, and the
-// agent goes on with what it has; or when nothing but another start of this process opens a camera.
+// Run serves cfg, and then each config that reload brings, until ctx is done. A channel or source whose part of the
+// config has not changed does not notice. It returns an error only when the first config cannot be served; a later one
+// that cannot is logged, and the agent goes on with what it has; or when nothing but another start of this process
+// opens a camera.
 func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *config.Config) error {
 	defer a.stop()
 	watch, stop := context.WithCancel(ctx)
@@ -88,7 +90,8 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	}
 }
 
-// networkChanged tells all channels to look whether they are still connected, or to try again, and all sessions to look for another path.
+// networkChanged tells all channels to look whether they are still connected, or to try again, and all sessions to look
+// for another path.
 func (a *Agent) networkChanged() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,7 +101,8 @@ func (a *Agent) networkChanged() {
 	}
 }
 
-// apply makes what runs the same as what cfg wants: it stops what is no longer wanted or has changed, and starts what is missing.
+// apply makes what runs the same as what cfg wants: it stops what is no longer wanted or has changed, and starts what
+// is missing.
 func (a *Agent) apply(ctx context.Context, cfg *config.Config) error {
 	wanted, err := newNetwork(ctx, cfg, a.log)
 	if err != nil {

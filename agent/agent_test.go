@@ -25,7 +25,8 @@ func TestMasterAnswersViewer(t *testing.T) {
 	v := join(t, s, "gate", "tablet").watch()
 	v.plays(t, 20)
 	p := session(t, a, "gate")
-	if p.State != "connected" || p.Offerer != "them" || p.ClientID != "tablet" || p.Local == "" || p.Local == "relay" || p.FirstFrame.Frame == 0 {
+	if p.State != "connected" || p.Offerer != "them" || p.ClientID != "tablet" || p.Local == "" || p.Local == "relay" ||
+		p.FirstFrame.Frame == 0 {
 		t.Errorf("session = %+v", p)
 	}
 	for stage, seconds := range p.FirstFrame.All() {
@@ -90,7 +91,8 @@ func TestReloadLeavesOthersAlone(t *testing.T) {
 	v.plays(t, 5)
 	w.plays(t, 5)
 	before := session(t, a, "gate")
-	reload <- parse(t, s, gate+"  yard: {source: pattern, create: true, max_viewers: 3}\n  door: {source: pattern, create: true}\n")
+	reload <- parse(t, s,
+		gate+"  yard: {source: pattern, create: true, max_viewers: 3}\n  door: {source: pattern, create: true}\n")
 	eventually(t, "the new channel is up", func() bool { return channel(a, "door").State == "connected" })
 	if got := w.ended(t); got != peer.ErrEnded.Error() {
 		t.Errorf("the viewer of the changed channel ended because %q, want %q", got, peer.ErrEnded)
@@ -98,7 +100,8 @@ func TestReloadLeavesOthersAlone(t *testing.T) {
 	v.plays(t, 15)
 	after := session(t, a, "gate")
 	if after.Session != before.Session || after.Sending[0].Frames <= before.Sending[0].Frames {
-		t.Errorf("session %s became %s, %d frames sent became %d", before.Session, after.Session, before.Sending[0].Frames, after.Sending[0].Frames)
+		t.Errorf("session %s became %s, %d frames sent became %d", before.Session, after.Session,
+			before.Sending[0].Frames, after.Sending[0].Frames)
 	}
 	if r := v.conn.Report(); r.Receiving[0].Lost != 0 {
 		t.Errorf("the viewer of the unchanged channel lost %d packets", r.Receiving[0].Lost)
@@ -215,7 +218,8 @@ func TestGarbage(t *testing.T) {
 		{Type: signaling.SDPOffer, Payload: text("v=0\r\na=" + strings.Repeat("x", 5000))},
 		{Type: signaling.SDPAnswer, Payload: text("v=0\r\n")},
 		{Type: signaling.ICECandidate, Payload: []byte(`{"candidate":7}`)},
-		{Type: signaling.ICECandidate, Payload: []byte(`{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ host","sdpMid":"99"}`)},
+		{Type: signaling.ICECandidate,
+			Payload: []byte(`{"candidate":"candidate:1 1 udp 1 127.0.0.1 9 typ host","sdpMid":"99"}`)},
 		{Type: signaling.ICECandidate, Payload: []byte(`{"candidate":"\u0000\u0007"}`)},
 		{Type: signaling.ICECandidate, Payload: []byte(`null`)},
 	} {
@@ -260,7 +264,8 @@ func TestBadOfferIsAWarning(t *testing.T) {
 	startLogging(t, parse(t, s, gate), slog.New(slog.NewTextHandler(log, nil)))
 	for client, tt := range map[string]struct{ sdp, says string }{
 		"poet": {"to be or not to be", "not an sdp"},
-		"half": {"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=fingerprint:none\r\n", ""},
+		"half": {"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF " +
+			"96\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=fingerprint:none\r\n", ""},
 	} {
 		b, err := json.Marshal(payload{Type: "offer", SDP: tt.sdp})
 		if err != nil {
@@ -281,9 +286,12 @@ func TestOffersFlood(t *testing.T) {
 	v := join(t, s, "gate", "honest").watch()
 	v.plays(t, 5)
 	before := session(t, a, "gate")
-	offer := pack(peer.Offer{SDP: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n" +
-		"a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat("AB:", 32), ":") + "\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n" +
-		"a=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=setup:actpass\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n"})
+	offer := pack(peer.Offer{SDP: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 " +
+		"0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n" +
+		"a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat("AB:", 32), ":") +
+		"\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n" +
+		"a=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=setup:actpass\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 " +
+		"packetization-mode=1;profile-level-id=42e01f\r\n"})
 	received := channel(a, "gate").Received
 	for i := range 30 {
 		join(t, s, "gate", fmt.Sprintf("bad%d", i)).send(offer)
@@ -307,11 +315,12 @@ func TestWatchPlaysTheViewerForAPage(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))
 	offers, got := make(chan string, 1), &frames{}
-	conn, err := peer.New(peer.Config{Engine: newEngine(t), Offer: true, Receive: true, Sink: got, Send: func(s peer.Signal) {
-		if o, ok := s.(peer.Offer); ok {
-			offers <- o.SDP
-		}
-	}})
+	conn, err := peer.New(peer.Config{Engine: newEngine(t), Offer: true, Receive: true, Sink: got,
+		Send: func(s peer.Signal) {
+			if o, ok := s.(peer.Offer); ok {
+				offers <- o.SDP
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,12 +364,14 @@ func TestRunView(t *testing.T) {
 	file := t.TempDir() + "/view.mp4"
 	seen := 0
 	v, err := agent.RunView(t.Context(), cfg, agent.ViewOptions{
-		Channel: "gate", Duration: 2 * time.Second, Record: file, Progress: func(agent.View) { seen++ }, Log: logger("view"),
+		Channel: "gate", Duration: 2 * time.Second, Record: file, Progress: func(agent.View) { seen++ },
+		Log: logger("view"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Video == nil || v.Video.Width != 320 || v.Video.Frames < 20 || v.Video.Lost != 0 || v.Audio == nil || v.FirstFrameMS == 0 || !v.Connected || seen == 0 {
+	if v.Video == nil || v.Video.Width != 320 || v.Video.Frames < 20 || v.Video.Lost != 0 || v.Audio == nil ||
+		v.FirstFrameMS == 0 || !v.Connected || seen == 0 {
 		t.Errorf("view = %+v, video %+v, audio %+v", v, v.Video, v.Audio)
 	}
 }

@@ -20,7 +20,8 @@ func newAWSKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credential
 		SessionTokenFile:    k.SessionTokenFile,
 		Log:                 log,
 	}
-	// A file is read again whenever keys are asked for, so that keys can be rotated under a running agent; what the config read from it is old by then.
+	// A file is read again whenever keys are asked for, so that keys can be rotated under a running agent; what the
+	// config read from it is old by then.
 	if o.SecretAccessKeyFile != "" {
 		o.SecretAccessKey = ""
 	}

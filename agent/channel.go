@@ -18,7 +18,8 @@ import (
 // master is how a viewer calls the other side: KVS names no sender when the master speaks.
 const master = ""
 
-// channel is one signaling channel of the config, in our role, and its sessions. Its goroutine alone starts and ends sessions.
+// channel is one signaling channel of the config, in our role, and its sessions. Its goroutine alone starts and ends
+// sessions.
 type channel struct {
 	name    string
 	cfg     config.Channel
@@ -57,15 +58,21 @@ type channel struct {
 	networkAt time.Time // when this host's network changed last; zero is never
 }
 
-func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes, log *slog.Logger) (*channel, error) {
+func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes,
+	log *slog.Logger) (*channel, error) {
 	ch := &channel{
-		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(), log: slog.New(newLogLimit(log.Handler())).With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16), due: make(chan string, 16), requests: make(chan offerRequest), told: make(chan *refusal, refusalsMost), done: make(chan struct{}),
+		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(),
+		log:    slog.New(newLogLimit(log.Handler())).With("channel", name),
+		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16),
+		due: make(chan string, 16), requests: make(chan offerRequest), told: make(chan *refusal, refusalsMost),
+		done:  make(chan struct{}),
 		early: earlyCandidates{limits: n.limits.Signaling}, offerLimit: offerLimit{limits: n.limits.Offers},
-		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{}, offers: map[string]*standingOffer{}, refusals: map[string]*refusal{},
+		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{},
+		offers: map[string]*standingOffer{}, refusals: map[string]*refusal{},
 	}
 	o := signaling.Options{
-		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags, Storage: signaling.Storage(c.Storage), Log: ch.log,
+		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags,
+		Storage: signaling.Storage(c.Storage), Log: ch.log,
 	}
 	if c.Role == config.Viewer {
 		o.Role, o.ClientID = signaling.Viewer, c.ClientID
@@ -244,7 +251,8 @@ func (ch *channel) full() string {
 	return ""
 }
 
-// onRefused ends the session whose description the service did not take. A candidate that was not taken is one path less, no more.
+// onRefused ends the session whose description the service did not take. A candidate that was not taken is one path
+// less, no more.
 func (ch *channel) onRefused(e signaling.Refused) {
 	s := ch.sessions[e.Message.ClientID]
 	if s == nil || e.Message.Type == signaling.ICECandidate {
@@ -253,7 +261,8 @@ func (ch *channel) onRefused(e signaling.Refused) {
 	ch.end(s, fmt.Sprintf("the service refused our %s: %v", e.Message.Type, e.Err))
 }
 
-// moveRelayed moves the sessions that go through a TURN server, which is about to shut down. Which of the two sides' servers it is nobody says.
+// moveRelayed moves the sessions that go through a TURN server, which is about to shut down. Which of the two sides'
+// servers it is nobody says.
 func (ch *channel) moveRelayed() {
 	const relay = "relay"
 	for _, s := range ch.sessions {

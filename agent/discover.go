@@ -117,7 +117,8 @@ func nameCameras(cameras []Camera) {
 
 // slug is a text in lower case with hyphens for all that is no letter and no digit.
 func slug(text string) string {
-	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	words := strings.FieldsFunc(strings.ToLower(text),
+		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	s := strings.Join(words, "-")
 	return strings.Trim(s[:min(len(s), 40)], "-")
 }

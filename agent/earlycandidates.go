@@ -10,7 +10,8 @@ import (
 // earlyClients is of how many clients something is kept that came too early.
 const earlyClients = 64
 
-// earlyCandidates keeps candidates of clients that have no session yet, in order. The service does not promise that an offer comes first.
+// earlyCandidates keeps candidates of clients that have no session yet, in order. The service does not promise that an
+// offer comes first.
 type earlyCandidates struct {
 	limits   config.SignalingLimits
 	byClient map[string]*early

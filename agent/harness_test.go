@@ -151,7 +151,8 @@ func channel(a *agent.Agent, name string) status.Channel {
 	return status.Channel{}
 }
 
-// remote is somebody at the other end of a channel who is not an agent: signals go through the service as they would from a browser.
+// remote is somebody at the other end of a channel who is not an agent: signals go through the service as they would
+// from a browser.
 type remote struct {
 	t      *testing.T
 	client *signaling.Client
@@ -171,7 +172,8 @@ func join(t *testing.T, s *localkvs.Server, channelName, id string) *remote {
 	r := &remote{t: t, engine: newEngine(t)}
 	var err error
 	r.client, err = signaling.New(signaling.Options{
-		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-west-2", Endpoint: s.URL(), Log: logger(id),
+		Channel: channelName, Role: signaling.Viewer, ClientID: id, Region: "us-west-2", Endpoint: s.URL(),
+		Log:         logger(id),
 		Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
 	})
 	if err != nil {
@@ -288,7 +290,8 @@ type view struct {
 	stop func()
 }
 
-// connect begins a peer connection that receives. Each signal it wants to send goes through change, when that is not nil.
+// connect begins a peer connection that receives. Each signal it wants to send goes through change, when that is not
+// nil.
 func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) *view {
 	r.t.Helper()
 	v := &view{frames: &frames{}, done: make(chan struct{})}

@@ -18,7 +18,8 @@ const (
 	keyLocked = 15 * time.Minute // after a wrong password, of which more would lock the account
 )
 
-// synced is a camera that is asked for key frames over ONVIF, beside its stream. One that does not answer well is left alone for a while, in which viewers get what is cached.
+// synced is a camera that is asked for key frames over ONVIF, beside its stream. One that does not answer well is left
+// alone for a while, in which viewers get what is cached.
 type synced struct {
 	media.Source
 	stream *onvif.Stream
@@ -74,6 +75,7 @@ func (s *synced) ask(ctx context.Context) {
 			pause = keyLocked
 		}
 		s.until.Store(time.Now().Add(pause).Unix())
-		s.log.Warn("no key frame from the camera; viewers who need one get what is cached", "err", err, "again_in", pause)
+		s.log.Warn("no key frame from the camera; viewers who need one get what is cached", "err", err,
+			"again_in", pause)
 	}
 }

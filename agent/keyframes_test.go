@@ -19,7 +19,8 @@ type still struct{}
 
 func (still) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return nil }
 
-// TestACameraThatRefusesIsLeftAlone: wishes without end are one try, so that a wrong password does not lock the camera's account.
+// TestACameraThatRefusesIsLeftAlone: wishes without end are one try, so that a wrong password does not lock the
+// camera's account.
 func TestACameraThatRefusesIsLeftAlone(t *testing.T) {
 	var asked atomic.Int32
 	asking := make(chan struct{}, 100)
@@ -29,7 +30,8 @@ func TestACameraThatRefusesIsLeftAlone(t *testing.T) {
 		asking <- struct{}{}
 	}))
 	defer camera.Close()
-	stream, err := onvif.NewStream(camera.URL+"/onvif/device_service", onvif.Login{Username: "u", Password: "wrong"}, "rtsp://127.0.0.1/1")
+	stream, err := onvif.NewStream(camera.URL+"/onvif/device_service", onvif.Login{Username: "u", Password: "wrong"},
+		"rtsp://127.0.0.1/1")
 	if err != nil {
 		t.Fatal(err)
 	}

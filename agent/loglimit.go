@@ -13,7 +13,8 @@ const (
 	warningsPerMinute = 10
 )
 
-// logLimit is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one how many it left out.
+// logLimit is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one
+// how many it left out.
 type logLimit struct {
 	slog.Handler
 	counts *lineCounts

@@ -14,39 +14,44 @@ import (
 
 // relayed begins a peer connection that goes through the service's TURN server.
 func (r *remote) relayed(offer bool) *view {
-	return r.connect(peer.Config{Offer: offer, RelayOnly: true, ICEServers: func(ctx context.Context) (out []peer.ICEServer) {
-		servers, err := r.client.ICEServers(ctx)
-		if err != nil {
-			r.t.Error(err)
-		}
-		for _, s := range servers {
-			out = append(out, peer.ICEServer{URLs: s.URLs[:1], Username: s.Username, Credential: s.Password})
-		}
-		return out
-	}}, nil)
+	return r.connect(peer.Config{Offer: offer, RelayOnly: true,
+		ICEServers: func(ctx context.Context) (out []peer.ICEServer) {
+			servers, err := r.client.ICEServers(ctx)
+			if err != nil {
+				r.t.Error(err)
+			}
+			for _, s := range servers {
+				out = append(out, peer.ICEServer{URLs: s.URLs[:1], Username: s.Username, Credential: s.Password})
+			}
+			return out
+		}}, nil)
 }
 
-// TestTURNServersMove: when the service moves its TURN servers, sessions that use them are moved, by the side whose offers are answered, or
-// ended when the viewer takes no part, so that it comes again. The others notice nothing.
+// TestTURNServersMove: when the service moves its TURN servers, sessions that use them are moved, by the side whose
+// offers are answered, or ended when the viewer takes no part, so that it comes again. The others notice nothing.
 func TestTURNServersMove(t *testing.T) {
 	for _, tt := range []struct {
 		name, channel string
 		viewerOffers  bool
 	}{
 		{"viewers offer", gate, true},
-		{"the master offers", "channels:\n  gate: {source: pattern, create: true, offer_to: [direct, moving, deaf]}\n", false},
+		{"the master offers", "channels:\n  gate: {source: pattern, create: true, offer_to: [direct, moving, deaf]}\n",
+			false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := service(t)
 			a, _ := start(t, parse(t, s, tt.channel))
-			direct, moving, deaf := join(t, s, "gate", "direct"), join(t, s, "gate", "moving"), join(t, s, "gate", "deaf")
-			v, w, x := direct.connect(peer.Config{Offer: tt.viewerOffers}, nil), moving.relayed(tt.viewerOffers), deaf.relayed(tt.viewerOffers)
+			direct, moving, deaf := join(t, s, "gate", "direct"), join(t, s, "gate", "moving"), join(t, s, "gate",
+				"deaf")
+			v, w, x := direct.connect(peer.Config{Offer: tt.viewerOffers},
+				nil), moving.relayed(tt.viewerOffers), deaf.relayed(tt.viewerOffers)
 			for _, view := range []*view{v, w, x} {
 				view.plays(t, 5)
 			}
 			deaf.deaf.Store(true)
 			before, offers := peers(a), moving.offers.Load()
-			if before["direct"].Remote == "relay" || before["moving"].Remote != "relay" || before["deaf"].Remote != "relay" {
+			if before["direct"].Remote == "relay" || before["moving"].Remote != "relay" ||
+				before["deaf"].Remote != "relay" {
 				t.Fatalf("paths: %+v", before)
 			}
 			if n, err := s.Act(localkvs.Action{Do: "reconnect_ice"}); n != 4 || err != nil {
@@ -108,12 +113,14 @@ func TestTURNServersDown(t *testing.T) {
 // TestNoTURNServers: the service does not say which there are, and viewers are served without.
 func TestNoTURNServers(t *testing.T) {
 	s := service(t)
-	s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 500, Type: "InternalFailure", Calls: []string{"GetIceServerConfig"}}})
+	s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 500, Type: "InternalFailure",
+		Calls: []string{"GetIceServerConfig"}}})
 	start(t, parse(t, s, gate))
 	join(t, s, "gate", "direct").watch().plays(t, 5)
 }
 
-// TestRefusedOffer: an offer that the service does not take ends the session that it is of, with the reason, and no other.
+// TestRefusedOffer: an offer that the service does not take ends the session that it is of, with the reason, and no
+// other.
 func TestRefusedOffer(t *testing.T) {
 	s := serviceWith(t, localkvs.Options{Readings: localkvs.Readings{RefuseAbsent: true}})
 	a, _ := start(t, parse(t, s, "channels:\n  gate: {source: pattern, create: true, offer_to: absent}\n"))

@@ -43,7 +43,8 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 		}
 		n.roots = x509.NewCertPool()
 		if !n.roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM", file)
+			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM",
+				file)
 		}
 	}
 	keys, err := newAWSKeys(ctx, cfg.AWS, log)
@@ -80,13 +81,17 @@ func (n *network) open() error {
 // remoteLimits is what one viewer may send.
 func remoteLimits(l config.Limits) peer.Limits {
 	return peer.Limits{
-		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates, EarlyCandidates: l.Signaling.EarlyCandidates,
-		Streams: l.Inbound.Streams, Bitrate: 1000 * l.Inbound.Kilobits, RTCP: l.Inbound.RTCP, KeyRequests: l.Inbound.KeyFrames,
-		Channels: l.DataChannels.Count, Message: l.DataChannels.MessageBytes, Messages: l.DataChannels.Messages, MessageBytes: l.DataChannels.Bytes,
+		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates,
+		EarlyCandidates: l.Signaling.EarlyCandidates,
+		Streams:         l.Inbound.Streams, Bitrate: 1000 * l.Inbound.Kilobits, RTCP: l.Inbound.RTCP,
+		KeyRequests: l.Inbound.KeyFrames,
+		Channels:    l.DataChannels.Count, Message: l.DataChannels.MessageBytes, Messages: l.DataChannels.Messages,
+		MessageBytes: l.DataChannels.Bytes,
 	}
 }
 
-// turnProxy finds the way to a TURN server over TCP: as the operator says, else as the environment does, like the signaling service's.
+// turnProxy finds the way to a TURN server over TCP: as the operator says, else as the environment does, like the
+// signaling service's.
 func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
 	switch raw {
 	case "off":
@@ -105,7 +110,8 @@ func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
 
 func (n *network) close() { _ = n.engine.Close() }
 
-// isLoopback says whether the service is on this very machine. Then so may the viewers be, and 127.0.0.1 is an address worth telling them.
+// isLoopback says whether the service is on this very machine. Then so may the viewers be, and 127.0.0.1 is an address
+// worth telling them.
 func isLoopback(endpoint string) bool {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -125,8 +131,9 @@ func (n *network) client(o signaling.Options) (*signaling.Client, error) {
 // iceTimeout is how long a viewer's answer waits for TURN servers. Most viewers do without.
 const iceTimeout = 3 * time.Second
 
-// iceServers gives what a new peer may use: the operator's servers, and those of the service, unless it is told to do without. Of the service's it takes one TURN URL over
-// UDP and one over TLS, since each URL costs one of the 50 allocations that a channel has.
+// iceServers gives what a new peer may use: the operator's servers, and those of the service, unless it is told to do
+// without. Of the service's it takes one TURN URL over UDP and one over TLS, since each URL costs one of the 50
+// allocations that a channel has.
 func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
 	var out []peer.ICEServer
 	for _, s := range n.webrtc.ICEServers {

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// TestNetworkChanged: a channel that would wait for half a minute and more tries at once when this host gets another address. It runs in a
-// network of its own.
+// TestNetworkChanged: a channel that would wait for half a minute and more tries at once when this host gets another
+// address. It runs in a network of its own.
 func TestNetworkChanged(t *testing.T) {
 	if os.Getenv("KVSAGENT_TEST_NAMESPACE") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestNetworkChanged$", "-test.v")
@@ -52,7 +52,8 @@ func ip(t *testing.T, args string) {
 	}
 }
 
-// TestWithoutKVSTURN: an agent that is told to do without asks the service for no TURN servers, which here it would refuse, and its viewers are served.
+// TestWithoutKVSTURN: an agent that is told to do without asks the service for no TURN servers, which here it would
+// refuse, and its viewers are served.
 func TestWithoutKVSTURN(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -60,7 +61,8 @@ func TestWithoutKVSTURN(t *testing.T) {
 		asks bool
 	}{{"", true}, {"webrtc: {kvs_turn: false}\n", false}} {
 		s, log := service(t), &lines{}
-		s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 403, Type: "AccessDeniedException", Calls: []string{"GetIceServerConfig"}}})
+		s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 403, Type: "AccessDeniedException",
+			Calls: []string{"GetIceServerConfig"}}})
 		startLogging(t, parse(t, s, tt.more+gate), slog.New(slog.NewTextHandler(log, nil)))
 		join(t, s, "gate", "tablet").watch().plays(t, 5)
 		if asked := log.with("no TURN servers for this viewer"); asked != tt.asks {

@@ -12,16 +12,16 @@ import (
 // offersClients is how many clients are kept in mind before those are forgotten who are like new ones.
 const offersClients = 256
 
-// offerLimit says which offers are taken: so many of all clients together, and fewer of each. An offer costs a connection, and the service lets ten viewers
-// send fifty a second.
+// offerLimit says which offers are taken: so many of all clients together, and fewer of each. An offer costs a
+// connection, and the service lets ten viewers send fifty a second.
 type offerLimit struct {
 	limits  config.OfferLimits
 	all     *rate.Limiter
 	clients map[string]*rate.Limiter
 }
 
-// take counts an offer, or says why it is not taken, and how long one client has to wait: an owner who reloads a page again and again gets
-// his picture a moment later.
+// take counts an offer, or says why it is not taken, and how long one client has to wait: an owner who reloads a page
+// again and again gets his picture a moment later.
 func (l *offerLimit) take(client string, now time.Time) (reason string, wait time.Duration) {
 	if l.all == nil {
 		l.all, l.clients = rate.NewLimiter(rate.Limit(l.limits.PerSecond), l.limits.Burst), map[string]*rate.Limiter{}

@@ -12,7 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// Offers are made again and again, because an undelivered one is overwritten by a newer one and is gone after the channel's message TTL.
+// Offers are made again and again, because an undelivered one is overwritten by a newer one and is gone after the
+// channel's message TTL.
 const (
 	offerFirst = 2 * time.Second
 	offerMost  = time.Minute
@@ -92,11 +93,12 @@ type offerRequest struct {
 // clientID is what the service takes for one (KVS dev guide, ConnectAsViewer).
 var clientID = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,256}$`)
 
-// Offer makes an offer to a client of a master channel, once: a client that does not answer in limits.setup_timeout is given up. The error is a
-// *status.Problem.
+// Offer makes an offer to a client of a master channel, once: a client that does not answer in limits.setup_timeout is
+// given up. The error is a *status.Problem.
 func (a *Agent) Offer(ctx context.Context, name, client string) error {
 	if !clientID.MatchString(client) {
-		return &status.Problem{Status: 400, Text: "that is no client id", Hint: "letters, digits, _ . and -, at most 256 characters"}
+		return &status.Problem{Status: 400, Text: "that is no client id",
+			Hint: "letters, digits, _ . and -, at most 256 characters"}
 	}
 	a.mu.Lock()
 	ch := a.channels[name]
@@ -105,9 +107,11 @@ func (a *Agent) Offer(ctx context.Context, name, client string) error {
 	case ch == nil:
 		return &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
 	case ch.cfg.Role != config.Master:
-		return &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, and offers to its master alone"}
+		return &status.Problem{Status: 409,
+			Text: "this agent is a viewer of that channel, and offers to its master alone"}
 	case ch.stores():
-		return &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers", Hint: "storage: off serves viewers again"}
+		return &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers",
+			Hint: "storage: off serves viewers again"}
 	}
 	if c := ch.client.Report(); c.State != signaling.Online {
 		return &status.Problem{Status: 503, Text: "the channel is not connected", Hint: text(c.Err)}

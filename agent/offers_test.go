@@ -11,7 +11,10 @@ import (
 // TestOfferOnRequest: a master offers to a client that is in no list, once.
 func TestOfferOnRequest(t *testing.T) {
 	s := service(t)
-	a, _ := start(t, parse(t, s, "channels:\n  gate: {source: pattern, create: true, max_viewers: 1}\n  yard: {role: viewer, create: true, client_id: other, wait_for_offer: true}\n"))
+	a, _ := start(t,
+		parse(t, s,
+			"channels:\n  gate: {source: pattern, create: true, max_viewers: 1}\n  yard: {role: viewer, create: "+
+				"true, client_id: other, wait_for_offer: true}\n"))
 	refused := func(channel, client string, want int) {
 		t.Helper()
 		var p *status.Problem

@@ -21,7 +21,8 @@ func privacySwitch(c config.Source) (slate.Switch, error) {
 	return s, nil
 }
 
-// SetPrivacy flips the privacy switch of a source, which is a file. The hours of the config close the source whatever the switch says.
+// SetPrivacy flips the privacy switch of a source, which is a file. The hours of the config close the source whatever
+// the switch says.
 func (a *Agent) SetPrivacy(name string, on bool) error {
 	a.mu.Lock()
 	s := a.sources[name]
@@ -30,7 +31,8 @@ func (a *Agent) SetPrivacy(name string, on bool) error {
 		return &status.Problem{Status: 404, Text: fmt.Sprintf("there is no source %q", name)}
 	}
 	if s.privacy.File == "" {
-		return &status.Problem{Status: 409, Text: fmt.Sprintf("source %q has no privacy switch", name), Hint: "set privacy_file: the switch is a file, so that it outlasts a restart"}
+		return &status.Problem{Status: 409, Text: fmt.Sprintf("source %q has no privacy switch", name),
+			Hint: "set privacy_file: the switch is a file, so that it outlasts a restart"}
 	}
 	return s.privacy.Flip(on)
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/kvsagent/kvsagent/media/probe"
 )
 
-// Probe watches one source of a config for d and says what it is and how it will look in a browser. It runs the source itself, without a
-// hub, beside one that an agent may run.
-func Probe(ctx context.Context, cfg *config.Config, name string, d time.Duration, log *slog.Logger) (ProbeResult, error) {
+// Probe watches one source of a config for d and says what it is and how it will look in a browser. It runs the source
+// itself, without a hub, beside one that an agent may run.
+func Probe(ctx context.Context, cfg *config.Config, name string, d time.Duration,
+	log *slog.Logger) (ProbeResult, error) {
 	c, ok := cfg.Sources[name]
 	if !ok {
 		return ProbeResult{}, fmt.Errorf("no source %q in the config", name)

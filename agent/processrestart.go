@@ -7,8 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// processRestarter is what an error says of itself when nothing but another start of this process helps, as with a device that systemd closed
-// when its driver was not yet there.
+// processRestarter is what an error says of itself when nothing but another start of this process helps, as with a
+// device that systemd closed when its driver was not yet there.
 type processRestarter interface{ Restart() bool }
 
 // processRestart tells of such errors of a source.

@@ -19,7 +19,8 @@ type late struct{ error }
 
 func (late) Restart() bool { return true }
 
-// Fault 95: a camera that only another start of this process opens ends the agent with the reason, and no other error does.
+// Fault 95: a camera that only another start of this process opens ends the agent with the reason, and no other error
+// does.
 func TestRestartForALateDriver(t *testing.T) {
 	a := agent.New(agent.Options{})
 	other := errors.New("no such device")

@@ -7,7 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// refusalsMost is how many refused viewers of one channel are told why over a data channel at the same time. The others are told in the answer alone.
+// refusalsMost is how many refused viewers of one channel are told why over a data channel at the same time. The others
+// are told in the answer alone.
 const refusalsMost = 4
 
 // refusal is a connection that carries nothing but a reason. It is no session, and takes no viewer's place.
@@ -34,7 +35,8 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 // tell begins a connection for a reason.
 func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) bool {
 	conn, err := peer.New(peer.Config{
-		Engine: ch.network.engine, Refuse: reason, RelayOnly: ch.network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
+		Engine: ch.network.engine, Refuse: reason,
+		RelayOnly: ch.network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
 		Send: func(s peer.Signal) {
 			if err := ch.send(s, from); err != nil {
 				ch.log.Warn("refusal not sent", "client", from, "err", err)

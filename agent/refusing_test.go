@@ -37,7 +37,8 @@ func TestRefusedViewerIsToldOverItsDataChannel(t *testing.T) {
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c != nil {
 			init := c.ToJSON()
-			second.send(pack(peer.Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex}))
+			second.send(pack(peer.Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid,
+				SDPMLineIndex: init.SDPMLineIndex}))
 		}
 	})
 	second.send(pack(peer.Offer{SDP: offer.SDP}))

@@ -22,8 +22,8 @@ func ends(t *testing.T, d time.Duration, a *agent.Agent, name string) string {
 	return reasons(a, name)
 }
 
-// TestTURNQuota: a TURN server has no room for one more allocation (486). The session that wanted it ends and says so, the others notice nothing,
-// and who comes again when there is room is served.
+// TestTURNQuota: a TURN server has no room for one more allocation (486). The session that wanted it ends and says so,
+// the others notice nothing, and who comes again when there is room is served.
 func TestTURNQuota(t *testing.T) {
 	t.Parallel()
 	s := serviceWith(t, localkvs.Options{Limits: localkvs.Limits{Allocations: 1}})
@@ -52,8 +52,8 @@ func TestTURNQuota(t *testing.T) {
 	second.watch().plays(t, 5)
 }
 
-// TestTURNServerDies: sessions that go through it end, with the reason, those that do not notice nothing, and once there is a server again, who comes
-// again is served.
+// TestTURNServerDies: sessions that go through it end, with the reason, those that do not notice nothing, and once
+// there is a server again, who comes again is served.
 func TestTURNServerDies(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute: ICE gives up after half of one, twice")
@@ -69,7 +69,8 @@ func TestTURNServerDies(t *testing.T) {
 		view.plays(t, 5)
 	}
 	before := peers(direct)["direct"]
-	if p := session(t, relayed, "yard"); p.Local != "relay" || peers(direct)["relayed"].Remote != "relay" || before.Remote == "relay" {
+	if p := session(t, relayed, "yard"); p.Local != "relay" || peers(direct)["relayed"].Remote != "relay" ||
+		before.Remote == "relay" {
 		t.Fatalf("paths: %+v, %+v", p, peers(direct))
 	}
 	s.SetFaults(localkvs.Faults{TURNDown: true})
@@ -106,7 +107,8 @@ func TestStaleTURNPassword(t *testing.T) {
 	join(t, s, "gate", "second").watch().plays(t, 5)
 	v.plays(t, 5)
 	all := peers(a)
-	if all["first"].Session != before.Session || all["first"].Local != "relay" || all["second"].Local != "relay" || len(channel(a, "gate").Ended) != 0 {
+	if all["first"].Session != before.Session || all["first"].Local != "relay" || all["second"].Local != "relay" ||
+		len(channel(a, "gate").Ended) != 0 {
 		t.Errorf("sessions %+v; ended: %s", all, reasons(a, "gate"))
 	}
 }

@@ -23,7 +23,8 @@ func (a *Agent) Report() status.Report {
 	a.mu.Unlock()
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
-	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(), Unsent: unsent, Panics: panics}
+	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(),
+		Unsent: unsent, Panics: panics}
 	for _, s := range sources {
 		r.Sources = append(r.Sources, s.report())
 	}
@@ -35,11 +36,13 @@ func (a *Agent) Report() status.Report {
 
 func (s *source) report() status.Source {
 	h := s.hub.Report()
-	r := status.Source{Name: s.name, URL: publicURL(s.cfg.URL), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
+	r := status.Source{Name: s.name, URL: publicURL(s.cfg.URL), State: string(h.State), Error: text(h.Err),
+		Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
 	r.Tracks = hubTracks(h)
 	if s.sub != nil {
 		h := s.sub.Report()
-		r.Sub = &status.Sub{URL: publicURL(s.cfg.Sub), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts, Tracks: hubTracks(h)}
+		r.Sub = &status.Sub{URL: publicURL(s.cfg.Sub), State: string(h.State), Error: text(h.Err), Restarts: h.Restarts,
+			Tracks: hubTracks(h)}
 	}
 	return r
 }
@@ -74,7 +77,8 @@ func (ch *channel) report() status.Channel {
 	r.Ignored += ch.ignored
 	r.EndedBy = maps.Clone(ch.endedBy)
 	for _, e := range ch.history {
-		r.Ended = append(r.Ended, status.Ended{ClientID: e.client, Session: e.id, At: e.at, Seconds: e.lasted.Seconds(), Reason: e.reason})
+		r.Ended = append(r.Ended, status.Ended{ClientID: e.client, Session: e.id, At: e.at, Seconds: e.lasted.Seconds(),
+			Reason: e.reason})
 	}
 	return r
 }
@@ -114,15 +118,18 @@ func (s *session) report(ch *channel) status.Peer {
 
 func track(t peer.TrackReport) status.Track {
 	return status.Track{
-		Codec: string(t.Codec), Width: t.Width, Height: t.Height, Frames: t.Frames, KeyFrames: t.KeyFrames, Bytes: t.Bytes,
-		FPS: t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped, DroppedFor: t.DroppedFor,
-		Resent: t.Resent, KeysAsked: t.KeysAsked,
+		Codec: string(t.Codec), Width: t.Width, Height: t.Height, Frames: t.Frames, KeyFrames: t.KeyFrames,
+		Bytes: t.Bytes,
+		FPS:   t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped,
+		DroppedFor: t.DroppedFor,
+		Resent:     t.Resent, KeysAsked: t.KeysAsked,
 	}
 }
 
 func stages(s peer.Stages) status.Stages {
 	return status.Stages{
-		Offer: ms(s.Offer), Answer: ms(s.Answer), ICE: ms(s.ICE), Connected: ms(s.Connected), Packet: ms(s.Packet), Frame: ms(s.Frame),
+		Offer: ms(s.Offer), Answer: ms(s.Answer), ICE: ms(s.ICE), Connected: ms(s.Connected), Packet: ms(s.Packet),
+		Frame: ms(s.Frame),
 	}
 }
 

@@ -44,9 +44,13 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	s.cancel = cancel
 	c := peer.Config{
 		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
-		Polite: ch.cfg.Role == config.Master, // when both offer at once the viewer's stands: most viewers can do nothing else
+		// When both offer at once the viewer's stands: most viewers can do nothing else.
+		Polite: ch.cfg.Role == config.Master,
 		Sink:   ch.sink, Epoch: ch.epoch,
-		ICEServers:   func(ctx context.Context) []peer.ICEServer { return ch.network.iceServers(ctx, ch.client, s.log) },
+		ICEServers: func(ctx context.Context) []peer.ICEServer {
+			return ch.network.iceServers(ctx, ch.client,
+				s.log)
+		},
 		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
 		NoHost:       ch.network.webrtc.ICETransportPolicy == "no-host",
 		Trusted:      ch.cfg.Role == config.Viewer, // the master is our own
@@ -62,7 +66,8 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		},
 		OnConnected: func() {
 			r := s.conn.Report()
-			s.log.Info("peer connected", "local", r.Local, "remote", r.Remote, "after", r.Stages.Connected.Round(time.Millisecond))
+			s.log.Info("peer connected", "local", r.Local, "remote", r.Remote,
+				"after", r.Stages.Connected.Round(time.Millisecond))
 		},
 		OnFrame: func() {
 			r := s.conn.Report()
@@ -145,7 +150,8 @@ func (s *session) over(err error, ctx context.Context) {
 	if kind == "refused" { // what was wrong is worth a look: the client is none, or takes none of what the source gives
 		level = slog.LevelWarn
 	}
-	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond), "connected", r.Stages.Connected != 0,
+	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond),
+		"connected", r.Stages.Connected != 0,
 		"sent_bytes", r.Sent, "received_bytes", received, "dropped_frames", dropped)
 }
 

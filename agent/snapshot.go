@@ -48,15 +48,18 @@ func (a *Agent) still(ctx context.Context, s *source, format snapshot.Format, cl
 	case snapshot.JPEG:
 		out.Body, err = s.camera.JPEG(ctx, a.decoder, f)
 		if errors.Is(err, snapshot.ErrNoDecoder) {
-			err = &status.Problem{Status: 501, Text: err.Error(), Hint: fmt.Sprintf("apt-get install ffmpeg; snapshot.%s needs none", own)}
+			err = &status.Problem{Status: 501, Text: err.Error(),
+				Hint: fmt.Sprintf("apt-get install ffmpeg; snapshot.%s needs none", own)}
 		}
 	default:
-		err = &status.Problem{Status: 406, Text: fmt.Sprintf("source %q gives %s", s.name, f.Codec), Hint: fmt.Sprintf("ask for snapshot.%s or snapshot.jpg", own)}
+		err = &status.Problem{Status: 406, Text: fmt.Sprintf("source %q gives %s", s.name, f.Codec),
+			Hint: fmt.Sprintf("ask for snapshot.%s or snapshot.jpg", own)}
 	}
 	return out, err
 }
 
-// picture is the newest key frame. When the source is closed it is not asked, nor its hub, which may keep the camera's picture a moment longer.
+// picture is the newest key frame. When the source is closed it is not asked, nor its hub, which may keep the camera's
+// picture a moment longer.
 func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error) {
 	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
 	defer cancel()

@@ -12,26 +12,32 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// A picture that was begun while the source was open, and is done after it was closed, is not the camera's. The camera is a command that closes its own source when
-// it is started: whoever asked then has asked too late.
+// A picture that was begun while the source was open, and is done after it was closed, is not the camera's. The camera
+// is a command that closes its own source when it is started: whoever asked then has asked too late.
 func TestSnapshotOfWhatIsClosedMeanwhile(t *testing.T) {
 	dir := t.TempDir()
-	private, clip, camera := filepath.Join(dir, "private"), filepath.Join(dir, "clip.h264"), filepath.Join(dir, "camera")
+	private, clip, camera := filepath.Join(dir, "private"), filepath.Join(dir, "clip.h264"), filepath.Join(dir,
+		"camera")
 	frame := []byte("\x00\x00\x00\x01\x67\x42\xc0\x1f\xd9\x00\xa0\x5b\x96\xa0\x20\x20\x28\x00\x00\x03\x00\x08\x00\x00\x03\x01\x94\x20" +
 		"\x00\x00\x00\x01\x68\xce\x3c\x80\x00\x00\x00\x01\x65\x88\x84camera\x00\x00\x00\x01\x41\x9a\x02camera")
 	script := fmt.Sprintf("#!/bin/sh\n>%s\ncat %s\nexec sleep 100\n", private, clip)
-	if err := errors.Join(os.WriteFile(clip, bytes.Repeat(frame, 2), 0o600), os.WriteFile(camera, []byte(script), 0o700)); err != nil {
+	if err := errors.Join(os.WriteFile(clip, bytes.Repeat(frame, 2), 0o600),
+		os.WriteFile(camera, []byte(script), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	s := service(t)
-	a, _ := start(t, parse(t, s, fmt.Sprintf("  door: {url: \"exec:%s\", privacy_file: %q}\nchannels:\n  door: {source: door, create: true}\n", camera, private)))
+	a, _ := start(t,
+		parse(t, s,
+			fmt.Sprintf("  door: {url: \"exec:%s\", privacy_file: %q}\nchannels:\n  door: {source: door, create: "+
+				"true}\n", camera, private)))
 	got, err := a.Snapshot(t.Context(), "door", "h264")
 	if err != nil || len(got.Body) < 1000 || bytes.Contains(got.Body, []byte("camera")) {
 		t.Errorf("%d bytes, %v, want the slate", len(got.Body), err)
 	}
 }
 
-// While a source that was VP8 is closed, its picture is the slate in VP8: who asks for the stream of a source need not know of privacy.
+// While a source that was VP8 is closed, its picture is the slate in VP8: who asks for the stream of a source need not
+// know of privacy.
 func TestSnapshotOfWhatIsClosedIsInItsCodec(t *testing.T) {
 	private := filepath.Join(t.TempDir(), "private")
 	clip, err := filepath.Abs("../media/slate/stills/camera-1280x720.vp8")
@@ -39,7 +45,10 @@ func TestSnapshotOfWhatIsClosedIsInItsCodec(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := service(t)
-	a, _ := start(t, parse(t, s, fmt.Sprintf("  door: {url: \"exec:sh -c 'cat %s; exec sleep 100'\", privacy_file: %q}\nchannels:\n  door: {source: door, create: true}\n", clip, private)))
+	a, _ := start(t,
+		parse(t, s,
+			fmt.Sprintf("  door: {url: \"exec:sh -c 'cat %s; exec sleep 100'\", privacy_file: %q}\nchannels:\n  "+
+				"door: {source: door, create: true}\n", clip, private)))
 	camera, err := a.Snapshot(t.Context(), "door", "ivf")
 	if err != nil {
 		t.Fatal(err)

@@ -55,7 +55,8 @@ func newSource(name string, c config.Source, log *slog.Logger, end func(error)) 
 		return nil, err
 	}
 	o := media.HubOptions{
-		Name: name, Source: src, Epoch: time.Now(), KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log, Standby: standby(c.Offline),
+		Name: name, Source: src, Epoch: time.Now(), KeepWarm: c.KeepWarm, Linger: c.Linger, Log: log,
+		Standby: standby(c.Offline),
 		Backoff: func(failures int) time.Duration { return jittered(time.Second, 30*time.Second, failures) },
 	}
 	s := &source{name: name, cfg: c, privacy: privacy, hub: media.NewHub(o)}
@@ -76,8 +77,8 @@ func subOf(c config.Source) config.Source {
 	return c
 }
 
-// standby is what viewers see while a source is away: a slate in the codec that they have negotiated, or, when the operator prefers it,
-// the last picture. A source of sound alone has none.
+// standby is what viewers see while a source is away: a slate in the codec that they have negotiated, or, when the
+// operator prefers it, the last picture. A source of sound alone has none.
 func standby(o config.Offline) func([]media.Track) media.Source {
 	if o != config.OfflineSlate {
 		return nil
@@ -90,7 +91,8 @@ func standby(o config.Offline) func([]media.Track) media.Source {
 	}
 }
 
-// CheckSources says which sources of a config cannot be made: what their own packages find wrong in their URLs. It opens nothing.
+// CheckSources says which sources of a config cannot be made: what their own packages find wrong in their URLs. It
+// opens nothing.
 func CheckSources(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
@@ -188,7 +190,8 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		o.Foreign, o.Log = foreign, log
 		return mpegts.New(o)
 	}
-	return nil, fmt.Errorf("%q is no kind of source; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// or testpattern:", scheme)
+	return nil, fmt.Errorf("%q is no kind of source; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// "+
+		"or testpattern:", scheme)
 }
 
 // muted is a source without its sound.

@@ -9,8 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// Storage mode (KVS WebRTC developer guide, "WebRTC ingestion"): the service itself is the peer of master and viewers. It makes the offers, when
-// the signaling client has asked it to, and has no client id.
+// Storage mode (KVS WebRTC developer guide, "WebRTC ingestion"): the service itself is the peer of master and viewers.
+// It makes the offers, when the signaling client has asked it to, and has no client id.
 
 // storageService is how the service is called among the clients of a channel, by either role.
 const storageService = ""
@@ -21,7 +21,8 @@ var storedCodecs = []media.Codec{media.H264, media.Opus}
 // stores says whether the channel has storage on.
 func (ch *channel) stores() bool { return ch.client.Report().Storage }
 
-// storeAgain joins the storage session again when the one we were in is over, and has not been replaced by the service's next offer.
+// storeAgain joins the storage session again when the one we were in is over, and has not been replaced by the
+// service's next offer.
 func (ch *channel) storeAgain(s *session) {
 	if s.client != storageService || ch.sessions[storageService] != nil || !ch.stores() {
 		return

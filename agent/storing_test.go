@@ -36,19 +36,21 @@ func newStore(t *testing.T) *store {
 		t.Fatal(err)
 	}
 	s := &store{}
-	s.Server = serviceWith(t, localkvs.Options{Log: logger("service"), Storage: func(ctx context.Context, ss *localkvs.StorageSession) error {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		if ss.ClientID == "" {
-			s.mu.Lock()
-			s.cancel = func() { cancel(errNight) }
-			s.begun++
-			s.mu.Unlock()
-		}
-		return files.Session(ctx, ss)
-	}})
+	s.Server = serviceWith(t, localkvs.Options{Log: logger("service"),
+		Storage: func(ctx context.Context, ss *localkvs.StorageSession) error {
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			if ss.ClientID == "" {
+				s.mu.Lock()
+				s.cancel = func() { cancel(errNight) }
+				s.begun++
+				s.mu.Unlock()
+			}
+			return files.Session(ctx, ss)
+		}})
 	s.control = kinesisvideo.New(kinesisvideo.Options{
-		BaseEndpoint: aws.String(s.URL()), Region: "us-west-2", Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
+		BaseEndpoint: aws.String(s.URL()), Region: "us-west-2",
+		Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
 	})
 	return s
 }
@@ -70,14 +72,16 @@ func (s *store) end() {
 // create makes a channel whose media goes to a stream.
 func (s *store) create(t *testing.T, name string) {
 	t.Helper()
-	out, err := s.control.CreateSignalingChannel(t.Context(), &kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
+	out, err := s.control.CreateSignalingChannel(t.Context(),
+		&kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.control.UpdateMediaStorageConfiguration(t.Context(), &kinesisvideo.UpdateMediaStorageConfigurationInput{
 		ChannelARN: out.ChannelARN,
 		MediaStorageConfiguration: &types.MediaStorageConfiguration{
-			Status: types.MediaStorageConfigurationStatusEnabled, StreamARN: aws.String(strings.Replace(*out.ChannelARN, ":channel/", ":stream/", 1)),
+			Status:    types.MediaStorageConfigurationStatusEnabled,
+			StreamARN: aws.String(strings.Replace(*out.ChannelARN, ":channel/", ":stream/", 1)),
 		},
 	})
 	if err != nil {
@@ -107,7 +111,8 @@ func TestStorage(t *testing.T) {
 	v.plays(t, 5)
 	other := session(t, a, "gate")
 	first := stores(t, a, "yard", 20)
-	if first.ClientID != "" || first.Offerer != "them" || first.Sending[0].Codec != "H264" || first.Sending[1].Codec != "opus" {
+	if first.ClientID != "" || first.Offerer != "them" || first.Sending[0].Codec != "H264" ||
+		first.Sending[1].Codec != "opus" {
 		t.Errorf("the storage session is %+v, want H.264 and Opus, and the service's offer", first)
 	}
 	if c := channel(a, "gate"); c.Storage != "" {
@@ -119,7 +124,8 @@ func TestStorage(t *testing.T) {
 	eventually(t, "the session is over", func() bool { return len(channel(a, "yard").Ended) == 1 })
 	second := stores(t, a, "yard", 20)
 	if second.Session == first.Session || s.sessions() != 2 {
-		t.Errorf("session %s after %s, %d in all; want another one, the second", second.Session, first.Session, s.sessions())
+		t.Errorf("session %s after %s, %d in all; want another one, the second", second.Session, first.Session,
+			s.sessions())
 	}
 	v.plays(t, 5)
 	if after := session(t, a, "gate"); after.Session != other.Session {
@@ -131,13 +137,15 @@ func TestStorage(t *testing.T) {
 
 	// A page cannot watch, and is told why; a viewer joins the storage session too.
 	var problem *status.Problem
-	if err := a.Watch(t.Context(), "yard", "", nil); !errors.As(err, &problem) || problem.Status != 409 || !strings.Contains(problem.Text, "stores") {
+	if err := a.Watch(t.Context(), "yard", "", nil); !errors.As(err, &problem) || problem.Status != 409 ||
+		!strings.Contains(problem.Text, "stores") {
 		t.Errorf("watch: %v, want that the channel stores", err)
 	}
 	b, _ := start(t, parse(t, s.Server, "channels:\n  yard: {role: viewer, client_id: tablet}\n"))
 	eventually(t, "the viewer sees pictures", func() bool {
 		c := channel(b, "yard")
-		return c.Storage == "connected" && len(c.Peers) == 1 && len(c.Peers[0].Receiving) > 0 && c.Peers[0].Receiving[0].Frames >= 10
+		return c.Storage == "connected" && len(c.Peers) == 1 && len(c.Peers[0].Receiving) > 0 &&
+			c.Peers[0].Receiving[0].Frames >= 10
 	})
 }
 
@@ -156,10 +164,13 @@ func TestStorageOff(t *testing.T) {
 func TestStorageNeedsBothCodecs(t *testing.T) {
 	s := newStore(t)
 	s.create(t, "yard")
-	a, _ := start(t, parse(t, s.Server, "  mute: {url: \"testpattern:?size=320x240\", audio: off}\nchannels:\n  yard: {source: mute, storage: on}\n"))
+	a, _ := start(t,
+		parse(t, s.Server,
+			"  mute: {url: \"testpattern:?size=320x240\", audio: off}\nchannels:\n  yard: {source: mute, storage: on}\n"))
 	eventually(t, "the report names what is missing", func() bool {
 		c := channel(a, "yard")
-		return c.State == "connected" && strings.Contains(c.StorageError, "the source has no opus") && strings.Contains(c.StorageError, "audio: transcode")
+		return c.State == "connected" && strings.Contains(c.StorageError, "the source has no opus") &&
+			strings.Contains(c.StorageError, "audio: transcode")
 	})
 	if c := channel(a, "yard"); len(c.Ended) == 0 || c.Ended[0].ClientID != "" {
 		t.Errorf("ended: %+v", c.Ended)
@@ -169,15 +180,19 @@ func TestStorageNeedsBothCodecs(t *testing.T) {
 // TestCreatedChannel: a channel that the agent makes is as the config says.
 func TestCreatedChannel(t *testing.T) {
 	s := newStore(t)
-	start(t, parse(t, s.Server, "channels:\n  gate: {source: pattern, create: true, message_ttl: 30s, tags: {site: yard, floor: \"2\"}}\n"))
-	out, err := s.control.DescribeSignalingChannel(t.Context(), &kinesisvideo.DescribeSignalingChannelInput{ChannelName: aws.String("gate")})
+	start(t,
+		parse(t, s.Server,
+			"channels:\n  gate: {source: pattern, create: true, message_ttl: 30s, tags: {site: yard, floor: \"2\"}}\n"))
+	out, err := s.control.DescribeSignalingChannel(t.Context(),
+		&kinesisvideo.DescribeSignalingChannelInput{ChannelName: aws.String("gate")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ttl := aws.ToInt32(out.ChannelInfo.SingleMasterConfiguration.MessageTtlSeconds); ttl != 30 {
 		t.Errorf("messages wait %d seconds, want 30", ttl)
 	}
-	tags, err := s.control.ListTagsForResource(t.Context(), &kinesisvideo.ListTagsForResourceInput{ResourceARN: out.ChannelInfo.ChannelARN})
+	tags, err := s.control.ListTagsForResource(t.Context(),
+		&kinesisvideo.ListTagsForResourceInput{ResourceARN: out.ChannelInfo.ChannelARN})
 	if err != nil || len(tags.Tags) != 2 || tags.Tags["site"] != "yard" || tags.Tags["floor"] != "2" {
 		t.Errorf("tags %v, %v", tags, err)
 	}

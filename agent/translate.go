@@ -9,8 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// This file alone knows both signaling.Message and peer.Signal. The payloads are what RTCSessionDescription and RTCIceCandidate are as
-// JSON in a browser, which is what all KVS clients send.
+// This file alone knows both signaling.Message and peer.Signal. The payloads are what RTCSessionDescription and
+// RTCIceCandidate are as JSON in a browser, which is what all KVS clients send.
 
 type description struct {
 	Type string `json:"type"`
@@ -46,7 +46,8 @@ func toMessage(s peer.Signal, to string) (signaling.Message, error) {
 	return m, nil
 }
 
-// toSignal unpacks a message. It is nil without an error for a candidate that says nothing, as some clients send at the end.
+// toSignal unpacks a message. It is nil without an error for a candidate that says nothing, as some clients send at the
+// end.
 func toSignal(m signaling.Message) (peer.Signal, error) {
 	switch m.Type {
 	case signaling.SDPOffer, signaling.SDPAnswer:
@@ -69,7 +70,8 @@ func toSignal(m signaling.Message) (peer.Signal, error) {
 		if c.Candidate == "" {
 			return nil, nil
 		}
-		return peer.Candidate{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex, UsernameFragment: c.UsernameFragment}, nil
+		return peer.Candidate{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex,
+			UsernameFragment: c.UsernameFragment}, nil
 	}
 	return nil, fmt.Errorf("%s: nobody here understands that", m.Type)
 }

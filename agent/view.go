@@ -58,8 +58,9 @@ type AudioView struct {
 	Bitrate float64 `json:"bitrate"`
 }
 
-// RunView joins a channel as a viewer, receives, and tells what it saw. It connects again when the session or signaling drops. The error says why there was
-// no picture, or what happened to the recording; the View is filled in all the same.
+// RunView joins a channel as a viewer, receives, and tells what it saw. It connects again when the session or signaling
+// drops. The error says why there was no picture, or what happened to the recording; the View is filled in all the
+// same.
 func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -106,7 +107,8 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 
 // viewedChannel is the config's channel, turned into a viewer's, or one that the config does not know.
 func viewedChannel(cfg *config.Config, o ViewOptions) config.Channel {
-	c := config.Channel{Role: config.Viewer, Storage: config.StorageAuto, ChannelName: o.Channel, ClientID: o.ClientID, WaitForOffer: o.WaitForOffer}
+	c := config.Channel{Role: config.Viewer, Storage: config.StorageAuto, ChannelName: o.Channel, ClientID: o.ClientID,
+		WaitForOffer: o.WaitForOffer}
 	if known, ok := cfg.Channels[o.Channel]; ok {
 		c.ChannelName, c.Storage = known.ChannelName, known.Storage
 	}

@@ -15,9 +15,9 @@ import (
 // answerWithin is how long a page waits for the master's answer.
 const answerWithin = 20 * time.Second
 
-// Watch plays the viewer for a page that cannot speak to KVS itself: it takes the page's offer to the channel's master through the
-// signaling service, and gives send the answer and the candidates that come back. It ends with ctx, or when there is no answer. The page
-// needs no AWS keys and never sees a pre-signed URL.
+// Watch plays the viewer for a page that cannot speak to KVS itself: it takes the page's offer to the channel's master
+// through the signaling service, and gives send the answer and the candidates that come back. It ends with ctx, or when
+// there is no answer. The page needs no AWS keys and never sees a pre-signed URL.
 func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.Signal) error) error {
 	ch, err := a.watchable(name)
 	if err != nil {
@@ -25,7 +25,8 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 	}
 	id := "page-" + shortID()
 	client, err := ch.network.client(signaling.Options{
-		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id), // it speaks beside the channel's own client
+		// It speaks beside the channel's own client.
+		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id),
 	})
 	if err != nil {
 		return err
@@ -34,7 +35,8 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(answerWithin, func() {
-		cancel(&status.Problem{Status: 504, Text: "the master did not answer", Hint: "is its camera running? the agent's log tells"})
+		cancel(&status.Problem{Status: 504, Text: "the master did not answer",
+			Hint: "is its camera running? the agent's log tells"})
 	})
 	defer timer.Stop()
 	err = client.Run(ctx, func(e signaling.Event) {
@@ -62,7 +64,8 @@ func (a *Agent) watchable(name string) (*channel, error) {
 	case ch.cfg.Role != config.Master:
 		return nil, &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, not its camera"}
 	case ch.stores():
-		return nil, &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers", Hint: "kvsagent view joins the storage session; storage: off serves viewers again"}
+		return nil, &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers",
+			Hint: "kvsagent view joins the storage session; storage: off serves viewers again"}
 	}
 	return ch, nil
 }
@@ -102,7 +105,8 @@ func (w *watcher) on(e signaling.Event) (answered bool, err error) {
 		case peer.Answer:
 			return true, w.send(status.Signal{Type: "answer", SDP: s.SDP})
 		case peer.Candidate:
-			return false, w.send(status.Signal{Type: "candidate", Candidate: s.Candidate, SDPMid: s.SDPMid, SDPMLineIndex: s.SDPMLineIndex})
+			return false, w.send(status.Signal{Type: "candidate", Candidate: s.Candidate, SDPMid: s.SDPMid,
+				SDPMLineIndex: s.SDPMLineIndex})
 		}
 	}
 	return false, nil

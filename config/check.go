@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go together.
-// It also brings values into the form that the rest of the program gets them in: secrets from their files, absolute paths, URLs
-// without passwords, channels with their defaults.
+// A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go
+// together. It also brings values into the form that the rest of the program gets them in: secrets from their files,
+// absolute paths, URLs without passwords, channels with their defaults.
 type checker struct {
 	*decoder
 	cfg *Config

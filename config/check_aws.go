@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// regionOfHost finds the region in the host name of a KVS endpoint (AWS General Reference, Kinesis Video Streams endpoints).
+// regionOfHost finds the region in the host name of a KVS endpoint (AWS General Reference, Kinesis Video Streams
+// endpoints).
 var regionOfHost = regexp.MustCompile(`^(?:[a-z0-9-]+\.)?kinesisvideo(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|amazonaws\.com\.cn|api\.aws|api\.amazonwebservices\.com\.cn)$`)
 
 // aws checks the endpoint and credentials, and finds the region.
@@ -30,8 +31,8 @@ func (c *checker) aws(m *mark, a *AWS) {
 	c.credentials(m.at("credentials"), &a.Credentials)
 }
 
-// environment fills in what every AWS tool takes from the environment, where the file is silent (AWS SDKs and Tools reference guide,
-// "Dual-stack and FIPS endpoints" and "General configuration settings").
+// environment fills in what every AWS tool takes from the environment, where the file is silent (AWS SDKs and Tools
+// reference guide, "Dual-stack and FIPS endpoints" and "General configuration settings").
 func (c *checker) environment(m *mark, a *AWS) {
 	env := func(name string) string { v, _ := c.env(name); return v }
 	if !m.has("ca_file") {
@@ -45,8 +46,8 @@ func (c *checker) environment(m *mark, a *AWS) {
 	}
 }
 
-// endpointVariable is the name of the variable that says where the endpoint is, if the file does not (the same guide, "Service-specific
-// endpoints").
+// endpointVariable is the name of the variable that says where the endpoint is, if the file does not (the same guide,
+// "Service-specific endpoints").
 func (c *checker) endpointVariable(m *mark) string {
 	if ignore, _ := c.env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"); ignore == "true" || m.has("endpoint") {
 		return ""
@@ -111,7 +112,8 @@ func (c *checker) region(m *mark, a *AWS, host string) {
 	case a.Region == "" && a.Endpoint == "":
 		c.fail(rm, "region is missing", "such as eu-central-1, or set AWS_REGION")
 	case a.Region == "":
-		a.Region = "us-west-2" // a server that is not AWS takes any; this is what the samples of all KVS SDKs begin with
+		// A server that is not AWS takes any; this is what the samples of all KVS SDKs begin with.
+		a.Region = "us-west-2"
 	case !c.matches(tagOf[AWS]("Region"), a.Region):
 		c.fail(rm, "AWS_REGION or AWS_DEFAULT_REGION is not a region", "such as eu-central-1")
 	}
@@ -137,7 +139,8 @@ func (c *checker) credentials(m *mark, cr *Credentials) {
 	case (id || token) && !secret:
 		c.fail(m, "secret_access_key is missing", "write secret_access_key_file: FILE")
 	}
-	for key, val := range map[string]string{"profile": cr.Profile, "secret_access_key": string(cr.SecretAccessKey), "session_token": string(cr.SessionToken)} {
+	for key, val := range map[string]string{"profile": cr.Profile, "secret_access_key": string(cr.SecretAccessKey),
+		"session_token": string(cr.SessionToken)} {
 		if m.has(key) && !m.at(key).bad && val == "" {
 			c.fail(m.at(key), "no value", "leave it out, or give it one")
 		}

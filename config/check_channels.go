@@ -137,7 +137,8 @@ func (c *checker) reserved(m *mark, id string) {
 	}
 }
 
-// unique refuses a second master of one channel, and a second viewer of one name: the service would let each throw the other out.
+// unique refuses a second master of one channel, and a second viewer of one name: the service would let each throw the
+// other out.
 func (c *checker) unique(m *mark, name string, ch Channel, taken map[string]string) {
 	who, hint := "master", "give one of them another channel_name, or list more viewers on one"
 	if ch.Role == Viewer {

@@ -43,7 +43,8 @@ func (c *checker) listen(m *mark, addr string) {
 	case err != nil:
 		c.fail(m, "want an address and a port, have "+quote(m.text), hint)
 	case host == "":
-		c.fail(m, "no address before the port", hint+"; 0.0.0.0:9780 shows the pictures to everybody who can reach this host")
+		c.fail(m, "no address before the port",
+			hint+"; 0.0.0.0:9780 shows the pictures to everybody who can reach this host")
 	case !goodHost(host):
 		c.fail(m, "bad address in "+quote(m.text), hint)
 	case perr != nil || p < 0 || p > 65535:
@@ -57,7 +58,8 @@ func (c *checker) webrtc(m *mark, w *WebRTC) {
 		c.iceServer(m.at("ice_servers").item(i), &w.ICEServers[i])
 	}
 	if w.ICETransportPolicy == "relay" && !w.KVSTURN && !slices.ContainsFunc(w.ICEServers, ICEServer.relays) {
-		c.fail(m.at("ice_transport_policy"), "relay, but there is no TURN server", "set kvs_turn to true, or name one in ice_servers")
+		c.fail(m.at("ice_transport_policy"), "relay, but there is no TURN server",
+			"set kvs_turn to true, or name one in ice_servers")
 	}
 	c.secret(m, "proxy", &w.Proxy, &w.ProxyFile)
 	c.proxy(m, string(w.Proxy))

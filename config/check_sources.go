@@ -6,7 +6,8 @@ import (
 )
 
 // sourceForms is the hint for what is no source.
-const sourceForms = "rtsp://HOST/PATH, v4l2:/dev/video0, libcamera:, exec:COMMAND, file:PATH, rtp:FILE.sdp, mpegts://HOST:PORT or testpattern"
+const sourceForms = "rtsp://HOST/PATH, v4l2:/dev/video0, libcamera:, exec:COMMAND, file:PATH, rtp:FILE.sdp, " +
+	"mpegts://HOST:PORT or testpattern"
 
 // source checks a source's address, and takes user and password out of it.
 func (c *checker) source(m *mark, s *Source) {
@@ -67,8 +68,8 @@ func (c *checker) sub(m, sm *mark, s *Source) {
 	s.Sub = sub.URL
 }
 
-// sourceURL checks the address itself. What a kind of source alone can judge, such as the options of a test pattern, it says when it is
-// made, which kvsagent validate does too.
+// sourceURL checks the address itself. What a kind of source alone can judge, such as the options of a test pattern, it
+// says when it is made, which kvsagent validate does too.
 func (c *checker) sourceURL(m, um *mark, s *Source) {
 	scheme, rest, found := strings.Cut(s.URL, ":")
 	switch {
@@ -90,7 +91,8 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 		}
 	case scheme == "v4l2":
 		if !strings.HasPrefix(rest, "/dev/") {
-			c.fail(um, "no device", "v4l2:/dev/video0, better v4l2:/dev/v4l/by-id/..., which stays when it is plugged elsewhere")
+			c.fail(um, "no device",
+				"v4l2:/dev/video0, better v4l2:/dev/v4l/by-id/..., which stays when it is plugged elsewhere")
 		}
 	case scheme == "testpattern":
 		if rest != "" && !strings.HasPrefix(rest, "?") {
@@ -128,7 +130,8 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 	}
 }
 
-// rtsp checks a camera's URL. Nothing of the URL is shown, for the password may be in any part of a URL with a mistake in it.
+// rtsp checks a camera's URL. Nothing of the URL is shown, for the password may be in any part of a URL with a mistake
+// in it.
 func (c *checker) rtsp(m, um *mark, s *Source) {
 	const hint = "rtsp://HOST[:PORT]/PATH, such as rtsp://192.0.2.10:554/stream1"
 	u, err := url.Parse(s.URL)
@@ -157,7 +160,8 @@ func (c *checker) rtsp(m, um *mark, s *Source) {
 func (c *checker) mpegts(um *mark, s *Source) {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Port() == "" || !goodPort(u) || u.Path != "" || u.User != nil || u.Fragment != "" {
-		c.fail(um, "not an address with a port", "mpegts://127.0.0.1:5000, or mpegts://239.0.0.1:5000?interface=eth0 for multicast")
+		c.fail(um, "not an address with a port",
+			"mpegts://127.0.0.1:5000, or mpegts://239.0.0.1:5000?interface=eth0 for multicast")
 	}
 }
 

@@ -1,10 +1,11 @@
-// Package config is what the operator writes: one YAML file, its defaults, and every mistake in it with its line and a hint.
+// Package config is what the operator writes: one YAML file, its defaults, and every mistake in it with its line and a
+// hint.
 //
 //	bytes -> YAML nodes -> ${VAR} in scalars -> strict decoding and defaults -> secret files -> checks across keys -> *Config or Errors
 //
-// The comments in this file are the manual: the JSON Schema and docs/config.md take their descriptions from here, and the tags hold
-// each key's default, its choices (enum), range (min, max), pattern with its hint, and examples. A key without any default tag is
-// empty, false or 0 when it is left out.
+// The comments in this file are the manual: the JSON Schema and docs/config.md take their descriptions from here, and
+// the tags hold each key's default, its choices (enum), range (min, max), pattern with its hint, and examples. A key
+// without any default tag is empty, false or 0 when it is left out.
 package config
 
 import (
@@ -12,18 +13,19 @@ import (
 	"time"
 )
 
-// Config is the whole file: YAML, at most 256 KiB, one document. An editor with a YAML language server completes and checks it
-// with the output of kvsagent schema; kvsagent validate -c FILE names every mistake with its line.
+// Config is the whole file: YAML, at most 256 KiB, one document. An editor with a YAML language server completes and
+// checks it with the output of kvsagent schema; kvsagent validate -c FILE names every mistake with its line.
 //
 // Keys that do not exist are mistakes. So are keys written twice, and keys without a value; a section may be empty.
 // Durations have units: 500ms, 20s, 1h30m. A list of one may be written as its only value.
 //
-// ${VAR} in a value stands for an environment variable, and ${VAR:default} has a default for when it is not set or empty; $$ is a
-// dollar. Variables are put in after the YAML was read, so a value cannot change the meaning of the rest.
+// ${VAR} in a value stands for an environment variable, and ${VAR:default} has a default for when it is not set or
+// empty; $$ is a dollar. Variables are put in after the YAML was read, so a value cannot change the meaning of the
+// rest.
 //
-// Paths are relative to the directory of the file. A secret can be written as its value, come from a variable, or stand in a file of
-// its own, whose one line it is: each secret key has a twin whose name ends in _file. Under systemd, ${CREDENTIALS_DIRECTORY}/NAME
-// is the file that LoadCredential=NAME:PATH brought in.
+// Paths are relative to the directory of the file. A secret can be written as its value, come from a variable, or stand
+// in a file of its own, whose one line it is: each secret key has a twin whose name ends in _file. Under systemd,
+// ${CREDENTIALS_DIRECTORY}/NAME is the file that LoadCredential=NAME:PATH brought in.
 type Config struct {
 	// Where the signaling channels are and how to prove who we are.
 	AWS AWS `yaml:"aws"`
@@ -45,25 +47,26 @@ type Config struct {
 
 // AWS says where the signaling channels are and how to prove who we are.
 type AWS struct {
-	// AWS region of the channels. Left out, it is the one in the endpoint's host name, else AWS_REGION or AWS_DEFAULT_REGION
-	// from the environment, else, for an endpoint that is not AWS, us-west-2.
+	// AWS region of the channels. Left out, it is the one in the endpoint's host name, else AWS_REGION or
+	// AWS_DEFAULT_REGION from the environment, else, for an endpoint that is not AWS, us-west-2.
 	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
-	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or for a
-	// server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in the environment say
-	// the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
+	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or
+	// for a server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in
+	// the environment say the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
 	Endpoint string `yaml:"endpoint" example:"http://127.0.0.1:9790"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the endpoint, and to TURN servers over
-	// TLS and DTLS. Left out, it is AWS_CA_BUNDLE from the environment.
+	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the
+	// endpoint, and to TURN servers over TLS and DTLS. Left out, it is AWS_CA_BUNDLE from the environment.
 	CAFile string `yaml:"ca_file" example:"ca.pem"`
 	// Use AWS's host names for IPv4 and IPv6 both. AWS_USE_DUALSTACK_ENDPOINT in the environment says the same.
 	DualStack bool `yaml:"dual_stack" default:"false"`
-	// Use AWS's host names with FIPS 140 validated cryptography, as is always done in us-gov regions. AWS_USE_FIPS_ENDPOINT in the
-	// environment says the same.
+	// Use AWS's host names with FIPS 140 validated cryptography, as is always done in us-gov regions.
+	// AWS_USE_FIPS_ENDPOINT in the environment says the same.
 	FIPS bool `yaml:"fips" default:"false"`
-	// Longest random wait before the first try to connect again after a connection was lost. A fleet of n agents wants n/300 seconds,
-	// such as 30s for 10,000 cameras, so that the service does not throttle those that lost it together.
+	// Longest random wait before the first try to connect again after a connection was lost. A fleet of n agents wants
+	// n/300 seconds, such as 30s for 10,000 cameras, so that the service does not throttle those that lost it together.
 	Spread time.Duration `yaml:"spread" default:"2s" max:"10m"`
-	// AWS keys. Left out, they are looked for where every AWS tool looks: environment, shared files, container and instance roles.
+	// AWS keys. Left out, they are looked for where every AWS tool looks: environment, shared files, container and
+	// instance roles.
 	Credentials Credentials `yaml:"credentials"`
 }
 
@@ -97,7 +100,8 @@ type IoT struct {
 	Certificate string `yaml:"certificate" required:"true" example:"thing.cert.pem"`
 	// PEM file with the private key of the certificate.
 	PrivateKey string `yaml:"private_key" required:"true" example:"thing.key.pem"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to the credentials provider.
+	// PEM file with the certificate authorities to trust instead of the system's when talking to the credentials
+	// provider.
 	CAFile string `yaml:"ca_file" example:"AmazonRootCA1.pem"`
 }
 
@@ -113,9 +117,10 @@ type Defaults struct {
 	MessageTTL time.Duration `yaml:"message_ttl" default:"1m" min:"5s" max:"2m"`
 	// Tags of channels that create makes.
 	Tags map[string]string `yaml:"tags" example:"site: yard" pattern:"^[a-zA-Z0-9 _.:/=+@-]{1,128}$" hint:"letters, digits, spaces and _.:/=+@-, at most 128 characters"`
-	// Where the media of a channel goes that is configured to store it in a Kinesis video stream: auto stores it when the channel says so, on
-	// makes it a mistake when the channel does not, off never stores it. While storage is on, the service refuses viewers of the master
-	// itself. auto and on cost a call of the control plane when the agent starts.
+	// Where the media of a channel goes that is configured to store it in a Kinesis video stream: auto stores it when
+	// the channel says so, on makes it a mistake when the channel does not, off never stores it. While storage is on,
+	// the service refuses viewers of the master itself. auto and on cost a call of the control plane when the agent
+	// starts.
 	Storage Storage `yaml:"storage" default:"auto" enum:"auto,on,off"`
 	// Viewers at a time on each master channel.
 	MaxViewers int `yaml:"max_viewers" default:"10" min:"1" max:"1000"`
@@ -123,23 +128,26 @@ type Defaults struct {
 
 // Source is one camera, or another place that pictures and sound come from.
 type Source struct {
-	// What to play: rtsp://HOST[:PORT]/PATH or, with TLS, rtsps://, a camera; v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this
-	// host with a microphone; libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output
-	// (H.264 or H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4, H.264 or Ogg file in a loop;
-	// rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in over UDP; testpattern, a
-	// moving picture with a clock and a tone. A user and password in the URL are understood; username and password_file are better.
+	// What to play: rtsp://HOST[:PORT]/PATH or, with TLS, rtsps://, a camera;
+	// v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this host with a microphone;
+	// libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output (H.264 or
+	// H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4, H.264 or Ogg file
+	// in a loop; rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in
+	// over UDP; testpattern, a moving picture with a clock and a tone. A user and password in the URL are understood;
+	// username and password_file are better.
 	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,v4l2:/dev/video0,file:/srv/video/loop.mp4,testpattern"`
-	// The same picture, smaller: a stream of the same kind, with the same user and password, for viewers whose path is too narrow for url, or who cannot
-	// decode it. Each viewer is moved between the two as its path allows, without a gap. 300 to 800 kbit/s and a key frame each second or
-	// two are good. Its sound is not used.
+	// The same picture, smaller: a stream of the same kind, with the same user and password, for viewers whose path is
+	// too narrow for url, or who cannot decode it. Each viewer is moved between the two as its path allows, without a
+	// gap. 300 to 800 kbit/s and a key frame each second or two are good. Its sound is not used.
 	Sub string `yaml:"sub" example:"rtsp://192.0.2.10:554/stream2,testpattern:?size=320x180"`
-	// ONVIF device service of an rtsp:// camera, with the same user and password: the camera is asked for a key frame when a viewer needs one.
-	// kvsagent sources discover shows it.
+	// ONVIF device service of an rtsp:// camera, with the same user and password: the camera is asked for a key frame
+	// when a viewer needs one. kvsagent sources discover shows it.
 	ONVIF string `yaml:"onvif" example:"http://192.0.2.10/onvif/device_service"`
 	// Words that follow the command of exec:, each passed on as it is, without any need of quotes.
 	Args []string `yaml:"args" example:"-f"`
-	// The command of exec: makes key frames when it is asked to. It gets a pipe as file descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish:
-	// keyframe, at most two a second. Viewers who have lost the picture then need not wait for the next key frame.
+	// The command of exec: makes key frames when it is asked to. It gets a pipe as file descriptor 3
+	// (KVSAGENT_CONTROL_FD=3), on which each line is a wish: keyframe, at most two a second. Viewers who have lost the
+	// picture then need not wait for the next key frame.
 	Control bool `yaml:"control" default:"false"`
 	// User name at the camera.
 	Username string `yaml:"username" example:"viewer"`
@@ -147,15 +155,16 @@ type Source struct {
 	Password Secret `yaml:"password"`
 	// File that holds the password at the camera.
 	PasswordFile string `yaml:"password_file" example:"gate.password"`
-	// How the packets of an rtsp:// camera come: tcp, in the connection itself; udp; multicast, one stream for all who watch the camera;
-	// http, for networks that let nothing else through.
+	// How the packets of an rtsp:// camera come: tcp, in the connection itself; udp; multicast, one stream for all who
+	// watch the camera; http, for networks that let nothing else through.
 	Transport string `yaml:"transport" default:"tcp" enum:"tcp,udp,multicast,http"`
-	// SHA-256 of the camera's certificate, for rtsps:// cameras that made theirs themselves. What it is, kvsagent says when it is missing.
+	// SHA-256 of the camera's certificate, for rtsps:// cameras that made theirs themselves. What it is, kvsagent says
+	// when it is missing.
 	Fingerprint string `yaml:"fingerprint" pattern:"^([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}$" hint:"64 hex digits, with or without colons"`
 	// Let the password go over the network in clear text (basic) when an rtsp:// camera wants it so.
 	BasicAuth bool `yaml:"basic_auth" default:"false"`
-	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it with ffmpeg. off
-	// leaves out all sound.
+	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it
+	// with ffmpeg. off leaves out all sound.
 	Audio Audio `yaml:"audio" default:"pass" enum:"pass,transcode,off"`
 	// What viewers see while the source is away: slate, a picture that says so, or freeze, the last picture.
 	Offline Offline `yaml:"offline" default:"slate" enum:"slate,freeze"`
@@ -194,15 +203,18 @@ type Channel struct {
 	ChannelName string `yaml:"channel_name" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"front-gate"`
 	// master shows the source to viewers; viewer watches the channel's master. Left out, it is defaults.role.
 	Role Role `yaml:"role" enum:"master,viewer"`
-	// Name of an entry under sources: what we send. Left out, it is defaults.source for a master and nothing for a viewer.
+	// Name of an entry under sources: what we send. Left out, it is defaults.source for a master and nothing for a
+	// viewer.
 	Source string `yaml:"source" example:"gate"`
 	// Create the channel if it does not exist. Left out, it is defaults.create.
 	Create bool `yaml:"create"`
-	// How long the service keeps a message that cannot be delivered yet, if we create the channel. Left out, it is defaults.message_ttl.
+	// How long the service keeps a message that cannot be delivered yet, if we create the channel. Left out, it is
+	// defaults.message_ttl.
 	MessageTTL time.Duration `yaml:"message_ttl" min:"5s" max:"2m"`
 	// Tags of the channel, if we create it. Left out, they are defaults.tags.
 	Tags map[string]string `yaml:"tags" example:"site: yard" pattern:"^[a-zA-Z0-9 _.:/=+@-]{1,128}$" hint:"letters, digits, spaces and _.:/=+@-, at most 128 characters"`
-	// Whether the media goes to a Kinesis video stream. It needs a source with H.264 and Opus. Left out, it is defaults.storage.
+	// Whether the media goes to a Kinesis video stream. It needs a source with H.264 and Opus. Left out, it is
+	// defaults.storage.
 	Storage Storage `yaml:"storage" enum:"auto,on,off"`
 	// Client ids of viewers that we, the master, offer to instead of waiting for their offers.
 	OfferTo []string `yaml:"offer_to" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
@@ -237,11 +249,11 @@ const (
 type WebRTC struct {
 	// STUN and TURN servers to use besides those that KVS gives.
 	ICEServers []ICEServer `yaml:"ice_servers"`
-	// Use the TURN servers that KVS gives. Without them only viewers are reached to whom there is another way, and each costs one call to
-	// KVS and two allocations less.
+	// Use the TURN servers that KVS gives. Without them only viewers are reached to whom there is another way, and each
+	// costs one call to KVS and two allocations less.
 	KVSTURN bool `yaml:"kvs_turn" default:"true"`
-	// all uses every path; no-host shows viewers none of this host's own addresses, only those that STUN and TURN servers see; relay sends
-	// everything through TURN.
+	// all uses every path; no-host shows viewers none of this host's own addresses, only those that STUN and TURN
+	// servers see; relay sends everything through TURN.
 	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,no-host,relay"`
 	// One UDP port for all viewers, for firewalls that open ports by number; 0 takes a free one for each.
 	UDPPort int `yaml:"udp_port" default:"0" min:"0" max:"65535"`
@@ -249,22 +261,24 @@ type WebRTC struct {
 	NAT1To1 []netip.Addr `yaml:"nat_1to1" example:"198.51.100.7"`
 	// Take TCP connections of viewers on this port, too, for those whose networks let no UDP through; 0 takes none.
 	TCPPort int `yaml:"tcp_port" default:"0" min:"0" max:"65535"`
-	// Interfaces whose addresses viewers are told, such as eth0 or wl*. Left out, it is all but those of containers, virtual machines
-	// and tunnels: docker*, br-*, virbr*, veth*, tun* and the like. What comes in by the others is answered all the same.
+	// Interfaces whose addresses viewers are told, such as eth0 or wl*. Left out, it is all but those of containers,
+	// virtual machines and tunnels: docker*, br-*, virbr*, veth*, tun* and the like. What comes in by the others is
+	// answered all the same.
 	Interfaces []string `yaml:"interfaces" pattern:"^[a-zA-Z0-9_.:@*?-]{1,15}$" hint:"an interface's name; * and ? stand for any characters" example:"eth0,wl*"`
 	// Networks in which those addresses must be. Left out, it is all.
 	Addresses []netip.Prefix `yaml:"addresses" example:"192.168.1.0/24"`
 	// Kinds of addresses to use.
 	IP string `yaml:"ip" default:"both" enum:"both,ipv4,ipv6"`
-	// Addresses that packets may be sent to because a viewer names them: on-link, those of the internet and of the networks that this host is on
-	// itself; public, those of the internet only; all, those of every network that this host has a route to. Viewers who find the way to this
-	// host by themselves are answered in any case, so those in another network of the same site need nothing else than that.
+	// Addresses that packets may be sent to because a viewer names them: on-link, those of the internet and of the
+	// networks that this host is on itself; public, those of the internet only; all, those of every network that this
+	// host has a route to. Viewers who find the way to this host by themselves are answered in any case, so those in
+	// another network of the same site need nothing else than that.
 	Remote string `yaml:"remote" default:"on-link" enum:"on-link,public,all"`
-	// Look up names of the local network (.local, mDNS), which browsers send in place of their addresses. Without it they reach this host first,
-	// which needs it to be reachable from there.
+	// Look up names of the local network (.local, mDNS), which browsers send in place of their addresses. Without it
+	// they reach this host first, which needs it to be reachable from there.
 	MDNS bool `yaml:"mdns" default:"false"`
-	// HTTP proxy to reach TURN servers over TCP and TLS: http://[USER:PASSWORD@]HOST:PORT or https://, or off. Left out, HTTPS_PROXY and NO_PROXY
-	// of the environment say which, as for the signaling service.
+	// HTTP proxy to reach TURN servers over TCP and TLS: http://[USER:PASSWORD@]HOST:PORT or https://, or off. Left
+	// out, HTTPS_PROXY and NO_PROXY of the environment say which, as for the signaling service.
 	Proxy Secret `yaml:"proxy" example:"http://192.0.2.1:3128"`
 	// File that holds what proxy would say.
 	ProxyFile string `yaml:"proxy_file" example:"proxy.url"`
@@ -272,8 +286,9 @@ type WebRTC struct {
 
 // ICEServer is one STUN or TURN server.
 type ICEServer struct {
-	// stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=udp|tcp], which is DTLS or, by default, TLS. Each TURN URL
-	// costs its server one allocation for each viewer; of KVS's own, one over UDP and one over TLS are used.
+	// stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=udp|tcp], which is DTLS
+	// or, by default, TLS. Each TURN URL costs its server one allocation for each viewer; of KVS's own, one over UDP
+	// and one over TLS are used.
 	URLs []string `yaml:"urls" required:"true" example:"turn:turn.example.org:3478?transport=udp"`
 	// User name at a TURN server.
 	Username string `yaml:"username"`
@@ -283,7 +298,8 @@ type ICEServer struct {
 	CredentialFile string `yaml:"credential_file" example:"turn.password"`
 }
 
-// Limits protect this host. Whoever exceeds one of those below loses his connection, or is not heard, and nobody else notices.
+// Limits protect this host. Whoever exceeds one of those below loses his connection, or is not heard, and nobody else
+// notices.
 type Limits struct {
 	// A viewer that is not connected by then is given up.
 	SetupTimeout time.Duration `yaml:"setup_timeout" default:"20s" min:"1s" max:"10m"`
@@ -291,9 +307,11 @@ type Limits struct {
 	MaxPending int `yaml:"max_pending" default:"4" min:"1" max:"1000"`
 	// Longest session of one viewer; 0 is no limit.
 	MaxSession time.Duration `yaml:"max_session" default:"0s"`
-	// How long a connected viewer may stay while there is nothing for it, neither picture nor sound; 0 is no limit. A camera that restarts is away for less.
+	// How long a connected viewer may stay while there is nothing for it, neither picture nor sound; 0 is no limit. A
+	// camera that restarts is away for less.
 	IdleTimeout time.Duration `yaml:"idle_timeout" default:"5m" max:"24h"`
-	// How often viewers of one channel may offer. An offer beyond that waits for its turn when it is its client's newest, else it is not heard.
+	// How often viewers of one channel may offer. An offer beyond that waits for its turn when it is its client's
+	// newest, else it is not heard.
 	Offers OfferLimits `yaml:"offers"`
 	// What viewers may send through the signaling channel.
 	Signaling SignalingLimits `yaml:"signaling"`

@@ -37,17 +37,21 @@ aws: {region: eu-central-1}
 sources: {gate: {url: testpattern}}
 channels: {front-gate: {source: gate}}`, noEnv)
 	want := &config.Config{
-		AWS:      config.AWS{Region: "eu-central-1", Spread: 2 * time.Second},
-		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
-		Sources:  map[string]config.Source{"gate": {URL: "testpattern:", Transport: "tcp", Audio: config.AudioPass, Offline: config.OfflineSlate, Linger: 10 * time.Second}},
+		AWS: config.AWS{Region: "eu-central-1", Spread: 2 * time.Second},
+		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10, MessageTTL: time.Minute,
+			Storage: config.StorageAuto},
+		Sources: map[string]config.Source{"gate": {URL: "testpattern:", Transport: "tcp", Audio: config.AudioPass,
+			Offline: config.OfflineSlate, Linger: 10 * time.Second}},
 		Channels: map[string]config.Channel{
-			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10, MessageTTL: time.Minute, Storage: config.StorageAuto},
+			"front-gate": {ChannelName: "front-gate", Role: config.Master, Source: "gate", MaxViewers: 10,
+				MessageTTL: time.Minute, Storage: config.StorageAuto},
 		},
 		WebRTC: config.WebRTC{KVSTURN: true, ICETransportPolicy: "all", IP: "both", Remote: "on-link"},
 		Limits: config.Limits{
 			SetupTimeout: 20 * time.Second, MaxPending: 4, IdleTimeout: 5 * time.Minute,
-			Offers:       config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
-			Signaling:    config.SignalingLimits{SDPBytes: 32 << 10, MediaSections: 8, Candidates: 64, EarlyCandidates: 32, EarlyLife: 20 * time.Second},
+			Offers: config.OfferLimits{PerSecond: 5, Burst: 10, ClientEvery: 2 * time.Second, ClientBurst: 3},
+			Signaling: config.SignalingLimits{SDPBytes: 32 << 10, MediaSections: 8, Candidates: 64,
+				EarlyCandidates: 32, EarlyLife: 20 * time.Second},
 			Inbound:      config.InboundLimits{Streams: 8, Kilobits: 256, RTCP: 400, KeyFrames: 50},
 			DataChannels: config.DataChannelLimits{Count: 4, MessageBytes: 16 << 10, Messages: 100, Bytes: 256 << 10},
 		},
@@ -73,11 +77,16 @@ channels:
 	host, _ := os.Hostname()
 	site := map[string]string{"site": "yard"}
 	for name, want := range map[string]config.Channel{
-		"watch": {ChannelName: "watch", Role: config.Viewer, Create: true, ClientID: "kvsagent-" + host + "-watch", MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
-		"named": {ChannelName: "front-gate", Role: config.Viewer, ClientID: "tablet", WaitForOffer: true, MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
-		"gate":  {ChannelName: "gate", Role: config.Master, Source: "gate", Create: true, MaxViewers: 3, MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
-		"yard": {ChannelName: "yard", Role: config.Master, Source: "yard", Create: true, MaxViewers: 2, OfferTo: []string{"tablet", "phone"},
-			MessageTTL: 5 * time.Second, Tags: map[string]string{"site": "gate", "cost:centre": "7"}, Storage: config.StorageOn},
+		"watch": {ChannelName: "watch", Role: config.Viewer, Create: true, ClientID: "kvsagent-" + host + "-watch",
+			MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"named": {ChannelName: "front-gate", Role: config.Viewer, ClientID: "tablet", WaitForOffer: true,
+			MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"gate": {ChannelName: "gate", Role: config.Master, Source: "gate", Create: true, MaxViewers: 3,
+			MessageTTL: 30 * time.Second, Tags: site, Storage: config.StorageOff},
+		"yard": {ChannelName: "yard", Role: config.Master, Source: "yard", Create: true, MaxViewers: 2,
+			OfferTo:    []string{"tablet", "phone"},
+			MessageTTL: 5 * time.Second, Tags: map[string]string{"site": "gate", "cost:centre": "7"},
+			Storage: config.StorageOn},
 	} {
 		if got := cfg.Channels[name]; !reflect.DeepEqual(got, want) {
 			t.Errorf("channel %s:\ngot  %+v\nwant %+v", name, got, want)
@@ -99,17 +108,20 @@ func TestRegion(t *testing.T) {
 		want                   string
 	}{
 		{"key", "eu-central-1", "", map[string]string{"AWS_REGION": "us-west-2"}, "eu-central-1"},
-		{"AWS_REGION", "", "", map[string]string{"AWS_REGION": "us-west-2", "AWS_DEFAULT_REGION": "x-y-1"}, "us-west-2"},
+		{"AWS_REGION", "", "", map[string]string{"AWS_REGION": "us-west-2", "AWS_DEFAULT_REGION": "x-y-1"},
+			"us-west-2"},
 		{"AWS_DEFAULT_REGION", "", "", map[string]string{"AWS_DEFAULT_REGION": "ap-south-1"}, "ap-south-1"},
 		{"AWS endpoint", "", aws, map[string]string{"AWS_REGION": "us-west-2"}, "eu-west-1"},
 		{"VPC endpoint", "", "https://vpce-0a1b-x.kinesisvideo.eu-west-1.vpce.amazonaws.com", nil, "eu-west-1"},
 		{"dual-stack endpoint", "", "https://kinesisvideo.eu-west-1.api.aws", nil, "eu-west-1"},
 		{"other endpoint", "", "http://127.0.0.1:9790", nil, "us-west-2"},
-		{"other endpoint, AWS_REGION", "", "http://127.0.0.1:9790", map[string]string{"AWS_REGION": "us-west-2"}, "us-west-2"},
+		{"other endpoint, AWS_REGION", "", "http://127.0.0.1:9790", map[string]string{"AWS_REGION": "us-west-2"},
+			"us-west-2"},
 		{"other endpoint, key", "eu-central-1", "http://127.0.0.1:9790", nil, "eu-central-1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			text := "sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}\naws:\n  ca_file: files/ca.pem\n"
+			text := "sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}\naws:\n  ca_file: " +
+				"files/ca.pem\n"
 			if strings.HasPrefix(tt.endpoint, "http:") {
 				text = strings.Replace(text, "  ca_file: files/ca.pem\n", "", 1)
 			}
@@ -128,7 +140,9 @@ func TestRegion(t *testing.T) {
 			}
 		})
 	}
-	_, err := config.Parse("x.yaml", []byte("sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}"),
+	_,
+		err := config.Parse("x.yaml",
+		[]byte("sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}"),
 		func(name string) (string, bool) { return "Hunter 2", name == "AWS_REGION" })
 	if err == nil || strings.Contains(err.Error(), "Hunter") || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("bad AWS_REGION: %v, want a mistake that names it and hides its value", err)
@@ -144,15 +158,22 @@ func TestAWSEnvironment(t *testing.T) {
 		env        map[string]string
 		want       config.AWS
 	}{
-		{"all", "", map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443/", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": ca,
+		{"all", "", map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443/",
+			"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": ca,
 			"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
-			config.AWS{Region: "us-west-2", Endpoint: "https://kvs.test:8443", CAFile: ca, DualStack: true, FIPS: true}},
-		{"endpoint of all services", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": ca},
+			config.AWS{Region: "us-west-2", Endpoint: "https://kvs.test:8443", CAFile: ca, DualStack: true,
+				FIPS: true}},
+		{"endpoint of all services", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+			"AWS_CA_BUNDLE": ca},
 			config.AWS{Region: "us-west-2", Endpoint: "http://127.0.0.1:1", CAFile: ca}},
-		{"ignored", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_REGION": "eu-west-1"},
+		{"ignored", "", map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+			"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_REGION": "eu-west-1"},
 			config.AWS{Region: "eu-west-1"}},
-		{"the file says otherwise", "aws: {region: eu-west-1, endpoint: 'https://127.0.0.1:2', ca_file: files/ca.pem, dual_stack: false, fips: false}\n",
-			map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443", "AWS_CA_BUNDLE": "/none", "AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
+		{"the file says otherwise",
+			"aws: {region: eu-west-1, endpoint: 'https://127.0.0.1:2', ca_file: files/ca.pem, dual_stack: false, " +
+				"fips: false}\n",
+			map[string]string{"AWS_ENDPOINT_URL_KINESIS_VIDEO": "https://kvs.test:8443", "AWS_CA_BUNDLE": "/none",
+				"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_USE_FIPS_ENDPOINT": "true"},
 			config.AWS{Region: "eu-west-1", Endpoint: "https://127.0.0.1:2", CAFile: ca}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -163,7 +184,8 @@ func TestAWSEnvironment(t *testing.T) {
 			}
 		})
 	}
-	_, err := config.Parse("x.yaml", []byte("aws: {region: eu-west-1}\n"+rest), func(n string) (string, bool) { return "ftp://x", n == "AWS_ENDPOINT_URL" })
+	_, err := config.Parse("x.yaml", []byte("aws: {region: eu-west-1}\n"+rest),
+		func(n string) (string, bool) { return "ftp://x", n == "AWS_ENDPOINT_URL" })
 	if err == nil || !strings.Contains(err.Error(), "AWS_ENDPOINT_URL") {
 		t.Errorf("%v, want a mistake that names AWS_ENDPOINT_URL", err)
 	}
@@ -208,7 +230,8 @@ sources: {gate: {url: "${U:testpattern}", keep_warm: "${K:true}"}}
 channels: {front-gate: {source: gate, role: "${ROLE:master}", max_viewers: "${M:7}"}}
 limits: {setup_timeout: "${T:3s}"}
 webrtc: {nat_1to1: "${IP:198.51.100.7}"}`, noEnv)
-	got := fmt.Sprint(cfg.Sources["gate"].KeepWarm, cfg.Channels["front-gate"].MaxViewers, cfg.Limits.SetupTimeout, cfg.WebRTC.NAT1To1)
+	got := fmt.Sprint(cfg.Sources["gate"].KeepWarm, cfg.Channels["front-gate"].MaxViewers, cfg.Limits.SetupTimeout,
+		cfg.WebRTC.NAT1To1)
 	if want := "true 7 3s [198.51.100.7]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -219,12 +242,14 @@ func TestSecretsFromFiles(t *testing.T) {
 	cfg := parse(t, `
 aws:
   region: eu-central-1
-  credentials: {access_key_id: AKIDEXAMPLE, secret_access_key_file: files/password, session_token_file: "${CREDENTIALS_DIRECTORY}/password"}
+  credentials: {access_key_id: AKIDEXAMPLE, secret_access_key_file: files/password,
+      session_token_file: "${CREDENTIALS_DIRECTORY}/password"}
 sources:
   file: {url: "rtsp://192.0.2.10/", username: viewer, password_file: "`+absolute(t, "testdata/files/password")+`"}
   url: {url: "rtsp://viewer:hun%2Fter2@192.0.2.10:8554/a?b=c"}
 channels: {front-gate: {source: file}}
-webrtc: {ice_servers: [{urls: "turn:192.0.2.1:3478?transport=tcp", username: me, credential_file: files/password}, {urls: [stun:192.0.2.1]}]}
+webrtc: {ice_servers: [{urls: "turn:192.0.2.1:3478?transport=tcp", username: me,
+      credential_file: files/password}, {urls: [stun:192.0.2.1]}]}
 status: {listen: off}`, os.LookupEnv)
 	for what, got := range map[string]config.Secret{
 		"secret_access_key": cfg.AWS.Credentials.SecretAccessKey,
@@ -258,11 +283,13 @@ func TestIoT(t *testing.T) {
 aws:
   region: eu-central-1
   credentials:
-    iot: {endpoint: c123.credentials.iot.eu-central-1.amazonaws.com, role_alias: cameras, thing_name: gate, certificate: files/ca.pem, private_key: "`+dir+`/key.pem", ca_file: files/ca.pem}
+    iot: {endpoint: c123.credentials.iot.eu-central-1.amazonaws.com, role_alias: cameras, thing_name: gate,
+      certificate: files/ca.pem, private_key: "`+dir+`/key.pem", ca_file: files/ca.pem}
 sources: {gate: {url: testpattern}}
 channels: {front-gate: {source: gate}}`, noEnv)
 	ca := absolute(t, "testdata/files/ca.pem")
-	want := config.IoT{Endpoint: "c123.credentials.iot.eu-central-1.amazonaws.com", RoleAlias: "cameras", ThingName: "gate",
+	want := config.IoT{Endpoint: "c123.credentials.iot.eu-central-1.amazonaws.com", RoleAlias: "cameras",
+		ThingName:   "gate",
 		Certificate: ca, PrivateKey: dir + "/key.pem", CAFile: ca}
 	if got := cfg.AWS.Credentials.IoT; got == nil || *got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -274,7 +301,8 @@ func TestClientIDIsGenerated(t *testing.T) {
 	name := strings.Repeat("gate.", 50)
 	cfg := parse(t, "aws: {region: eu-central-1}\nchannels: {"+name+": {role: viewer}}", noEnv)
 	id := cfg.Channels[name].ClientID
-	if len(id) > 256 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" || !strings.HasPrefix(id, "kvsagent-") {
+	if len(id) > 256 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" ||
+		!strings.HasPrefix(id, "kvsagent-") {
 		t.Errorf("client id %q of %d characters", id, len(id))
 	}
 }
@@ -289,7 +317,8 @@ webrtc: {nat_1to1: [198.51.100.7, "2001:db8::7"]}`, noEnv)
 	if got := cfg.Sources["yard"].URL; got != "testpattern:" {
 		t.Errorf("url = %q, want testpattern:", got)
 	}
-	if want := []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("2001:db8::7")}; !reflect.DeepEqual(cfg.WebRTC.NAT1To1, want) {
+	if want := []netip.Addr{netip.MustParseAddr("198.51.100.7"),
+		netip.MustParseAddr("2001:db8::7")}; !reflect.DeepEqual(cfg.WebRTC.NAT1To1, want) {
 		t.Errorf("nat_1to1 = %v, want %v", cfg.WebRTC.NAT1To1, want)
 	}
 }
@@ -304,7 +333,8 @@ webrtc:
   interfaces: [eth0, "wl*"]
   addresses: [192.168.1.7/24, "2001:db8::/32"]
   proxy: http://user:${PASSWORD}@192.0.2.1:3128`, environment).WebRTC
-	if want := []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("2001:db8::/32")}; !reflect.DeepEqual(w.Addresses, want) {
+	if want := []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"),
+		netip.MustParsePrefix("2001:db8::/32")}; !reflect.DeepEqual(w.Addresses, want) {
 		t.Errorf("addresses = %v, want %v", w.Addresses, want)
 	}
 	if want := []string{"eth0", "wl*"}; !reflect.DeepEqual(w.Interfaces, want) {
@@ -337,7 +367,8 @@ func TestSecretIsHidden(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%U"} {
 		verbs += fmt.Sprintf(verb+" "+verb, s, v)
 	}
-	for what, text := range map[string]string{"log": log.String(), "JSON": string(asJSON), "YAML": string(asYAML), "fmt": verbs} {
+	for what, text := range map[string]string{"log": log.String(), "JSON": string(asJSON), "YAML": string(asYAML),
+		"fmt": verbs} {
 		if strings.Contains(text, "hunter2") || strings.Contains(strings.ToLower(text), "68756e74657232") {
 			t.Errorf("%s shows the secret: %s", what, text)
 		}
@@ -353,7 +384,8 @@ func TestSecretIsHidden(t *testing.T) {
 func TestLoad(t *testing.T) {
 	t.Setenv("KVSAGENT_TEST_HOST", "192.0.2.10")
 	path := filepath.Join(t.TempDir(), "kvsagent.yaml")
-	text := "aws: {region: eu-central-1}\nsources: {gate: {url: 'rtsp://${KVSAGENT_TEST_HOST}/'}}\nchannels: {front-gate: {source: gate}}\n"
+	text := "aws: {region: eu-central-1}\nsources: {gate: {url: 'rtsp://${KVSAGENT_TEST_HOST}/'}}\nchannels: " +
+		"{front-gate: {source: gate}}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -365,9 +397,10 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		path:                           path + ": larger than 256 KiB; hint: is this the right file?",
-		filepath.Dir(path):             filepath.Dir(path) + ": is a directory",
-		filepath.Dir(path) + "/x.yaml": filepath.Dir(path) + "/x.yaml: no such file or directory; hint: give another file with -c FILE",
+		path:               path + ": larger than 256 KiB; hint: is this the right file?",
+		filepath.Dir(path): filepath.Dir(path) + ": is a directory",
+		filepath.Dir(path) + "/x.yaml": filepath.Dir(path) +
+			"/x.yaml: no such file or directory; hint: give another file with -c FILE",
 	} {
 		_, err := config.Load(path)
 		if _, ok := errors.AsType[config.Errors](err); !ok || err.Error() != want {

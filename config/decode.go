@@ -17,8 +17,8 @@ const (
 	maxEntries = 1000
 )
 
-// A decoder fills a Config from YAML nodes by reflection on its types, and collects mistakes instead of stopping at one.
-// It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
+// A decoder fills a Config from YAML nodes by reflection on its types, and collects mistakes instead of stopping at
+// one. It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
 type decoder struct {
 	file  string
 	env   func(string) (string, bool)
@@ -94,7 +94,8 @@ func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 	}
 }
 
-// absent deals with a key that was not written: it has a default, or it is a section of keys that do, or it should be there.
+// absent deals with a key that was not written: it has a default, or it is a section of keys that do, or it should be
+// there.
 func (d *decoder) absent(m *mark, name string, v reflect.Value, f reflect.StructField) {
 	if f.Tag.Get("required") != "" {
 		d.fail(&mark{key: m.key, line: m.line}, name+" is missing", example(f.Tag))

@@ -83,9 +83,12 @@ func values(s *jsonschema.Schema) string {
 // manual is docs/config.md.
 func manual(s *jsonschema.Schema) string {
 	var b strings.Builder
-	b.WriteString("<!-- Made by go test ./config -run TestDocs -update from the comments in config/config.go. -->\n\n# kvsagent.yaml\n\n")
+	b.WriteString("<!-- Made by go test ./config -run TestDocs -update from the comments in config/config.go. " +
+		"-->\n\n# kvsagent.yaml\n\n")
 	b.WriteString(strings.Replace(s.Description, "Config is", "This is", 1) + "\n\n")
-	b.WriteString("The smallest file for one camera:\n\n```yaml\naws: {region: eu-central-1}\nsources:\n  gate: {url: \"rtsp://192.0.2.10:554/stream1\", username: viewer, password_file: gate.password}\nchannels:\n  front-gate: {source: gate}\n```\n\n")
+	b.WriteString("The smallest file for one camera:\n\n```yaml\naws: {region: eu-central-1}\nsources:\n  gate: " +
+		"{url: \"rtsp://192.0.2.10:554/stream1\", username: viewer, password_file: gate.password}\nchannels:\n  " +
+		"front-gate: {source: gate}\n```\n\n")
 	b.WriteString("[systemd/kvsagent.yaml](../systemd/kvsagent.yaml) shows every key in its place.\n")
 	table := false
 	for _, k := range keys(s, "") {
@@ -119,7 +122,8 @@ func manual(s *jsonschema.Schema) string {
 			}
 			what += "."
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.path[strings.LastIndexByte(k.path, '.')+1:], values(k.schema), def, strings.ReplaceAll(what, "|", `\|`))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.path[strings.LastIndexByte(k.path, '.')+1:], values(k.schema),
+			def, strings.ReplaceAll(what, "|", `\|`))
 	}
 	return b.String()
 }
@@ -162,7 +166,8 @@ func TestSchema(t *testing.T) {
 	}
 	for path, tt := range map[string]struct{ good, bad []string }{
 		"channels.NAME.client_id": {[]string{"tablet", "a.b-c_1"}, []string{"", "a b", "ä", strings.Repeat("a", 257)}},
-		"limits.setup_timeout":    {[]string{"20s", "1h30m", "0", "1.5s", "500ms"}, []string{"", "10", "-5s", "00", "1x"}},
+		"limits.setup_timeout": {[]string{"20s", "1h30m", "0", "1.5s", "500ms"},
+			[]string{"", "10", "-5s", "00", "1x"}},
 	} {
 		pattern := regexp.MustCompile(found[path].AnyOf[0].Pattern)
 		for _, s := range tt.good {
@@ -183,7 +188,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// The example is the manual: Load takes it as it is, it shows each key once or more, and with its default where there is one.
+// The example is the manual: Load takes it as it is, it shows each key once or more, and with its default where there
+// is one.
 func TestExample(t *testing.T) {
 	const path = "../systemd/kvsagent.yaml"
 	data, err := os.ReadFile(path)
@@ -205,7 +211,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// With every comment sign before a key taken away, the example still has no key that does not exist, and no wrong value.
+// With every comment sign before a key taken away, the example still has no key that does not exist, and no wrong
+// value.
 func TestExampleUncommented(t *testing.T) {
 	const path = "../systemd/kvsagent.yaml"
 	data, err := os.ReadFile(path)

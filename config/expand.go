@@ -38,7 +38,8 @@ func expand(s string, env func(string) (string, bool)) (string, *Error) {
 			case hasDef && val == "":
 				val = def
 			case !set:
-				return "", &Error{What: "environment variable " + name + " is not set", Hint: "set it, or write ${" + name + ":default}"}
+				return "", &Error{What: "environment variable " + name + " is not set",
+					Hint: "set it, or write ${" + name + ":default}"}
 			}
 			b.WriteString(val)
 			s = rest

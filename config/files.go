@@ -85,7 +85,8 @@ func (c *checker) pem(m *mark, file *string, what string, good func([]byte) bool
 	}
 }
 
-// readFile reads a regular file of at most maxSecret bytes. Its errors do not name the path, which may have come from a variable.
+// readFile reads a regular file of at most maxSecret bytes. Its errors do not name the path, which may have come from a
+// variable.
 func readFile(path string) ([]byte, error) {
 	fi, err := os.Stat(path)
 	if err != nil {

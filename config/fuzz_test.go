@@ -10,7 +10,8 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// Whatever the file, Parse gives a config or mistakes that each have a line of this file, and never shows a variable's value.
+// Whatever the file, Parse gives a config or mistakes that each have a line of this file, and never shows a variable's
+// value.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
@@ -39,7 +40,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("error %T of %d mistakes, want Errors", err, len(list))
 		}
 		lines := 2 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r") +
-			strings.Count(string(data), "\u0085") + strings.Count(string(data), "\u2028") + strings.Count(string(data), "\u2029")
+			strings.Count(string(data), "\u0085") + strings.Count(string(data), "\u2028") +
+			strings.Count(string(data), "\u2029")
 		for _, e := range list {
 			if e.Line < 0 || e.Line > lines {
 				t.Errorf("line %d of %d: %v", e.Line, lines, e)

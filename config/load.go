@@ -11,8 +11,8 @@ import (
 // maxSize bounds the file: nobody writes more by hand, and a parser is not asked to try.
 const maxSize = 256 << 10
 
-// Load reads a file, puts environment variables in place, decodes strictly, fills defaults, reads secret files and checks everything.
-// Its error is an Errors with all mistakes. Paths in the file are relative to the file.
+// Load reads a file, puts environment variables in place, decodes strictly, fills defaults, reads secret files and
+// checks everything. Its error is an Errors with all mistakes. Paths in the file are relative to the file.
 func Load(path string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -30,11 +30,12 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data, os.LookupEnv)
 }
 
-// Parse is Load for bytes that were read already. The name stands in errors, and relative paths start in its directory; env looks up
-// a variable, as os.LookupEnv does.
+// Parse is Load for bytes that were read already. The name stands in errors, and relative paths start in its directory;
+// env looks up a variable, as os.LookupEnv does.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	if len(data) > maxSize {
-		return nil, Errors{{File: name, What: fmt.Sprintf("larger than %d KiB", maxSize>>10), Hint: "is this the right file?"}}
+		return nil, Errors{{File: name, What: fmt.Sprintf("larger than %d KiB", maxSize>>10),
+			Hint: "is this the right file?"}}
 	}
 	root, perr := parse(name, data)
 	if perr != nil {

@@ -31,7 +31,8 @@ func parseFile(t *testing.T, path string) (*config.Config, error) {
 	return config.Parse(path, data, environment)
 }
 
-// Each testdata/NAME.yaml has its mistakes, and NAME.txt the words that the user reads about them, all of them, by line.
+// Each testdata/NAME.yaml has its mistakes, and NAME.txt the words that the user reads about them, all of them, by
+// line.
 func TestMistakes(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) < 50 {

@@ -22,8 +22,8 @@ func isScalar(t reflect.Type) bool {
 	return t == reflect.TypeFor[netip.Addr]() || t == reflect.TypeFor[netip.Prefix]()
 }
 
-// scalar decodes a single value: variables are put in, then it is read as what v is, then held against the tag's range, choices
-// and pattern. Only a value as it was written is ever shown, and no secret is.
+// scalar decodes a single value: variables are put in, then it is read as what v is, then held against the tag's range,
+// choices and pattern. Only a value as it was written is ever shown, and no secret is.
 func (d *decoder) scalar(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
 	if n == nil {
 		d.fail(m, "no value", "give one, in quotes if it begins with # & * or !, or leave the key out")

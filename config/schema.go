@@ -18,15 +18,16 @@ import (
 //go:embed config.go
 var source string
 
-// Patterns of the schema for what Load reads with code: a duration (time.ParseDuration without signs), and a value with a variable
-// in it, which no schema can judge.
+// Patterns of the schema for what Load reads with code: a duration (time.ParseDuration without signs), and a value with
+// a variable in it, which no schema can judge.
 const (
 	durationPattern = `^(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+)$`
 	variablePattern = `\$\{[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}`
 )
 
-// Schema is the JSON Schema (draft 2020-12) of the file, for editors. Its descriptions are the comments of the types here.
-// It knows shapes, choices, ranges and patterns; what depends on other keys, files or the environment only Load knows.
+// Schema is the JSON Schema (draft 2020-12) of the file, for editors. Its descriptions are the comments of the types
+// here. It knows shapes, choices, ranges and patterns; what depends on other keys, files or the environment only Load
+// knows.
 func Schema() ([]byte, error) {
 	docs, err := comments()
 	if err != nil {
@@ -46,7 +47,10 @@ func Schema() ([]byte, error) {
 			}
 			return nil
 		},
-		LookupComment: func(t reflect.Type, field string) string { return docs[strings.TrimSuffix(t.Name()+"."+field, ".")] },
+		LookupComment: func(t reflect.Type,
+			field string) string {
+			return docs[strings.TrimSuffix(t.Name()+"."+field, ".")]
+		},
 	}
 	s := r.Reflect(&Config{})
 	s.Title = "kvsagent.yaml"
@@ -56,7 +60,8 @@ func Schema() ([]byte, error) {
 
 // comments are the doc comments of config.go by type and by type.field, without the type's own name in front.
 func comments() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments|parser.SkipObjectResolution)
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source,
+		parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,8 @@ import (
 // hidden stands wherever a secret would be shown.
 const hidden = "[hidden]"
 
-// Secret is a password, key or token. Printing, logging and encoding show that there is one, not what it is; string(s) is the value.
+// Secret is a password, key or token. Printing, logging and encoding show that there is one, not what it is; string(s)
+// is the value.
 type Secret string
 
 // String hides the secret.

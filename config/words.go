@@ -57,7 +57,8 @@ func nearest(s string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, remove, change or swap with their neighbour to make b of a (optimal string alignment).
+// distance counts the letters to insert, remove, change or swap with their neighbour to make b of a (optimal string
+// alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {

@@ -24,7 +24,8 @@ func parse(name string, data []byte) (*yaml.Node, *Error) {
 	}
 	err = dec.Decode(&next)
 	if err == nil {
-		return nil, &Error{File: name, Line: next.Line, What: "second YAML document", Hint: "one file holds one document: remove the --- line"}
+		return nil, &Error{File: name, Line: next.Line, What: "second YAML document",
+			Hint: "one file holds one document: remove the --- line"}
 	}
 	if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(name, data, err)
@@ -41,7 +42,8 @@ var (
 	yamlAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 )
 
-// syntaxError says what the YAML parser said. The name of an unknown anchor is left out, for it may be a password that begins with *.
+// syntaxError says what the YAML parser said. The name of an unknown anchor is left out, for it may be a password that
+// begins with *.
 func syntaxError(name string, data []byte, err error) *Error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	e := &Error{File: name, What: "not YAML: " + strings.TrimPrefix(err.Error(), m[0])}

@@ -17,8 +17,9 @@ const (
 	tryAgain   = 10 * time.Second // after a failed refresh, while the old keys serve
 )
 
-// cache hands out keys until they have lived through about 80 % of their time and then fetches new ones; many callers make one fetch.
-// While that fails, the old ones serve to their end, with one line of log when it begins and another, an alarm, when a fifth of their life is left.
+// cache hands out keys until they have lived through about 80 % of their time and then fetches new ones; many callers
+// make one fetch. While that fails, the old ones serve to their end, with one line of log when it begins and another,
+// an alarm, when a fifth of their life is left.
 type cache struct {
 	source func(context.Context) (aws.Credentials, error)
 	log    *slog.Logger
@@ -69,14 +70,15 @@ func (c *cache) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return keys, nil
 }
 
-// fetch asks the source, for a limited time. Keys that are over are a failure while there are better ones, and else are taken: this host's
-// clock may be wrong, and the service knows.
+// fetch asks the source, for a limited time. Keys that are over are a failure while there are better ones, and else are
+// taken: this host's clock may be wrong, and the service knows.
 func (c *cache) fetch(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
 	keys, err := c.source(ctx)
 	if now := time.Now(); err == nil && over(keys, now) && c.keys.HasKeys() && !over(c.keys, now) {
-		return aws.Credentials{}, fmt.Errorf("the source gave keys that ended at %s; hint: does what renews them still run?", keys.Expires.Format(time.RFC3339))
+		return aws.Credentials{}, fmt.Errorf("the source gave keys that ended at %s; hint: does what renews them "+
+			"still run?", keys.Expires.Format(time.RFC3339))
 	}
 	return keys, err
 }
@@ -109,15 +111,17 @@ func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
 	c.failing = true
 	if !c.alarmed && !c.alarm.IsZero() && !now.Before(c.alarm) {
 		c.alarmed = true
-		c.log.Error("AWS credentials are about to end and cannot be refreshed", "err", err, "left", c.keys.Expires.Sub(now).Round(time.Second))
+		c.log.Error("AWS credentials are about to end and cannot be refreshed", "err", err,
+			"left", c.keys.Expires.Sub(now).Round(time.Second))
 	}
 	return c.keys, nil
 }
 
 func over(k aws.Credentials, now time.Time) bool { return k.CanExpire && !now.Before(k.Expires) }
 
-// span is how long keys serve before they are fetched again: 75 % to 85 % of their life, so that a fleet does not move in step. Keys
-// that are over by this host's clock are used all the same: the clock may be wrong, and the service knows.
+// span is how long keys serve before they are fetched again: 75 % to 85 % of their life, so that a fleet does not move
+// in step. Keys that are over by this host's clock are used all the same: the clock may be wrong, and the service
+// knows.
 func span(k aws.Credentials, now time.Time) time.Duration {
 	life := k.Expires.Sub(now)
 	if !k.CanExpire || life <= 0 {

@@ -24,7 +24,8 @@ func (s *fakeSource) fetch(ctx context.Context) (aws.Credentials, error) {
 	if s.err != nil {
 		return aws.Credentials{}, s.err
 	}
-	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: strings.Repeat("s", s.calls), CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: strings.Repeat("s", s.calls), CanExpire: true,
+		Expires: time.Now().Add(time.Hour)}, nil
 }
 
 func TestKeysAreRefreshedBeforeTheirEnd(t *testing.T) {
@@ -101,7 +102,8 @@ func TestKeysThatAreOverByOurClock(t *testing.T) {
 		calls := 0
 		c := newCache(func(context.Context) (aws.Credentials, error) {
 			calls++
-			return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(-time.Hour)}, nil
+			return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true,
+				Expires: time.Now().Add(-time.Hour)}, nil
 		}, slog.New(slog.DiscardHandler))
 		for range 3 {
 			if k, err := c.Retrieve(t.Context()); err != nil || !k.HasKeys() {

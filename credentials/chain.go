@@ -11,7 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 )
 
-// chain is the AWS default chain. It is built anew for each fetch, because the SDK reads the shared files only when it is built.
+// chain is the AWS default chain. It is built anew for each fetch, because the SDK reads the shared files only when it
+// is built.
 type chain struct {
 	profile, region string
 	http            aws.HTTPClient
@@ -22,7 +23,8 @@ func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 		config.WithRegion(c.region),
 		// The SDK does not kill a process for the end of ctx.
 		config.WithProcessCredentialOptions(func(o *processcreds.Options) { o.Timeout = fetchLimit }),
-		// One try: who asks will ask again. Three tries at a metadata service that a camera does not have would take seconds.
+		// One try: who asks will ask again. Three tries at a metadata service that a camera does not have would take
+		// seconds.
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if c.profile != "" {
@@ -63,13 +65,16 @@ func (c *chain) explain(err error, login string) error {
 	var profile config.SharedConfigProfileNotExistError
 	switch {
 	case errors.As(err, &profile):
-		return fmt.Errorf("no profile %q in the shared AWS files; hint: aws configure list-profiles, and mind whose home directory this is", profile.Profile)
+		return fmt.Errorf("no profile %q in the shared AWS files; hint: aws configure list-profiles, and mind whose "+
+			"home directory this is", profile.Profile)
 	case login != "":
-		return fmt.Errorf("profile %q: %s; hint: the login has ended, or there was none for this user: aws sso login --profile %s", login, oneLine(err), login)
+		return fmt.Errorf("profile %q: %s; hint: the login has ended, or there was none for this user: aws sso login "+
+			"--profile %s", login, oneLine(err), login)
 	case c.profile != "":
 		return fmt.Errorf("profile %q: %s", c.profile, oneLine(err))
 	}
-	return fmt.Errorf("nothing found in environment, shared files, container and instance role (%s); hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or an IoT certificate",
+	return fmt.Errorf("nothing found in environment, shared files, container and instance role (%s); hint: set "+
+		"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or an IoT certificate",
 		oneLine(err))
 }
 

@@ -75,10 +75,13 @@ func TestCredentialProcessThatHangs(t *testing.T) {
 	p := provider(t, credentials.Options{Profile: "cameras"})
 	began := time.Now()
 	_, err := p.Retrieve(t.Context())
-	if took := time.Since(began); took > 5*time.Second || err == nil || !strings.Contains(err.Error(), `profile "cameras"`) {
+	if took := time.Since(began); took > 5*time.Second || err == nil ||
+		!strings.Contains(err.Error(), `profile "cameras"`) {
 		t.Errorf("%v after %v, want an error within five seconds", err, took)
 	}
-	write(t, filepath.Join(home, ".aws", "config"), "[profile cameras]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\"ASIAPROC\",\"SecretAccessKey\":\"s\"}'\n")
+	write(t, filepath.Join(home, ".aws", "config"),
+		"[profile cameras]\ncredential_process = echo "+
+			"'{\"Version\":1,\"AccessKeyId\":\"ASIAPROC\",\"SecretAccessKey\":\"s\"}'\n")
 	if k, err := p.Retrieve(t.Context()); err != nil || k.AccessKeyID != "ASIAPROC" {
 		t.Errorf("keys %s, %v, after it was mended", k.AccessKeyID, err)
 	}

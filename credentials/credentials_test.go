@@ -82,9 +82,14 @@ func TestOptions(t *testing.T) {
 		{"two kinds", credentials.Options{Profile: "p", AccessKeyID: "A", SecretAccessKey: "s"}, "more than one kind"},
 		{"no secret", credentials.Options{AccessKeyID: "A"}, "access key A has no secret"},
 		{"no id", credentials.Options{SecretAccessKey: "canary"}, "without an access key id"},
-		{"two secrets", credentials.Options{AccessKeyID: "A", SecretAccessKey: "canary", SecretAccessKeyFile: "f"}, "both in the config and in f"},
-		{"IoT without a key", credentials.Options{IoT: &credentials.IoT{Endpoint: "e", RoleAlias: "r", CertificateFile: "c"}}, "no private key"},
-		{"IoT endpoint", credentials.Options{IoT: &credentials.IoT{Endpoint: "e/x", RoleAlias: "r", CertificateFile: "c", PrivateKeyFile: "k"}}, "not a host name"},
+		{"two secrets", credentials.Options{AccessKeyID: "A", SecretAccessKey: "canary", SecretAccessKeyFile: "f"},
+			"both in the config and in f"},
+		{"IoT without a key",
+			credentials.Options{IoT: &credentials.IoT{Endpoint: "e", RoleAlias: "r", CertificateFile: "c"}},
+			"no private key"},
+		{"IoT endpoint",
+			credentials.Options{IoT: &credentials.IoT{Endpoint: "e/x", RoleAlias: "r", CertificateFile: "c",
+				PrivateKeyFile: "k"}}, "not a host name"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := credentials.New(t.Context(), tt.o, "eu-central-1", nil)
@@ -108,7 +113,8 @@ func TestEnvironment(t *testing.T) {
 func TestNothingFound(t *testing.T) {
 	bare(t)
 	_, err := provider(t, credentials.Options{}).Retrieve(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "hint: set AWS_ACCESS_KEY_ID") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "hint: set AWS_ACCESS_KEY_ID") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("err = %v", err)
 	}
 	_, err = provider(t, credentials.Options{Profile: "cameras"}).Retrieve(t.Context())
@@ -161,7 +167,8 @@ func TestSecretFiles(t *testing.T) {
 	secret := write(t, filepath.Join(dir, "secret"), "s1\n")
 	token := write(t, filepath.Join(dir, "token"), " t1 \r\n")
 	var logged bytes.Buffer
-	p := provider(t, credentials.Options{AccessKeyID: "AKID", SecretAccessKeyFile: secret, SessionTokenFile: token, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	p := provider(t, credentials.Options{AccessKeyID: "AKID", SecretAccessKeyFile: secret, SessionTokenFile: token,
+		Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	expect := func(when, s, tok string) {
 		t.Helper()
 		invalidate(p)
@@ -207,7 +214,8 @@ func TestSystemdCredentialsDirectory(t *testing.T) {
 	dir := bare(t)
 	write(t, filepath.Join(dir, "aws-secret"), "fromsystemd")
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
-	k, err := provider(t, credentials.Options{AccessKeyID: "A", SecretAccessKeyFile: "aws-secret"}).Retrieve(t.Context())
+	k, err := provider(t, credentials.Options{AccessKeyID: "A",
+		SecretAccessKeyFile: "aws-secret"}).Retrieve(t.Context())
 	if err != nil || k.SecretAccessKey != "fromsystemd" {
 		t.Errorf("keys %v, %v", k.SecretAccessKey, err)
 	}
@@ -231,8 +239,10 @@ func (a *authority) sign(t *testing.T, name string, ca bool) (*x509.Certificate,
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: ca, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), IsCA: ca, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	parent, signer := a.cert, a.key
 	if parent == nil {
@@ -256,13 +266,16 @@ func (a *authority) files(t *testing.T, dir, name string) (cert, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert = write(t, filepath.Join(dir, name+".cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})))
-	key = write(t, filepath.Join(dir, name+".key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	cert = write(t, filepath.Join(dir, name+".cert.pem"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})))
+	key = write(t, filepath.Join(dir, name+".key.pem"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 	return cert, key
 }
 
 // iotService is the credentials provider: mutual TLS, its own clock.
-func iotService(t *testing.T, a *authority, ahead time.Duration, answer func(w http.ResponseWriter, r *http.Request, now time.Time)) string {
+func iotService(t *testing.T, a *authority, ahead time.Duration,
+	answer func(w http.ResponseWriter, r *http.Request, now time.Time)) string {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		now := time.Now().Add(ahead)
@@ -272,7 +285,8 @@ func iotService(t *testing.T, a *authority, ahead time.Duration, answer func(w h
 	c, k := a.sign(t, "127.0.0.1", false)
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{c.Raw}, PrivateKey: k}}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{c.Raw}, PrivateKey: k}},
+		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -280,7 +294,8 @@ func iotService(t *testing.T, a *authority, ahead time.Duration, answer func(w h
 }
 
 func caFile(t *testing.T, a *authority, dir string) string {
-	return write(t, filepath.Join(dir, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
+	return write(t, filepath.Join(dir, "ca.pem"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
 }
 
 func TestIoT(t *testing.T) {
@@ -290,13 +305,17 @@ func TestIoT(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		ahead time.Duration
-	}{{"clocks agree", 0}, {"our clock is a day behind", 24 * time.Hour}, {"our clock is a day ahead", -24 * time.Hour}} {
+	}{{"clocks agree", 0}, {"our clock is a day behind", 24 * time.Hour}, {"our clock is a day ahead",
+		-24 * time.Hour}} {
 		t.Run(tt.name, func(t *testing.T) {
 			host := iotService(t, a, tt.ahead, func(w http.ResponseWriter, r *http.Request, now time.Time) {
-				if r.URL.Path != "/role-aliases/CamRoleAlias/credentials" || r.Header.Get("x-amzn-iot-thingname") != "cam1" || r.TLS.PeerCertificates[0].Subject.CommonName != "cam1" {
+				if r.URL.Path != "/role-aliases/CamRoleAlias/credentials" ||
+					r.Header.Get("x-amzn-iot-thingname") != "cam1" ||
+					r.TLS.PeerCertificates[0].Subject.CommonName != "cam1" {
 					t.Errorf("request %s %v", r.URL, r.Header)
 				}
-				fmt.Fprintf(w, `{"credentials":{"accessKeyId":"ASIA1","secretAccessKey":"s","sessionToken":"t","expiration":%q}}`, now.Add(time.Hour).UTC().Format(time.RFC3339))
+				fmt.Fprintf(w,
+					`{"credentials":{"accessKeyId":"ASIA1","secretAccessKey":"s","sessionToken":"t","expiration":%q}}`, now.Add(time.Hour).UTC().Format(time.RFC3339))
 			})
 			t.Setenv("AWS_IOT_CORE_CREDENTIAL_ENDPOINT", host)
 			t.Setenv("AWS_IOT_CORE_ROLE_ALIAS", "CamRoleAlias")
@@ -332,12 +351,16 @@ func TestIoTFailures(t *testing.T) {
 		o    credentials.IoT
 		want string
 	}{
-		{"not allowed", credentials.IoT{Endpoint: says(403, `{"message":"Access Denied"}`)}, "status 403: Access Denied; hint: is the certificate active"},
-		{"no alias", credentials.IoT{Endpoint: says(404, ``)}, `status 404: Not Found; hint: is there a role alias "CamRoleAlias"`},
+		{"not allowed", credentials.IoT{Endpoint: says(403, `{"message":"Access Denied"}`)},
+			"status 403: Access Denied; hint: is the certificate active"},
+		{"no alias", credentials.IoT{Endpoint: says(404, ``)},
+			`status 404: Not Found; hint: is there a role alias "CamRoleAlias"`},
 		{"no JSON", credentials.IoT{Endpoint: says(200, `hello`)}, "bad answer"},
 		{"no keys", credentials.IoT{Endpoint: says(200, `{}`)}, "keys or their expiration are missing"},
-		{"no certificate", credentials.IoT{Endpoint: "127.0.0.1:1", CertificateFile: filepath.Join(dir, "none")}, "no such file"},
-		{"another's key", credentials.IoT{Endpoint: "127.0.0.1:1", PrivateKeyFile: otherKey}, "the key must belong to the certificate"},
+		{"no certificate", credentials.IoT{Endpoint: "127.0.0.1:1", CertificateFile: filepath.Join(dir, "none")},
+			"no such file"},
+		{"another's key", credentials.IoT{Endpoint: "127.0.0.1:1", PrivateKeyFile: otherKey},
+			"the key must belong to the certificate"},
 		{"CA file without a CA", credentials.IoT{Endpoint: "127.0.0.1:1", CAFile: key}, "no certificate in it"},
 		{"nobody there", credentials.IoT{Endpoint: "127.0.0.1:1"}, "connection refused"},
 	} {
@@ -359,7 +382,8 @@ func TestIoTFailures(t *testing.T) {
 		})
 	}
 	untrusted := credentials.IoT{Endpoint: says(200, `{}`), RoleAlias: "r", CertificateFile: cert, PrivateKeyFile: key}
-	if _, err := provider(t, credentials.Options{IoT: &untrusted}).Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "Amazon's root CA") {
+	if _, err := provider(t, credentials.Options{IoT: &untrusted}).Retrieve(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "Amazon's root CA") {
 		t.Errorf("err = %v, want a word on the root CA", err)
 	}
 }
@@ -375,7 +399,9 @@ func TestRetrieveEndsWithItsContext(t *testing.T) {
 	defer l.Close()
 	dir := t.TempDir()
 	cert, key := newAuthority(t).files(t, dir, "c")
-	p := provider(t, credentials.Options{IoT: &credentials.IoT{Endpoint: l.Addr().String(), RoleAlias: "r", CertificateFile: cert, PrivateKeyFile: key}})
+	p := provider(t,
+		credentials.Options{IoT: &credentials.IoT{Endpoint: l.Addr().String(), RoleAlias: "r", CertificateFile: cert,
+			PrivateKeyFile: key}})
 	if _, err := p.Retrieve(ctx); err == nil {
 		t.Error("no error")
 	}

@@ -32,18 +32,20 @@ var failings = []struct {
 		<-ctx.Done()
 		return aws.Credentials{}, ctx.Err()
 	}, "deadline exceeded"},
-	{"gives keys that are over", func(context.Context) (aws.Credentials, error) { return lasting(-time.Minute), nil }, "the source gave keys that ended at"},
+	{"gives keys that are over", func(context.Context) (aws.Credentials, error) { return lasting(-time.Minute), nil },
+		"the source gave keys that ended at"},
 }
 
-// TestSourceFailsAfterTheFirstKeys: the good keys serve to their end, and nobody waits for longer than five seconds. One line says so when it begins,
-// one more is an alarm when a fifth of their life is left, and one when it is over.
+// TestSourceFailsAfterTheFirstKeys: the good keys serve to their end, and nobody waits for longer than five seconds.
+// One line says so when it begins, one more is an alarm when a fifth of their life is left, and one when it is over.
 func TestSourceFailsAfterTheFirstKeys(t *testing.T) {
 	for _, tt := range failings {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var logged bytes.Buffer
 				source := func(context.Context) (aws.Credentials, error) { return lasting(time.Hour), nil }
-				c := newCache(func(ctx context.Context) (aws.Credentials, error) { return source(ctx) }, slog.New(slog.NewTextHandler(&logged, nil)))
+				c := newCache(func(ctx context.Context) (aws.Credentials, error) { return source(ctx) },
+					slog.New(slog.NewTextHandler(&logged, nil)))
 				good, err := c.Retrieve(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -54,14 +56,18 @@ func TestSourceFailsAfterTheFirstKeys(t *testing.T) {
 					asked := time.Now()
 					k, err := c.Retrieve(t.Context())
 					if took := time.Since(asked); took > 5*time.Second || err != nil || k.Expires != good.Expires {
-						t.Fatalf("%v left: keys until %v, %v, after %v; want the good ones", time.Until(good.Expires), k.Expires, err, took)
+						t.Fatalf("%v left: keys until %v, %v, after %v; want the good ones", time.Until(good.Expires),
+							k.Expires, err, took)
 					}
-					if alarm := strings.Contains(logged.String(), "about to end"); alarm && time.Until(good.Expires) > 12*time.Minute || !alarm && time.Until(good.Expires) < 11*time.Minute+30*time.Second {
+					if alarm := strings.Contains(logged.String(), "about to end"); alarm &&
+						time.Until(good.Expires) > 12*time.Minute || !alarm &&
+						time.Until(good.Expires) < 11*time.Minute+30*time.Second {
 						t.Fatalf("alarm: %v with %v left, want it at 12 minutes", alarm, time.Until(good.Expires))
 					}
 					time.Sleep(20 * time.Second)
 				}
-				for _, line := range []string{"not refreshed, the old ones still serve", "level=ERROR msg=\"AWS credentials are about to end"} {
+				for _, line := range []string{"not refreshed, the old ones still serve",
+					"level=ERROR msg=\"AWS credentials are about to end"} {
 					if n := strings.Count(logged.String(), line); n != 1 {
 						t.Errorf("%d lines with %q, want one:\n%s", n, line, &logged)
 					}
@@ -98,7 +104,8 @@ func TestSourceFailsFromTheStart(t *testing.T) {
 				for range 20 {
 					wg.Go(func() {
 						_, err := c.Retrieve(t.Context())
-						if took := time.Since(began); took > 5*time.Second || err == nil || !strings.Contains(err.Error(), tt.reason) {
+						if took := time.Since(began); took > 5*time.Second || err == nil ||
+							!strings.Contains(err.Error(), tt.reason) {
 							t.Errorf("%v after %v", err, took)
 						}
 					})

@@ -17,13 +17,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// IoT is a device that proves itself by an X.509 certificate and gets the keys of a role in exchange (AWS IoT Core developer guide,
-// "Authorizing direct calls to AWS services").
+// IoT is a device that proves itself by an X.509 certificate and gets the keys of a role in exchange (AWS IoT Core
+// developer guide, "Authorizing direct calls to AWS services").
 //
 //	GET https://ENDPOINT/role-aliases/ALIAS/credentials    with the certificate, and x-amzn-iot-thingname: THING
 //	{"credentials":{"accessKeyId":"...","secretAccessKey":"...","sessionToken":"...","expiration":"2026-01-01T01:00:00Z"}}
 type IoT struct {
-	Endpoint        string // host of the credentials provider: aws iot describe-endpoint --endpoint-type iot:CredentialProvider
+	// Host of the credentials provider: aws iot describe-endpoint --endpoint-type iot:CredentialProvider.
+	Endpoint        string
 	RoleAlias       string
 	ThingName       string // "" when the policies use no ${credentials-iot:ThingName}
 	CertificateFile string // PEM; this and the key are read again for each fetch
@@ -49,14 +50,16 @@ func iotFromEnv(env func(string) string) *IoT {
 
 func (o *IoT) check() error {
 	for _, f := range []struct{ name, value string }{
-		{"endpoint", o.Endpoint}, {"role alias", o.RoleAlias}, {"certificate", o.CertificateFile}, {"private key", o.PrivateKeyFile},
+		{"endpoint", o.Endpoint}, {"role alias", o.RoleAlias}, {"certificate", o.CertificateFile},
+		{"private key", o.PrivateKeyFile},
 	} {
 		if f.value == "" {
 			return fmt.Errorf("IoT certificate: no %s", f.name)
 		}
 	}
 	if u, err := url.Parse("https://" + o.host()); err != nil || u.Host != o.host() {
-		return fmt.Errorf("IoT endpoint %q: not a host name; hint: aws iot describe-endpoint --endpoint-type iot:CredentialProvider", o.Endpoint)
+		return fmt.Errorf("IoT endpoint %q: not a host name; hint: aws iot describe-endpoint --endpoint-type "+
+			"iot:CredentialProvider", o.Endpoint)
 	}
 	return nil
 }
@@ -141,11 +144,13 @@ func (o *IoT) refused(status int, body []byte) error {
 	hint := ""
 	switch status {
 	case http.StatusForbidden, http.StatusUnauthorized:
-		hint = "; hint: is the certificate active and attached to the thing, and does its policy allow iot:AssumeRoleWithCertificate on the role alias?"
+		hint = "; hint: is the certificate active and attached to the thing, and does its policy allow " +
+			"iot:AssumeRoleWithCertificate on the role alias?"
 	case http.StatusNotFound:
 		hint = fmt.Sprintf("; hint: is there a role alias %q in this account and region?", o.RoleAlias)
 	}
-	return fmt.Errorf("IoT credentials from %s: status %d: %s%s", o.host(), status, oneLine(errors.New(in.Message)), hint)
+	return fmt.Errorf("IoT credentials from %s: status %d: %s%s", o.host(), status, oneLine(errors.New(in.Message)),
+		hint)
 }
 
 // parseIoT reads the answer.

@@ -16,7 +16,8 @@ import (
 	"github.com/kvsagent/kvsagent/credentials"
 )
 
-// identityCentre is IAM Identity Center, as far as the SDK needs it: it renews a token, and gives the keys of a role for the newest one.
+// identityCentre is IAM Identity Center, as far as the SDK needs it: it renews a token, and gives the keys of a role
+// for the newest one.
 type identityCentre struct {
 	renewed atomic.Int32
 	gone    atomic.Bool // whoever logged in is no longer let in
@@ -32,9 +33,11 @@ func (c *identityCentre) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-ErrorType", "InvalidGrantException")
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprint(w, `{"error":"invalid_grant"}`)
-	case r.URL.Path == "/sso/federation/credentials" && strings.HasPrefix(r.Header.Get("X-Amz-Sso_bearer_token"), "token") &&
+	case r.URL.Path == "/sso/federation/credentials" &&
+		strings.HasPrefix(r.Header.Get("X-Amz-Sso_bearer_token"), "token") &&
 		r.URL.Query().Get("role_name") == "Camera" && r.URL.Query().Get("account_id") == "123456789012":
-		fmt.Fprintf(w, `{"roleCredentials":{"accessKeyId":"ASIASSO%s","secretAccessKey":"s","sessionToken":"t","expiration":%d}}`,
+		fmt.Fprintf(w,
+			`{"roleCredentials":{"accessKeyId":"ASIASSO%s","secretAccessKey":"s","sessionToken":"t","expiration":%d}}`,
 			r.Header.Get("X-Amz-Sso_bearer_token"), time.Now().Add(time.Hour).UnixMilli())
 	default:
 		w.Header().Set("X-Amzn-ErrorType", "UnauthorizedException")
@@ -85,9 +88,11 @@ sso_region = eu-west-1
 			}
 			k, err := provider(t, credentials.Options{Profile: "cameras"}).Retrieve(t.Context())
 			if k.AccessKeyID != tt.want || centre.renewed.Load() != tt.renewed {
-				t.Errorf("keys %q, token renewed %d times, %v; want %q and %d", k.AccessKeyID, centre.renewed.Load(), err, tt.want, tt.renewed)
+				t.Errorf("keys %q, token renewed %d times, %v; want %q and %d", k.AccessKeyID, centre.renewed.Load(),
+					err, tt.want, tt.renewed)
 			}
-			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "token1")) {
+			if tt.err == "" && err != nil || tt.err != "" &&
+				(err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "token1")) {
 				t.Errorf("err = %v, want %q", err, tt.err)
 			}
 		})

@@ -62,8 +62,8 @@ const (
 	settle    = time.Second
 )
 
-// read returns the value. A file that has changed within the last second is left alone when there is a value from before: somebody may
-// still be writing.
+// read returns the value. A file that has changed within the last second is left alone when there is a value from
+// before: somebody may still be writing.
 func (s *secret) read(now time.Time) (string, error) {
 	if s.file == "" {
 		return s.value, nil

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// serveAdmin answers what the real service does not have: everything under /localkvs/. It needs no signature, so it answers only to
-// this machine's names and not to web pages of other origins.
+// serveAdmin answers what the real service does not have: everything under /localkvs/. It needs no signature, so it
+// answers only to this machine's names and not to web pages of other origins.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, "/localkvs/") {
 		return false

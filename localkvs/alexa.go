@@ -2,9 +2,13 @@ package localkvs
 
 import "time"
 
-// sendAlexaOffer gives an offer to the master and waits for its answer, for as long as a message lives. The documentation does not
-// say what a caller gets then: here it is ResourceNotFoundException. (KVS dev guide, SendAlexaOfferToMaster.)
-func (s *Server) sendAlexaOffer(c *call, in struct{ ChannelARN, SenderClientId, MessagePayload string }) (any, *apiError) {
+// sendAlexaOffer gives an offer to the master and waits for its answer, for as long as a message lives. The
+// documentation does not say what a caller gets then: here it is ResourceNotFoundException. (KVS dev guide,
+// SendAlexaOfferToMaster.)
+func (s *Server) sendAlexaOffer(c *call, in struct {
+	ChannelARN, SenderClientId,
+	MessagePayload string
+}) (any, *apiError) {
 	switch {
 	case !isID(in.SenderClientId):
 		return nil, invalidArgument("senderClientId must match [a-zA-Z0-9_.-]{1,256}")
@@ -33,7 +37,8 @@ func (s *Server) sendAlexaOffer(c *call, in struct{ ChannelARN, SenderClientId, 
 }
 
 // ask puts an offer into the master's mailbox; the first answer to its sender comes over the channel.
-func (c *channel) ask(sender, payload string, now time.Time, read Readings, f Faults) (chan string, time.Duration, *apiError) {
+func (c *channel) ask(sender, payload string, now time.Time, read Readings,
+	f Faults) (chan string, time.Duration, *apiError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asking[sender] != nil || len(c.asking) >= maxMailboxes {

@@ -25,7 +25,8 @@ func TestAlexa(t *testing.T) {
 	// The next answer is for a viewer of that name again.
 	master.send(message("SDP_ANSWER", "echo", "bmV4dA==", ""))
 	dial(t, s, arn, "echo").wants("-", "SDP_ANSWER", "bmV4dA==")
-	if resp, text := post(t, s, "/v1/send-alexa-offer-to-master", `{"ChannelARN":"`+arn+`","SenderClientId":"echo"}`, time.Now()); resp.StatusCode != 400 {
+	if resp, text := post(t, s, "/v1/send-alexa-offer-to-master", `{"ChannelARN":"`+arn+`","SenderClientId":"echo"}`,
+		time.Now()); resp.StatusCode != 400 {
 		t.Errorf("without an offer: %s %s", resp.Status, text)
 	}
 }

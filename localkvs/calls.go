@@ -93,7 +93,8 @@ func (s *Server) deleteChannel(c *call, in changeInput) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ch.change(in.CurrentVersion, "DELETING", c.now, s.settled(c.now), func() { ch.deleted = true }); err != nil {
+	if err := ch.change(in.CurrentVersion, "DELETING", c.now, s.settled(c.now),
+		func() { ch.deleted = true }); err != nil {
 		return nil, err
 	}
 	ch.close()

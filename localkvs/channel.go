@@ -44,7 +44,8 @@ func newChannel(region, name, kind string, ttl int, tags map[string]string, now 
 	}
 	return &channel{
 		name: name, region: region, kind: kind, created: now, ttl: ttl, tags: tags,
-		arn:     fmt.Sprintf("arn:%s:kinesisvideo:%s:%s:channel/%s/%013d", partition(region), region, account, name, now.UnixMilli()),
+		arn: fmt.Sprintf("arn:%s:kinesisvideo:%s:%s:channel/%s/%013d", partition(region), region, account, name,
+			now.UnixMilli()),
 		version: newVersion(),
 		storage: storage{Status: "DISABLED"},
 	}
@@ -93,8 +94,8 @@ func (c *channel) status(now time.Time) string {
 	return "ACTIVE"
 }
 
-// change runs f on the channel when version is the present one, or empty, and gives the channel a new version. Until settled, the channel
-// says what it is doing, and refuses further changes.
+// change runs f on the channel when version is the present one, or empty, and gives the channel a new version. Until
+// settled, the channel says what it is doing, and refuses further changes.
 func (c *channel) change(version, doing string, now, settled time.Time, f func()) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +103,8 @@ func (c *channel) change(version, doing string, now, settled time.Time, f func()
 	case st != "ACTIVE":
 		return inUse("channel %s is %s", c.name, st)
 	case version != "" && version != c.version:
-		return badRequest("VersionMismatchException", fmt.Sprintf("the current version of channel %s is not %.64s", c.name, version))
+		return badRequest("VersionMismatchException",
+			fmt.Sprintf("the current version of channel %s is not %.64s", c.name, version))
 	}
 	f()
 	c.version, c.doing, c.settled = newVersion(), doing, settled
@@ -143,7 +145,8 @@ func (c *channel) allow(op string, perSecond float64) bool {
 	return l.Allow()
 }
 
-// newLimiter allows so many events a second, and one second's worth at once: the size of the service's bursts is not documented.
+// newLimiter allows so many events a second, and one second's worth at once: the size of the service's bursts is not
+// documented.
 func newLimiter(perSecond float64) *rate.Limiter {
 	if perSecond < 0 {
 		return rate.NewLimiter(rate.Inf, 0)

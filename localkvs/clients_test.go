@@ -20,8 +20,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// TestSignedAsByC makes a call the way of the C SDK: three headers are signed, user-agent among them, and the session token is added
-// after that.
+// TestSignedAsByC makes a call the way of the C SDK: three headers are signed, user-agent among them, and the session
+// token is added after that.
 func TestSignedAsByC(t *testing.T) {
 	s := start(t, localkvs.Options{})
 	for _, tt := range []struct {
@@ -32,20 +32,24 @@ func TestSignedAsByC(t *testing.T) {
 			const body, agent = `{"ChannelName":"of-c"}`, "AWS-SDK-KVS/1.14.0 GCC/12.2.0 Linux/6.1 x86_64"
 			at := time.Now().UTC().Format("20060102T150405Z")
 			scope := at[:8] + "/" + region + "/kinesisvideo/aws4_request"
-			canonical := "POST\n/createSignalingChannel\n\nhost:" + strings.TrimPrefix(s.URL(), "http://") + "\nuser-agent:" + agent + "\nx-amz-date:" + at +
+			canonical := "POST\n/createSignalingChannel\n\nhost:" + strings.TrimPrefix(s.URL(), "http://") +
+				"\nuser-agent:" + agent + "\nx-amz-date:" + at +
 				"\n\nhost;user-agent;x-amz-date\n" + sha(body)
 			key := []byte("AWS4" + tt.secret)
 			for part := range strings.SplitSeq(scope, "/") {
 				key = keyed(key, part)
 			}
 			signature := hex.EncodeToString(keyed(key, "AWS4-HMAC-SHA256\n"+at+"\n"+scope+"\n"+sha(canonical)))
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/createSignalingChannel", strings.NewReader(body))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/createSignalingChannel",
+				strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.Header = http.Header{
-				"User-Agent": {agent}, "X-Amz-Date": {at}, "Content-Type": {"application/json"}, "X-Amz-Security-Token": {"not signed"},
-				"Authorization": {"AWS4-HMAC-SHA256 Credential=" + localkvs.DefaultAccessKey + "/" + scope + ", SignedHeaders=host;user-agent;x-amz-date, Signature=" + signature},
+				"User-Agent": {agent}, "X-Amz-Date": {at}, "Content-Type": {"application/json"},
+				"X-Amz-Security-Token": {"not signed"},
+				"Authorization": {"AWS4-HMAC-SHA256 Credential=" + localkvs.DefaultAccessKey + "/" + scope +
+					", SignedHeaders=host;user-agent;x-amz-date, Signature=" + signature},
 			}
 			resp, err := httpClient(t, s).Do(r)
 			if err != nil {
@@ -66,8 +70,8 @@ func keyed(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// TestConnectParameters connects with URLs that clients are known to make: parameter names in other cases, and a life as long as the
-// credentials'.
+// TestConnectParameters connects with URLs that clients are known to make: parameter names in other cases, and a life
+// as long as the credentials'.
 func TestConnectParameters(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")
@@ -106,7 +110,8 @@ func TestConnectParameters(t *testing.T) {
 // TestOpenOutlivesURL: what a URL was signed for counts when it connects, and no longer.
 func TestOpenOutlivesURL(t *testing.T) {
 	var ahead atomic.Int64
-	s := start(t, localkvs.Options{Limits: generous(), Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	s := start(t, localkvs.Options{Limits: generous(),
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	arn := create(t, s, "cam")
 	master, viewer := dial(t, s, arn, ""), dial(t, s, arn, "v")
 	ahead.Store(int64(30 * time.Minute))
@@ -139,7 +144,8 @@ func TestSeatIsFreed(t *testing.T) {
 func TestTTLOfLaterMessages(t *testing.T) {
 	var ahead atomic.Int64
 	begin := time.Now()
-	s := start(t, localkvs.Options{Limits: generous(), Now: func() time.Time { return begin.Add(time.Duration(ahead.Load())) }})
+	s := start(t, localkvs.Options{Limits: generous(),
+		Now: func() time.Time { return begin.Add(time.Duration(ahead.Load())) }})
 	arn := create(t, s, "cam")
 	viewer := dial(t, s, arn, "v")
 	viewer.send(message("ICE_CANDIDATE", "", "YQ==", "")) // for 60 seconds
@@ -147,7 +153,8 @@ func TestTTLOfLaterMessages(t *testing.T) {
 	_, text := post(t, s, "/describeSignalingChannel", `{"ChannelARN":"`+arn+`"}`, begin)
 	_, version, _ := strings.Cut(text, `"Version":"`)
 	version, _, _ = strings.Cut(version, `"`)
-	post(t, s, "/updateSignalingChannel", `{"ChannelARN":"`+arn+`","CurrentVersion":"`+version+`","SingleMasterConfiguration":{"MessageTtlSeconds":5}}`, begin)
+	post(t, s, "/updateSignalingChannel",
+		`{"ChannelARN":"`+arn+`","CurrentVersion":"`+version+`","SingleMasterConfiguration":{"MessageTtlSeconds":5}}`, begin)
 	viewer.send(message("ICE_CANDIDATE", "", "Yg==", "")) // for 5
 	viewer.refused(message("NONE", "", "e30=", "sync"))
 	ahead.Store(int64(6 * time.Second))
@@ -178,8 +185,10 @@ func TestStreamOfOneChannel(t *testing.T) {
 	first, second := create(t, s, "a"), create(t, s, "b")
 	set := func(arn, status string, want int) {
 		t.Helper()
-		resp, text := post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"`+status+`","StreamARN":"`+stream+`"}}`, time.Now())
-		if resp.StatusCode != want || want != http.StatusOK && !strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "ResourceInUseException") {
+		resp, text := post(t, s, "/updateMediaStorageConfiguration",
+			`{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"`+status+`","StreamARN":"`+stream+`"}}`, time.Now())
+		if resp.StatusCode != want || want != http.StatusOK &&
+			!strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "ResourceInUseException") {
 			t.Errorf("%s %s: %s %s, want %d", arn, status, resp.Status, text, want)
 		}
 	}

@@ -44,7 +44,8 @@ func (c *conn) send(frame string) {
 }
 
 func message(action, to, payload, correlation string) string {
-	return fmt.Sprintf(`{"action":%q,"recipientClientId":%q,"messagePayload":%q,"correlationId":%q}`, action, to, payload, correlation)
+	return fmt.Sprintf(`{"action":%q,"recipientClientId":%q,"messagePayload":%q,"correlationId":%q}`, action, to,
+		payload, correlation)
 }
 
 // next is the next frame, which must come.
@@ -76,7 +77,8 @@ func (c *conn) wants(sender, kind, payload string) {
 		from = *r.SenderClientID
 	}
 	if from != sender || r.MessageType != kind || r.MessagePayload != payload {
-		c.t.Errorf("got %s from %s: %q, want %s from %s: %q", r.MessageType, from, r.MessagePayload, kind, sender, payload)
+		c.t.Errorf("got %s from %s: %q, want %s from %s: %q", r.MessageType, from, r.MessagePayload, kind, sender,
+			payload)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and leaves a connection that lives on its
-// own. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
+// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and leaves a connection that
+// lives on its own. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
 func (s *Server) connect(ctx context.Context, w http.ResponseWriter, r *http.Request) *apiError {
 	sc, err := s.authenticate(r, nil)
 	if err != nil {
@@ -34,7 +34,8 @@ func (s *Server) connect(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return s.accept(ctx, w, r, sk)
 }
 
-// target is the channel that a connection or a call to a channel's own endpoint is for. Such endpoints belong to one region.
+// target is the channel that a connection or a call to a channel's own endpoint is for. Such endpoints belong to one
+// region.
 func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
 	if !isARN(arn) {
 		return nil, invalidArgument("channelARN %.80q is not the ARN of a channel", arn)
@@ -49,8 +50,8 @@ func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
 	return ch, nil
 }
 
-// clientOf tells roles apart. Hosts m-... and v-... under .localhost say it, as the service's do; on any other host, who gives a
-// client id is a viewer. A master may call itself MASTER, which the service tolerates.
+// clientOf tells roles apart. Hosts m-... and v-... under .localhost say it, as the service's do; on any other host,
+// who gives a client id is a viewer. A master may call itself MASTER, which the service tolerates.
 func clientOf(host, id string) (client string, err *apiError) {
 	role := roleOfHost(host)
 	if role == "" && (id == "" || id == roleMaster) {
@@ -127,7 +128,8 @@ func (s *Server) receive(sk *socket, frame []byte) {
 		sk.channel.refuse(sk, m, err)
 	}
 	s.recent.add(Record{
-		Time: s.now(), Channel: sk.channel.name, From: sk.name(), Type: clip(m.Action, 40), To: clip(m.RecipientClientID, maxID),
+		Time: s.now(), Channel: sk.channel.name, From: sk.name(), Type: clip(m.Action, 40),
+		To:      clip(m.RecipientClientID, maxID),
 		Payload: clip(m.MessagePayload, maxPayload), Refused: errText(err),
 	})
 }

@@ -87,7 +87,8 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	http.NewResponseController(w).SetReadDeadline(time.Time{}) // the answer may take longer than the question
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, &apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "the body is too large"}
+		return nil, &apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
+			"the body is too large"}
 	}
 	if err != nil {
 		return nil, badRequest("SerializationException", "the body could not be read")
@@ -117,7 +118,8 @@ func (s *Server) serveCall(ctx context.Context, w http.ResponseWriter, r *http.R
 	return op.handle(&call{Request: r, service: ctx, op: op, region: sc.region, now: s.now(), body: body})
 }
 
-// lookup finds the channel a call is about, by its ARN or else its name, and counts the call against the channel's rate.
+// lookup finds the channel a call is about, by its ARN or else its name, and counts the call against the channel's
+// rate.
 func (s *Server) lookup(c *call, arn, name string) (*channel, *apiError) {
 	var ch *channel
 	switch {

@@ -51,7 +51,8 @@ func life(t *testing.T, c *kinesisvideo.Client, base string) {
 		t.Fatal(err)
 	}
 	info := out.ChannelInfo
-	if *info.ChannelARN != *arn || info.ChannelStatus != types.StatusActive || info.ChannelType != types.ChannelTypeSingleMaster ||
+	if *info.ChannelARN != *arn || info.ChannelStatus != types.StatusActive ||
+		info.ChannelType != types.ChannelTypeSingleMaster ||
 		*info.SingleMasterConfiguration.MessageTtlSeconds != 60 {
 		t.Errorf("described as %+v", *info)
 	}
@@ -76,7 +77,8 @@ func life(t *testing.T, c *kinesisvideo.Client, base string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ttl := *out.ChannelInfo.SingleMasterConfiguration.MessageTtlSeconds; ttl != 30 || *out.ChannelInfo.Version == *info.Version {
+	if ttl := *out.ChannelInfo.SingleMasterConfiguration.MessageTtlSeconds; ttl != 30 ||
+		*out.ChannelInfo.Version == *info.Version {
 		t.Errorf("after the update: ttl %d, version %s", ttl, *out.ChannelInfo.Version)
 	}
 
@@ -100,7 +102,8 @@ func tags(t *testing.T, c *kinesisvideo.Client, arn *string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.UntagResource(ctx, &kinesisvideo.UntagResourceInput{ResourceARN: arn, TagKeyList: []string{"site"}}); err != nil {
+	if _, err := c.UntagResource(ctx, &kinesisvideo.UntagResourceInput{ResourceARN: arn,
+		TagKeyList: []string{"site"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := c.ListTagsForResource(ctx, &kinesisvideo.ListTagsForResourceInput{ResourceARN: arn})
@@ -142,11 +145,13 @@ func endpoints(t *testing.T, c *kinesisvideo.Client, arn *string, base string) {
 
 	stream := aws.String("arn:aws:kinesisvideo:us-west-2:000000000000:stream/rec/1700000000000")
 	if _, err := c.UpdateMediaStorageConfiguration(ctx, &kinesisvideo.UpdateMediaStorageConfigurationInput{
-		ChannelARN: arn, MediaStorageConfiguration: &types.MediaStorageConfiguration{Status: "ENABLED", StreamARN: stream},
+		ChannelARN: arn, MediaStorageConfiguration: &types.MediaStorageConfiguration{Status: "ENABLED",
+			StreamARN: stream},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	conf, err := c.DescribeMediaStorageConfiguration(ctx, &kinesisvideo.DescribeMediaStorageConfigurationInput{ChannelARN: arn})
+	conf, err := c.DescribeMediaStorageConfiguration(ctx,
+		&kinesisvideo.DescribeMediaStorageConfigurationInput{ChannelARN: arn})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,8 +178,9 @@ func TestList(t *testing.T) {
 	}
 	var got []string
 	in := &kinesisvideo.ListSignalingChannelsInput{
-		MaxResults:           aws.Int32(2),
-		ChannelNameCondition: &types.ChannelNameCondition{ComparisonOperator: types.ComparisonOperatorBeginsWith, ComparisonValue: aws.String("b")},
+		MaxResults: aws.Int32(2),
+		ChannelNameCondition: &types.ChannelNameCondition{ComparisonOperator: types.ComparisonOperatorBeginsWith,
+			ComparisonValue: aws.String("b")},
 	}
 	pages := 0
 	for p := kinesisvideo.NewListSignalingChannelsPaginator(c, in); p.HasMorePages(); pages++ {
@@ -192,7 +198,8 @@ func TestList(t *testing.T) {
 	other := kinesisvideo.New(kinesisvideo.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(s.URL()), Credentials: keys(), HTTPClient: httpClient(t, s),
 	})
-	if out, err := other.ListSignalingChannels(t.Context(), &kinesisvideo.ListSignalingChannelsInput{}); err != nil || len(out.ChannelInfoList) != 0 {
+	if out, err := other.ListSignalingChannels(t.Context(), &kinesisvideo.ListSignalingChannelsInput{}); err != nil ||
+		len(out.ChannelInfoList) != 0 {
 		t.Errorf("another region lists %v, %v", out, err)
 	}
 }
@@ -233,11 +240,15 @@ func TestValidation(t *testing.T) {
 		{"/createSignalingChannel", `{"ChannelName":"` + long + `"}`, "400 InvalidArgumentException"},
 		{"/createSignalingChannel", `{"ChannelName":"a b"}`, "400 InvalidArgumentException"},
 		{"/createSignalingChannel", `{"ChannelName":"x","ChannelType":"MESH"}`, "400 InvalidArgumentException"},
-		{"/createSignalingChannel", `{"ChannelName":"x","SingleMasterConfiguration":{"MessageTtlSeconds":4}}`, "400 InvalidArgumentException"},
-		{"/createSignalingChannel", `{"ChannelName":"x","SingleMasterConfiguration":{"MessageTtlSeconds":121}}`, "400 InvalidArgumentException"},
+		{"/createSignalingChannel", `{"ChannelName":"x","SingleMasterConfiguration":{"MessageTtlSeconds":4}}`,
+			"400 InvalidArgumentException"},
+		{"/createSignalingChannel", `{"ChannelName":"x","SingleMasterConfiguration":{"MessageTtlSeconds":121}}`,
+			"400 InvalidArgumentException"},
 		{"/createSignalingChannel", `{"ChannelName":"x","Tags":[{"Key":"k"}]}`, "400 InvalidArgumentException"},
-		{"/createSignalingChannel", `{"ChannelName":"x","Tags":[{"Key":"k*","Value":"v"}]}`, "400 InvalidArgumentException"},
-		{"/createSignalingChannel", `{"ChannelName":"x","Tags":[` + many + `]}`, "400 TagsPerResourceExceededLimitException"},
+		{"/createSignalingChannel", `{"ChannelName":"x","Tags":[{"Key":"k*","Value":"v"}]}`,
+			"400 InvalidArgumentException"},
+		{"/createSignalingChannel", `{"ChannelName":"x","Tags":[` + many + `]}`,
+			"400 TagsPerResourceExceededLimitException"},
 		{"/createSignalingChannel", `{"ChannelName":"cam"}`, "400 ResourceInUseException"},
 		{"/createSignalingChannel", `{"ChannelName":"third"}`, "400 AccountChannelLimitExceededException"},
 		{"/createSignalingChannel", `{"ChannelName":`, "400 SerializationException"},
@@ -247,14 +258,19 @@ func TestValidation(t *testing.T) {
 		{"/describeSignalingChannel", `{"ChannelARN":"` + none + `"}`, "404 ResourceNotFoundException"},
 		{"/describeSignalingChannel", `{"ChannelARN":"arn:aws:s3:::x"}`, "400 InvalidArgumentException"},
 		{"/updateSignalingChannel", `{"ChannelARN":"` + arn + `"}`, "400 InvalidArgumentException"},
-		{"/deleteSignalingChannel", `{"ChannelARN":"` + arn + `","CurrentVersion":"0"}`, "400 VersionMismatchException"},
+		{"/deleteSignalingChannel", `{"ChannelARN":"` + arn + `","CurrentVersion":"0"}`,
+			"400 VersionMismatchException"},
 		{"/listSignalingChannels", `{"MaxResults":0}`, "400 InvalidArgumentException"},
 		{"/listSignalingChannels", `{"MaxResults":10001}`, "400 InvalidArgumentException"},
 		{"/listSignalingChannels", `{"NextToken":"!"}`, "400 InvalidArgumentException"},
-		{"/listSignalingChannels", `{"ChannelNameCondition":{"ComparisonOperator":"ENDS_WITH","ComparisonValue":"a"}}`, "400 InvalidArgumentException"},
-		{"/getSignalingChannelEndpoint", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Role":"OWNER"}}`, "400 InvalidArgumentException"},
-		{"/getSignalingChannelEndpoint", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Protocols":["MQTT"]}}`, "400 InvalidArgumentException"},
-		{"/updateMediaStorageConfiguration", `{"ChannelARN":"` + arn + `","MediaStorageConfiguration":{"Status":"ENABLED"}}`, "400 InvalidArgumentException"},
+		{"/listSignalingChannels", `{"ChannelNameCondition":{"ComparisonOperator":"ENDS_WITH","ComparisonValue":"a"}}`,
+			"400 InvalidArgumentException"},
+		{"/getSignalingChannelEndpoint", `{"ChannelARN":"` + arn +
+			`","SingleMasterChannelEndpointConfiguration":{"Role":"OWNER"}}`, "400 InvalidArgumentException"},
+		{"/getSignalingChannelEndpoint", `{"ChannelARN":"` + arn +
+			`","SingleMasterChannelEndpointConfiguration":{"Protocols":["MQTT"]}}`, "400 InvalidArgumentException"},
+		{"/updateMediaStorageConfiguration", `{"ChannelARN":"` + arn +
+			`","MediaStorageConfiguration":{"Status":"ENABLED"}}`, "400 InvalidArgumentException"},
 		{"/TagResource", `{"ResourceARN":"` + arn + `"}`, "400 InvalidArgumentException"},
 		{"/UntagResource", `{"ResourceARN":"` + arn + `","TagKeyList":[]}`, "400 InvalidArgumentException"},
 		{"/v1/get-ice-server-config", `{"ChannelARN":"` + arn + `","Service":"STUN"}`, "400 InvalidArgumentException"},
@@ -267,7 +283,8 @@ func TestValidation(t *testing.T) {
 		if got := fmt.Sprintf("%d %s", resp.StatusCode, kind); got != tt.want {
 			t.Errorf("%s %.80s: got %s %s, want %s", tt.path, tt.body, got, text, tt.want)
 		}
-		if suffix == "" || !strings.Contains(strings.ToLower(text), `"message":"`) || resp.Header.Get("x-amzn-RequestId") == "" ||
+		if suffix == "" || !strings.Contains(strings.ToLower(text), `"message":"`) ||
+			resp.Header.Get("x-amzn-RequestId") == "" ||
 			resp.ContentLength != int64(len(text)) {
 			t.Errorf("%s: headers %v, body %s", tt.path, resp.Header, text)
 		}
@@ -283,8 +300,11 @@ func TestCallClocks(t *testing.T) {
 	}{
 		{now.Add(-5 * time.Minute), `"ChannelInfoList":[]`},
 		{now.Add(5 * time.Minute), `"ChannelInfoList":[]`},
-		{now.Add(-301 * time.Second), "Signature expired: 20260301T115459Z is now earlier than 20260301T115500Z (20260301T120000Z - 5 min.)"},
-		{now.Add(301 * time.Second), "Signature not yet current: 20260301T120501Z is still later than 20260301T120500Z (20260301T120000Z + 5 min.)"},
+		{now.Add(-301 * time.Second),
+			"Signature expired: 20260301T115459Z is now earlier than 20260301T115500Z (20260301T120000Z - 5 min.)"},
+		{now.Add(301 * time.Second),
+			"Signature not yet current: 20260301T120501Z is still later than 20260301T120500Z (20260301T120000Z + 5 " +
+				"min.)"},
 	} {
 		resp, text := post(t, s, "/listSignalingChannels", "{}", tt.at)
 		if !strings.Contains(text, tt.want) {
@@ -322,7 +342,8 @@ func TestPreflight(t *testing.T) {
 	resp.Body.Close()
 	h := resp.Header
 	if resp.StatusCode/100 != 2 || h.Get("Access-Control-Allow-Origin") != "*" ||
-		h.Get("Access-Control-Allow-Headers") != "authorization,x-amz-date,x-amz-user-agent" || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") {
+		h.Get("Access-Control-Allow-Headers") != "authorization,x-amz-date,x-amz-user-agent" ||
+		!strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("preflight: %d %v", resp.StatusCode, h)
 	}
 }
@@ -333,7 +354,8 @@ func TestRestart(t *testing.T) {
 	t.Run("before", func(t *testing.T) { arn = create(t, start(t, localkvs.Options{StateFile: file}), "cam") })
 	s := start(t, localkvs.Options{StateFile: file})
 	name := "cam"
-	out, err := client(t, s.URL(), httpClient(t, s)).DescribeSignalingChannel(t.Context(), &kinesisvideo.DescribeSignalingChannelInput{ChannelName: &name})
+	out, err := client(t, s.URL(), httpClient(t, s)).DescribeSignalingChannel(t.Context(),
+		&kinesisvideo.DescribeSignalingChannelInput{ChannelName: &name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,8 +364,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestStates: with a time that changes take, channels say what they are doing, refuse another change meanwhile, and a deleted one is
-// there until its time is over.
+// TestStates: with a time that changes take, channels say what they are doing, refuse another change meanwhile, and a
+// deleted one is there until its time is over.
 func TestStates(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())
@@ -381,7 +403,8 @@ func TestStates(t *testing.T) {
 	call("/deleteSignalingChannel", "", "{}")
 	call("/describeSignalingChannel", "", "DELETING")
 	call("/deleteSignalingChannel", "", "ResourceInUseException")
-	if resp, text := post(t, s, "/createSignalingChannel", `{"ChannelName":"cam"}`, clock()); resp.StatusCode != http.StatusBadRequest {
+	if resp, text := post(t, s, "/createSignalingChannel", `{"ChannelName":"cam"}`,
+		clock()); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("create during deletion: %s %s, want 400", resp.Status, text)
 	}
 	later()

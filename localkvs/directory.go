@@ -87,7 +87,8 @@ func (d *directory) all() []*channel {
 	return list
 }
 
-// list is up to n channels of a region whose names begin with prefix and come after the name after, and whether there are more.
+// list is up to n channels of a region whose names begin with prefix and come after the name after, and whether there
+// are more.
 func (d *directory) list(region, prefix, after string, n int) (page []*channel, more bool) {
 	for _, c := range d.all() {
 		if c.region != region || !strings.HasPrefix(c.name, prefix) || c.name <= after {

@@ -1,7 +1,8 @@
-// Package localkvs is a signaling service that speaks the protocol of Amazon Kinesis Video Streams with WebRTC on this machine.
+// Package localkvs is a signaling service that speaks the protocol of Amazon Kinesis Video Streams with WebRTC on this
+// machine.
 //
-// It is for development, tests, demonstrations and LANs without AWS, and it is useful without the rest of this repository: official
-// clients work against it when their endpoint is set.
+// It is for development, tests, demonstrations and LANs without AWS, and it is useful without the rest of this
+// repository: official clients work against it when their endpoint is set.
 //
 //	             POST /describeSignalingChannel, ...      (SigV4 header)
 //	client  ──────────────────────────────────────────►  control plane ── channels
@@ -13,9 +14,9 @@
 //	             STUN, TURN over UDP, TCP and TLS
 //	peer    ◄──────────────────────────────────────────►  relay for media
 //
-// A [Server] binds in [New], serves in [Server.Run], and answers to [Faults]: it can be told to misbehave in every way that a client
-// should survive.
+// A [Server] binds in [New], serves in [Server.Run], and answers to [Faults]: it can be told to misbehave in every way
+// that a client should survive.
 package localkvs
 
-// For maintainers: this package is an independent reading of the documentation. It shares no code with the client side of this
-// repository, so that the two agreeing means something.
+// For maintainers: this package is an independent reading of the documentation. It shares no code with the client side
+// of this repository, so that the two agreeing means something.

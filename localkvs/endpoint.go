@@ -46,14 +46,15 @@ func (s *Server) getEndpoint(c *call, in struct {
 	return struct{ ResourceEndpointList []endpointItem }{list}, nil
 }
 
-// endpoint is where the caller finds one protocol of a channel: the host and port by which it came, with no path. So it works over
-// any name, address, port or tunnel that worked for the call itself.
+// endpoint is where the caller finds one protocol of a channel: the host and port by which it came, with no path. So it
+// works over any name, address, port or tunnel that worked for the call itself.
 func (s *Server) endpoint(c *call, ch *channel, protocol, role string) string {
 	host := c.Host
 	if moved := s.faults.get().EndpointHost; moved != "" {
 		host = moved
 	} else if s.opts.NamedEndpoints {
-		letter := map[string]string{"WSS" + roleMaster: "m", "WSS" + roleViewer: "v", "HTTPS" + role: "r", "WEBRTC" + role: "w"}[protocol+role]
+		letter := map[string]string{"WSS" + roleMaster: "m", "WSS" + roleViewer: "v", "HTTPS" + role: "r",
+			"WEBRTC" + role: "w"}[protocol+role]
 		host = letter + "-" + hexSum([]byte(ch.arn))[:8] + ".localhost"
 		if port := (&url.URL{Host: c.Host}).Port(); port != "" {
 			host += ":" + port

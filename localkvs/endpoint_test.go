@@ -30,7 +30,8 @@ func TestNamedEndpoints(t *testing.T) {
 	}
 	m, v := endpoint("MASTER"), endpoint("VIEWER")
 	port := s.URL()[strings.LastIndex(s.URL(), ":"):]
-	if !strings.HasPrefix(m, "ws://m-") || !strings.HasPrefix(v, "ws://v-") || !strings.HasSuffix(m, ".localhost"+port) {
+	if !strings.HasPrefix(m, "ws://m-") || !strings.HasPrefix(v, "ws://v-") ||
+		!strings.HasSuffix(m, ".localhost"+port) {
 		t.Fatalf("endpoints %s and %s", m, v)
 	}
 	for _, tt := range []struct{ endpoint, id, want string }{
@@ -65,7 +66,8 @@ func TestEndpointFollowsCaller(t *testing.T) {
 		body := `{"ChannelARN":"` + arn + `"}`
 		r.Body, r.ContentLength, r.Host = io.NopCloser(strings.NewReader(body)), int64(len(body)), host
 		cred, _ := keys().Retrieve(t.Context())
-		if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, sha(body), "kinesisvideo", region, time.Now()); err != nil {
+		if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, sha(body), "kinesisvideo", region,
+			time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := httpClient(t, s).Do(r)
@@ -74,7 +76,8 @@ func TestEndpointFollowsCaller(t *testing.T) {
 		}
 		text, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		want := `{"ResourceEndpointList":[{"Protocol":"WSS","ResourceEndpoint":"ws://` + host + `"},{"Protocol":"HTTPS","ResourceEndpoint":"http://` + host + `"}]}`
+		want := `{"ResourceEndpointList":[{"Protocol":"WSS","ResourceEndpoint":"ws://` + host +
+			`"},{"Protocol":"HTTPS","ResourceEndpoint":"http://` + host + `"}]}`
 		if string(text) != want {
 			t.Errorf("to %s: %s, want %s", host, text, want)
 		}

@@ -29,7 +29,8 @@ func inUse(format string, args ...any) *apiError {
 }
 
 func notFound(what string) *apiError {
-	return &apiError{http.StatusNotFound, "ResourceNotFoundException", fmt.Sprintf("the requested %s is not found or not active", what)}
+	return &apiError{http.StatusNotFound, "ResourceNotFoundException",
+		fmt.Sprintf("the requested %s is not found or not active", what)}
 }
 
 func unavailable(message string) *apiError {

@@ -66,7 +66,8 @@ func (a Action) effect() (func(*socket), error) {
 	case "close":
 		setDefault(&a.Code, closeGoingAway)
 		if !validCloseCode(a.Code) || len(a.Text) > 123 {
-			return nil, fmt.Errorf("close: code %d or text not allowed in a close frame; hint: 1000 to 1014 or 3000 to 4999, text up to 123 bytes", a.Code)
+			return nil, fmt.Errorf("close: code %d or text not allowed in a close frame; hint: 1000 to 1014 or 3000 "+
+				"to 4999, text up to 123 bytes", a.Code)
 		}
 		return ends(ending{code: a.Code, text: a.Text})
 	case "cut":

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Faults are the ways in which the service misbehaves from now on. The zero value is a service in good health. In JSON, durations
-// are text such as "90s".
+// Faults are the ways in which the service misbehaves from now on. The zero value is a service in good health. In JSON,
+// durations are text such as "90s".
 type Faults struct {
 	Calls   Refusal `json:"calls,omitzero"`   // control plane and GetIceServerConfig
 	Connect Refusal `json:"connect,omitzero"` // WebSocket upgrades

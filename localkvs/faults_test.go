@@ -75,7 +75,8 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestSilent shows a connection that is open and dead: it answers no ping, and the end of the service is not held up by it.
+// TestSilent shows a connection that is open and dead: it answers no ping, and the end of the service is not held up by
+// it.
 func TestSilent(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	c := dial(t, s, create(t, s, "cam"), "v")
@@ -101,10 +102,12 @@ func TestRefusals(t *testing.T) {
 		Calls:   localkvs.Refusal{Status: 500, Times: 1, Calls: []string{"ListSignalingChannels"}},
 		Connect: localkvs.Refusal{Status: 403, Type: "AccessDeniedException", Body: "<html>no</html>", Times: 1},
 	})
-	if resp, text := post(t, s, "/describeSignalingChannel", `{"ChannelARN":"`+arn+`"}`, time.Now()); resp.StatusCode != 200 {
+	if resp, text := post(t, s, "/describeSignalingChannel", `{"ChannelARN":"`+arn+`"}`,
+		time.Now()); resp.StatusCode != 200 {
 		t.Errorf("another call: %s %s", resp.Status, text)
 	}
-	if resp, _ := post(t, s, "/listSignalingChannels", `{}`, time.Now()); resp.StatusCode != 500 || !strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "InternalFailure") {
+	if resp, _ := post(t, s, "/listSignalingChannels", `{}`, time.Now()); resp.StatusCode != 500 ||
+		!strings.HasPrefix(resp.Header.Get("x-amzn-ErrorType"), "InternalFailure") {
 		t.Errorf("first: %s %v", resp.Status, resp.Header)
 	}
 	if resp, text := post(t, s, "/listSignalingChannels", `{}`, time.Now()); resp.StatusCode != 200 {
@@ -145,15 +148,19 @@ func TestStandingFaults(t *testing.T) {
 	late.wants("-", "SDP_ANSWER", "MQ==")
 
 	s.SetFaults(localkvs.Faults{ExpireTokens: true})
-	if _, err := tryDial(t, s, arn, "w"); err == nil || !strings.HasPrefix(err.Error(), "403 ExpiredTokenException: The security token included in the request is expired") {
+	if _, err := tryDial(t, s, arn, "w"); err == nil ||
+		!strings.HasPrefix(err.Error(),
+			"403 ExpiredTokenException: The security token included in the request is expired") {
 		t.Errorf("expired token: %v", err)
 	}
 	s.SetFaults(localkvs.Faults{ClockOffset: 10 * time.Minute})
-	if _, err := tryDial(t, s, arn, "w"); err == nil || !strings.HasPrefix(err.Error(), "403 InvalidSignatureException: Signature expired: ") {
+	if _, err := tryDial(t, s, arn, "w"); err == nil ||
+		!strings.HasPrefix(err.Error(), "403 InvalidSignatureException: Signature expired: ") {
 		t.Errorf("clock: %v", err)
 	}
 	s.SetFaults(localkvs.Faults{EndpointHost: "127.0.0.1:1"})
-	if _, text := post(t, s, "/getSignalingChannelEndpoint", `{"ChannelARN":"`+arn+`"}`, time.Now()); !strings.Contains(text, `"ws://127.0.0.1:1"`) {
+	if _, text := post(t, s, "/getSignalingChannelEndpoint", `{"ChannelARN":"`+arn+`"}`,
+		time.Now()); !strings.Contains(text, `"ws://127.0.0.1:1"`) {
 		t.Errorf("moved: %s", text)
 	}
 	s.SetFaults(localkvs.Faults{SlowBytes: 400})
@@ -202,7 +209,9 @@ func TestFaultsOverHTTP(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(bytes.TrimSpace(b))
 	}
-	if status, text := do("POST", "/localkvs/faults", `{"set":{"delay":"1ms"},"do":[{"do":"go_away","channel":"cam"}]}`); status != 200 || !strings.Contains(text, `"connections":[1]`) {
+	if status, text := do("POST", "/localkvs/faults",
+		`{"set":{"delay":"1ms"},"do":[{"do":"go_away","channel":"cam"}]}`); status != 200 ||
+		!strings.Contains(text, `"connections":[1]`) {
 		t.Fatalf("%d %s", status, text)
 	}
 	if got := c.next(); got.MessageType != "GO_AWAY" {

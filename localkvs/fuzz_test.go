@@ -11,8 +11,10 @@ import (
 // FuzzMessage shows that whatever passes keeps to the limits and makes a frame that can be read.
 func FuzzMessage(f *testing.F) {
 	for _, seed := range []string{
-		``, `null`, `{"action":"SDP_OFFER","messagePayload":"e30="}`, `{"ACTION":"ICE_CANDIDATE","MessagePayload":"e30_-w","CorrelationId":"1"}`,
-		`{"action":"SDP_ANSWER","recipientClientId":["v"],"messagePayload":"e30="}`, `{"action":"SDP_OFFER","messagePayload":"\u0000"}`,
+		``, `null`, `{"action":"SDP_OFFER","messagePayload":"e30="}`,
+		`{"ACTION":"ICE_CANDIDATE","MessagePayload":"e30_-w","CorrelationId":"1"}`,
+		`{"action":"SDP_ANSWER","recipientClientId":["v"],"messagePayload":"e30="}`,
+		`{"action":"SDP_OFFER","messagePayload":"\u0000"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -21,11 +23,13 @@ func FuzzMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.MessagePayload == "" || len(m.MessagePayload) > maxPayload || m.CorrelationID != "" && !isID(m.CorrelationID) {
+		if m.MessagePayload == "" || len(m.MessagePayload) > maxPayload || m.CorrelationID != "" &&
+			!isID(m.CorrelationID) {
 			t.Errorf("%q passed as %+v", frame, m)
 		}
 		var back map[string]string
-		if err := json.Unmarshal(encode(relayed{SenderClientID: "v", MessageType: m.Action, MessagePayload: m.MessagePayload}), &back); err != nil ||
+		if err := json.Unmarshal(encode(relayed{SenderClientID: "v", MessageType: m.Action,
+			MessagePayload: m.MessagePayload}), &back); err != nil ||
 			back["messagePayload"] != m.MessagePayload || back["messageType"] != m.Action {
 			t.Errorf("relayed as %v, %v", back, err)
 		}
@@ -47,7 +51,8 @@ func FuzzSignature(f *testing.F) {
 		r.URL = &url.URL{Path: "/", RawQuery: query}
 		r.Host = "kvs.awsamazon.com"
 		r.Header = http.Header{"Authorization": {auth}, "X-Amz-Date": {"20191201T000000Z"}}
-		if sc, err := vectorVerifier(vectorTime()).verify(r, nil); err == nil && !good[param(r.URL.Query(), "X-Amz-Signature")] {
+		if sc, err := vectorVerifier(vectorTime()).verify(r, nil); err == nil &&
+			!good[param(r.URL.Query(), "X-Amz-Signature")] {
 			t.Errorf("%q %q passed as %+v", query, auth, sc)
 		}
 	})

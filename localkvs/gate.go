@@ -42,7 +42,8 @@ func (g *gate) close() {
 	}
 }
 
-// gatedPackets drops packets while the gate is down, both ways: a server that has died relays nothing to those who have not noticed.
+// gatedPackets drops packets while the gate is down, both ways: a server that has died relays nothing to those who have
+// not noticed.
 type gatedPackets struct {
 	net.PacketConn
 	gate *gate

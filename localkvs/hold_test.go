@@ -52,8 +52,9 @@ func TestHoldServer(t *testing.T) {
 	}
 }
 
-// BenchmarkHold connects 1,000 channels with ten viewers each, and lets every viewer and its master exchange an offer and an answer,
-// some rounds. It reports the service's memory empty, connected, and after each end of the exchange. Run it with
+// BenchmarkHold connects 1,000 channels with ten viewers each, and lets every viewer and its master exchange an offer
+// and an answer, some rounds. It reports the service's memory empty, connected, and after each end of the exchange. Run
+// it with
 //
 //	go test -run '^$' -bench Hold -benchtime 1x ./localkvs
 func BenchmarkHold(b *testing.B) {
@@ -151,7 +152,8 @@ func (r room) round() error {
 		if m.SenderClientID == nil {
 			return errors.New("an offer without a sender")
 		}
-		if err := r.master.WriteMessage(websocket.TextMessage, []byte(message("SDP_ANSWER", *m.SenderClientID, payload, "c"))); err != nil {
+		if err := r.master.WriteMessage(websocket.TextMessage,
+			[]byte(message("SDP_ANSWER", *m.SenderClientID, payload, "c"))); err != nil {
 			return err
 		}
 	}
@@ -191,7 +193,8 @@ func connectAll(b *testing.B, base string) []room {
 	rooms := make([]room, holdChannels)
 	for i := range rooms {
 		name := fmt.Sprintf("cam-%04d", i)
-		made, err := kv.CreateSignalingChannel(b.Context(), &kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
+		made, err := kv.CreateSignalingChannel(b.Context(),
+			&kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
 		if err != nil {
 			b.Fatal(err)
 		}

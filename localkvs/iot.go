@@ -27,8 +27,8 @@ type iotCredentials struct {
 	Expiration      string `json:"expiration"`
 }
 
-// serveCredentials gives temporary keys to a device that shows a certificate of our CA: the AWS IoT credentials provider. Any role
-// alias will do. (IoT Core developer guide, "Authorizing direct calls to AWS services".)
+// serveCredentials gives temporary keys to a device that shows a certificate of our CA: the AWS IoT credentials
+// provider. Any role alias will do. (IoT Core developer guide, "Authorizing direct calls to AWS services".)
 func (s *Server) serveCredentials(w http.ResponseWriter, r *http.Request, alias string) {
 	if s.faults.refuseCall(w, "GetCredentials") {
 		return
@@ -52,7 +52,8 @@ func (s *Server) serveCredentials(w http.ResponseWriter, r *http.Request, alias 
 	}{iotCredentials{t.access, t.secret, t.token, t.expires.UTC().Format(time.RFC3339)}})
 }
 
-// device is the thing whose certificate the caller has shown. The thing name in the header, if there is one, must be its.
+// device is the thing whose certificate the caller has shown. The thing name in the header, if there is one, must be
+// its.
 func device(r *http.Request) (string, *apiError) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return "", forbidden("AccessDeniedException", "a device certificate is required")
@@ -64,8 +65,9 @@ func device(r *http.Request) (string, *apiError) {
 	return thing, nil
 }
 
-// DeviceCertificate makes a device certificate for a thing, signed by the CA in dir (see Options.TLSDir), and returns the paths of
-// the certificate and its key. It makes the CA too when that is missing. Existing files of that thing are replaced.
+// DeviceCertificate makes a device certificate for a thing, signed by the CA in dir (see Options.TLSDir), and returns
+// the paths of the certificate and its key. It makes the CA too when that is missing. Existing files of that thing are
+// replaced.
 func DeviceCertificate(dir, thing string) (certFile, keyFile string, err error) {
 	if !isID(thing) || len(thing) > 64 {
 		return "", "", fmt.Errorf("device certificate: thing %.80q must match [a-zA-Z0-9_.-]{1,64}", thing)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// keyring knows the secret of every access key: the configured one, and the temporary ones that the credential endpoint gave out.
-// Temporary keys are computed, not stored, so that they outlive a restart.
+// keyring knows the secret of every access key: the configured one, and the temporary ones that the credential endpoint
+// gave out. Temporary keys are computed, not stored, so that they outlive a restart.
 type keyring struct {
 	access, secret string
 	now            func() time.Time
@@ -34,8 +34,8 @@ func (k keyring) issue(holder string, expires time.Time) temporary {
 	}
 }
 
-// lookup returns the secret of an access key, or the words the service has for a key or token it does not accept. A token beside
-// the configured key is tolerated.
+// lookup returns the secret of an access key, or the words the service has for a key or token it does not accept. A
+// token beside the configured key is tolerated.
 func (k keyring) lookup(access, token string) (string, *apiError) {
 	if access == k.access {
 		return k.secret, nil

@@ -58,7 +58,8 @@ func withTLS(t *testing.T, o localkvs.Options) localkvs.Options {
 }
 
 func keys() aws.CredentialsProvider {
-	return credentials.NewStaticCredentialsProvider(localkvs.DefaultAccessKey, localkvs.DefaultSecretKey, "a session token/+=")
+	return credentials.NewStaticCredentialsProvider(localkvs.DefaultAccessKey, localkvs.DefaultSecretKey,
+		"a session token/+=")
 }
 
 // client is the official control-plane client for one base URL.
@@ -93,7 +94,8 @@ func trust(t *testing.T, s *localkvs.Server) *tls.Config {
 // create makes a channel and returns its ARN.
 func create(t *testing.T, s *localkvs.Server, name string) string {
 	t.Helper()
-	out, err := client(t, s.URL(), httpClient(t, s)).CreateSignalingChannel(t.Context(), &kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
+	out, err := client(t, s.URL(), httpClient(t, s)).CreateSignalingChannel(t.Context(),
+		&kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
 	if err != nil {
 		t.Fatal(err)
 	}

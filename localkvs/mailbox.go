@@ -23,11 +23,15 @@ type letter struct {
 // mailbox holds what one client has yet to receive, connected or not: that is all there is to store-and-forward.
 type mailbox struct{ letters []letter }
 
-// put adds a letter. An offer or an answer takes the place of an undelivered one from the same sender; candidates are kept one by
-// one. (KVS dev guide, SendSdpOffer.) When there are too many, the sender's oldest gives way, then the oldest of all.
+// put adds a letter. An offer or an answer takes the place of an undelivered one from the same sender; candidates are
+// kept one by one. (KVS dev guide, SendSdpOffer.) When there are too many, the sender's oldest gives way, then the
+// oldest of all.
 func (b *mailbox) put(l letter) {
 	if l.kind != iceCandidate {
-		if i := slices.IndexFunc(b.letters, func(o letter) bool { return o.kind == l.kind && o.from == l.from }); i >= 0 {
+		if i := slices.IndexFunc(b.letters, func(o letter) bool {
+			return o.kind == l.kind &&
+				o.from == l.from
+		}); i >= 0 {
 			b.letters[i] = l
 			return
 		}

@@ -19,8 +19,9 @@ const (
 	iceCandidate = "ICE_CANDIDATE"
 )
 
-// message is what a client sends. Keys are compared without case and unknown ones are ignored, as the service does: the C SDK
-// writes RecipientClientId and adds IceServerList. (KVS dev guide, SendSdpOffer, SendSdpAnswer, SendIceCandidate.)
+// message is what a client sends. Keys are compared without case and unknown ones are ignored, as the service does: the
+// C SDK writes RecipientClientId and adds IceServerList. (KVS dev guide, SendSdpOffer, SendSdpAnswer,
+// SendIceCandidate.)
 type message struct {
 	Action            string `json:"action"`
 	RecipientClientID string `json:"recipientClientId"`
@@ -28,7 +29,8 @@ type message struct {
 	CorrelationID     string `json:"correlationId"`
 }
 
-// parseMessage reads a frame. With an error, the message still has what could be read, so that the error finds its way back.
+// parseMessage reads a frame. With an error, the message still has what could be read, so that the error finds its way
+// back.
 func parseMessage(frame []byte) (message, *apiError) {
 	var m message
 	if err := json.Unmarshal(frame, &m); err != nil {
@@ -40,14 +42,16 @@ func parseMessage(frame []byte) (message, *apiError) {
 	case m.CorrelationID != "" && !isID(m.CorrelationID):
 		return m, invalidArgument("correlationId must match [a-zA-Z0-9_.-]{1,256}")
 	case m.MessagePayload == "" || len(m.MessagePayload) > maxPayload:
-		return m, invalidArgument("messagePayload must have 1 to %d characters, not %d", maxPayload, len(m.MessagePayload))
+		return m, invalidArgument("messagePayload must have 1 to %d characters, not %d", maxPayload,
+			len(m.MessagePayload))
 	case !isBase64(m.MessagePayload):
 		return m, invalidArgument("messagePayload is not base64")
 	}
 	return m, nil
 }
 
-// relayed is what a client receives. A message from the master has no sender. (KVS dev guide, "Asynchronous message reception".)
+// relayed is what a client receives. A message from the master has no sender. (KVS dev guide, "Asynchronous message
+// reception".)
 type relayed struct {
 	SenderClientID string          `json:"senderClientId,omitempty"`
 	MessageType    string          `json:"messageType"`
@@ -55,8 +59,8 @@ type relayed struct {
 	StatusResponse *statusResponse `json:"statusResponse,omitempty"`
 }
 
-// statusResponse tells a sender what was wrong. The correlation id comes first, no field is empty and the code is made of digits:
-// the C SDK's parser needs all three.
+// statusResponse tells a sender what was wrong. The correlation id comes first, no field is empty and the code is made
+// of digits: the C SDK's parser needs all three.
 type statusResponse struct {
 	CorrelationID string `json:"correlationId"`
 	Success       bool   `json:"success"`

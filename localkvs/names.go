@@ -25,8 +25,8 @@ func isARN(s string) bool {
 // isID says whether s may be a channel name, a client id or a correlation id.
 func isID(s string) bool { return s != "" && len(s) <= maxID && onlyOf(s, idChar) }
 
-// isViewerID says whether a viewer may connect under this name: AWS_ in any case belongs to the service. (KVS dev guide,
-// ConnectAsViewer.)
+// isViewerID says whether a viewer may connect under this name: AWS_ in any case belongs to the service. (KVS dev
+// guide, ConnectAsViewer.)
 func isViewerID(s string) bool {
 	return isID(s) && !(len(s) >= 4 && strings.EqualFold(s[:4], "AWS_"))
 }

@@ -6,39 +6,42 @@ import (
 	"time"
 )
 
-// Options say where a Server listens and how strict it is. The zero value is a plain HTTP service on loopback with the documented
-// quotas.
+// Options say where a Server listens and how strict it is. The zero value is a plain HTTP service on loopback with the
+// documented quotas.
 type Options struct {
-	// Listen is the address for HTTP and WebSocket without TLS; default 127.0.0.1:9790. Port 0 takes a free one. "off" turns it off.
+	// Listen is the address for HTTP and WebSocket without TLS; default 127.0.0.1:9790. Port 0 takes a free one. "off"
+	// turns it off.
 	Listen string
 
 	// TLSListen is the address for HTTPS and WSS; default none. TLSDir must be set with it.
 	TLSListen string
 
-	// TLSDir is where the service's own CA lives: ca.pem for clients to trust and ca.key beside it, both made when missing, the key
-	// with mode 0600.
+	// TLSDir is where the service's own CA lives: ca.pem for clients to trust and ca.key beside it, both made when
+	// missing, the key with mode 0600.
 	TLSDir string
 
-	// TLSNames are further names and addresses for the server's certificate, which has localhost, names under .localhost, the loopback
-	// addresses and the address a client connects to without being told.
+	// TLSNames are further names and addresses for the server's certificate, which has localhost, names under
+	// .localhost, the loopback addresses and the address a client connects to without being told.
 	TLSNames []string
 
 	// AccessKey and SecretKey are the one pair of keys that is accepted; default localkvs and localkvs.
 	AccessKey, SecretKey string
 
-	// TURNListen is the address of STUN and TURN, the same for UDP and TCP; default 127.0.0.1:0. With TLSListen set, TURN over TLS
-	// listens on a free port of the same address. It must be one address, not all of them: it is where relayed media comes from.
+	// TURNListen is the address of STUN and TURN, the same for UDP and TCP; default 127.0.0.1:0. With TLSListen set,
+	// TURN over TLS listens on a free port of the same address. It must be one address, not all of them: it is where
+	// relayed media comes from.
 	TURNListen string
 
 	// StateFile keeps the channels over a restart; default none: they are gone with the process.
 	StateFile string
 
-	// NamedEndpoints hands out endpoints such as wss://m-1a2b3c4d.localhost:9790, by which the service tells roles apart as AWS does.
-	// Only for clients that resolve names under .localhost, which browsers do. The default endpoints are the host the caller used.
+	// NamedEndpoints hands out endpoints such as wss://m-1a2b3c4d.localhost:9790, by which the service tells roles
+	// apart as AWS does. Only for clients that resolve names under .localhost, which browsers do. The default endpoints
+	// are the host the caller used.
 	NamedEndpoints bool
 
-	// Storage is the media end of storage sessions, called in a goroutine of its own for each; default none, and nobody can join one.
-	// It returns when ctx is done: the client is gone or has joined again, or the session's time is over.
+	// Storage is the media end of storage sessions, called in a goroutine of its own for each; default none, and nobody
+	// can join one. It returns when ctx is done: the client is gone or has joined again, or the session's time is over.
 	Storage func(ctx context.Context, session *StorageSession) error
 
 	Limits   Limits
@@ -51,8 +54,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Limits are the service's quotas. A zero field means the documented value, a negative one no limit. (KVS WebRTC developer guide,
-// "Quotas".)
+// Limits are the service's quotas. A zero field means the documented value, a negative one no limit. (KVS WebRTC
+// developer guide, "Quotas".)
 type Limits struct {
 	Channels int // channels in all; default 10,000
 	Viewers  int // viewer connections of one channel; default 10
@@ -76,14 +79,16 @@ type Limits struct {
 	ActiveAfter    time.Duration // time a channel stays CREATING, UPDATING or DELETING; default none
 }
 
-// Readings choose what the service does where the documentation is silent. The zero value is the reading that most observations
-// support; each field switches to the other one.
+// Readings choose what the service does where the documentation is silent. The zero value is the reading that most
+// observations support; each field switches to the other one.
 type Readings struct {
-	CloseOnRate    bool // a message above its rate closes the connection, instead of a STATUS_RESPONSE
-	CloseDisplaced bool // a newer connection of the same identity closes the older one, instead of leaving it open and deaf
+	CloseOnRate bool // a message above its rate closes the connection, instead of a STATUS_RESPONSE
+	// A newer connection of the same identity closes the older one, instead of leaving it open and deaf.
+	CloseDisplaced bool
 	OnlyClose      bool // an old connection is closed without GO_AWAY before
 	PingsAreIdle   bool // WebSocket pings do not count as activity
-	RefuseAbsent   bool // a message for somebody not connected is refused with ResourceNotFoundException, instead of kept
+	// A message for somebody not connected is refused with ResourceNotFoundException, instead of kept.
+	RefuseAbsent   bool
 	DropCandidates bool // candidates for somebody not connected are dropped, instead of kept like descriptions
 	SignOnce       bool // a pre-signed URL is good for one connection only
 }

@@ -18,8 +18,8 @@ type router struct {
 	sessions map[string]*StorageSession // by client id
 }
 
-// join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the same id. The
-// older one stays open but hears nothing more, as the service's does, unless closeOld.
+// join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the
+// same id. The older one stays open but hears nothing more, as the service's does, unless closeOld.
 func (c *channel) join(sk *socket, maxViewers int, closeOld bool) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,8 +97,8 @@ func (c *channel) sockets() []*socket {
 	return all
 }
 
-// post puts a message into the mailbox of whom it is for. A viewer's goes to the master, whatever recipient it names; the master's
-// to the viewer it names. (KVS dev guide, SendSdpOffer.)
+// post puts a message into the mailbox of whom it is for. A viewer's goes to the master, whatever recipient it names;
+// the master's to the viewer it names. (KVS dev guide, SendSdpOffer.)
 func (c *channel) post(from *socket, m message, now time.Time, read Readings, f Faults) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()

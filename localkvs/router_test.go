@@ -20,7 +20,8 @@ const (
 
 // generous are limits under which a test can be quick about other rules.
 func generous() localkvs.Limits {
-	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1, StorageJoins: -1}
+	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1,
+		StorageJoins: -1}
 }
 
 func TestRoutesMessages(t *testing.T) {
@@ -76,7 +77,8 @@ func TestRefusedMessages(t *testing.T) {
 
 	// Without a correlation id that could be answered there is silence, and what follows passes.
 	for _, frame := range []string{
-		"", "{", "[]", "null", `"text"`, message("SDP_OFFER", "", "!", ""), message("SDP_OFFER", "", "e30=", "not an id"),
+		"", "{", "[]", "null", `"text"`, message("SDP_OFFER", "", "!", ""),
+		message("SDP_OFFER", "", "e30=", "not an id"),
 	} {
 		viewer.send(frame)
 	}
@@ -223,8 +225,10 @@ func TestConnectSignature(t *testing.T) {
 	good := signed(t, ws(s), arn, "", time.Now())
 	lower := strings.Replace(good, "X-Amz-ChannelARN", "X-Amz-channelARN", 1) // signed otherwise, so refused
 	for _, tt := range []struct{ name, url, want string }{
-		{"expired", signed(t, ws(s), arn, "", time.Now().Add(-300*time.Second)), "403 InvalidSignatureException: Signature expired: "},
-		{"not yet", signed(t, ws(s), arn, "", time.Now().Add(302*time.Second)), "403 InvalidSignatureException: Signature not yet current: "},
+		{"expired", signed(t, ws(s), arn, "", time.Now().Add(-300*time.Second)),
+			"403 InvalidSignatureException: Signature expired: "},
+		{"not yet", signed(t, ws(s), arn, "", time.Now().Add(302*time.Second)),
+			"403 InvalidSignatureException: Signature not yet current: "},
 		{"changed", lower, "403 InvalidSignatureException: The request signature we calculated"},
 		{"unsigned", ws(s) + "/?X-Amz-ChannelARN=" + arn, "403 MissingAuthenticationTokenException: "},
 		{"no path", strings.Replace(good, "/?", "?", 1), ""},
@@ -254,7 +258,8 @@ func TestRates(t *testing.T) {
 				viewer.send(message(tt.action, "", "e30=", "id"))
 			}
 			r := viewer.next()
-			if r.StatusResponse == nil || r.StatusResponse.ErrorType != "ClientLimitExceededException" || r.StatusResponse.StatusCode != "400" {
+			if r.StatusResponse == nil || r.StatusResponse.ErrorType != "ClientLimitExceededException" ||
+				r.StatusResponse.StatusCode != "400" {
 				t.Errorf("got %+v, want ClientLimitExceededException", r)
 			}
 		})
@@ -339,7 +344,10 @@ func TestPingsAreIdle(t *testing.T) {
 	l.Idle = 100 * time.Millisecond
 	s := start(t, localkvs.Options{Limits: l, Readings: localkvs.Readings{PingsAreIdle: true}})
 	c := dial(t, s, create(t, s, "cam"), "v")
-	c.SetPongHandler(func(string) error { return c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)) })
+	c.SetPongHandler(func(string) error {
+		return c.WriteControl(websocket.PingMessage, nil,
+			time.Now().Add(time.Second))
+	})
 	c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 	c.wantsClose(1001)
 }
@@ -351,7 +359,8 @@ func TestFrameLimits(t *testing.T) {
 	big.send(strings.Repeat(" ", 40<<10))
 	big.wantsClose(websocket.CloseMessageTooBig)
 	binary := dial(t, s, arn, "binary")
-	if err := binary.WriteMessage(websocket.BinaryMessage, []byte(message("SDP_OFFER", "", offerPayload, ""))); err != nil {
+	if err := binary.WriteMessage(websocket.BinaryMessage,
+		[]byte(message("SDP_OFFER", "", offerPayload, ""))); err != nil {
 		t.Fatal(err)
 	}
 	binary.wantsClose(websocket.CloseUnsupportedData)
@@ -366,7 +375,8 @@ func TestBounds(t *testing.T) {
 		master.send(message("ICE_CANDIDATE", "v", "e30=", ""))
 		master.send(message("SDP_ANSWER", fmt.Sprint("stranger", i), "e30=", ""))
 	}
-	if got := master.refused(message("SDP_ANSWER", "one-more", "e30=", "id")); got != "id ClientLimitExceededException 400" {
+	if got := master.refused(message("SDP_ANSWER", "one-more", "e30=",
+		"id")); got != "id ClientLimitExceededException 400" {
 		t.Errorf("got %s", got)
 	}
 	boxes, letters := 0, 0
@@ -383,7 +393,8 @@ func TestDeleteClosesConnections(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")
 	c := dial(t, s, arn, "v")
-	if resp, text := post(t, s, "/deleteSignalingChannel", `{"ChannelARN":"`+arn+`"}`, time.Now()); resp.StatusCode != http.StatusOK || text != "{}" {
+	if resp, text := post(t, s, "/deleteSignalingChannel", `{"ChannelARN":"`+arn+`"}`,
+		time.Now()); resp.StatusCode != http.StatusOK || text != "{}" {
 		t.Fatalf("%s %s", resp.Status, text)
 	}
 	c.wantsClose(1001)
@@ -395,7 +406,8 @@ func TestOverTLS(t *testing.T) {
 	arn := create(t, s, "cam")
 	d := websocket.Dialer{TLSClientConfig: trust(t, s)}
 	endpoint := "wss" + strings.TrimPrefix(s.TLSURL(), "https")
-	c, resp, err := d.DialContext(t.Context(), signed(t, endpoint, arn, "v", time.Now()), http.Header{"Sec-WebSocket-Protocol": {"wss"}})
+	c, resp, err := d.DialContext(t.Context(), signed(t, endpoint, arn, "v", time.Now()),
+		http.Header{"Sec-WebSocket-Protocol": {"wss"}})
 	if err != nil {
 		t.Fatal(refusal(resp, err))
 	}

@@ -51,7 +51,8 @@ func TestScript(t *testing.T) {
 
 func TestFaultsAsJSON(t *testing.T) {
 	f := localkvs.Faults{
-		Calls: localkvs.Refusal{Status: 503, Times: 2}, ClockOffset: -time.Minute, Delay: 1500 * time.Millisecond, Duplicate: true,
+		Calls: localkvs.Refusal{Status: 503, Times: 2}, ClockOffset: -time.Minute, Delay: 1500 * time.Millisecond,
+		Duplicate: true,
 	}
 	text, err := json.Marshal(f)
 	if err != nil {
@@ -61,7 +62,8 @@ func TestFaultsAsJSON(t *testing.T) {
 		t.Errorf("got %s, want %s", text, want)
 	}
 	var back localkvs.Faults
-	if err := json.Unmarshal(text, &back); err != nil || back.ClockOffset != f.ClockOffset || back.Delay != f.Delay || back.Calls.Times != 2 {
+	if err := json.Unmarshal(text, &back); err != nil || back.ClockOffset != f.ClockOffset || back.Delay != f.Delay ||
+		back.Calls.Times != 2 {
 		t.Errorf("read back as %+v, %v", back, err)
 	}
 }

@@ -37,9 +37,9 @@ type Server struct {
 	sockets sync.WaitGroup
 }
 
-// New checks the options, loads or makes the CA and the channels, and binds every address, so that URL and its like are known. It
-// starts nothing. The caller must call Run, with a context that is already done if it has changed its mind: Run is what releases the
-// addresses.
+// New checks the options, loads or makes the CA and the channels, and binds every address, so that URL and its like are
+// known. It starts nothing. The caller must call Run, with a context that is already done if it has changed its mind:
+// Run is what releases the addresses.
 func New(opts Options) (*Server, error) {
 	s := &Server{opts: opts.withDefaults()}
 	s.started = s.now()
@@ -108,8 +108,8 @@ func baseURL(scheme string, l net.Listener) string {
 // now is the service's clock, with its fault.
 func (s *Server) now() time.Time { return s.opts.Now().Add(s.faults.get().ClockOffset) }
 
-// Run serves until ctx is done. When it returns, everything it started has ended and every address is released. It returns nil
-// after ctx, and an error when a listener broke.
+// Run serves until ctx is done. When it returns, everything it started has ended and every address is released. It
+// returns nil after ctx, and an error when a listener broke.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.begin() {
 		return errors.New("localkvs: run called twice; hint: make another server")

@@ -25,8 +25,8 @@ type scope struct {
 	accessKey, region, service string
 }
 
-// verifier checks AWS Signature Version 4, in the Authorization header or in the query. (IAM user guide, "AWS Signature Version 4
-// for API requests".)
+// verifier checks AWS Signature Version 4, in the Authorization header or in the query. (IAM user guide, "AWS Signature
+// Version 4 for API requests".)
 type verifier struct {
 	secret func(accessKey, token string) (string, *apiError) // the key's secret
 	now    func() time.Time
@@ -67,7 +67,8 @@ func (v *verifier) verify(r *http.Request, body []byte) (scope, *apiError) {
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 }
 
-// checkTime speaks of the two clocks the way the service does: clients look for these words to tell a wrong clock from a wrong key.
+// checkTime speaks of the two clocks the way the service does: clients look for these words to tell a wrong clock from
+// a wrong key.
 func (v *verifier) checkTime(s signature) *apiError {
 	now := v.now().UTC()
 	if early := now.Add(sigSkew); s.at.After(early) {
@@ -109,14 +110,16 @@ func readSignature(r *http.Request) (signature, *apiError) {
 		}
 	case param(q, "X-Amz-Signature") != "":
 		s.inQuery = true
-		credential, signed, s.sum = param(q, "X-Amz-Credential"), param(q, "X-Amz-SignedHeaders"), param(q, "X-Amz-Signature")
+		credential, signed, s.sum = param(q, "X-Amz-Credential"), param(q, "X-Amz-SignedHeaders"), param(q,
+			"X-Amz-Signature")
 		s.date, s.token = param(q, "X-Amz-Date"), param(q, "X-Amz-Security-Token")
 		if a := param(q, "X-Amz-Algorithm"); a != sigAlgorithm {
 			return s, badSignature("X-Amz-Algorithm must be %s, not %q", sigAlgorithm, a)
 		}
 		var ok bool
 		if s.life, ok = signedLife(param(q, "X-Amz-Expires")); !ok {
-			return s, badSignature("X-Amz-Expires must be a number of seconds from 1 to %d", int(sigMaxLife/time.Second))
+			return s, badSignature("X-Amz-Expires must be a number of seconds from 1 to %d",
+				int(sigMaxLife/time.Second))
 		}
 	default:
 		return s, forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -127,7 +130,8 @@ func readSignature(r *http.Request) (signature, *apiError) {
 func (s *signature) parse(credential, signed string) *apiError {
 	parts := strings.Split(credential, "/")
 	if len(parts) != 5 || parts[4] != "aws4_request" {
-		return forbidden("IncompleteSignatureException", "Credential must be <key>/<date>/<region>/<service>/aws4_request")
+		return forbidden("IncompleteSignatureException",
+			"Credential must be <key>/<date>/<region>/<service>/aws4_request")
 	}
 	s.accessKey, s.day, s.region, s.service = parts[0], parts[1], parts[2], parts[3]
 	if !isRegion(s.region) {
@@ -135,11 +139,13 @@ func (s *signature) parse(credential, signed string) *apiError {
 	}
 	at, err := time.Parse(sigTime, s.date)
 	if err != nil {
-		return forbidden("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'. Got '%.40s'.", s.date)
+		return forbidden("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'. Got '%.40s'.",
+			s.date)
 	}
 	s.at = at
 	if s.day != s.date[:8] {
-		return badSignature("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.40s' != '%s'.", s.day, s.date[:8])
+		return badSignature("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "+
+			"HTTP: '%.40s' != '%s'.", s.day, s.date[:8])
 	}
 	s.headers = strings.Split(strings.ToLower(signed), ";")
 	if !slices.Contains(s.headers, "host") {
@@ -148,8 +154,8 @@ func (s *signature) parse(credential, signed string) *apiError {
 	return nil
 }
 
-// signedLife reads X-Amz-Expires in seconds. Values above the documented 5 minutes are accepted, as they are by the service: the C
-// SDK signs for as long as its credentials last.
+// signedLife reads X-Amz-Expires in seconds. Values above the documented 5 minutes are accepted, as they are by the
+// service: the C SDK signs for as long as its credentials last.
 func signedLife(text string) (time.Duration, bool) {
 	if text == "" {
 		return sigSkew, true
@@ -167,8 +173,9 @@ func isoDate(httpDate string) string {
 	return at.UTC().Format(sigTime)
 }
 
-// hostForms are the hosts a client may have signed: what it sent, or the same without the port (the C SDK's signer stops at the
-// colon), or with the default port (Go's signer keeps :443 of wss://host:443, which browsers leave out of the header).
+// hostForms are the hosts a client may have signed: what it sent, or the same without the port (the C SDK's signer
+// stops at the colon), or with the default port (Go's signer keeps :443 of wss://host:443, which browsers leave out of
+// the header).
 func hostForms(r *http.Request) []string {
 	forms := []string{r.Host}
 	u := url.URL{Host: r.Host}

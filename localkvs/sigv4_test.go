@@ -11,22 +11,27 @@ import (
 
 const vectorARN = "arn:aws:kinesisvideo:us-west-2:123456789012:channel/foo/1577836800000"
 
-// vectors are pre-signed URLs whose signatures others made: four by the official JS SDK's tests, one by two other signers.
+// vectors are pre-signed URLs whose signatures others made: four by the official JS SDK's tests, one by two other
+// signers.
 var vectors = []struct {
 	name, host, path string
 	query            []string
 	service, token   string
 	signature        string
 }{
-	{"token", "kvs.awsamazon.com", "/", []string{"X-Amz-TestParam=test-param-value"}, "kinesisvideo", "FakeSessionToken",
+	{"token", "kvs.awsamazon.com", "/", []string{"X-Amz-TestParam=test-param-value"}, "kinesisvideo",
+		"FakeSessionToken",
 		"fc268038be276315822b4f73eafd28ee3a5632a2a35fdb0a88db9a42b13d6c92"},
 	{"no token", "kvs.awsamazon.com", "/", []string{"X-Amz-TestParam=test-param-value"}, "kinesisvideo", "",
 		"be1e78950d956a8a9a1997417099ddbd7455619f3d08c4ad20e1e272179ca695"},
-	{"other service", "kvs.awsamazon.com", "/", []string{"X-Amz-TestParam=test-param-value"}, "firehose", "FakeSessionToken",
+	{"other service", "kvs.awsamazon.com", "/", []string{"X-Amz-TestParam=test-param-value"}, "firehose",
+		"FakeSessionToken",
 		"f15308513d21a381d38b7607a0439f25fc2e6c9f5ff56a48c1664b486e6234d5"},
-	{"path", "kvs.awsamazon.com", "/path/path/path", []string{"X-Amz-TestParam=test-param-value"}, "kinesisvideo", "FakeSessionToken",
+	{"path", "kvs.awsamazon.com", "/path/path/path", []string{"X-Amz-TestParam=test-param-value"}, "kinesisvideo",
+		"FakeSessionToken",
 		"0bf3df6ca23d8d82f688e8dbfb90d69e74843d40038541b1721c545eef7612a4"},
-	{"viewer with port", "localhost:8443", "/", []string{"X-Amz-ChannelARN=" + escape(vectorARN), "X-Amz-ClientId=Viewer_1.a-b"},
+	{"viewer with port", "localhost:8443", "/",
+		[]string{"X-Amz-ChannelARN=" + escape(vectorARN), "X-Amz-ClientId=Viewer_1.a-b"},
 		"kinesisvideo", "Fake/Session+Token==", "bc097095b6c76536ea77b2d1877729bbaa95b6e8ae1e0e0744e9cfadc416c547"},
 }
 
@@ -83,16 +88,22 @@ func TestSignatureRefused(t *testing.T) {
 	}{
 		{"last moment", at.Add(299 * time.Second), nil, ""},
 		{"too late", at.Add(300 * time.Second), nil,
-			"InvalidSignatureException: Signature expired: 20191201T000000Z is now earlier than 20191201T000001Z (20191201T000500Z - 299 sec.)"},
+			"InvalidSignatureException: Signature expired: 20191201T000000Z is now earlier than 20191201T000001Z " +
+				"(20191201T000500Z - 299 sec.)"},
 		{"five minutes early", at.Add(-5 * time.Minute), nil, ""},
 		{"too early", at.Add(-5*time.Minute - time.Second), nil,
-			"InvalidSignatureException: Signature not yet current: 20191201T000000Z is still later than 20191130T235959Z (20191130T235459Z + 5 min.)"},
-		{"other host", at, func(r *http.Request) { r.Host = "kvs.example.com" }, "InvalidSignatureException: The request signature we calculated"},
+			"InvalidSignatureException: Signature not yet current: 20191201T000000Z is still later than " +
+				"20191130T235959Z (20191130T235459Z + 5 min.)"},
+		{"other host", at, func(r *http.Request) { r.Host = "kvs.example.com" },
+			"InvalidSignatureException: The request signature we calculated"},
 		{"default port", at, func(r *http.Request) { r.Host = "kvs.awsamazon.com:443" }, ""},
 		{"port not signed", at, func(r *http.Request) { r.Host = "kvs.awsamazon.com:8443" }, ""},
-		{"other value", at, func(r *http.Request) { r.URL.RawQuery += "x" }, "InvalidSignatureException: The request signature"},
-		{"further parameter", at, func(r *http.Request) { r.URL.RawQuery += "&a=b" }, "InvalidSignatureException: The request signature"},
-		{"other method", at, func(r *http.Request) { r.Method = "POST" }, "InvalidSignatureException: The request signature"},
+		{"other value", at, func(r *http.Request) { r.URL.RawQuery += "x" },
+			"InvalidSignatureException: The request signature"},
+		{"further parameter", at, func(r *http.Request) { r.URL.RawQuery += "&a=b" },
+			"InvalidSignatureException: The request signature"},
+		{"other method", at, func(r *http.Request) { r.Method = "POST" },
+			"InvalidSignatureException: The request signature"},
 		{"without", at, func(r *http.Request) { r.URL.RawQuery = "" }, "MissingAuthenticationTokenException"},
 		{"unknown key", at, func(r *http.Request) {
 			r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, vectorKey, "AKIAOTHER")

@@ -69,7 +69,8 @@ func (sk *socket) end(e ending) {
 	}
 }
 
-// allow counts a message against the connection's rates. (KVS dev guide, "Quotas": SendSdpOffer, SendSdpAnswer, SendIceCandidate.)
+// allow counts a message against the connection's rates. (KVS dev guide, "Quotas": SendSdpOffer, SendSdpAnswer,
+// SendIceCandidate.)
 func (sk *socket) allow(action string) bool {
 	switch action {
 	case sdpOffer:
@@ -93,7 +94,8 @@ func (s *Server) serveSocket(ctx context.Context, sk *socket) {
 	err := s.read(sk)
 	close(gone)
 	sk.channel.leave(sk)
-	s.opts.Log.Info("disconnected", "channel", sk.channel.name, "client", sk.name(), "err", err, "after", time.Since(sk.since).Round(time.Millisecond))
+	s.opts.Log.Info("disconnected", "channel", sk.channel.name, "client", sk.name(), "err", err,
+		"after", time.Since(sk.since).Round(time.Millisecond))
 }
 
 // name is how logs and the page call the client.
@@ -120,7 +122,8 @@ func (s *Server) read(sk *socket) error {
 		if !s.opts.Readings.PingsAreIdle {
 			touch()
 		}
-		sk.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout)) // a failure shows at the next read
+		// A failure shows at the next read.
+		sk.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
 		return nil
 	})
 	touch()
@@ -146,8 +149,8 @@ func (s *Server) read(sk *socket) error {
 	}
 }
 
-// drain throws away what the client still sends for a moment: closing with bytes unread sends a reset, which may overtake the close
-// frame.
+// drain throws away what the client still sends for a moment: closing with bytes unread sends a reset, which may
+// overtake the close frame.
 func (sk *socket) drain() {
 	c := sk.ws.NetConn()
 	c.SetReadDeadline(time.Now().Add(closeTimeout))
@@ -160,8 +163,8 @@ func timedOut(err error) bool {
 	return ok && e.Timeout()
 }
 
-// write sends what is for this connection, tells it to go away when it is old, and ends it. It returns when the reader is gone, or
-// when reading has been made to fail.
+// write sends what is for this connection, tells it to go away when it is old, and ends it. It returns when the reader
+// is gone, or when reading has been made to fail.
 func (s *Server) write(ctx context.Context, sk *socket, gone <-chan struct{}) {
 	defer sk.ws.NetConn().Close()
 	age := newTimer(s.opts.Limits.Life)
@@ -218,8 +221,8 @@ func (s *Server) writeFrame(sk *socket, frame []byte) error {
 	return sk.ws.WriteMessage(websocket.TextMessage, frame)
 }
 
-// finish ends the connection as told. After a close frame the reader has a moment to hear the client's answer: closing at once might
-// send a reset that overtakes the frame.
+// finish ends the connection as told. After a close frame the reader has a moment to hear the client's answer: closing
+// at once might send a reset that overtakes the frame.
 func (s *Server) finish(ctx context.Context, sk *socket, e ending, gone <-chan struct{}) {
 	sk.ended.Store(true)
 	switch {
@@ -245,7 +248,8 @@ func (s *Server) finish(ctx context.Context, sk *socket, e ending, gone <-chan s
 }
 
 func (s *Server) closeFrame(sk *socket, e ending) {
-	sk.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(e.code, e.text), time.Now().Add(closeTimeout))
+	sk.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(e.code, e.text),
+		time.Now().Add(closeTimeout))
 }
 
 func tcpConn(c net.Conn) (*net.TCPConn, bool) {

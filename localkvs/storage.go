@@ -8,8 +8,8 @@ import (
 
 const maxSessionInbox = 256 // messages that a session has not received yet
 
-// StorageSession is the signaling of one storage session: the service is the peer of a master or a viewer. The media end of it is
-// Options.Storage. It is over when its context is.
+// StorageSession is the signaling of one storage session: the service is the peer of a master or a viewer. The media
+// end of it is Options.Storage. It is over when its context is.
 type StorageSession struct {
 	ChannelARN, StreamARN string
 	ClientID              string // the viewer's, "" when the master joined
@@ -21,8 +21,8 @@ type StorageSession struct {
 	now     func() time.Time
 }
 
-// TURNServer is the service's own, with credentials as a client of the channel gets them. (KVS dev guide, WebRTC ingestion: the
-// service's candidates are relay ones.)
+// TURNServer is the service's own, with credentials as a client of the channel gets them. (KVS dev guide, WebRTC
+// ingestion: the service's candidates are relay ones.)
 type TURNServer struct {
 	URIs               []string
 	Username, Password string
@@ -37,8 +37,8 @@ type StorageMessage struct {
 	Payload string // base64
 }
 
-// Send gives the peer a message of a type such as SDP_OFFER. It has no sender: the peer knows by that whom it talks to. (KVS dev
-// guide, WebRTC ingestion.)
+// Send gives the peer a message of a type such as SDP_OFFER. It has no sender: the peer knows by that whom it talks to.
+// (KVS dev guide, WebRTC ingestion.)
 func (ss *StorageSession) Send(m StorageMessage) error {
 	c := ss.channel
 	c.mu.Lock()
@@ -71,8 +71,8 @@ func (s *Server) joinStorageAsViewer(c *call, in struct{ ChannelArn, ClientId st
 	return nil, s.join(c, in.ChannelArn, in.ClientId)
 }
 
-// join starts a storage session for a client that is connected, in place of one it may have. The offer follows on the client's
-// connection.
+// join starts a storage session for a client that is connected, in place of one it may have. The offer follows on the
+// client's connection.
 func (s *Server) join(c *call, arn, client string) *apiError {
 	ch, err := s.byARN(c, arn)
 	if err != nil {
@@ -89,7 +89,8 @@ func (s *Server) join(c *call, arn, client string) *apiError {
 	ctx, cancel := context.WithCancel(c.service)
 	ice := s.iceServer(ch, c.now)
 	ss := &StorageSession{
-		ChannelARN: ch.arn, StreamARN: ch.media().StreamARN, ClientID: client, TURN: TURNServer{ice.Uris, ice.Username, ice.Password},
+		ChannelARN: ch.arn, StreamARN: ch.media().StreamARN, ClientID: client,
+		TURN:    TURNServer{ice.Uris, ice.Username, ice.Password},
 		channel: ch, inbox: make(chan StorageMessage, maxSessionInbox), cancel: cancel, now: s.now,
 	}
 	if err := ch.openSession(ss); err != nil {
@@ -144,8 +145,8 @@ func (c *channel) closeSession(ss *StorageSession) {
 	}
 }
 
-// toSession gives a message to its sender's storage session, if that is whom it is for: a viewer in a session talks to nobody else,
-// a master does when it names no recipient. The caller holds the mutex.
+// toSession gives a message to its sender's storage session, if that is whom it is for: a viewer in a session talks to
+// nobody else, a master does when it names no recipient. The caller holds the mutex.
 func (c *channel) toSession(from *socket, m message) bool {
 	ss := c.sessions[from.client]
 	stored := c.storage.Status == "ENABLED" && from.client == masterMailbox && m.RecipientClientID == ""

@@ -13,7 +13,8 @@ import (
 const stream = "arn:aws:kinesisvideo:us-west-2:000000000000:stream/rec/1700000000000"
 
 // offering is a media end that offers, and hands on what comes back.
-func offering(got chan<- localkvs.StorageMessage, ended chan<- string) func(context.Context, *localkvs.StorageSession) error {
+func offering(got chan<- localkvs.StorageMessage, ended chan<- string) func(context.Context,
+	*localkvs.StorageSession) error {
 	return func(ctx context.Context, ss *localkvs.StorageSession) error {
 		defer func() { ended <- ss.ClientID }()
 		if err := ss.Send(localkvs.StorageMessage{Type: "SDP_OFFER", Payload: offerPayload}); err != nil {
@@ -41,7 +42,8 @@ func TestStorageSession(t *testing.T) {
 		}
 	}
 	join("/joinStorageSession", "", 400) // without storage
-	post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
+	post(t, s, "/updateMediaStorageConfiguration",
+		`{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
 	join("/joinStorageSession", "", 400) // without a connection
 
 	master, viewer := dial(t, s, arn, ""), dial(t, s, arn, "v")
@@ -79,7 +81,8 @@ func TestStorageLife(t *testing.T) {
 	got, ended := make(chan localkvs.StorageMessage, 10), make(chan string, 10)
 	s := start(t, localkvs.Options{Limits: l, Storage: offering(got, ended)})
 	arn := create(t, s, "cam")
-	post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
+	post(t, s, "/updateMediaStorageConfiguration",
+		`{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
 	dial(t, s, arn, "")
 	post(t, s, "/joinStorageSession", `{"channelArn":"`+arn+`"}`, time.Now())
 	select {
@@ -91,12 +94,15 @@ func TestStorageLife(t *testing.T) {
 
 // TestStorageRate: joins have a rate of their own, which is lower than that of other calls.
 func TestStorageRate(t *testing.T) {
-	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1}, Storage: func(context.Context, *localkvs.StorageSession) error { return nil }})
+	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1},
+		Storage: func(context.Context, *localkvs.StorageSession) error { return nil }})
 	arn := create(t, s, "cam")
-	post(t, s, "/updateMediaStorageConfiguration", `{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
+	post(t, s, "/updateMediaStorageConfiguration",
+		`{"ChannelARN":"`+arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+stream+`"}}`, time.Now())
 	dial(t, s, arn, "")
 	for range 100 {
-		if resp, _ := post(t, s, "/joinStorageSession", `{"channelArn":"`+arn+`"}`, time.Now()); resp.StatusCode != http.StatusOK {
+		if resp, _ := post(t, s, "/joinStorageSession", `{"channelArn":"`+arn+`"}`,
+			time.Now()); resp.StatusCode != http.StatusOK {
 			if got := resp.Header.Get("x-amzn-ErrorType"); !strings.HasPrefix(got, "ClientLimitExceededException") {
 				t.Errorf("refused with %s, want ClientLimitExceededException", got)
 			}

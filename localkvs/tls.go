@@ -58,7 +58,8 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok || !pair.Leaf.IsCA || now.After(pair.Leaf.NotAfter) {
-		return nil, fmt.Errorf("load CA: %s in %s is not a CA of ours or has expired; hint: remove it and %s to get new ones", caCert, dir, caKey)
+		return nil, fmt.Errorf("load CA: %s in %s is not a CA of ours or has expired; hint: remove it and %s to get "+
+			"new ones", caCert, dir, caKey)
 	}
 	return &authority{cert: pair.Leaf, key: key}, nil
 }
@@ -99,7 +100,8 @@ func writePair(certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) erro
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}),
+		0o600); err != nil {
 		return err
 	}
 	return os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
@@ -126,8 +128,8 @@ func (a *authority) sign(template *x509.Certificate, now time.Time) (der []byte,
 	return der, key, err
 }
 
-// leaf is a server certificate for what one client connects to: a client that names a host under .localhost finds that very name in
-// it, as some TLS libraries do not accept *.localhost.
+// leaf is a server certificate for what one client connects to: a client that names a host under .localhost finds that
+// very name in it, as some TLS libraries do not accept *.localhost.
 func (a *authority) leaf(names []string, now time.Time) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -163,8 +165,8 @@ func (a *authority) leaf(names []string, now time.Time) (*tls.Certificate, error
 	return l, nil
 }
 
-// tlsConfig is how the service speaks TLS: HTTP/1.1 only, as WebSocket needs it, and with client certificates for the credential
-// endpoint welcome.
+// tlsConfig is how the service speaks TLS: HTTP/1.1 only, as WebSocket needs it, and with client certificates for the
+// credential endpoint welcome.
 func (s *Server) tlsConfig() *tls.Config {
 	if s.ca == nil {
 		return nil

@@ -80,15 +80,17 @@ func (t *turnServer) uris() []string {
 	return list
 }
 
-// STUNURI is the STUN server for clients that are told one, such as stun:127.0.0.1:34567. AWS has it at a well-known name.
+// STUNURI is the STUN server for clients that are told one, such as stun:127.0.0.1:34567. AWS has it at a well-known
+// name.
 func (s *Server) STUNURI() string { return "stun:" + s.turn.packets.LocalAddr().String() }
 
 // runTURN serves until ctx is done.
 func (s *Server) runTURN(ctx context.Context, conf *tls.Config) error {
 	a := &allocations{limit: s.opts.Limits.Allocations, held: map[string]int{}}
 	relay := &relayAddresses{
-		RelayAddressGeneratorStatic: turn.RelayAddressGeneratorStatic{RelayAddress: s.turn.ip, Address: s.turn.ip.String()},
-		bitrate:                     s.opts.Limits.RelayBitrate,
+		RelayAddressGeneratorStatic: turn.RelayAddressGeneratorStatic{RelayAddress: s.turn.ip,
+			Address: s.turn.ip.String()},
+		bitrate: s.opts.Limits.RelayBitrate,
 	}
 	// Who may use the relay from another machine may not reach this machine's own services through it.
 	permit := func(_ net.Addr, peer net.IP) bool { return !peer.IsLoopback() || s.turn.ip.IsLoopback() }

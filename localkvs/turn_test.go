@@ -27,7 +27,8 @@ type iceServer struct {
 // iceServers asks for TURN credentials as the C SDK does.
 func iceServers(t *testing.T, s *localkvs.Server, arn string) iceServer {
 	t.Helper()
-	resp, text := post(t, s, "/v1/get-ice-server-config", `{"ChannelARN":"`+arn+`","ClientId":"ProducerMaster","Service":"TURN"}`, time.Now())
+	resp, text := post(t, s, "/v1/get-ice-server-config",
+		`{"ChannelARN":"`+arn+`","ClientId":"ProducerMaster","Service":"TURN"}`, time.Now())
 	var out struct{ IceServerList []iceServer }
 	if err := json.Unmarshal([]byte(text), &out); err != nil || len(out.IceServerList) == 0 {
 		t.Fatalf("%s: %s", resp.Status, text)
@@ -93,13 +94,15 @@ func TestCredentials(t *testing.T) {
 	if err != nil || string(named) != "v1:"+arn {
 		t.Errorf("user %s names %q", ice.Username, named)
 	}
-	if unix, _ := strconv.ParseInt(until, 10, 64); time.Until(time.Unix(unix, 0)).Round(time.Minute) != 5*time.Minute || ice.Ttl != 300 {
+	if unix, _ := strconv.ParseInt(until, 10, 64); time.Until(time.Unix(unix, 0)).Round(time.Minute) != 5*time.Minute ||
+		ice.Ttl != 300 {
 		t.Errorf("user %s, ttl %d: want five minutes", ice.Username, ice.Ttl)
 	}
 	if secret, err := base64.StdEncoding.DecodeString(ice.Password); err != nil || len(secret) != 32 {
 		t.Errorf("password of %d bytes, %v", len(secret), err)
 	}
-	if len(ice.Uris) != 3 || !slices.ContainsFunc(ice.Uris, func(u string) bool { return strings.HasPrefix(u, "turns:") }) {
+	if len(ice.Uris) != 3 ||
+		!slices.ContainsFunc(ice.Uris, func(u string) bool { return strings.HasPrefix(u, "turns:") }) {
 		t.Errorf("uris %v", ice.Uris)
 	}
 	if !strings.HasPrefix(s.STUNURI(), "stun:127.0.0.1:") {
@@ -151,7 +154,8 @@ func TestTURNRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := allocate(t, ice.Uris[0], ice.Username, ice.Password); err == nil || !strings.Contains(err.Error(), "486") {
+	if _, err := allocate(t, ice.Uris[0], ice.Username, ice.Password); err == nil ||
+		!strings.Contains(err.Error(), "486") {
 		t.Errorf("a second allocation: %v, want 486", err)
 	}
 	other := iceServers(t, s, create(t, s, "other"))
@@ -193,7 +197,8 @@ func TestRelayBitrate(t *testing.T) {
 	}()
 	got, b := 0, make([]byte, 2*size)
 	for {
-		peer.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // ends the test; more time would only show more drops
+		// Ends the test; more time would only show more drops.
+		peer.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, _, err := peer.ReadFrom(b)
 		if err != nil {
 			break

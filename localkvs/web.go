@@ -10,8 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// handle tells the parts of the service apart: the page and its like under /localkvs/, WebSocket upgrades on any path, and calls. ctx
-// is the service's, which upgraded connections live by.
+// handle tells the parts of the service apart: the page and its like under /localkvs/, WebSocket upgrades on any path,
+// and calls. ctx is the service's, which upgraded connections live by.
 func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
@@ -121,8 +121,8 @@ func (s *Server) authenticate(r *http.Request, body []byte) (scope, *apiError) {
 	return sc, nil
 }
 
-// upgrader has no compression: no client of the service asks for it. Lws names a subprotocol that must be echoed to please some.
-// Buffers are small, and those for writing shared, as most connections are silent most of the time.
+// upgrader has no compression: no client of the service asks for it. Lws names a subprotocol that must be echoed to
+// please some. Buffers are small, and those for writing shared, as most connections are silent most of the time.
 func (s *Server) upgrader() websocket.Upgrader {
 	return websocket.Upgrader{
 		WriteBufferPool: &s.writeBuffers,

@@ -8,8 +8,8 @@ const (
 	maxGOPTime  = 15 * time.Second
 )
 
-// gop is the last key frame of a video track and every frame since. It is empty while there is none, or when it would be too large
-// to be worth sending to a newcomer.
+// gop is the last key frame of a video track and every frame since. It is empty while there is none, or when it would
+// be too large to be worth sending to a newcomer.
 type gop struct {
 	frames []*Frame
 	bytes  int

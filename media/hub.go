@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
-// How long a running source may be silent. One that sends seldom, such as a picture each ten seconds, has three times its own pace.
+// How long a running source may be silent. One that sends seldom, such as a picture each ten seconds, has three times
+// its own pace.
 const (
 	stalledAfter = 3 * time.Second  // shown as stalled
 	restartAfter = 10 * time.Second // started anew
 	restartMost  = time.Minute      // at any pace
-	firstFrameIn = 20 * time.Second // connecting and the first frame may take longer, and so may the second, before which there is no pace
+	// Connecting and the first frame may take longer, and so may the second, before which there is no pace.
+	firstFrameIn = 20 * time.Second
 )
 
 // State is what a hub's source does now.
@@ -34,19 +36,21 @@ const (
 type HubOptions struct {
 	Name     string
 	Source   Source
-	KeepWarm bool                             // run the source even when nobody subscribes
-	Epoch    time.Time                        // PTS zero of what subscribers see; default is when the source first starts. Hubs of one camera share one
-	Linger   time.Duration                    // how long the source goes on after the last subscription; default 10 s
-	Backoff  func(failures int) time.Duration // how long to wait after the nth failure in a row, n from 1
-	Log      *slog.Logger
+	KeepWarm bool // run the source even when nobody subscribes
+	// PTS zero of what subscribers see; default is when the source first starts. Hubs of one camera share one.
+	Epoch   time.Time
+	Linger  time.Duration                    // how long the source goes on after the last subscription; default 10 s
+	Backoff func(failures int) time.Duration // how long to wait after the nth failure in a row, n from 1
+	Log     *slog.Logger
 
-	// Standby makes what is shown while the source is away, for tracks that it had when it was there; nil, and a nil source, is nothing.
-	// It may change the size of the picture, but not the codec, since viewers have negotiated that.
+	// Standby makes what is shown while the source is away, for tracks that it had when it was there; nil, and a nil
+	// source, is nothing. It may change the size of the picture, but not the codec, since viewers have negotiated that.
 	Standby func(tracks []Track) Source
 }
 
-// Hub runs one source for all who want it: it starts it with the first subscription, stops it a while after the last, starts it
-// again for ever when it fails, and hands each frame to every subscriber. Across restarts of the source time goes on.
+// Hub runs one source for all who want it: it starts it with the first subscription, stops it a while after the last,
+// starts it again for ever when it fails, and hands each frame to every subscriber. Across restarts of the source time
+// goes on.
 type Hub struct {
 	o    HubOptions
 	wake chan struct{} // 1 slot: the wish may have changed
@@ -86,8 +90,8 @@ func NewHub(o HubOptions) *Hub {
 	}
 }
 
-// Subscribe hands sink the tracks known so far, the cached group of pictures and then every frame, until the returned function is called.
-// The first video frame that sink gets is a key frame.
+// Subscribe hands sink the tracks known so far, the cached group of pictures and then every frame, until the returned
+// function is called. The first video frame that sink gets is a key frame.
 func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -196,7 +200,8 @@ func (h *Hub) Run(ctx context.Context) {
 			failures = 0
 		}
 		if unanswered && !isAway(err) {
-			failures = 0 // it answers, if only with an error, as cameras do that start: how long it was away says nothing of that
+			// It answers, if only with an error, as cameras do that start: how long it was away says nothing of that.
+			failures = 0
 		}
 		unanswered = isAway(err)
 		failures++
@@ -213,11 +218,12 @@ func (h *Hub) Run(ctx context.Context) {
 	h.enter(Idle, nil)
 }
 
-// slow is what an error says of itself when a quick retry would do harm: a wrong password may lock the camera's account.
+// slow is what an error says of itself when a quick retry would do harm: a wrong password may lock the camera's
+// account.
 type slow interface{ Slow() bool }
 
-// away is what an error says of itself when nothing answered at all: asking again costs nobody anything, and a camera that comes back is
-// to be seen at once.
+// away is what an error says of itself when nothing answered at all: asking again costs nobody anything, and a camera
+// that comes back is to be seen at once.
 type away interface{ Away() bool }
 
 func isAway(err error) bool {
@@ -455,7 +461,8 @@ type TrackReport struct {
 func (h *Hub) Report() HubReport {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := HubReport{State: h.state, Err: h.err, Restarts: h.restarts, Watchers: len(h.sinks), Notes: slices.Clone(h.notes)}
+	r := HubReport{State: h.state, Err: h.err, Restarts: h.restarts, Watchers: len(h.sinks),
+		Notes: slices.Clone(h.notes)}
 	for _, t := range h.tracks {
 		tr := TrackReport{Track: t}
 		if m := h.meters[t.Codec]; m != nil {

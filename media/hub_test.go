@@ -12,7 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// camera is a source that a test drives: it writes a frame every 40 ms, a key frame each second, until told to fail or to fall silent.
+// camera is a source that a test drives: it writes a frame every 40 ms, a key frame each second, until told to fail or
+// to fall silent.
 type camera struct {
 	mu     sync.Mutex
 	runs   int
@@ -55,7 +56,8 @@ func (c *camera) Run(ctx context.Context, out media.Sink) error {
 			return fail
 		}
 		if !silent {
-			out.Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond, Key: i%25 == 0, Data: [][]byte{{0x65, byte(i)}}})
+			out.Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond, Key: i%25 == 0,
+				Data: [][]byte{{0x65, byte(i)}}})
 		}
 	}
 }
@@ -130,7 +132,8 @@ func TestHubRunsOnDemand(t *testing.T) {
 		time.Sleep(time.Second)
 		a.check(t)
 		b.check(t)
-		if r := h.Report(); r.State != media.Running || r.Watchers != 2 || len(r.Notes) != 1 || r.Tracks[0].FPS < 24 || r.Tracks[0].FPS > 26 {
+		if r := h.Report(); r.State != media.Running || r.Watchers != 2 || len(r.Notes) != 1 || r.Tracks[0].FPS < 24 ||
+			r.Tracks[0].FPS > 26 {
 			t.Errorf("report = %+v", r)
 		}
 		leaveA()
@@ -186,7 +189,8 @@ func TestHubStartsAFailedSourceForEver(t *testing.T) {
 		frames := s.got()
 		gap := frames[before].PTS - frames[before-1].PTS
 		if !frames[before].Key || gap < 9*time.Second || gap > 12*time.Second {
-			t.Errorf("after the gap: key %v, %v later; want a key frame about as much later as the gap was long", frames[before].Key, gap)
+			t.Errorf("after the gap: key %v, %v later; want a key frame about as much later as the gap was long",
+				frames[before].Key, gap)
 		}
 		if len(waits) < 5 || waits[0] != 1 || waits[4] != 5 {
 			t.Errorf("backoff was asked for %v, want 1, 2, 3, ...", waits)
@@ -256,9 +260,11 @@ func (s *seldom) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// A camera that sends a picture each ten seconds is not started anew all the time, nor called stalled between two of them.
+// A camera that sends a picture each ten seconds is not started anew all the time, nor called stalled between two of
+// them.
 func TestHubFollowsThePaceOfASlowSource(t *testing.T) {
-	for every, restarts := range map[time.Duration]bool{time.Second: false, 10200 * time.Millisecond: false, 19 * time.Second: false, 2 * time.Minute: true} {
+	for every, restarts := range map[time.Duration]bool{time.Second: false, 10200 * time.Millisecond: false,
+		19 * time.Second: false, 2 * time.Minute: true} {
 		synctest.Test(t, func(t *testing.T) {
 			c := &seldom{every: every}
 			h := media.NewHub(media.HubOptions{Source: c})

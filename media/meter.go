@@ -5,7 +5,8 @@ import "time"
 // meterSlots is how many seconds a meter looks back.
 const meterSlots = 4
 
-// Meter counts frames and bytes, and knows the rates over the last seconds. The zero value is ready; its owner locks it.
+// Meter counts frames and bytes, and knows the rates over the last seconds. The zero value is ready; its owner locks
+// it.
 type Meter struct {
 	Frames, KeyFrames, Bytes uint64
 

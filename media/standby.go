@@ -12,8 +12,8 @@ func (h *Hub) onStandby() bool {
 	return h.standby != nil
 }
 
-// showStandby runs the standby until the source has a picture again, or until the function that it returns is called, which waits for
-// its end.
+// showStandby runs the standby until the source has a picture again, or until the function that it returns is called,
+// which waits for its end.
 func (h *Hub) showStandby(ctx context.Context) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -19,7 +19,8 @@ func (sign) Run(ctx context.Context, out media.Sink) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for i := 0; ; i++ {
-		out.Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 500 * time.Millisecond, Key: true, Data: [][]byte{{0x25, byte(i)}}})
+		out.Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 500 * time.Millisecond, Key: true,
+			Data: [][]byte{{0x25, byte(i)}}})
 		select {
 		case <-ctx.Done():
 			return nil
@@ -43,8 +44,8 @@ func signs(frames []*media.Frame) (n int, last bool) {
 	return n, last
 }
 
-// A camera that is away for an hour and returns: who stayed sees the standby meanwhile, and the picture when it is back, on one time line.
-// Who comes meanwhile sees the standby at once.
+// A camera that is away for an hour and returns: who stayed sees the standby meanwhile, and the picture when it is
+// back, on one time line. Who comes meanwhile sees the standby at once.
 func TestStandby(t *testing.T) {
 	o := media.HubOptions{
 		Standby: func([]media.Track) media.Source { return sign{} },
@@ -80,7 +81,8 @@ func TestStandby(t *testing.T) {
 	})
 }
 
-// A camera that was away for an hour answers with an error while it starts, as many do. That is asked again as soon as if it had never been away.
+// A camera that was away for an hour answers with an error while it starts, as many do. That is asked again as soon as
+// if it had never been away.
 func TestStartingAfterAnHour(t *testing.T) {
 	o := media.HubOptions{Backoff: func(n int) time.Duration { return min(time.Second<<min(n-1, 6), 30*time.Second) }}
 	hub(t, o, func(h *media.Hub, c *camera) {
@@ -138,7 +140,8 @@ func (dead) Run(context.Context, media.Sink) error { return errors.New("connecti
 // A camera that never answered has no standby: nobody knows its codec.
 func TestNoStandbyBeforeTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := media.NewHub(media.HubOptions{Source: dead{}, Standby: func([]media.Track) media.Source { t.Error("made"); return nil }})
+		h := media.NewHub(media.HubOptions{Source: dead{},
+			Standby: func([]media.Track) media.Source { t.Error("made"); return nil }})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		var s sink

@@ -14,10 +14,11 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// newAPIError reads an answer that is not a success: the type from the header, cut at its ":http://..." tail, or from the body, cut
-// at its "namespace#" head; the text from message or Message.
+// newAPIError reads an answer that is not a success: the type from the header, cut at its ":http://..." tail, or from
+// the body, cut at its "namespace#" head; the text from message or Message.
 func newAPIError(op string, resp *http.Response, body []byte) *APIError {
-	e := &APIError{Op: op, Status: resp.StatusCode, RequestID: clip(resp.Header.Get("X-Amzn-Requestid")), RetryAfter: retryAfter(resp.Header)}
+	e := &APIError{Op: op, Status: resp.StatusCode, RequestID: clip(resp.Header.Get("X-Amzn-Requestid")),
+		RetryAfter: retryAfter(resp.Header)}
 	var in struct {
 		Type    string `json:"__type"`
 		Code    string `json:"code"`
@@ -37,7 +38,8 @@ func newAPIError(op string, resp *http.Response, body []byte) *APIError {
 	return e
 }
 
-// fromSDK turns what the SDK returns into an APIError when the service has answered; anything else stays what it is, with op.
+// fromSDK turns what the SDK returns into an APIError when the service has answered; anything else stays what it is,
+// with op.
 func fromSDK(op string, err error) error {
 	var keys *keysError
 	if errors.As(err, &keys) {

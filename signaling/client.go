@@ -26,8 +26,8 @@ type Options struct {
 	Region      string                  // AWS region, for example eu-central-1
 	Credentials aws.CredentialsProvider // asked for each signature, and so to be one that remembers
 
-	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" is AWS in the region. When it
-	// is given, the addresses that the service hands out are believed, whatever their host.
+	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" is AWS in the region.
+	// When it is given, the addresses that the service hands out are believed, whatever their host.
 	Endpoint string
 
 	DualStack bool // use AWS's IPv4 and IPv6 host names
@@ -41,8 +41,9 @@ type Options struct {
 
 	Storage Storage // "" means StorageOff
 
-	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n agents
-	// wants n/300 seconds, so that 10,000 cameras that lose the service together come back without being throttled.
+	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n
+	// agents wants n/300 seconds, so that 10,000 cameras that lose the service together come back without being
+	// throttled.
 	Spread time.Duration
 
 	Log *slog.Logger // nil means no log
@@ -52,7 +53,8 @@ type Options struct {
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) // nil means the net package's
 	Proxy       func(*http.Request) (*url.URL, error)                             // nil means http.ProxyFromEnvironment
 	Now         func() time.Time                                                  // nil means time.Now
-	Rand        func() float64                                                    // uniform in [0,1); nil means math/rand/v2
+	// Uniform in [0,1); nil means math/rand/v2.
+	Rand func() float64
 }
 
 // check names everything that is wrong with the options, and fills in the defaults.
@@ -69,7 +71,8 @@ func (o *Options) check() error {
 		}
 	case Viewer:
 		if !isID(o.ClientID) || isReserved(o.ClientID) {
-			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and not AWS_ at its start", clip(o.ClientID))
+			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and not AWS_ at its start",
+				clip(o.ClientID))
 		}
 	default:
 		bad("role %q: no such role; hint: %s or %s", o.Role, Master, Viewer)
@@ -176,7 +179,8 @@ func New(opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("signaling: %w", err)
 	}
-	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan error, 1), network: make(chan struct{}, 1), report: Report{State: Idle, Since: opts.Now()}}
+	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan error, 1), network: make(chan struct{}, 1),
+		report: Report{State: Idle, Since: opts.Now()}}
 	c.clock = &clock{now: opts.Now, log: opts.Log}
 	c.http = newTransport(&c.opts, c.clock)
 	c.control = newControl(&c.opts, c.clock, c.http)
@@ -184,9 +188,10 @@ func New(opts Options) (*Client, error) {
 	return c, nil
 }
 
-// Run connects and stays connected until ctx is done; then it returns nil, with everything that it started ended. It returns an error
-// only when no later try could do better. It calls on from one goroutine, in order; on must not block for long, since no message is read
-// meanwhile. A Client may be Run again after Run has returned, and never twice at a time.
+// Run connects and stays connected until ctx is done; then it returns nil, with everything that it started ended. It
+// returns an error only when no later try could do better. It calls on from one goroutine, in order; on must not block
+// for long, since no message is read meanwhile. A Client may be Run again after Run has returned, and never twice at a
+// time.
 //
 // Every failure and every recovery is logged here once; the owner need not.
 func (c *Client) Run(ctx context.Context, on func(Event)) error {
@@ -206,9 +211,9 @@ func (c *Client) Run(ctx context.Context, on func(Event)) error {
 	return err
 }
 
-// Send checks m against every limit of the service and queues it. It never blocks: an error says that m cannot be sent at all, or that
-// the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate limits at most 30 s and is then
-// dropped and counted. Messages to one recipient keep their order.
+// Send checks m against every limit of the service and queues it. It never blocks: an error says that m cannot be sent
+// at all, or that the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate
+// limits at most 30 s and is then dropped and counted. Messages to one recipient keep their order.
 func (c *Client) Send(m Message) error {
 	if err := m.check(c.opts.Role, c.storage.Load()); err != nil {
 		return err
@@ -223,8 +228,8 @@ func (c *Client) Send(m Message) error {
 	return c.queue.put(queued{Message: m, frame: frame, since: c.opts.Now()})
 }
 
-// ICEServers returns the channel's TURN servers, asking the service when the ones at hand are about to end. It finds the channel first
-// when that has not happened yet, and so works without Run. The error says what the owner can do.
+// ICEServers returns the channel's TURN servers, asking the service when the ones at hand are about to end. It finds
+// the channel first when that has not happened yet, and so works without Run. The error says what the owner can do.
 func (c *Client) ICEServers(ctx context.Context) ([]ICEServer, error) {
 	servers, err := c.ice.get(ctx)
 	if err != nil {

@@ -25,7 +25,8 @@ func TestMasterReceivesAndAnswers(t *testing.T) {
 		}
 		s := f.socket()
 		q, err := url.ParseQuery(s.query)
-		if err != nil || q.Get("X-Amz-ChannelARN") != arn || q.Has("X-Amz-ClientId") || q.Get("X-Amz-Expires") != "299" || q.Get("X-Amz-Signature") == "" {
+		if err != nil || q.Get("X-Amz-ChannelARN") != arn || q.Has("X-Amz-ClientId") ||
+			q.Get("X-Amz-Expires") != "299" || q.Get("X-Amz-Signature") == "" {
 			t.Errorf("query = %v, %v; want ARN, 299 s, a signature and no client id", q, err)
 		}
 		s.say(t, message("SDP_OFFER", "viewer-1", offer))
@@ -34,7 +35,8 @@ func TestMasterReceivesAndAnswers(t *testing.T) {
 			t.Errorf("received %+v", got)
 		}
 		answer := `{"type":"answer","sdp":"a<b>&c"}`
-		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "viewer-1", Payload: []byte(answer)}); err != nil {
+		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "viewer-1",
+			Payload: []byte(answer)}); err != nil {
 			t.Fatal(err)
 		}
 		var sent map[string]string
@@ -43,12 +45,14 @@ func TestMasterReceivesAndAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		payload, err := base64.StdEncoding.DecodeString(sent["messagePayload"])
-		if err != nil || sent["action"] != "SDP_ANSWER" || sent["recipientClientId"] != "viewer-1" || string(payload) != answer || sent["correlationId"] == "" {
+		if err != nil || sent["action"] != "SDP_ANSWER" || sent["recipientClientId"] != "viewer-1" ||
+			string(payload) != answer || sent["correlationId"] == "" {
 			t.Errorf("sent %s", frame)
 		}
 		synctest.Wait()
 		rep := r.Report()
-		if rep.State != signaling.Online || rep.ARN != arn || rep.Connects != 1 || rep.Received != 1 || rep.Sent != 1 || rep.Err != nil {
+		if rep.State != signaling.Online || rep.ARN != arn || rep.Connects != 1 || rep.Received != 1 || rep.Sent != 1 ||
+			rep.Err != nil {
 			t.Errorf("report = %+v", rep)
 		}
 	})
@@ -85,15 +89,18 @@ func TestRefusalFindsItsMessage(t *testing.T) {
 		expect[signaling.Connected](r)
 		s := f.socket()
 		for _, id := range []string{"a", "b"} {
-			err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v" + id, Payload: []byte(offer), CorrelationID: id})
+			err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v" + id, Payload: []byte(offer),
+				CorrelationID: id})
 			if err != nil {
 				t.Fatal(err)
 			}
 			<-s.frames
 		}
-		s.say(t, `{"messageType":"STATUS_RESPONSE","statusResponse":{"correlationId":"b","success":false,"errorType":"InvalidArgumentException","statusCode":"400","description":"no"}}`)
+		s.say(t,
+			`{"messageType":"STATUS_RESPONSE","statusResponse":{"correlationId":"b","success":false,"errorType":"InvalidArgumentException","statusCode":"400","description":"no"}}`)
 		got := expect[signaling.Refused](r)
-		if got.Message.ClientID != "vb" || got.Err.StatusCode != "400" || got.Err.ErrorType != "InvalidArgumentException" {
+		if got.Message.ClientID != "vb" || got.Err.StatusCode != "400" ||
+			got.Err.ErrorType != "InvalidArgumentException" {
 			t.Errorf("refused %+v %v", got.Message, got.Err)
 		}
 		// A refusal of something that we did not send, and a success: counted, not passed on.
@@ -159,7 +166,8 @@ func TestGoAwayLosesNothingAndDoublesNothing(t *testing.T) {
 		}
 		s.say(t, message("ICE_CANDIDATE", "v", `{"candidate":"b"}`)) // twice over one: the sender's wish
 		expect[signaling.Received](r)
-		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v", Payload: []byte(offer)}); err != nil {
+		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v",
+			Payload: []byte(offer)}); err != nil {
 			t.Fatal(err)
 		}
 		<-s.frames // and not over the old one
@@ -295,7 +303,8 @@ func TestMessagesWaitForTheConnection(t *testing.T) {
 		r := run(t, f.start())
 		expect[signaling.Disconnected](r)
 		send := func(id string) {
-			err := r.Send(signaling.Message{Type: signaling.ICECandidate, ClientID: "v", Payload: []byte(`{}`), CorrelationID: id})
+			err := r.Send(signaling.Message{Type: signaling.ICECandidate, ClientID: "v", Payload: []byte(`{}`),
+				CorrelationID: id})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -393,7 +402,8 @@ func TestAnotherMasterIsNotFought(t *testing.T) {
 		for i := range 3 {
 			expect[signaling.Connected](r)
 			s := f.socket()
-			_ = s.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
+			_ = s.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""),
+				time.Now().Add(time.Second))
 			got := expect[signaling.Disconnected](r)
 			if long := got.RetryIn >= 150*time.Second; long != (i == 2) {
 				t.Errorf("close %d: retry in %v", i+1, got.RetryIn)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// clock is the time to sign with: the host's, put right by the Date that the service writes on its answers. AWS refuses a signature
-// that is more than five minutes off, and cameras boot without a clock.
+// clock is the time to sign with: the host's, put right by the Date that the service writes on its answers. AWS refuses
+// a signature that is more than five minutes off, and cameras boot without a clock.
 type clock struct {
 	now func() time.Time
 	log *slog.Logger
@@ -17,7 +17,8 @@ type clock struct {
 	offset time.Duration // guarded by mu; what to add to now
 }
 
-// skewed is the least difference that is put right; below it, Date's whole seconds and the way of the answer are all there is to see.
+// skewed is the least difference that is put right; below it, Date's whole seconds and the way of the answer are all
+// there is to see.
 const skewed = time.Minute
 
 // learn takes the Date header of an answer that has just come.
@@ -44,7 +45,8 @@ func (k *clock) learn(h http.Header) {
 		k.log.Info("this host's clock is right again")
 		return
 	}
-	k.log.Warn("this host's clock is wrong; requests are signed with the service's time until it is set", "off_by", (-off).Round(time.Second), "hint", "run an NTP client")
+	k.log.Warn("this host's clock is wrong; requests are signed with the service's time until it is set",
+		"off_by", (-off).Round(time.Second), "hint", "run an NTP client")
 }
 
 // signing is the time to sign with.

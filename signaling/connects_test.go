@@ -12,12 +12,14 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// TestThreeConnectsASecond: the service takes three connects a second for a channel (KVS dev guide, Limits). Chance is at its worst here, every wait
-// that carries jitter is none at all, and still there are no more, whatever the service or the host do.
+// TestThreeConnectsASecond: the service takes three connects a second for a channel (KVS dev guide, Limits). Chance is
+// at its worst here, every wait that carries jitter is none at all, and still there are no more, whatever the service
+// or the host do.
 func TestThreeConnectsASecond(t *testing.T) {
 	closing := func(code int) func(*fake, *running) {
 		return func(f *fake, _ *running) {
-			_ = (<-f.sockets).WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+			_ = (<-f.sockets).WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""),
+				time.Now().Add(time.Second))
 		}
 	}
 	for _, tt := range []struct {
@@ -83,8 +85,8 @@ func TestThreeConnectsASecond(t *testing.T) {
 	})
 }
 
-// countUpgrades makes f refuse upgrades, if refusal has a status, and checks when they come. Chance is at its worst until there are too many, since
-// time would never pass then.
+// countUpgrades makes f refuse upgrades, if refusal has a status, and checks when they come. Chance is at its worst
+// until there are too many, since time would never pass then.
 func countUpgrades(t *testing.T, f *fake, o *signaling.Options, refusal answer) func() []time.Time {
 	var at []time.Time // guarded by f.mu
 	var bad atomic.Bool

@@ -50,7 +50,8 @@ type control struct {
 }
 
 func newControl(o *Options, k *clock, t *transport) *control {
-	c := &control{opts: o, http: t, signer: clockedSigner{v4.NewSigner(), k}, budget: rate.NewLimiter(rate.Every(time.Minute), 6), lock: make(chan struct{}, 1)}
+	c := &control{opts: o, http: t, signer: clockedSigner{v4.NewSigner(), k},
+		budget: rate.NewLimiter(rate.Every(time.Minute), 6), lock: make(chan struct{}, 1)}
 	kv := kinesisvideo.Options{
 		Region:       o.Region,
 		Credentials:  aws.CredentialsProviderFunc(c.keys),
@@ -89,7 +90,8 @@ type clockedSigner struct {
 	clock *clock
 }
 
-func (s clockedSigner) SignHTTP(ctx context.Context, keys aws.Credentials, r *http.Request, hash, service, region string, _ time.Time, opts ...func(*v4.SignerOptions)) error {
+func (s clockedSigner) SignHTTP(ctx context.Context, keys aws.Credentials, r *http.Request, hash, service,
+	region string, _ time.Time, opts ...func(*v4.SignerOptions)) error {
 	return s.Signer.SignHTTP(ctx, keys, r, hash, service, region, s.clock.signing(), opts...)
 }
 
@@ -203,7 +205,8 @@ func (c *control) describeOnce(ctx context.Context) (string, error) {
 	const op = "DescribeSignalingChannel"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := c.kv.DescribeSignalingChannel(ctx, &kinesisvideo.DescribeSignalingChannelInput{ChannelName: &c.opts.Channel})
+	out, err := c.kv.DescribeSignalingChannel(ctx,
+		&kinesisvideo.DescribeSignalingChannelInput{ChannelName: &c.opts.Channel})
 	if err != nil {
 		return "", fromSDK(op, err)
 	}
@@ -223,7 +226,8 @@ func (c *control) create(ctx context.Context) error {
 	const op = "CreateSignalingChannel"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	in := &kinesisvideo.CreateSignalingChannelInput{ChannelName: &c.opts.Channel, ChannelType: types.ChannelTypeSingleMaster}
+	in := &kinesisvideo.CreateSignalingChannelInput{ChannelName: &c.opts.Channel,
+		ChannelType: types.ChannelTypeSingleMaster}
 	if c.opts.TTL > 0 {
 		in.SingleMasterConfiguration = &types.SingleMasterConfiguration{MessageTtlSeconds: aws.Int32(int32(c.opts.TTL / time.Second))}
 	}
@@ -280,10 +284,12 @@ func (c *control) endpoints(ctx context.Context, arn string, storage bool) (chan
 }
 
 // awsDomains are the ends of AWS's host names in its partitions (AWS endpoint rules, kinesisvideo).
-var awsDomains = []string{".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".api.amazonwebservices.com.cn", ".amazonaws.eu", ".api.amazonwebservices.eu",
+var awsDomains = []string{".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".api.amazonwebservices.com.cn",
+	".amazonaws.eu", ".api.amazonwebservices.eu",
 	".c2s.ic.gov", ".sc2s.sgov.gov", ".api.aws.ic.gov", ".api.aws.scloud"}
 
-// checkAddress refuses an address that is not KVS's in the region and its partition: what is sent there is signed with our keys.
+// checkAddress refuses an address that is not KVS's in the region and its partition: what is sent there is signed with
+// our keys.
 func (o *Options) checkAddress(addr string) error {
 	u, err := url.Parse(addr)
 	if err != nil || u.Host == "" {
@@ -297,7 +303,8 @@ func (o *Options) checkAddress(addr string) error {
 	}
 	host := "." + u.Hostname()
 	for _, d := range awsDomains {
-		if strings.HasSuffix(host, ".kinesisvideo."+o.Region+d) || strings.HasSuffix(host, ".kinesisvideo-fips."+o.Region+d) {
+		if strings.HasSuffix(host, ".kinesisvideo."+o.Region+d) ||
+			strings.HasSuffix(host, ".kinesisvideo-fips."+o.Region+d) {
 			return nil
 		}
 	}

@@ -1,5 +1,5 @@
-// Package signaling is one role on one Kinesis Video Streams signaling channel: found over HTTPS, held open over one WebSocket after
-// another.
+// Package signaling is one role on one Kinesis Video Streams signaling channel: found over HTTPS, held open over one
+// WebSocket after another.
 //
 // What crosses the wire (KVS WebRTC developer guide, "How it works" and "WebSocket APIs"):
 //
@@ -12,22 +12,20 @@
 //	                <- {"messageType":"STATUS_RESPONSE","statusResponse":{"correlationId":"x","statusCode":"400",...}}
 //	                <- {"messageType":"GO_AWAY"}   <- {"messageType":"RECONNECT_ICE_SERVER"}
 //
-// A [Client] redials for ever. A session, one WebSocket, is dead after its first error and is never repaired. ARN and endpoints
-// are kept from one session to the next, so that a reconnect costs the service one request.
+// A [Client] redials for ever. A session, one WebSocket, is dead after its first error and is never repaired. ARN and
+// endpoints are kept from one session to the next, so that a reconnect costs the service one request.
 //
 // Nothing here knows what an SDP is: payloads pass through as JSON text.
 package signaling
 
 // Notes for maintainers.
 //
-// client.go   Options, Client, Report: what the owner sees
-// run.go      the one goroutine that owns the sessions: dial, replace, redial; receive.go and write.go its frames, in and out
-// session.go  one WebSocket; overlap.go messages that come over two of them
-// storage.go  the storage service as a peer
-// network.go  what to do when the host's network changes
-// policy.go   every "how long until the next try" in one function
-// explain.go  what went wrong, in the owner's words
-// control.go  describe, create, endpoints; rest.go the calls that the SDK module at hand lacks; ice.go TURN servers;
+// client.go   Options, Client, Report: what the owner sees run.go      the one goroutine that owns the sessions: dial,
+// replace, redial; receive.go and write.go its frames, in and out session.go  one WebSocket; overlap.go messages that
+// come over two of them storage.go  the storage service as a peer network.go  what to do when the host's network
+// changes policy.go   every "how long until the next try" in one function explain.go  what went wrong, in the owner's
+// words control.go  describe, create, endpoints; rest.go the calls that the SDK module at hand lacks; ice.go TURN
+// servers;
 //             transport.go and apierror.go their HTTP
 // queue.go    messages on their way out; pace.go the service's limits on them
 // wire.go     frames; message.go what may be sent

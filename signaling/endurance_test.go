@@ -33,8 +33,9 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, n))
 }
 
-// A day with a message each ten seconds both ways, the session replaced before its hour and at every GO_AWAY: no message is lost, none comes
-// twice. Whether the service ends the old session at once, later or never is not documented; every way is taken.
+// A day with a message each ten seconds both ways, the session replaced before its hour and at every GO_AWAY: no
+// message is lost, none comes twice. Whether the service ends the old session at once, later or never is not
+// documented; every way is taken.
 func TestDayOfReplacements(t *testing.T) {
 	for _, old := range []string{"is kept", "ends at once", "ends after a while"} {
 		t.Run("old session "+old, func(t *testing.T) {
@@ -76,7 +77,8 @@ func dayOfReplacements(t *testing.T, rnd *rand.Rand, old string) {
 		}
 		wg.Go(func() {
 			time.Sleep(pause)
-			_ = was.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "Going away"), time.Now().Add(time.Second))
+			_ = was.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, "Going away"),
+				time.Now().Add(time.Second))
 			was.Close()
 		})
 	}
@@ -92,7 +94,8 @@ func dayOfReplacements(t *testing.T, rnd *rand.Rand, old string) {
 			newest.say(t, `{"messageType":"GO_AWAY"}`)
 		}
 		newest.say(t, message("ICE_CANDIDATE", "v", fmt.Sprintf(`{"n":"%d"}`, i)))
-		if err := r.Send(signaling.Message{Type: signaling.ICECandidate, ClientID: "v", Payload: fmt.Appendf(nil, `{"n":"%d"}`, i)}); err != nil {
+		if err := r.Send(signaling.Message{Type: signaling.ICECandidate, ClientID: "v",
+			Payload: fmt.Appendf(nil, `{"n":"%d"}`, i)}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -146,8 +149,8 @@ func payloadNumber(t *testing.T, p []byte) int {
 	return n
 }
 
-// A week of faults drawn at random. After each one has passed, the client is connected again within the longest wait of its policy, and a message
-// goes each way.
+// A week of faults drawn at random. After each one has passed, the client is connected again within the longest wait of
+// its policy, and a message goes each way.
 func TestWeekOfFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a week")
@@ -171,14 +174,18 @@ func weekOfFaults(t *testing.T, rnd *rand.Rand) {
 		return s
 	}
 	answers := []answer{
-		{500, "", "", nil}, {502, "", "<html>", nil}, {503, "", "", http.Header{"Retry-After": {"30"}}}, {504, "", "", nil}, {429, "", "", nil},
-		{400, "ClientLimitExceededException", "{}", nil}, {400, "InvalidArgumentException", "{}", nil}, {401, "", "", nil},
-		{403, "AccessDeniedException", "{}", nil}, {403, "", `{"message":"Signature expired: x"}`, nil}, {404, "ResourceNotFoundException", "{}", nil},
+		{500, "", "", nil}, {502, "", "<html>", nil}, {503, "", "", http.Header{"Retry-After": {"30"}}},
+		{504, "", "", nil}, {429, "", "", nil},
+		{400, "ClientLimitExceededException", "{}", nil}, {400, "InvalidArgumentException", "{}", nil},
+		{401, "", "", nil},
+		{403, "AccessDeniedException", "{}", nil}, {403, "", `{"message":"Signature expired: x"}`, nil},
+		{404, "ResourceNotFoundException", "{}", nil},
 		{302, "", "", nil}, {200, "", "", nil}, {200, "", "[]", nil}, {418, "", "tea", nil},
 	}
 	paths := []string{describePath, endpointPath, wssPath}
 	closes := []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013, 4000, 4999}
-	frames := []string{"", "null", "[]", `{"messageType":"GO_AWAY"}`, `{"messageType":"RECONNECT_ICE_SERVER"}`, `{"messageType":"X"}`, strings.Repeat("x", 100<<10)}
+	frames := []string{"", "null", "[]", `{"messageType":"GO_AWAY"}`, `{"messageType":"RECONNECT_ICE_SERVER"}`,
+		`{"messageType":"X"}`, strings.Repeat("x", 100<<10)}
 	faults := []func() string{
 		func() string { f.cut(); return "cut" },
 		func() string { f.set(func() { f.down = true }); f.cut(); return "network down" },
@@ -192,7 +199,8 @@ func weekOfFaults(t *testing.T, rnd *rand.Rand) {
 		},
 		func() string {
 			code := closes[rnd.IntN(len(closes))]
-			_ = newest().WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
+			_ = newest().WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""),
+				time.Now().Add(time.Second))
 			return fmt.Sprint("close ", code)
 		},
 		func() string {
@@ -226,7 +234,8 @@ func weekOfFaults(t *testing.T, rnd *rand.Rand) {
 			t.Fatalf("after %v: %s; report %+v", what, r.Report().State, r.Report())
 		}
 		n := r.Report().Sent
-		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v", Payload: []byte(`{}`)}); err != nil {
+		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v",
+			Payload: []byte(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -31,7 +31,8 @@ func (e *APIError) Error() string {
 	return b.String()
 }
 
-// StatusError is the service's refusal of one message (KVS dev guide, "Asynchronous message reception": STATUS_RESPONSE).
+// StatusError is the service's refusal of one message (KVS dev guide, "Asynchronous message reception":
+// STATUS_RESPONSE).
 type StatusError struct {
 	CorrelationID string
 	ErrorType     string // InvalidArgumentException

@@ -4,11 +4,12 @@ import (
 	"time"
 )
 
-// Event is what [Client.Run] tells its owner: one of [Connected], [Received], [Refused], [Disconnected] and [ICEServersChanged].
+// Event is what [Client.Run] tells its owner: one of [Connected], [Received], [Refused], [Disconnected] and
+// [ICEServersChanged].
 type Event interface{ event() }
 
-// Connected says that a WebSocket is open. It comes again, with no Disconnected in between, when an open WebSocket was replaced by
-// a new one before its end; nothing is lost then.
+// Connected says that a WebSocket is open. It comes again, with no Disconnected in between, when an open WebSocket was
+// replaced by a new one before its end; nothing is lost then.
 type Connected struct {
 	// Generation counts the WebSockets of this Run from 1.
 	Generation int
@@ -29,8 +30,8 @@ type Disconnected struct {
 	RetryIn time.Duration
 }
 
-// ICEServersChanged says that the TURN servers in use will shut down (RECONNECT_ICE_SERVER): ask [Client.ICEServers] for new ones and
-// move relayed peers.
+// ICEServersChanged says that the TURN servers in use will shut down (RECONNECT_ICE_SERVER): ask [Client.ICEServers]
+// for new ones and move relayed peers.
 type ICEServersChanged struct{}
 
 func (Connected) event()         {}

@@ -32,10 +32,12 @@ func (c *Client) hint(err error) string {
 		return tlsHint(err)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("is %q the right region, and does DNS work on this host?", c.opts.Region)
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENETUNREACH), errors.Is(err,
+		syscall.EHOSTUNREACH):
 		return "is the network up, and does the firewall let HTTPS out?"
 	case errors.As(err, &end) && end.age < kickAge && end.code() != 0:
-		return "when this goes on, another " + strings.ToLower(string(c.opts.Role)) + " is connected under the same name"
+		return "when this goes on, another " + strings.ToLower(string(c.opts.Role)) +
+			" is connected under the same name"
 	}
 	return ""
 }
@@ -50,11 +52,13 @@ func (c *Client) apiHint(e *APIError) string {
 		return "the clock of this host is wrong; the service's time is used from now on"
 	case denied:
 		switch {
-		case strings.Contains(e.Code, "Expired") || strings.Contains(e.Message, "security token included in the request is expired"):
+		case strings.Contains(e.Code, "Expired") ||
+			strings.Contains(e.Message, "security token included in the request is expired"):
 			return "the session token has expired; get new credentials"
 		case strings.Contains(e.Code, "Signature") || strings.Contains(e.Message, "signature"):
 			return "wrong secret access key, or region"
-		case strings.Contains(e.Code, "UnrecognizedClient") || strings.Contains(e.Code, "InvalidClientTokenId") || strings.Contains(e.Message, "security token"):
+		case strings.Contains(e.Code, "UnrecognizedClient") || strings.Contains(e.Code, "InvalidClientTokenId") ||
+			strings.Contains(e.Message, "security token"):
 			return "the access key is not valid (or its session token is missing)"
 		}
 		return fmt.Sprintf("allow kinesisvideo:%s on the channel in the IAM policy", e.Op)

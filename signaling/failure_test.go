@@ -30,33 +30,50 @@ func TestFailureInTheOwnersWords(t *testing.T) {
 		wait   time.Duration // with a chance of one half
 	}{
 		{"no such channel", describePath, answer{404, "ResourceNotFoundException", `{"Message":"nope"}`, nil},
-			[]string{"DescribeSignalingChannel", "404 ResourceNotFoundException: nope", `create the channel "cam1" in us-west-2, or set create: true`, "request req-1"}, time.Minute},
+			[]string{"DescribeSignalingChannel", "404 ResourceNotFoundException: nope",
+				`create the channel "cam1" in us-west-2, or set create: true`, "request req-1"}, time.Minute},
 		{"describe not allowed", describePath, answer{403, "AccessDeniedException", `{"message":"no"}`, nil},
 			[]string{"403 AccessDeniedException", "kinesisvideo:DescribeSignalingChannel", "IAM"}, 0},
 		{"connect not allowed", wssPath, answer{403, "AccessDeniedException", `{"message":"no"}`, nil},
 			[]string{"403 AccessDeniedException", "kinesisvideo:ConnectAsMaster", "IAM"}, 0},
-		{"token expired", wssPath, answer{403, "", `{"message":"The security token included in the request is expired"}`, nil},
+		{"token expired", wssPath,
+			answer{403, "", `{"message":"The security token included in the request is expired"}`, nil},
 			[]string{"ConnectAsMaster", "session token has expired"}, 0},
-		{"unknown key", describePath, answer{403, "UnrecognizedClientException", `{"message":"The security token included in the request is invalid."}`, nil},
+		{"unknown key", describePath, answer{403, "UnrecognizedClientException",
+			`{"message":"The security token included in the request is invalid."}`, nil},
 			[]string{"access key is not valid"}, 0},
-		{"wrong secret", describePath, answer{403, "InvalidSignatureException", `{"message":"The request signature we calculated does not match"}`, nil},
+		{"wrong secret", describePath, answer{403, "InvalidSignatureException",
+			`{"message":"The request signature we calculated does not match"}`, nil},
 			[]string{"wrong secret access key"}, 0},
-		{"clock", describePath, answer{403, "InvalidSignatureException", clock, nil}, []string{"clock of this host"}, 0},
-		{"clock at the upgrade", wssPath, answer{403, "", clock, nil}, []string{"ConnectAsMaster", "clock of this host"}, 0},
-		{"throttled", describePath, answer{400, "ClientLimitExceededException", `{"message":"slow"}`, nil}, []string{"tried more slowly"}, 8 * time.Second},
-		{"too many connects", wssPath, answer{400, "ClientLimitExceededException", `{"message":"slow"}`, nil}, []string{"ConnectAsMaster", "tried more slowly"}, 8 * time.Second},
+		{"clock", describePath, answer{403, "InvalidSignatureException", clock, nil}, []string{"clock of this host"},
+			0},
+		{"clock at the upgrade", wssPath, answer{403, "", clock, nil},
+			[]string{"ConnectAsMaster", "clock of this host"}, 0},
+		{"throttled", describePath, answer{400, "ClientLimitExceededException", `{"message":"slow"}`, nil},
+			[]string{"tried more slowly"}, 8 * time.Second},
+		{"too many connects", wssPath, answer{400, "ClientLimitExceededException", `{"message":"slow"}`, nil},
+			[]string{"ConnectAsMaster", "tried more slowly"}, 8 * time.Second},
 		{"429", wssPath, answer{429, "", "", nil}, []string{"429"}, 8 * time.Second},
-		{"503 that says when", wssPath, answer{503, "", "", http.Header{"Retry-After": {"20"}}}, []string{"503"}, 21 * time.Second},
-		{"503 that says in a year", wssPath, answer{503, "", "", http.Header{"Retry-After": {"31536000"}}}, []string{"503"}, 5*time.Minute + time.Second},
+		{"503 that says when", wssPath, answer{503, "", "", http.Header{"Retry-After": {"20"}}}, []string{"503"},
+			21 * time.Second},
+		{"503 that says in a year", wssPath, answer{503, "", "", http.Header{"Retry-After": {"31536000"}}},
+			[]string{"503"}, 5*time.Minute + time.Second},
 		{"500", describePath, answer{500, "", "<html>\noops</html>", nil}, []string{"status 500"}, time.Second / 2},
 		{"426", wssPath, answer{426, "", "", nil}, []string{"426"}, time.Minute},
-		{"captive portal", wssPath, answer{302, "", "", http.Header{"Location": {"http://login.test/"}}}, []string{"302", "captive portal"}, 45 * time.Second},
-		{"bad argument", wssPath, answer{400, "InvalidArgumentException", `{"message":"no"}`, nil}, []string{"400 InvalidArgumentException: no"}, time.Minute},
-		{"empty answer", describePath, answer{200, "", "", nil}, []string{"DescribeSignalingChannel: bad answer"}, time.Minute},
-		{"not JSON", describePath, answer{200, "", "hello", nil}, []string{"DescribeSignalingChannel: bad answer"}, time.Minute},
-		{"no endpoints", endpointPath, answer{200, "", "{}", nil}, []string{"GetSignalingChannelEndpoint: bad answer"}, time.Minute},
-		{"huge answer", describePath, answer{200, "", `{"x":"` + strings.Repeat("x", 1<<20) + `"}`, nil}, []string{"bad answer", "too long"}, time.Minute},
-		{"deleting", describePath, answer{200, "", `{"ChannelInfo":{"ChannelARN":"x","ChannelStatus":"DELETING"}}`, nil}, []string{"being deleted"}, time.Second / 2},
+		{"captive portal", wssPath, answer{302, "", "", http.Header{"Location": {"http://login.test/"}}},
+			[]string{"302", "captive portal"}, 45 * time.Second},
+		{"bad argument", wssPath, answer{400, "InvalidArgumentException", `{"message":"no"}`, nil},
+			[]string{"400 InvalidArgumentException: no"}, time.Minute},
+		{"empty answer", describePath, answer{200, "", "", nil}, []string{"DescribeSignalingChannel: bad answer"},
+			time.Minute},
+		{"not JSON", describePath, answer{200, "", "hello", nil}, []string{"DescribeSignalingChannel: bad answer"},
+			time.Minute},
+		{"no endpoints", endpointPath, answer{200, "", "{}", nil}, []string{"GetSignalingChannelEndpoint: bad answer"},
+			time.Minute},
+		{"huge answer", describePath, answer{200, "", `{"x":"` + strings.Repeat("x", 1<<20) + `"}`, nil},
+			[]string{"bad answer", "too long"}, time.Minute},
+		{"deleting", describePath, answer{200, "", `{"ChannelInfo":{"ChannelARN":"x","ChannelStatus":"DELETING"}}`,
+			nil}, []string{"being deleted"}, time.Second / 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -93,7 +110,8 @@ func TestFailureBelowHTTP(t *testing.T) {
 		words  []string
 	}{
 		{"no such host", func(o *signaling.Options) {
-			o.DialContext = dial(&net.DNSError{Err: "no such host", Name: "kinesisvideo.us-wst-2.amazonaws.com", IsNotFound: true})
+			o.DialContext = dial(&net.DNSError{Err: "no such host", Name: "kinesisvideo.us-wst-2.amazonaws.com",
+				IsNotFound: true})
 			o.Region = "us-wst-2"
 		}, []string{"no such host", `is "us-wst-2" the right region`}},
 		{"no keys", func(o *signaling.Options) {
@@ -138,7 +156,8 @@ func TestTLS(t *testing.T) {
 			t.Errorf("protocol %s, want HTTP/1.1", r.Proto)
 		}
 		if r.URL.Path == endpointPath {
-			_, _ = w.Write([]byte(`{"ResourceEndpointList":[{"Protocol":"HTTPS","ResourceEndpoint":"https://` + r.Host + `"},{"Protocol":"WSS","ResourceEndpoint":"wss://` + r.Host + `"}]}`))
+			_, _ = w.Write([]byte(`{"ResourceEndpointList":[{"Protocol":"HTTPS","ResourceEndpoint":"https://` + r.Host +
+				`"},{"Protocol":"WSS","ResourceEndpoint":"wss://` + r.Host + `"}]}`))
 			return
 		}
 		f.ServeHTTP(w, r)
@@ -238,9 +257,11 @@ func TestExpiredTokenIsReplacedAtOnce(t *testing.T) {
 		f.next(wssPath, answer{403, "", `{"message":"The security token included in the request is expired"}`, nil})
 		opts := f.start()
 		asked := 0
-		opts.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		opts.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials,
+			error) {
 			asked++
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary", CanExpire: true,
+				Expires: time.Now().Add(time.Hour)}, nil
 		}))
 		start := time.Now()
 		r := run(t, opts)
@@ -289,7 +310,8 @@ func TestCreate(t *testing.T) {
 		if n := f.count(createPath); n != 1 {
 			t.Errorf("%d creates, want 1", n)
 		}
-		sameJSON(t, f.last[createPath].body, `{"ChannelName":"cam1","ChannelType":"SINGLE_MASTER","SingleMasterConfiguration":{"MessageTtlSeconds":30},"Tags":[{"Key":"site","Value":"gate"}]}`)
+		sameJSON(t, f.last[createPath].body,
+			`{"ChannelName":"cam1","ChannelType":"SINGLE_MASTER","SingleMasterConfiguration":{"MessageTtlSeconds":30},"Tags":[{"Key":"site","Value":"gate"}]}`)
 	})
 }
 
@@ -312,7 +334,8 @@ func TestControlPlaneIsAskedWithinItsBudget(t *testing.T) {
 	})
 }
 
-// A permanent failure whose every answer has another request id is one line in ten minutes, and the quick first retry is none.
+// A permanent failure whose every answer has another request id is one line in ten minutes, and the quick first retry
+// is none.
 func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -335,9 +358,11 @@ func TestRequests(t *testing.T) {
 		endpoints string
 		ice       string
 	}{
-		{signaling.Master, "", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"MASTER"}}`,
+		{signaling.Master, "", `{"ChannelARN":"` + arn +
+			`","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"MASTER"}}`,
 			`{"ChannelARN":"` + arn + `","Service":"TURN"}`},
-		{signaling.Viewer, "v1", `{"ChannelARN":"` + arn + `","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"VIEWER"}}`,
+		{signaling.Viewer, "v1", `{"ChannelARN":"` + arn +
+			`","SingleMasterChannelEndpointConfiguration":{"Protocols":["WSS","HTTPS"],"Role":"VIEWER"}}`,
 			`{"ChannelARN":"` + arn + `","ClientId":"v1","Service":"TURN"}`},
 	} {
 		t.Run(string(tt.role), func(t *testing.T) {
@@ -352,13 +377,16 @@ func TestRequests(t *testing.T) {
 				if _, err := c.ICEServers(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				for path, want := range map[string]string{describePath: `{"ChannelName":"cam1"}`, endpointPath: tt.endpoints, icePath: tt.ice} {
+				for path, want := range map[string]string{describePath: `{"ChannelName":"cam1"}`,
+					endpointPath: tt.endpoints, icePath: tt.ice} {
 					got := f.last[path]
 					sameJSON(t, got.body, want)
-					if a := got.header.Get("Authorization"); !strings.Contains(a, "/us-west-2/kinesisvideo/aws4_request") || !strings.Contains(a, "AKIDEXAMPLE/") {
+					if a := got.header.Get("Authorization"); !strings.Contains(a,
+						"/us-west-2/kinesisvideo/aws4_request") || !strings.Contains(a, "AKIDEXAMPLE/") {
 						t.Errorf("%s: authorization %s", path, a)
 					}
-					if got.header.Get("Content-Type") != "application/json" || got.header.Get("X-Amz-Security-Token") != "canary-token" {
+					if got.header.Get("Content-Type") != "application/json" ||
+						got.header.Get("X-Amz-Security-Token") != "canary-token" {
 						t.Errorf("%s: header %v", path, got.header)
 					}
 				}

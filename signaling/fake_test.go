@@ -82,7 +82,8 @@ func (s *socket) say(t *testing.T, frame string) {
 }
 
 func newFake(t *testing.T) *fake {
-	return &fake{t: t, answers: map[string][]answer{}, always: map[string]answer{}, calls: map[string]int{}, last: map[string]request{}, sockets: make(chan *socket, 1000), ended: make(chan struct{})}
+	return &fake{t: t, answers: map[string][]answer{}, always: map[string]answer{}, calls: map[string]int{},
+		last: map[string]request{}, sockets: make(chan *socket, 1000), ended: make(chan struct{})}
 }
 
 func (f *fake) next(path string, a ...answer) {
@@ -157,11 +158,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case describePath:
-		fmt.Fprintf(w, `{"ChannelInfo":{"ChannelName":"cam1","ChannelARN":%q,"ChannelStatus":"ACTIVE","CreationTime":1700000000.5}}`, arn)
+		fmt.Fprintf(w,
+			`{"ChannelInfo":{"ChannelName":"cam1","ChannelARN":%q,"ChannelStatus":"ACTIVE","CreationTime":1700000000.5}}`, arn)
 	case createPath:
 		fmt.Fprintf(w, `{"ChannelARN":%q}`, arn)
 	case endpointPath:
-		fmt.Fprintf(w, `{"ResourceEndpointList":[{"Protocol":"NEW","ResourceEndpoint":"new://x"},{"Protocol":"HTTPS","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WEBRTC","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WSS","ResourceEndpoint":"ws://%[1]s"}]}`, r.Host)
+		fmt.Fprintf(w,
+			`{"ResourceEndpointList":[{"Protocol":"NEW","ResourceEndpoint":"new://x"},{"Protocol":"HTTPS","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WEBRTC","ResourceEndpoint":"http://%[1]s"},{"Protocol":"WSS","ResourceEndpoint":"ws://%[1]s"}]}`, r.Host)
 	case storagePath:
 		f.mu.Lock()
 		status := f.storage
@@ -172,7 +175,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.onJoin(string(body))
 		}
 	case icePath:
-		io.WriteString(w, `{"IceServerList":[{"Password":"canary-password","Ttl":300,"Uris":["turn:34-1-2-3.t-1a2b.kinesisvideo.us-west-2.amazonaws.com:443?transport=udp"],"Username":"1700000300:djE6"}]}`)
+		io.WriteString(w,
+			`{"IceServerList":[{"Password":"canary-password","Ttl":300,"Uris":["turn:34-1-2-3.t-1a2b.kinesisvideo.us-west-2.amazonaws.com:443?transport=udp"],"Username":"1700000300:djE6"}]}`)
 	case wssPath:
 		f.upgrade(w, r)
 	default:
@@ -191,9 +195,11 @@ func signedAt(r *http.Request, now time.Time) (answer, bool) {
 	case err != nil:
 		return answer{403, "IncompleteSignatureException", `{"message":"no date"}`, nil}, true
 	case now.Sub(at) > 5*time.Minute:
-		return answer{403, "InvalidSignatureException", `{"message":"Signature expired: is now earlier than"}`, nil}, true
+		return answer{403, "InvalidSignatureException", `{"message":"Signature expired: is now earlier than"}`,
+			nil}, true
 	case at.Sub(now) > 5*time.Minute:
-		return answer{403, "InvalidSignatureException", `{"message":"Signature not yet current: is still later than"}`, nil}, true
+		return answer{403, "InvalidSignatureException", `{"message":"Signature not yet current: is still later than"}`,
+			nil}, true
 	}
 	return answer{}, false
 }

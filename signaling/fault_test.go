@@ -60,7 +60,8 @@ func raw(w http.ResponseWriter, r *http.Request, frame []byte) {
 // What no WebSocket may say (RFC 6455 section 5) ends the session, and the next one works.
 func TestBrokenFrames(t *testing.T) {
 	text := func(n int) []byte { // a header that promises n bytes, and some of them
-		return append([]byte{0x81, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, bytes.Repeat([]byte("x"), 1000)...)
+		return append([]byte{0x81, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)},
+			bytes.Repeat([]byte("x"), 1000)...)
 	}
 	fragments := append([]byte{0x01, 126, 0x40, 0}, bytes.Repeat([]byte("x"), 0x4000)...)
 	for range 10 {
@@ -180,12 +181,15 @@ func TestHosts(t *testing.T) {
 		{"eu-central-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo.eu-central-1.api.aws:443"},
 		{"us-east-1", func(o *signaling.Options) { o.FIPS = true }, "kinesisvideo-fips.us-east-1.amazonaws.com:443"},
 		{"cn-north-1", nil, "kinesisvideo.cn-north-1.amazonaws.com.cn:443"},
-		{"cn-north-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo.cn-north-1.api.amazonwebservices.com.cn:443"},
+		{"cn-north-1", func(o *signaling.Options) { o.DualStack = true },
+			"kinesisvideo.cn-north-1.api.amazonwebservices.com.cn:443"},
 		{"us-gov-west-1", nil, "kinesisvideo-fips.us-gov-west-1.amazonaws.com:443"},
-		{"us-gov-east-1", func(o *signaling.Options) { o.DualStack = true }, "kinesisvideo-fips.us-gov-east-1.api.aws:443"},
+		{"us-gov-east-1", func(o *signaling.Options) { o.DualStack = true },
+			"kinesisvideo-fips.us-gov-east-1.api.aws:443"},
 		{"us-iso-east-1", nil, "kinesisvideo.us-iso-east-1.c2s.ic.gov:443"},
 		{"eusc-de-east-1", nil, "kinesisvideo.eusc-de-east-1.amazonaws.eu:443"},
-		{"us-west-2", func(o *signaling.Options) { o.Endpoint = "https://vpce-1.example.test:8443/base" }, "vpce-1.example.test:8443"},
+		{"us-west-2", func(o *signaling.Options) { o.Endpoint = "https://vpce-1.example.test:8443/base" },
+			"vpce-1.example.test:8443"},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -209,8 +213,8 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// How long it takes until a WebSocket is open again, and until a message has come over it: 50 runs each, with the waits that the agent really
-// draws. `go test -run TestRecovery -v ./signaling` prints the table.
+// How long it takes until a WebSocket is open again, and until a message has come over it: 50 runs each, with the waits
+// that the agent really draws. `go test -run TestRecovery -v ./signaling` prints the table.
 func TestRecovery(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -243,7 +247,8 @@ func TestRecovery(t *testing.T) {
 			}
 			slices.Sort(took)
 			p50, p99 := took[25], took[49]
-			t.Logf("%-24s p50 %6v, p99 %6v (goals %v, %v)", tt.name, p50.Round(10*time.Millisecond), p99.Round(10*time.Millisecond), tt.p50, tt.p99)
+			t.Logf("%-24s p50 %6v, p99 %6v (goals %v, %v)", tt.name, p50.Round(10*time.Millisecond),
+				p99.Round(10*time.Millisecond), tt.p50, tt.p99)
 			if p50 > tt.p50 || p99 > tt.p99 {
 				t.Errorf("p50 %v, p99 %v; want at most %v, %v", p50, p99, tt.p50, tt.p99)
 			}
@@ -251,7 +256,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// recovery is the time from the fault, or from the failure that it causes, until a message has come again; 0 when there was always a session.
+// recovery is the time from the fault, or from the failure that it causes, until a message has come again; 0 when there
+// was always a session.
 func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Duration {
 	f := newFake(t)
 	opts := f.start()
@@ -394,13 +400,16 @@ func TestProxyThatRefuses(t *testing.T) {
 func TestAddressThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		f.next(endpointPath, answer{200, "", `{"ResourceEndpointList":[{"Protocol":"HTTPS","ResourceEndpoint":"http://kvs.test"},{"Protocol":"WSS","ResourceEndpoint":"ws://old.test"}]}`, nil})
+		f.next(endpointPath,
+			answer{200, "",
+				`{"ResourceEndpointList":[{"Protocol":"HTTPS","ResourceEndpoint":"http://kvs.test"},{"Protocol":"WSS","ResourceEndpoint":"ws://old.test"}]}`, nil})
 		opts := f.start()
 		reach := opts.DialContext
 		var gone atomic.Bool
 		opts.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if gone.Load() && strings.HasPrefix(addr, "old.test") {
-				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "old.test", IsNotFound: true}}
+				return nil, &net.OpError{Op: "dial",
+					Err: &net.DNSError{Err: "no such host", Name: "old.test", IsNotFound: true}}
 			}
 			return reach(ctx, network, addr)
 		}
@@ -409,7 +418,8 @@ func TestAddressThatIsGone(t *testing.T) {
 		gone.Store(true)
 		f.cut()
 		expect[signaling.Disconnected](r)
-		if got := expect[signaling.Disconnected](r); got.RetryIn != 0 || !strings.Contains(got.Err.Error(), "no such host") {
+		if got := expect[signaling.Disconnected](r); got.RetryIn != 0 ||
+			!strings.Contains(got.Err.Error(), "no such host") {
 			t.Errorf("%v, retry in %v; want at once", got.Err, got.RetryIn)
 		}
 		expect[signaling.Connected](r)
@@ -444,7 +454,8 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 				old.say(t, `{"messageType":"GO_AWAY"}`)
 				time.Sleep(time.Second)
 				old.Close()
-				if got := expect[signaling.Disconnected](r); got.RetryIn != 0 || r.Report().State != signaling.Connecting {
+				if got := expect[signaling.Disconnected](r); got.RetryIn != 0 ||
+					r.Report().State != signaling.Connecting {
 					t.Errorf("%+v, state %s", got, r.Report().State)
 				}
 				if ok {
@@ -453,7 +464,8 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 					}
 					return
 				}
-				if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), "no route") || got.RetryIn == 0 {
+				if got := expect[signaling.Disconnected](r); !strings.Contains(got.Err.Error(), "no route") ||
+					got.RetryIn == 0 {
 					t.Errorf("%+v", got)
 				}
 				slow.Store(false)
@@ -463,9 +475,10 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 	}
 }
 
-// TestClockStepsByADay: this host's clock is set a day forth or back while the client runs. What runs does not notice, since waits and ages
-// are measured by the monotonic clock; the next request is refused once for its time and is made again at once. For the client it is the same
-// whether its own clock steps or all others do, which is what the fake can do.
+// TestClockStepsByADay: this host's clock is set a day forth or back while the client runs. What runs does not notice,
+// since waits and ages are measured by the monotonic clock; the next request is refused once for its time and is made
+// again at once. For the client it is the same whether its own clock steps or all others do, which is what the fake can
+// do.
 func TestClockStepsByADay(t *testing.T) {
 	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {
@@ -484,14 +497,16 @@ func TestClockStepsByADay(t *testing.T) {
 					t.Errorf("%d requests and %d events by the step alone", n, len(r.events))
 				}
 				start := time.Now()
-				if servers, err := r.ICEServers(t.Context()); err != nil || len(servers) != 1 || time.Since(start) > time.Second {
+				if servers, err := r.ICEServers(t.Context()); err != nil || len(servers) != 1 ||
+					time.Since(start) > time.Second {
 					t.Errorf("%d ICE servers, %v, after %v", len(servers), err, time.Since(start))
 				}
 				f.cut()
 				expect[signaling.Disconnected](r)
 				expect[signaling.Connected](r)
 				if n := f.requests.Load() - before; n != 3 || time.Since(start) > 2*time.Second {
-					t.Errorf("%d requests, connected %v after the cut; want one of each kind and one refused, within the spread", n, time.Since(start))
+					t.Errorf("%d requests, connected %v after the cut; want one of each kind and one refused, within "+
+						"the spread", n, time.Since(start))
 				}
 				time.Sleep(24 * time.Hour)
 				if n := f.count(wssPath); n > 2+24*60/45+1 {

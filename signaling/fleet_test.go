@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// A model of 10,000 agents and of the service's quotas, driven by the retrier and the life that the agent itself uses. Wall clocks are not
-// involved: the model's time is a number.
+// A model of 10,000 agents and of the service's quotas, driven by the retrier and the life that the agent itself uses.
+// Wall clocks are not involved: the model's time is a number.
 
 const (
-	fleetSize    = 10_000
-	connectLimit = 500 // connects a second for the account; the service publishes none, and this is what the reference model assumed
+	fleetSize = 10_000
+	// Connects a second for the account; the service publishes none, and this is what the reference model assumed.
+	connectLimit = 500
 )
 
 // fleet is one run of the model.
@@ -120,7 +121,8 @@ func TestFleetCutAtOnce(t *testing.T) {
 	t.Logf("10,000 cut at once, spread 30 s: p50 %v, p99 %v, peak %d/s, %.2f requests an agent, %d throttled",
 		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(0), each, f.refused)
 	if len(f.wait) != fleetSize || each > 1.1 || f.refused > 0 || f.percentile(0.99) > 35*time.Second {
-		t.Errorf("%d connected, %.2f requests each, %d throttled, p99 %v", len(f.wait), each, f.refused, f.percentile(0.99))
+		t.Errorf("%d connected, %.2f requests each, %d throttled, p99 %v", len(f.wait), each, f.refused,
+			f.percentile(0.99))
 	}
 }
 

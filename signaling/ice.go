@@ -28,11 +28,13 @@ func (s ICEServer) String() string { return s.LogValue().String() }
 const (
 	maxICEURLs = 8                // in all; more only cost gathering time and the channel's 50 allocations
 	iceMargin  = 30 * time.Second // what a peer needs between asking and allocating
-	iceRest    = time.Second      // after a failure, for all peers: the service takes five requests a second for a channel
-	minICELife = time.Second      // keeps a service that says "no time at all" from being asked for every peer
+	// After a failure, for all peers: the service takes five requests a second for a channel.
+	iceRest    = time.Second
+	minICELife = time.Second // keeps a service that says "no time at all" from being asked for every peer
 )
 
-// isICEURL is RFC 7065 and RFC 7064, in so far as the service uses them: a host's name or IPv4 address, a port and a transport or neither.
+// isICEURL is RFC 7065 and RFC 7064, in so far as the service uses them: a host's name or IPv4 address, a port and a
+// transport or neither.
 func isICEURL(s string) bool {
 	scheme, rest, _ := strings.Cut(s, ":")
 	switch scheme {
@@ -67,8 +69,8 @@ type iceCache struct {
 	dropped atomic.Bool // the servers will shut down
 }
 
-// get returns the servers, from memory or from the service; many callers make one request. When the service does not answer, servers that
-// still have some time left are better than none.
+// get returns the servers, from memory or from the service; many callers make one request. When the service does not
+// answer, servers that still have some time left are better than none.
 func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	select {
 	case i.lock <- struct{}{}:
@@ -106,7 +108,8 @@ func (i *iceCache) left(now time.Time) []ICEServer {
 	return out
 }
 
-// drop makes the next get ask the service. It does not wait for one that is asking now, whose answer may be the old servers.
+// drop makes the next get ask the service. It does not wait for one that is asking now, whose answer may be the old
+// servers.
 func (i *iceCache) drop() { i.dropped.Store(true) }
 
 // fetch asks the service. The caller holds the lock.
@@ -152,7 +155,8 @@ type iceServerJSON struct {
 func readICEServers(list []iceServerJSON) (servers []ICEServer, ttl time.Duration) {
 	total := 0
 	for _, in := range list {
-		s := ICEServer{Username: in.Username, Password: in.Password, TTL: time.Duration(min(max(in.Ttl, 0), 86400)) * time.Second}
+		s := ICEServer{Username: in.Username, Password: in.Password,
+			TTL: time.Duration(min(max(in.Ttl, 0), 86400)) * time.Second}
 		for _, u := range in.Uris {
 			if total < maxICEURLs && isICEURL(u) {
 				s.URLs = append(s.URLs, u)

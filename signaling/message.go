@@ -30,24 +30,27 @@ const (
 type Message struct {
 	Type MessageType
 
-	// ClientID is the sender of a message received, "" for the master and for the storage service, and the recipient of a
-	// message sent: required from a master to a viewer, empty from a viewer, whose messages all go to the master.
+	// ClientID is the sender of a message received, "" for the master and for the storage service, and the recipient of
+	// a message sent: required from a master to a viewer, empty from a viewer, whose messages all go to the master.
 	ClientID string
 
 	// Payload is JSON text, without the base64 it travels in.
 	Payload []byte
 
-	// CorrelationID is how the service's refusal finds its way back. Send makes one when it is empty. It is empty on receipt.
+	// CorrelationID is how the service's refusal finds its way back. Send makes one when it is empty. It is empty on
+	// receipt.
 	CorrelationID string
 }
 
-// MaxPayload is the longest payload in base64 characters (KVS dev guide, Limits: 10 k). In JSON text that is [MaxPayloadText] bytes.
+// MaxPayload is the longest payload in base64 characters (KVS dev guide, Limits: 10 k). In JSON text that is
+// [MaxPayloadText] bytes.
 const (
 	MaxPayload     = 10_000
 	MaxPayloadText = MaxPayload / 4 * 3
 )
 
-// isID says whether s is a name of a channel, client id or correlation id: 1 to 256 of a-z A-Z 0-9 _ . - (KVS API reference).
+// isID says whether s is a name of a channel, client id or correlation id: 1 to 256 of a-z A-Z 0-9 _ . - (KVS API
+// reference).
 func isID(s string) bool {
 	for _, c := range []byte(s) {
 		if !isLetter(c) && c != '_' && c != '.' && c != '-' {
@@ -61,10 +64,12 @@ func isLetter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// isReserved says whether a client id is one that the service keeps for itself: AWS_ at its start, in any case (KVS dev guide, ConnectAsViewer).
+// isReserved says whether a client id is one that the service keeps for itself: AWS_ at its start, in any case (KVS dev
+// guide, ConnectAsViewer).
 func isReserved(id string) bool { return len(id) >= 4 && strings.EqualFold(id[:4], "AWS_") }
 
-// isRegion says whether s looks like a region: words of lower case letters and digits with - between them, two and more.
+// isRegion says whether s looks like a region: words of lower case letters and digits with - between them, two and
+// more.
 func isRegion(s string) bool {
 	words := strings.Split(s, "-")
 	for _, w := range words {
@@ -75,7 +80,8 @@ func isRegion(s string) bool {
 	return len(words) > 1
 }
 
-// check says why a message may not be sent in this role, or nil. Only to the storage service does a master send without a recipient.
+// check says why a message may not be sent in this role, or nil. Only to the storage service does a master send without
+// a recipient.
 func (m Message) check(role Role, storage bool) error {
 	switch m.Type {
 	case SDPOffer, SDPAnswer, ICECandidate:
@@ -84,18 +90,21 @@ func (m Message) check(role Role, storage bool) error {
 	}
 	switch {
 	case role == Viewer && m.ClientID != "":
-		return fmt.Errorf("send %s to %q: a viewer's messages go to the master; hint: leave the recipient out", m.Type, m.ClientID)
+		return fmt.Errorf("send %s to %q: a viewer's messages go to the master; hint: leave the recipient out", m.Type,
+			m.ClientID)
 	case role == Master && m.ClientID == "" && !storage:
 		return fmt.Errorf("send %s: no recipient; hint: a master must name the viewer", m.Type)
 	case m.ClientID != "" && !isID(m.ClientID):
 		return fmt.Errorf("send %s to %q: bad recipient; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.ClientID))
 	case m.CorrelationID != "" && !isID(m.CorrelationID):
-		return fmt.Errorf("send %s: bad correlation id %q; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type, clip(m.CorrelationID))
+		return fmt.Errorf("send %s: bad correlation id %q; hint: 1 to 256 of a-z A-Z 0-9 _ . -", m.Type,
+			clip(m.CorrelationID))
 	case len(m.Payload) == 0:
 		return fmt.Errorf("send %s to %q: empty payload", m.Type, m.ClientID)
 	}
 	if n := base64.StdEncoding.EncodedLen(len(m.Payload)); n > MaxPayload {
-		return fmt.Errorf("send %s to %q: payload is %d base64 characters, the service takes %d; hint: fewer codecs or candidates in the SDP",
+		return fmt.Errorf("send %s to %q: payload is %d base64 characters, the service takes %d; hint: fewer codecs "+
+			"or candidates in the SDP",
 			m.Type, m.ClientID, n, MaxPayload)
 	}
 	if !json.Valid(m.Payload) {

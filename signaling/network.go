@@ -10,8 +10,9 @@ import (
 // settle is how long after the last change of a network that is coming up a try is worth making.
 const settle = 1200 * time.Millisecond
 
-// NetworkChanged says that this host has another address or route, or has slept. A client that waits tries again as soon as the network has
-// settled, however long it would have waited; one that is connected finds out within seconds whether it still is. It never blocks.
+// NetworkChanged says that this host has another address or route, or has slept. A client that waits tries again as
+// soon as the network has settled, however long it would have waited; one that is connected finds out within seconds
+// whether it still is. It never blocks.
 func (c *Client) NetworkChanged() {
 	select {
 	case c.network <- struct{}{}:
@@ -32,11 +33,12 @@ func (r *run) onNetwork() {
 	}
 }
 
-// probeWithin is how long a pong may take after a change of the network. It is short: sessions whose path is gone wait for this connection.
+// probeWithin is how long a pong may take after a change of the network. It is short: sessions whose path is gone wait
+// for this connection.
 const probeWithin = 3 * time.Second
 
-// probe pings now and shortens the wait for a sign of life to that of a pong. A connection from an address that packets to the service no longer leave
-// from is not worth even that.
+// probe pings now and shortens the wait for a sign of life to that of a pong. A connection from an address that packets
+// to the service no longer leave from is not worth even that.
 func (s *session) probe() {
 	if elsewhere(s.conn.NetConn()) {
 		s.conn.Close() // the reader says why

@@ -14,7 +14,8 @@ import (
 )
 
 func TestOptions(t *testing.T) {
-	good := signaling.Options{Channel: "cam1", Role: signaling.Master, Region: "eu-central-1", Credentials: staticKeys("x")}
+	good := signaling.Options{Channel: "cam1", Role: signaling.Master, Region: "eu-central-1",
+		Credentials: staticKeys("x")}
 	for _, tt := range []struct {
 		name   string
 		change func(*signaling.Options)
@@ -22,13 +23,16 @@ func TestOptions(t *testing.T) {
 	}{
 		{"good", func(*signaling.Options) {}, nil},
 		{"viewer", func(o *signaling.Options) { o.Role, o.ClientID = signaling.Viewer, "v" }, nil},
-		{"nothing", func(o *signaling.Options) { *o = signaling.Options{} }, []string{`channel ""`, `role ""`, `region ""`, "no credentials"}},
+		{"nothing", func(o *signaling.Options) { *o = signaling.Options{} },
+			[]string{`channel ""`, `role ""`, `region ""`, "no credentials"}},
 		{"channel", func(o *signaling.Options) { o.Channel = "a/b" }, []string{`channel "a/b"`}},
 		{"viewer without a name", func(o *signaling.Options) { o.Role = signaling.Viewer }, []string{`client id ""`}},
-		{"reserved name", func(o *signaling.Options) { o.Role, o.ClientID = signaling.Viewer, "aWs_x" }, []string{"AWS_"}},
+		{"reserved name", func(o *signaling.Options) { o.Role, o.ClientID = signaling.Viewer, "aWs_x" },
+			[]string{"AWS_"}},
 		{"master with a name", func(o *signaling.Options) { o.ClientID = "v" }, []string{"a master has none"}},
 		{"region", func(o *signaling.Options) { o.Region = "eu-central-1.evil.test/" }, []string{"region"}},
-		{"endpoint", func(o *signaling.Options) { o.Endpoint = "localhost:9790" }, []string{"endpoint", "hint: such as https://"}},
+		{"endpoint", func(o *signaling.Options) { o.Endpoint = "localhost:9790" },
+			[]string{"endpoint", "hint: such as https://"}},
 		{"ttl", func(o *signaling.Options) { o.TTL = time.Second }, []string{"message TTL 1s"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,17 +61,25 @@ func TestSendRefusesWhatTheServiceWould(t *testing.T) {
 	}{
 		{"answer", signaling.Master, signaling.Message{Type: signaling.SDPAnswer, ClientID: "v", Payload: ok}, ""},
 		{"offer of a viewer", signaling.Viewer, signaling.Message{Type: signaling.SDPOffer, Payload: ok}, ""},
-		{"longest", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: strings.Repeat("v", 256), Payload: jsonOf(signaling.MaxPayloadText)}, ""},
-		{"too long", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: jsonOf(signaling.MaxPayloadText + 1)},
+		{"longest", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: strings.Repeat("v", 256),
+			Payload: jsonOf(signaling.MaxPayloadText)}, ""},
+		{"too long", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v",
+			Payload: jsonOf(signaling.MaxPayloadText + 1)},
 			"payload is 10004 base64 characters, the service takes 10000"},
 		{"type", signaling.Master, signaling.Message{Type: "GO_AWAY", ClientID: "v", Payload: ok}, `send "GO_AWAY"`},
 		{"no recipient", signaling.Master, signaling.Message{Type: signaling.SDPOffer, Payload: ok}, "no recipient"},
-		{"recipient of a viewer", signaling.Viewer, signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: ok}, "leave the recipient out"},
-		{"bad recipient", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "a b", Payload: ok}, "bad recipient"},
-		{"long recipient", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: strings.Repeat("v", 257), Payload: ok}, "bad recipient"},
-		{"bad correlation id", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: ok, CorrelationID: "a b"}, "bad correlation id"},
+		{"recipient of a viewer", signaling.Viewer,
+			signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: ok}, "leave the recipient out"},
+		{"bad recipient", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "a b", Payload: ok},
+			"bad recipient"},
+		{"long recipient", signaling.Master, signaling.Message{Type: signaling.SDPOffer,
+			ClientID: strings.Repeat("v", 257), Payload: ok}, "bad recipient"},
+		{"bad correlation id", signaling.Master,
+			signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: ok, CorrelationID: "a b"},
+			"bad correlation id"},
 		{"empty", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v"}, "empty payload"},
-		{"not JSON", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v", Payload: []byte("v=0")}, "not JSON"},
+		{"not JSON", signaling.Master, signaling.Message{Type: signaling.SDPOffer, ClientID: "v",
+			Payload: []byte("v=0")}, "not JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := signaling.Options{Channel: "cam1", Role: tt.role, Region: "eu-central-1", Credentials: staticKeys("x")}
@@ -166,7 +178,8 @@ func TestICEServersAreFetchedOnceForAll(t *testing.T) {
 			t.Errorf("TTL %v", s[0].TTL)
 		}
 		time.Sleep(20 * time.Second)
-		if s, err := c.ICEServers(t.Context()); err == nil || !strings.Contains(err.Error(), "GetIceServerConfig: status 500") {
+		if s, err := c.ICEServers(t.Context()); err == nil ||
+			!strings.Contains(err.Error(), "GetIceServerConfig: status 500") {
 			t.Errorf("servers = %v, %v; want an error", s, err)
 		}
 		time.Sleep(time.Minute) // idle connections go
@@ -182,7 +195,11 @@ func TestICEServersThatNobodyCouldUse(t *testing.T) {
 		{"none", `{"IceServerList":[]}`, 0},
 		{"bad addresses", `{"IceServerList":[{"Ttl":300,"Uris":["http://x","turn:a b",""]}]}`, 0},
 		{"not JSON", `hello`, 0},
-		{"fifty", `{"IceServerList":[` + strings.TrimSuffix(strings.Repeat(`{"Ttl":300,"Uris":["turn:h:443"],"Username":"u","Password":"p"},`, 50), ",") + `]}`, 8},
+		{"fifty",
+			`{"IceServerList":[` +
+				strings.TrimSuffix(strings.Repeat(`{"Ttl":300,"Uris":["turn:h:443"],"Username":"u","Password":"p"},`,
+					50),
+					",") + `]}`, 8},
 		{"no time", `{"IceServerList":[{"Ttl":0,"Uris":["turn:h:443"]}]}`, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -243,12 +260,15 @@ func TestICEServerHidesItsPassword(t *testing.T) {
 func TestICEServersWithAnExpiredToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
-		f.next(icePath, answer{status: 403, body: `{"message":"The security token included in the request is expired"}`})
+		f.next(icePath,
+			answer{status: 403, body: `{"message":"The security token included in the request is expired"}`})
 		opts := f.start()
 		var asked int
-		opts.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		opts.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials,
+			error) {
 			asked++
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "canary", CanExpire: true,
+				Expires: time.Now().Add(time.Hour)}, nil
 		}))
 		c, err := signaling.New(opts)
 		if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// overlap recognises a message that came over the old and the new session of a replacement. A message that comes twice over one session is
-// the sender's wish, and passes.
+// overlap recognises a message that came over the old and the new session of a replacement. A message that comes twice
+// over one session is the sender's wish, and passes.
 type overlap struct {
 	epoch int // counts sessions that replaced nothing
 	seen  map[print]origin

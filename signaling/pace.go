@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// pace holds one WebSocket inside the service's limits (KVS dev guide, Limits: 5 offers, 5 answers and 20 candidates a second). It
-// lets that many of a kind go at once and then no more in any second, which satisfies a token bucket and a sliding window alike: the
-// service does not say which one it keeps. It is owned by the writer.
+// pace holds one WebSocket inside the service's limits (KVS dev guide, Limits: 5 offers, 5 answers and 20 candidates a
+// second). It lets that many of a kind go at once and then no more in any second, which satisfies a token bucket and a
+// sliding window alike: the service does not say which one it keeps. It is owned by the writer.
 type pace struct {
 	offers, answers [5]time.Time // when the last ones were sent, a ring
 	candidates      [20]time.Time
@@ -44,8 +44,8 @@ func (p *pace) sent(t MessageType, now time.Time) {
 	*at = (*at + 1) % len(times)
 }
 
-// connectPace holds the upgrades of one client, of all its Runs, within the service's three connects a second for a channel, whatever the policy
-// and the service want. It is owned by the dial under way, of which there is one at most.
+// connectPace holds the upgrades of one client, of all its Runs, within the service's three connects a second for a
+// channel, whatever the policy and the service want. It is owned by the dial under way, of which there is one at most.
 type connectPace struct {
 	last [3]time.Time // a ring
 	at   int          // of the oldest

@@ -34,8 +34,8 @@ const (
 	causes                 // how many there are
 )
 
-// next is the whole policy: how long to wait when cause happened for the n+1st time in a row, u being uniform in [0,1). It is pure, so that a
-// model of a fleet drives the very function that the agent uses.
+// next is the whole policy: how long to wait when cause happened for the n+1st time in a row, u being uniform in [0,1).
+// It is pure, so that a model of a fleet drives the very function that the agent uses.
 //
 // Waits are full jitter, U(0, cap), where many agents fail together, and U(1/2, 3/2) where one is to be slow for sure.
 func next(c cause, n int, spread time.Duration, u float64) time.Duration {
@@ -73,15 +73,17 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	return 0
 }
 
-// life is the age at which a working session is replaced: 45 to 57 minutes, less than the service's hour, and not the same for all of a
-// fleet, which would otherwise come back together each hour after an outage. It belongs to the policy and is pure like next.
+// life is the age at which a working session is replaced: 45 to 57 minutes, less than the service's hour, and not the
+// same for all of a fleet, which would otherwise come back together each hour after an outage. It belongs to the policy
+// and is pure like next.
 func life(u float64) time.Duration { return 45*time.Minute + backoff.Scale(12*time.Minute, u) }
 
 const (
 	steady      = 2 * time.Minute // a session that lived this long was well: waits begin anew
 	maxWaitTold = 5 * time.Minute // the longest Retry-After that is obeyed
 
-	// A close by the service, this soon and this often within a minute, looks like another master (KVS: the newest wins).
+	// A close by the service, this soon and this often within a minute, looks like another master (KVS: the newest
+	// wins).
 	kickAge  = 30 * time.Second
 	kickSpan = time.Minute
 )
@@ -94,7 +96,8 @@ type retrier struct {
 	kicks  [3]time.Time // the last ends that looked like another master's doing
 }
 
-// retry says how long to wait after err until the next try, or that there is none. Nothing else in this package decides that.
+// retry says how long to wait after err until the next try, or that there is none. Nothing else in this package decides
+// that.
 func (r *retrier) retry(err error) (wait time.Duration, final bool) {
 	c, told := r.classify(err)
 	if c == hopeless {
@@ -119,7 +122,8 @@ func (r *retrier) ended(age time.Duration) {
 	}
 }
 
-// classify also counts kicks and forgets old failures when a session had been well, and so is called once for each error.
+// classify also counts kicks and forgets old failures when a session had been well, and so is called once for each
+// error.
 func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	var (
 		end    *lostError
@@ -138,7 +142,8 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 		return spent, budget.wait
 	case errors.As(err, &api):
 		return api.cause(), api.RetryAfter
-	case errors.As(err, &bad), errors.Is(err, errStorageDisabled), errors.Is(err, errNoOffer), errors.Is(err, errUnstable):
+	case errors.As(err, &bad), errors.Is(err, errStorageDisabled), errors.Is(err, errNoOffer), errors.Is(err,
+		errUnstable):
 		return refused, 0
 	case isUntrusted(err):
 		return untrusted, 0
@@ -173,7 +178,8 @@ func (r *retrier) kicked(at time.Time) bool {
 	return !first.IsZero() && at.Sub(first) < kickSpan
 }
 
-// cause reads the answer to a request. The service throttles with status 400, and says 403 for clocks, keys and permissions alike.
+// cause reads the answer to a request. The service throttles with status 400, and says 403 for clocks, keys and
+// permissions alike.
 func (e *APIError) cause() cause {
 	switch e.Code {
 	case "ClientLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded":
@@ -185,7 +191,8 @@ func (e *APIError) cause() cause {
 	case e.Status == http.StatusTooManyRequests:
 		return throttled
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
-		if strings.Contains(e.Message, "Signature expired") || strings.Contains(e.Message, "Signature not yet current") {
+		if strings.Contains(e.Message, "Signature expired") ||
+			strings.Contains(e.Message, "Signature not yet current") {
 			return skew
 		}
 		return denied
@@ -208,7 +215,8 @@ func isUntrusted(err error) bool {
 		author x509.UnknownAuthorityError
 		inval  x509.CertificateInvalidError
 	)
-	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &cert) || errors.As(err, &record) || errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &cert) || errors.As(err, &record) ||
+		errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
 }
 
 // isOurs says that the SDK would not even send the request.

@@ -63,7 +63,8 @@ func TestRetry(t *testing.T) {
 		{"400", api(400, "InvalidArgumentException", ""), 1 * m, 2 * m, 5 * m},
 		{"bad answer", &badAnswerError{"X", io.ErrUnexpectedEOF}, 1 * m, 2 * m, 5 * m},
 		{"redirect", api(302, "", ""), 45 * s, 45 * s, 45 * s},
-		{"certificate", &opError{"X", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}, 45 * s, 45 * s, 45 * s},
+		{"certificate", &opError{"X", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}, 45 * s,
+			45 * s, 45 * s},
 		{"budget", &budgetError{wait: 50 * s}, 51 * s, 51 * s, 51 * s},
 		{"no keys", &keysError{errors.New("x")}, s / 2, 1 * s, 30 * s},
 	} {
@@ -78,7 +79,8 @@ func TestRetry(t *testing.T) {
 				got = append(got, wait)
 			}
 			if got[0] != tt.first || got[1] != tt.then || got[19] != tt.late {
-				t.Errorf("retry(%v) = %v, %v ... %v, want %v, %v ... %v", tt.err, got[0], got[1], got[19], tt.first, tt.then, tt.late)
+				t.Errorf("retry(%v) = %v, %v ... %v, want %v, %v ... %v", tt.err, got[0], got[1], got[19], tt.first,
+					tt.then, tt.late)
 			}
 		})
 	}

@@ -17,10 +17,12 @@ const (
 	urlLife   = "299" // seconds; the service takes up to 300, the JS SDK asks for this
 )
 
-// presign makes the URL that opens a WebSocket (KVS dev guide, ConnectAsMaster and ConnectAsViewer): Signature Version 4 in the query,
-// only the host signed, the session token among the signed parameters. The URL is a key to the channel for five minutes: it goes into no
-// log and no error. The dialler must send the host as it stands in the URL, with its port.
-func presign(ctx context.Context, keys aws.Credentials, endpoint string, params url.Values, service, region string, at time.Time) (string, error) {
+// presign makes the URL that opens a WebSocket (KVS dev guide, ConnectAsMaster and ConnectAsViewer): Signature Version
+// 4 in the query, only the host signed, the session token among the signed parameters. The URL is a key to the channel
+// for five minutes: it goes into no log and no error. The dialler must send the host as it stands in the URL, with its
+// port.
+func presign(ctx context.Context, keys aws.Credentials, endpoint string, params url.Values, service, region string,
+	at time.Time) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return "", fmt.Errorf("the service's WebSocket address: %w", err)

@@ -11,8 +11,9 @@ import (
 var ErrQueueFull = errors.New("send: too many messages wait for the signaling connection")
 
 const (
-	queueLen     = 1024             // messages
-	queuePerPeer = 64               // messages to one recipient: an answer and the candidates of a host with many addresses
+	queueLen = 1024 // messages
+	// Messages to one recipient: an answer and the candidates of a host with many addresses.
+	queuePerPeer = 64
 	queueLife    = 30 * time.Second // after that the other side has given up
 )
 
@@ -23,8 +24,8 @@ type queued struct {
 	since time.Time
 }
 
-// queue holds messages between Send and the WebSocket, across reconnects. Messages to one recipient leave in the order they came;
-// those to different recipients pass each other when the pace of their kind allows.
+// queue holds messages between Send and the WebSocket, across reconnects. Messages to one recipient leave in the order
+// they came; those to different recipients pass each other when the pace of their kind allows.
 type queue struct {
 	wake chan struct{} // one slot: something was put
 
@@ -54,7 +55,8 @@ func (q *queue) put(m queued) error {
 	return nil
 }
 
-// next takes the first message that the pace lets go. Without one, it says how long until there may be; 0 is until the next put.
+// next takes the first message that the pace lets go. Without one, it says how long until there may be; 0 is until the
+// next put.
 func (q *queue) next(now time.Time, p *pace) (m queued, ok bool, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

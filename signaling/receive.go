@@ -41,7 +41,8 @@ func (r *run) onFrame(from *session, data []byte) {
 	}
 }
 
-// usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master without one.
+// usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master
+// without one.
 func (r *run) usable(f frame) error {
 	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master && !r.c.storage.Load() {
 		return errors.New(string(f.Type) + " without senderClientId")
@@ -61,7 +62,8 @@ func (r *run) ignore(err error, size int) {
 	}
 }
 
-// onGoAway replaces the session, once, whatever the service says ten times a second. An old session's farewell is expected.
+// onGoAway replaces the session, once, whatever the service says ten times a second. An old session's farewell is
+// expected.
 func (r *run) onGoAway(from *session) {
 	if from != r.cur || r.dialing || r.refusals > 0 {
 		return

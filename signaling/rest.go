@@ -15,8 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// call is one REST-JSON request to one of the channel's own addresses, signed like the SDK's. It stands in for the SDK's modules
-// kinesisvideosignaling and kinesisvideowebrtcstorage, with their names and shapes. out may be nil: the answer has no body then.
+// call is one REST-JSON request to one of the channel's own addresses, signed like the SDK's. It stands in for the
+// SDK's modules kinesisvideosignaling and kinesisvideowebrtcstorage, with their names and shapes. out may be nil: the
+// answer has no body then.
 func (c *control) call(ctx context.Context, op, base, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -24,7 +25,8 @@ func (c *control) call(ctx context.Context, op, base, path string, in, out any) 
 	if err != nil {
 		return &opError{op, err}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(base, "/")+path,
+		bytes.NewReader(body))
 	if err != nil {
 		return &opError{op, err}
 	}
@@ -34,7 +36,8 @@ func (c *control) call(ctx context.Context, op, base, path string, in, out any) 
 		return &opError{op, err}
 	}
 	sum := sha256.Sum256(body)
-	if err := c.signer.SignHTTP(ctx, keys, req, hex.EncodeToString(sum[:]), service, c.opts.Region, time.Time{}); err != nil {
+	if err := c.signer.SignHTTP(ctx, keys, req, hex.EncodeToString(sum[:]), service, c.opts.Region,
+		time.Time{}); err != nil {
 		return &opError{op, err}
 	}
 	resp, err := c.http.Do(req)
@@ -69,8 +72,9 @@ func (c *control) keys(ctx context.Context) (aws.Credentials, error) {
 	return k, nil
 }
 
-// doubtKeys makes the next request fetch new keys when err says that the service does not take these. It says whether the same request is
-// worth one more try at once: with new keys, or with the time of the service, which is known by now.
+// doubtKeys makes the next request fetch new keys when err says that the service does not take these. It says whether
+// the same request is worth one more try at once: with new keys, or with the time of the service, which is known by
+// now.
 func (c *control) doubtKeys(err error) bool {
 	var api *APIError
 	if !errors.As(err, &api) {

@@ -16,8 +16,8 @@ const (
 	sameFailure = 10 * time.Minute // between two log lines about the same failure
 )
 
-// run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing are goroutines of their own, and
-// tell it what happened.
+// run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing are goroutines
+// of their own, and tell it what happened.
 type run struct {
 	c   *Client
 	on  func(Event)
@@ -180,8 +180,8 @@ func (r *run) onDialled(d dialled) error {
 	return r.fail(d.err)
 }
 
-// open makes s the session in use. One that it replaces is still read until it ends, at most for drain: the service may have messages
-// on their way there.
+// open makes s the session in use. One that it replaces is still read until it ends, at most for drain: the service may
+// have messages on their way there.
 func (r *run) open(s *session) {
 	r.gen++
 	s.gen = r.gen
@@ -242,7 +242,8 @@ func (r *run) fail(err error) error {
 	return nil
 }
 
-// logFailure writes one line for a failure, not one for each of a thousand tries, and none when the next try is at once: it will tell.
+// logFailure writes one line for a failure, not one for each of a thousand tries, and none when the next try is at
+// once: it will tell.
 func (r *run) logFailure(what string, err error, wait time.Duration) {
 	r.failTimes++
 	now, text := r.c.opts.Now(), failureText(err)

@@ -21,8 +21,8 @@ const (
 	goodbye    = time.Second // for the close frame of a session that we end
 )
 
-// session is one WebSocket. It is dead after the first error of any of its methods; make another. Its owner must read until an error
-// and keep keepAlive running.
+// session is one WebSocket. It is dead after the first error of any of its methods; make another. Its owner must read
+// until an error and keep keepAlive running.
 type session struct {
 	conn   *websocket.Conn
 	opened time.Time
@@ -95,7 +95,8 @@ func (s *session) send(frame []byte) error {
 	return s.conn.WriteMessage(websocket.TextMessage, frame)
 }
 
-// keepAlive pings until ctx is done or the session is dead. Pings are also what holds the service's ten idle minutes off.
+// keepAlive pings until ctx is done or the session is dead. Pings are also what holds the service's ten idle minutes
+// off.
 func (s *session) keepAlive(ctx context.Context) {
 	t := time.NewTicker(pingEvery)
 	defer t.Stop()

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/internal/backoff"
 )
 
-// Storage says whether the channel's media goes to a KVS stream (KVS WebRTC ingestion). The service is then the only peer: it makes the offer,
-// after it was asked to join, and has no client id. It wants H.264 and Opus, both.
+// Storage says whether the channel's media goes to a KVS stream (KVS WebRTC ingestion). The service is then the only
+// peer: it makes the offer, after it was asked to join, and has no client id. It wants H.264 and Opus, both.
 type Storage string
 
 // The storage modes. While a channel has storage on, the service refuses viewers that offer to the master.
@@ -24,7 +24,8 @@ const (
 )
 
 const (
-	offerWithin = 6 * time.Second  // after a join; a 200 does not promise an offer (KVS dev guide, storage troubleshooting)
+	// After a join; a 200 does not promise an offer (KVS dev guide, storage troubleshooting)
+	offerWithin = 6 * time.Second
 	joinTries   = 5                // in a row, and joins for the owner in joinSpan, before going slow
 	joinSpan    = 10 * time.Minute // likewise
 	sessionLife = time.Hour        // of a storage session (KVS dev guide, Limits)
@@ -39,18 +40,21 @@ func (c *control) storageEnabled(ctx context.Context, arn string) (bool, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := c.kv.DescribeMediaStorageConfiguration(ctx, &kinesisvideo.DescribeMediaStorageConfigurationInput{ChannelARN: &arn})
+	out, err := c.kv.DescribeMediaStorageConfiguration(ctx,
+		&kinesisvideo.DescribeMediaStorageConfigurationInput{ChannelARN: &arn})
 	var api *APIError
 	if err != nil {
 		err = fromSDK(op, err)
 		// A channel that never had storage, and a policy written for peers only, do not stop the main job.
-		if c.opts.Storage == StorageAuto && errors.As(err, &api) && (api.Status == http.StatusNotFound || api.cause() == denied) {
+		if c.opts.Storage == StorageAuto && errors.As(err, &api) &&
+			(api.Status == http.StatusNotFound || api.cause() == denied) {
 			c.opts.Log.Info("storage mode is off: it cannot be asked for", "err", err)
 			return false, nil
 		}
 		return false, err
 	}
-	on := out.MediaStorageConfiguration != nil && out.MediaStorageConfiguration.Status == types.MediaStorageConfigurationStatusEnabled
+	on := out.MediaStorageConfiguration != nil &&
+		out.MediaStorageConfiguration.Status == types.MediaStorageConfigurationStatusEnabled
 	if !on && c.opts.Storage == StorageOn {
 		return false, &opError{op, errStorageDisabled}
 	}
@@ -94,16 +98,19 @@ type joiner struct {
 	ends   [joinTries]time.Time
 }
 
-var errStorageDisabled = errors.New("storage is not enabled on the channel; hint: aws kinesisvideo update-media-storage-configuration, or storage: auto")
+var errStorageDisabled = errors.New("storage is not enabled on the channel; hint: aws kinesisvideo " +
+	"update-media-storage-configuration, or storage: auto")
 
 // errNoOffer is all that the service says when it does not like a channel, a policy or a peer.
-var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no offer; hint: the stream needs a retention above 0, the IAM policy kinesisvideo:JoinStorageSession, "+
+var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no offer; hint: the stream needs a "+
+	"retention above 0, the IAM policy kinesisvideo:JoinStorageSession, "+
 	"and the source H.264 video with Opus audio", joinTries)
 
 // errUnstable says that sessions end as soon as they have begun.
 var (
 	errUnstable = errors.New("storage sessions end right after they begin")
-	errNoReason = errors.New("nobody knows why; hint: the storage service wants H.264 and Opus, both, and trickled candidates")
+	errNoReason = errors.New("nobody knows why; hint: the storage service wants H.264 and Opus, both, and trickled " +
+		"candidates")
 )
 
 // joinOnOpen begins a storage session, unless there is one: media does not end with the WebSocket.
@@ -159,8 +166,8 @@ func (r *run) joinFailed(err error) {
 	r.c.opts.Log.Warn("not in the storage session", "err", err, "retry_in", wait.Round(time.Millisecond))
 }
 
-// onStorageOffer is the join's success. The next join is due shortly before the session's hour ends; the offer that it brings replaces the
-// session while that one still serves.
+// onStorageOffer is the join's success. The next join is due shortly before the session's hour ends; the offer that it
+// brings replaces the session while that one still serves.
 func (r *run) onStorageOffer() {
 	j := &r.join
 	j.offer, j.tries, j.gaveUp = r.c.opts.Now(), 0, 0
@@ -169,8 +176,8 @@ func (r *run) onStorageOffer() {
 	r.c.opts.Log.Info("the storage service makes an offer")
 }
 
-// onRejoin is the owner's wish, because the peer has ended: at once the first time, then more slowly, and for a minute and more not at all when
-// it has ended five times in ten minutes.
+// onRejoin is the owner's wish, because the peer has ended: at once the first time, then more slowly, and for a minute
+// and more not at all when it has ended five times in ten minutes.
 func (r *run) onRejoin(why error) {
 	j := &r.join
 	if !r.c.storage.Load() {
@@ -201,9 +208,9 @@ func (r *run) onRejoin(why error) {
 	j.at.Reset(wait)
 }
 
-// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended, with the reason, which
-// Report tells until there is another session. It never blocks. Without storage it does nothing. An open session is joined again before its
-// hour ends without being asked to.
+// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended,
+// with the reason, which Report tells until there is another session. It never blocks. Without storage it does nothing.
+// An open session is joined again before its hour ends without being asked to.
 func (c *Client) Rejoin(why error) {
 	select {
 	case c.rejoin <- why:

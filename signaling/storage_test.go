@@ -88,7 +88,8 @@ func TestStorageOfferNeverComes(t *testing.T) {
 		expect[signaling.Connected](r)
 		time.Sleep(40 * time.Second)
 		rep := r.Report()
-		if n := f.count(joinPath); n != 5 || rep.StorageErr == nil || !strings.Contains(rep.StorageErr.Error(), "H.264 video with Opus") || rep.State != signaling.Online {
+		if n := f.count(joinPath); n != 5 || rep.StorageErr == nil ||
+			!strings.Contains(rep.StorageErr.Error(), "H.264 video with Opus") || rep.State != signaling.Online {
 			t.Errorf("%d joins, report %+v", n, rep)
 		}
 		time.Sleep(50 * time.Second)
@@ -112,7 +113,8 @@ func TestStorageJoinNotAllowed(t *testing.T) {
 		r := run(t, opts)
 		expect[signaling.Connected](r)
 		time.Sleep(time.Second)
-		if err := r.Report().StorageErr; err == nil || !strings.Contains(err.Error(), "kinesisvideo:JoinStorageSession") {
+		if err := r.Report().StorageErr; err == nil ||
+			!strings.Contains(err.Error(), "kinesisvideo:JoinStorageSession") {
 			t.Errorf("err = %v", err)
 		}
 		if n := f.count(joinPath); n != 2 {
@@ -141,7 +143,8 @@ func TestStorageSessionsThatEndAtOnce(t *testing.T) {
 			r.Rejoin(errors.New("the source has no Opus"))
 			synctest.Wait()
 			err := r.Report().StorageErr
-			if err == nil || !strings.Contains(err.Error(), "no Opus") || strings.Contains(err.Error(), "end right after they begin") != (len(at) > 5) {
+			if err == nil || !strings.Contains(err.Error(), "no Opus") ||
+				strings.Contains(err.Error(), "end right after they begin") != (len(at) > 5) {
 				t.Errorf("after %d joins: %v", len(at), err)
 			}
 		}
@@ -172,7 +175,8 @@ func TestStorageModes(t *testing.T) {
 		{"auto, not allowed", signaling.StorageAuto, "", answer{403, "AccessDeniedException", "{}", nil}, 1, 0, ""},
 		{"auto, configured", signaling.StorageAuto, "ENABLED", answer{}, 1, 1, ""},
 		{"on, not configured", signaling.StorageOn, "DISABLED", answer{}, 1, 0, "storage is not enabled"},
-		{"on, not allowed", signaling.StorageOn, "", answer{403, "AccessDeniedException", "{}", nil}, 1, 0, "kinesisvideo:DescribeMediaStorageConfiguration"},
+		{"on, not allowed", signaling.StorageOn, "", answer{403, "AccessDeniedException", "{}", nil}, 1, 0,
+			"kinesisvideo:DescribeMediaStorageConfiguration"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -18,9 +18,9 @@ const (
 // errAnswerTooBig says that an answer is longer than anything the service has to say.
 var errAnswerTooBig = errors.New("the answer is too long")
 
-// transport sends the requests of the SDK and of this package: over HTTP/1.1, because some of the service's addresses offer HTTP/2 and
-// then answer 400, without following redirects, which the service does not make and captive portals do. It tells the clock what time
-// the service has.
+// transport sends the requests of the SDK and of this package: over HTTP/1.1, because some of the service's addresses
+// offer HTTP/2 and then answer 400, without following redirects, which the service does not make and captive portals
+// do. It tells the clock what time the service has.
 type transport struct {
 	http  *http.Client
 	clock *clock
@@ -61,8 +61,8 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ownBody copies the body of a request, which is short. The SDK closes its own as soon as an answer has begun, and an answer that is
-// quicker than the last read of the body then breaks the connection that it comes over.
+// ownBody copies the body of a request, which is short. The SDK closes its own as soon as an answer has begun, and an
+// answer that is quicker than the last read of the body then breaks the connection that it comes over.
 func ownBody(req *http.Request) (*http.Request, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req, nil

@@ -30,8 +30,8 @@ type outgoing struct {
 	CorrelationID string      `json:"correlationId,omitempty"`
 }
 
-// encode makes the frame of a checked message. The base64 is the standard padded one, the only one that every SDK reads, and < > &
-// stay as they are, because the C SDK does not know \u003c.
+// encode makes the frame of a checked message. The base64 is the standard padded one, the only one that every SDK
+// reads, and < > & stay as they are, because the C SDK does not know \u003c.
 func encode(m Message) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -56,8 +56,9 @@ var (
 	errUnknownType = errors.New("unknown message type")
 )
 
-// decode reads a frame, lax on purpose: unknown keys, any case of the known ones, anything under a key that this type of frame does not
-// need, and every base64 that an SDK was seen to write. The service adds types of messages without warning; those are errUnknownType.
+// decode reads a frame, lax on purpose: unknown keys, any case of the known ones, anything under a key that this type
+// of frame does not need, and every base64 that an SDK was seen to write. The service adds types of messages without
+// warning; those are errUnknownType.
 func decode(data []byte) (frame, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return frame{}, errEmptyFrame
@@ -133,7 +134,8 @@ func unmarshal(raw json.RawMessage, to any) error {
 	return json.Unmarshal(raw, to)
 }
 
-// decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe one, iOS reads the unpadded one.
+// decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe one, iOS reads the
+// unpadded one.
 func decodePayload(s string) ([]byte, error) {
 	clean := strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(s)
 	if clean == "" {

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// testdata/frames holds frames in the shapes that the official SDKs and the service send, one a file, each with what it means.
+// testdata/frames holds frames in the shapes that the official SDKs and the service send, one a file, each with what it
+// means.
 func TestGoldenFrames(t *testing.T) {
 	files, err := filepath.Glob("testdata/frames/*.json")
 	if err != nil || len(files) < 10 {
@@ -45,7 +46,8 @@ func TestGoldenFrames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Type != tt.Type || got.Sender != tt.Sender || string(got.Payload) != tt.Payload || got.Status != tt.Status {
+			if got.Type != tt.Type || got.Sender != tt.Sender || string(got.Payload) != tt.Payload ||
+				got.Status != tt.Status {
 				t.Errorf("%s: got %+v (payload %s), want %+v", tt.From, got, got.Payload, tt)
 			}
 		})
@@ -60,7 +62,8 @@ func TestEncode(t *testing.T) {
 		{Message{SDPAnswer, "viewer-1", []byte(`{"type":"answer"}`), "a-1"},
 			`{"action":"SDP_ANSWER","recipientClientId":"viewer-1","messagePayload":"eyJ0eXBlIjoiYW5zd2VyIn0=","correlationId":"a-1"}`},
 		{Message{ICECandidate, "", []byte(`{}`), ""}, `{"action":"ICE_CANDIDATE","messagePayload":"e30="}`},
-		{Message{SDPOffer, "v", []byte(`">?~"`), "x"}, `{"action":"SDP_OFFER","recipientClientId":"v","messagePayload":"Ij4/fiI=","correlationId":"x"}`},
+		{Message{SDPOffer, "v", []byte(`">?~"`), "x"},
+			`{"action":"SDP_OFFER","recipientClientId":"v","messagePayload":"Ij4/fiI=","correlationId":"x"}`},
 	} {
 		got, err := encode(tt.m)
 		if err != nil || string(got) != tt.want {
@@ -75,7 +78,8 @@ func TestDecodePayloadTakesEveryBase64(t *testing.T) {
 	if std == url {
 		t.Fatal("the text does not tell the alphabets apart")
 	}
-	for _, in := range []string{std, url, strings.TrimRight(std, "="), strings.TrimRight(url, "="), std[:8] + "\r\n" + std[8:] + "\n"} {
+	for _, in := range []string{std, url, strings.TrimRight(std, "="), strings.TrimRight(url, "="),
+		std[:8] + "\r\n" + std[8:] + "\n"} {
 		got, err := decodePayload(in)
 		if err != nil || string(got) != want {
 			t.Errorf("decodePayload(%q) = %s, %v", in, got, err)
@@ -144,7 +148,8 @@ func FuzzEncode(f *testing.F) {
 			t.Fatal(err)
 		}
 		got, err := decodePayload(in["messagePayload"])
-		if err != nil || !bytes.Equal(got, payload) || in["recipientClientId"] != id || in["correlationId"] != correlation || len(in["messagePayload"]) > MaxPayload {
+		if err != nil || !bytes.Equal(got, payload) || in["recipientClientId"] != id ||
+			in["correlationId"] != correlation || len(in["messagePayload"]) > MaxPayload {
 			t.Errorf("sent %+v, read %v, %s, %v", m, in, got, err)
 		}
 	})

@@ -2,8 +2,8 @@ package signaling
 
 import "time"
 
-// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so that no message passes
-// another when the session changes.
+// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so
+// that no message passes another when the session changes.
 func (r *run) write() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -11,7 +11,8 @@ import (
 )
 
 // policy lets the page load its own files and talk to its own server, and nothing else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"media-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // guard sets the security headers and turns away what other sites' pages could send through a browser on this machine.
@@ -39,7 +40,8 @@ func refusal(hosts []string, r *http.Request) *Problem {
 		return &Problem{
 			Status: http.StatusMisdirectedRequest,
 			Text:   "this server does not answer to the host name in the request",
-			Hint:   "open it by its IP address or as localhost, or list the name under status.hosts in the configuration",
+			Hint: "open it by its IP address or as localhost, or list the name under status.hosts in the " +
+				"configuration",
 		}
 	}
 	switch r.Method {
@@ -48,10 +50,12 @@ func refusal(hosts []string, r *http.Request) *Problem {
 	case http.MethodPost, http.MethodPut:
 		return postRefusal(r)
 	}
-	return &Problem{Status: http.StatusMethodNotAllowed, Text: "the method is not allowed", Hint: "use GET, HEAD, POST or PUT"}
+	return &Problem{Status: http.StatusMethodNotAllowed, Text: "the method is not allowed",
+		Hint: "use GET, HEAD, POST or PUT"}
 }
 
-// postRefusal lets only our own page post and put: a form of another site cannot send JSON, and a script of another site cannot hide its origin.
+// postRefusal lets only our own page post and put: a form of another site cannot send JSON, and a script of another
+// site cannot hide its origin.
 func postRefusal(r *http.Request) *Problem {
 	if !sameOrigin(r) {
 		return &Problem{
@@ -70,7 +74,8 @@ func postRefusal(r *http.Request) *Problem {
 	return nil
 }
 
-// sameOrigin believes Sec-Fetch-Site, which no script can set, and where the browser sends none (plain HTTP beyond loopback) the Origin.
+// sameOrigin believes Sec-Fetch-Site, which no script can set, and where the browser sends none (plain HTTP beyond
+// loopback) the Origin.
 func sameOrigin(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
@@ -82,8 +87,9 @@ func sameOrigin(r *http.Request) bool {
 	return strings.EqualFold(origin.Host, r.Host)
 }
 
-// hostAllowed says whether a Host header is localhost, an IP address or one of hosts, with any port. A page of another site that has its own
-// name point here (DNS rebinding) sends that name; an address in the header was typed by somebody.
+// hostAllowed says whether a Host header is localhost, an IP address or one of hosts, with any port. A page of another
+// site that has its own name point here (DNS rebinding) sends that name; an address in the header was typed by
+// somebody.
 func hostAllowed(hosts []string, hostport string) bool {
 	name := hostName(hostport)
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {

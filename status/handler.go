@@ -9,25 +9,27 @@ import (
 
 // Options is what the handler shows and who may see it. The zero value shows an empty report on loopback.
 type Options struct {
-	// Report returns the agent as it is now. It is called once for each request, from many goroutines. Default: an empty report.
+	// Report returns the agent as it is now. It is called once for each request, from many goroutines. Default: an
+	// empty report.
 	Report func() Report
 
-	// Watch plays a KVS viewer for the page: it sends the offer (SDP, with all of the page's candidates) to the master of the channel
-	// (Channel.Name) and calls send for the answer and for each candidate that comes back, until ctx is done or signaling ends. It may
-	// call send from several goroutines; once send has returned an error the page is gone. Return a *Problem to choose the HTTP
-	// status and to give a hint; any other error is a 502. Default: no picture.
+	// Watch plays a KVS viewer for the page: it sends the offer (SDP, with all of the page's candidates) to the master
+	// of the channel (Channel.Name) and calls send for the answer and for each candidate that comes back, until ctx is
+	// done or signaling ends. It may call send from several goroutines; once send has returned an error the page is
+	// gone. Return a *Problem to choose the HTTP status and to give a hint; any other error is a 502. Default: no
+	// picture.
 	Watch func(ctx context.Context, channel, offer string, send func(Signal) error) error
 
-	// Privacy flips the privacy switch of a source (Source.Name). Return a *Problem to choose the HTTP status; any other error is a 502.
-	// Default: there is no switch.
+	// Privacy flips the privacy switch of a source (Source.Name). Return a *Problem to choose the HTTP status; any
+	// other error is a 502. Default: there is no switch.
 	Privacy func(source string, on bool) error
 
-	// Snapshot gives the newest picture of a source (Source.Name) in a format (jpg, h264, h265, ivf). Return a *Problem to choose the HTTP status; any other error
-	// is a 502. Default: there are none.
+	// Snapshot gives the newest picture of a source (Source.Name) in a format (jpg, h264, h265, ivf). Return a *Problem
+	// to choose the HTTP status; any other error is a 502. Default: there are none.
 	Snapshot func(ctx context.Context, source, format string) (Snapshot, error)
 
-	// Offer has the master of a channel (Channel.Name) make an offer to a client. Return a *Problem to choose the HTTP status; any other error is
-	// a 502. Default: none are made.
+	// Offer has the master of a channel (Channel.Name) make an offer to a client. Return a *Problem to choose the HTTP
+	// status; any other error is a 502. Default: none are made.
 	Offer func(ctx context.Context, channel, client string) error
 
 	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.

@@ -44,7 +44,8 @@ func TestReportHasListsForReadersThatLoop(t *testing.T) {
 		}, []string{`"tracks": []`, `"peers": []`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			body := get(t, status.Options{Report: func() status.Report { return tt.report }}, "/api/v1/report").Body.String()
+			body := get(t, status.Options{Report: func() status.Report { return tt.report }},
+				"/api/v1/report").Body.String()
 			for _, want := range tt.want {
 				if !strings.Contains(body, want) {
 					t.Errorf("the report has no %s:\n%s", want, body)
@@ -93,8 +94,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The policy forbids inline scripts, styles and handlers, so the page would silently lose what it had of them; and what the report says must
-// not be read as markup.
+// The policy forbids inline scripts, styles and handlers, so the page would silently lose what it had of them; and what
+// the report says must not be read as markup.
 func TestPageKeepsToItsPolicy(t *testing.T) {
 	forbidden := regexp.MustCompile(`(?i)<script[^>]*>[^<]|<style|\sstyle=|\son[a-z]+=|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 	web := os.DirFS("web")
@@ -118,7 +119,8 @@ func TestPageKeepsToItsPolicy(t *testing.T) {
 
 func TestUnknownPath(t *testing.T) {
 	for _, path := range []string{"/web/", "/index.htm", "/api", "/.git/config", "/api/v1/channels/front-gate/watch"} {
-		if w := get(t, status.Options{Report: house}, path); w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed {
+		if w := get(t, status.Options{Report: house}, path); w.Code != http.StatusNotFound &&
+			w.Code != http.StatusMethodNotAllowed {
 			t.Errorf("GET %s = %d, want 404 or 405", path, w.Code)
 		}
 	}
@@ -156,12 +158,14 @@ func TestReadyz(t *testing.T) {
 			503, []channel{{"b", "connecting", "the first connection is still being made", 0}},
 		},
 		{
-			"again", []status.Channel{{Name: "b", State: "connecting", Connects: 4}, {Name: "c", State: "waiting", Error: "x"}},
+			"again", []status.Channel{{Name: "b", State: "connecting", Connects: 4},
+				{Name: "c", State: "waiting", Error: "x"}},
 			503, []channel{{"b", "connecting", "the connection is being made again", 0}, {"c", "waiting", "x", 0}},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := get(t, status.Options{Report: func() status.Report { return status.Report{Channels: tt.channels} }}, "/readyz")
+			w := get(t, status.Options{Report: func() status.Report { return status.Report{Channels: tt.channels} }},
+				"/readyz")
 			var got struct {
 				Ready    bool      `json:"ready"`
 				NotReady []channel `json:"not_ready"`

@@ -35,7 +35,8 @@ func readyz(get func() Report) http.Handler {
 	})
 }
 
-// readinessOf says which channels are not connected. An agent without channels is ready: it has done all that it was asked.
+// readinessOf says which channels are not connected. An agent without channels is ready: it has done all that it was
+// asked.
 func readinessOf(r Report) readiness {
 	out := readiness{Channels: []notReady{}}
 	for _, c := range r.Channels {

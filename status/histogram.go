@@ -35,14 +35,16 @@ func (s Stages) All() iter.Seq2[Stage, float64] {
 	}
 }
 
-// bounds are the upper bounds of a Histogram's buckets, in seconds: from a picture on the same host to one that nobody waits for.
+// bounds are the upper bounds of a Histogram's buckets, in seconds: from a picture on the same host to one that nobody
+// waits for.
 var bounds = [...]float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}
 
 // Histogram counts durations. The zero value is empty.
 type Histogram struct {
-	Count   uint64              `json:"count"`
-	Sum     float64             `json:"sum"`     // seconds
-	Buckets [len(bounds)]uint64 `json:"buckets"` // up to 5, 10, 20, 50, 100, 200 and 500 ms, 1, 2, 5 and 10 s, each with those before it
+	Count uint64  `json:"count"`
+	Sum   float64 `json:"sum"` // seconds
+	// Up to 5, 10, 20, 50, 100, 200 and 500 ms, 1, 2, 5 and 10 s, each with those before it.
+	Buckets [len(bounds)]uint64 `json:"buckets"`
 }
 
 // Observe counts one duration, in seconds.

@@ -25,8 +25,8 @@ func metrics(get func() Report, log *slog.Logger) http.Handler {
 	})
 }
 
-// A client id is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is counted for
-// one session is summed over the sessions of its channel.
+// A client id is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is
+// counted for one session is summed over the sessions of its channel.
 var (
 	forSource  = []string{"source"}
 	forChannel = []string{"channel", "role"}
@@ -34,41 +34,58 @@ var (
 	descBuild = desc("build_info", "The version of this agent; always 1.", "version", "go_version")
 	descStart = desc("start_time_seconds", "When this agent started, in seconds since 1970.")
 
-	descUnsent      = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not take.")
-	descPanics      = desc("panics_total", "Faults of the agent's own, each of which has ended one connection. The log has the stack.")
-	descFirstFrames = desc("first_frame_seconds", "How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
+	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not take.")
+	descPanics = desc("panics_total",
+		"Faults of the agent's own, each of which has ended one connection. The log has the stack.")
+	descFirstFrames = desc("first_frame_seconds",
+		"How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
 
-	descRunning      = desc("source_running", "Whether the source delivers: 1 or 0 (also 0 while nobody watches).", forSource...)
-	descFailing      = desc("source_failing", "Whether the source has failed or stalled and is being tried again: 1 or 0.", forSource...)
+	descRunning = desc("source_running", "Whether the source delivers: 1 or 0 (also 0 while nobody watches).",
+		forSource...)
+	descFailing = desc("source_failing",
+		"Whether the source has failed or stalled and is being tried again: 1 or 0.", forSource...)
 	descRestarts     = desc("source_restarts_total", "Starts of the source after a failure.", forSource...)
 	descWatchers     = desc("source_watchers", "Subscriptions to the source now.", forSource...)
 	descSourceFrames = desc("source_frames_total", "Frames the source has delivered.", "source", "codec", "kind")
-	descSourceKeys   = desc("source_key_frames_total", "Key frames the source has delivered.", "source", "codec", "kind")
-	descSourceBytes  = desc("source_bytes_total", "Payload bytes the source has delivered.", "source", "codec", "kind")
+	descSourceKeys   = desc("source_key_frames_total", "Key frames the source has delivered.", "source", "codec",
+		"kind")
+	descSourceBytes = desc("source_bytes_total", "Payload bytes the source has delivered.", "source", "codec", "kind")
 
 	descConnected = desc("channel_connected", "Whether signaling is connected: 1 or 0.", forChannel...)
-	descRetry     = desc("channel_retry_seconds", "Time until the next attempt to connect; 0 when none is planned.", forChannel...)
-	descConnects  = desc("channel_connects_total", "Signaling connections made.", forChannel...)
-	descReceived  = desc("channel_messages_received_total", "Signaling messages received.", forChannel...)
-	descSent      = desc("channel_messages_sent_total", "Signaling messages sent.", forChannel...)
-	descRefused   = desc("channel_messages_refused_total", "Signaling messages that the service refused.", forChannel...)
-	descIgnored   = desc("channel_messages_ignored_total", "Signaling frames received that nobody could use.", forChannel...)
+	descRetry     = desc("channel_retry_seconds", "Time until the next attempt to connect; 0 when none is planned.",
+		forChannel...)
+	descConnects = desc("channel_connects_total", "Signaling connections made.", forChannel...)
+	descReceived = desc("channel_messages_received_total", "Signaling messages received.", forChannel...)
+	descSent     = desc("channel_messages_sent_total", "Signaling messages sent.", forChannel...)
+	descRefused  = desc("channel_messages_refused_total", "Signaling messages that the service refused.",
+		forChannel...)
+	descIgnored = desc("channel_messages_ignored_total", "Signaling frames received that nobody could use.",
+		forChannel...)
 
 	descPeers      = desc("channel_peers", "Sessions now, in any state.", forChannel...)
 	descPeersUp    = desc("channel_peers_connected", "Sessions now whose media is connected.", forChannel...)
 	descPeersRelay = desc("channel_peers_relayed", "Sessions now whose media goes through a TURN relay.", forChannel...)
-	descPeersSub   = desc("channel_peers_on_sub", "Sessions now that get the smaller stream of the source.", forChannel...)
-	descPeersMax   = desc("channel_peers_limit", "Sessions allowed at a time; 0 is no limit.", forChannel...)
-	descRTT        = desc("channel_peers_rtt_max_seconds", "The longest round trip of the sessions now.", forChannel...)
-	descJitter     = desc("channel_peers_jitter_max_seconds", "The most uneven arrival of pictures among the sessions now, as they report it.", forChannel...)
-	descBehind     = desc("channel_peers_behind_max_seconds", "The longest that a picture waits for one of the sessions now, here and in its path's queue.", forChannel...)
-	descFirst      = desc("channel_peers_first_frame_max_seconds", "The longest time to the first frame of the sessions now.", forChannel...)
-	descEnded      = desc("channel_sessions_ended_total", "Sessions that are over, by reason.", "channel", "role", "reason")
+	descPeersSub   = desc("channel_peers_on_sub", "Sessions now that get the smaller stream of the source.",
+		forChannel...)
+	descPeersMax = desc("channel_peers_limit", "Sessions allowed at a time; 0 is no limit.", forChannel...)
+	descRTT      = desc("channel_peers_rtt_max_seconds", "The longest round trip of the sessions now.", forChannel...)
+	descJitter   = desc("channel_peers_jitter_max_seconds",
+		"The most uneven arrival of pictures among the sessions now, as they report it.", forChannel...)
+	descBehind = desc("channel_peers_behind_max_seconds",
+		"The longest that a picture waits for one of the sessions now, here and in its path's queue.", forChannel...)
+	descFirst = desc("channel_peers_first_frame_max_seconds",
+		"The longest time to the first frame of the sessions now.", forChannel...)
+	descEnded = desc("channel_sessions_ended_total", "Sessions that are over, by reason.", "channel", "role",
+		"reason")
 
-	descPeerSend    = desc("channel_peers_sending_bytes_per_second", "Media sent to the sessions now.", "channel", "role", "codec", "kind")
-	descPeerReceive = desc("channel_peers_receiving_bytes_per_second", "Media received from the sessions now.", "channel", "role", "codec", "kind")
-	descPeerDropped = desc("channel_peers_dropped_frames", "Frames the sessions now were too slow for.", "channel", "role", "codec", "kind")
-	descPeerLost    = desc("channel_peers_lost_packets", "Packets lost on the way to and from the sessions now.", "channel", "role", "codec", "kind")
+	descPeerSend = desc("channel_peers_sending_bytes_per_second", "Media sent to the sessions now.", "channel",
+		"role", "codec", "kind")
+	descPeerReceive = desc("channel_peers_receiving_bytes_per_second", "Media received from the sessions now.",
+		"channel", "role", "codec", "kind")
+	descPeerDropped = desc("channel_peers_dropped_frames", "Frames the sessions now were too slow for.", "channel",
+		"role", "codec", "kind")
+	descPeerLost = desc("channel_peers_lost_packets", "Packets lost on the way to and from the sessions now.",
+		"channel", "role", "codec", "kind")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

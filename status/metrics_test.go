@@ -77,10 +77,12 @@ func TestMetricsSurviveOddReports(t *testing.T) {
 		want   string
 	}{
 		{"empty", status.Report{}, "kvsagent_build_info{"},
-		{"not UTF-8", status.Report{Version: "v\xff", Sources: []status.Source{{Name: "gate"}}}, `kvsagent_source_running{source="gate"} 0`},
+		{"not UTF-8", status.Report{Version: "v\xff", Sources: []status.Source{{Name: "gate"}}},
+			`kvsagent_source_running{source="gate"} 0`},
 		{
 			"two tracks of one codec",
-			status.Report{Sources: []status.Source{{Name: "gate", Tracks: []status.Track{{Codec: "H264", Frames: 2}, {Codec: "H264", Frames: 3}}}}},
+			status.Report{Sources: []status.Source{{Name: "gate",
+				Tracks: []status.Track{{Codec: "H264", Frames: 2}, {Codec: "H264", Frames: 3}}}}},
 			`kvsagent_source_frames_total{codec="H264",kind="video",source="gate"} 5`,
 		},
 	} {

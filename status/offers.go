@@ -31,13 +31,16 @@ func wantedClient(o Options, w http.ResponseWriter, r *http.Request, channel str
 		return "", &Problem{Status: http.StatusNotImplemented, Text: "this agent makes no offers on request"}
 	}
 	if !slices.ContainsFunc(o.Report().Channels, func(c Channel) bool { return c.Name == channel }) {
-		return "", &Problem{Status: http.StatusNotFound, Text: "there is no such channel", Hint: "/api/v1/report lists them"}
+		return "", &Problem{Status: http.StatusNotFound, Text: "there is no such channel",
+			Hint: "/api/v1/report lists them"}
 	}
 	var body struct {
 		ClientID string `json:"client_id"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOffering)).Decode(&body); err != nil || body.ClientID == "" {
-		return "", &Problem{Status: http.StatusBadRequest, Text: "the body names no client", Hint: `send {"client_id": "tablet"}`}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOffering)).Decode(&body); err != nil ||
+		body.ClientID == "" {
+		return "", &Problem{Status: http.StatusBadRequest, Text: "the body names no client",
+			Hint: `send {"client_id": "tablet"}`}
 	}
 	return body.ClientID, nil
 }

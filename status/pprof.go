@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// profiles serves Go profiles to this host. They tell what is in memory, and taking one costs time, so nobody else gets them.
+// profiles serves Go profiles to this host. They tell what is in memory, and taking one costs time, so nobody else gets
+// them.
 func profiles(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/pprof/", fromHere(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", fromHere(pprof.Profile))
@@ -20,7 +21,8 @@ func fromHere(next http.HandlerFunc) http.HandlerFunc {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		a, perr := netip.ParseAddr(host)
 		if err != nil || perr != nil || !a.Unmap().IsLoopback() {
-			(&Problem{Status: http.StatusForbidden, Text: "profiles are for this host only", Hint: "fetch them there, or through an SSH tunnel"}).write(w)
+			(&Problem{Status: http.StatusForbidden, Text: "profiles are for this host only",
+				Hint: "fetch them there, or through an SSH tunnel"}).write(w)
 			return
 		}
 		// A CPU profile takes longer than other answers may.

@@ -9,7 +9,8 @@ import (
 // maxSwitch bounds the body of a request that flips the privacy switch.
 const maxSwitch = 1 << 10
 
-// privacy flips the privacy switch of a source. The answer is empty: the report says what the switch and the hours together make of it.
+// privacy flips the privacy switch of a source. The answer is empty: the report says what the switch and the hours
+// together make of it.
 func privacy(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
@@ -31,13 +32,15 @@ func wantedPrivacy(o Options, w http.ResponseWriter, r *http.Request, source str
 		return false, &Problem{Status: http.StatusNotImplemented, Text: "this agent has no privacy switch"}
 	}
 	if !slices.ContainsFunc(o.Report().Sources, func(s Source) bool { return s.Name == source }) {
-		return false, &Problem{Status: http.StatusNotFound, Text: "there is no such source", Hint: "/api/v1/report lists them"}
+		return false, &Problem{Status: http.StatusNotFound, Text: "there is no such source",
+			Hint: "/api/v1/report lists them"}
 	}
 	var body struct {
 		On *bool `json:"on"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSwitch)).Decode(&body); err != nil || body.On == nil {
-		return false, &Problem{Status: http.StatusBadRequest, Text: "the body does not say on or off", Hint: `send {"on": true}`}
+		return false, &Problem{Status: http.StatusBadRequest, Text: "the body does not say on or off",
+			Hint: `send {"on": true}`}
 	}
 	return *body.On, nil
 }

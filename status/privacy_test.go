@@ -30,7 +30,8 @@ func TestPrivacy(t *testing.T) {
 		{"failed", "gate", `{"on": true}`, own, errors.New("disk full"), 502, "gate on"},
 		{"other site", "gate", `{"on": false}`, map[string]string{"Sec-Fetch-Site": "cross-site"}, nil, 403, ""},
 		{"no origin", "gate", `{"on": false}`, nil, nil, 403, ""},
-		{"form", "gate", `{"on": false}`, map[string]string{"Sec-Fetch-Site": "same-origin", "Content-Type": "text/plain"}, nil, 415, ""},
+		{"form", "gate", `{"on": false}`, map[string]string{"Sec-Fetch-Site": "same-origin",
+			"Content-Type": "text/plain"}, nil, 415, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			flipped := ""
@@ -39,7 +40,8 @@ func TestPrivacy(t *testing.T) {
 				return tt.fail
 			}})
 			w := httptest.NewRecorder()
-			r := httptest.NewRequestWithContext(t.Context(), "PUT", "/api/v1/sources/"+tt.source+"/privacy", strings.NewReader(tt.body))
+			r := httptest.NewRequestWithContext(t.Context(), "PUT", "/api/v1/sources/"+tt.source+"/privacy",
+				strings.NewReader(tt.body))
 			r.Host = "127.0.0.1:9780"
 			r.Header.Set("Content-Type", "application/json")
 			for k, v := range tt.header {

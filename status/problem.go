@@ -2,7 +2,8 @@ package status
 
 import "net/http"
 
-// Problem is an error as the page and other clients read it: {"error": ..., "hint": ...} with an HTTP status. Options.Watch may return one.
+// Problem is an error as the page and other clients read it: {"error": ..., "hint": ...} with an HTTP status.
+// Options.Watch may return one.
 type Problem struct {
 	Status int    `json:"-"` // HTTP status, 400 to 599; 0 is 502
 	Text   string `json:"error"`

@@ -2,8 +2,8 @@ package status
 
 import "time"
 
-// Report is the agent as it is at one moment. The page, the JSON at /api/v1/report, the metrics and the health checks are all views
-// of it. It holds no secret: URLs come without user and password.
+// Report is the agent as it is at one moment. The page, the JSON at /api/v1/report, the metrics and the health checks
+// are all views of it. It holds no secret: URLs come without user and password.
 type Report struct {
 	Version  string    `json:"version"`
 	Started  time.Time `json:"started"`
@@ -11,8 +11,8 @@ type Report struct {
 	Sources  []Source  `json:"sources"`  // by name
 	Channels []Channel `json:"channels"` // by name
 
-	// FirstFrames counts how long sessions took to each of the Stages, in seconds, since the agent started. A session is counted when its first key frame has been
-	// sent or received.
+	// FirstFrames counts how long sessions took to each of the Stages, in seconds, since the agent started. A session
+	// is counted when its first key frame has been sent or received.
 	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
 
 	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not take
@@ -46,20 +46,21 @@ type Sub struct {
 
 // Track is one track of a source or of a peer.
 type Track struct {
-	Codec      string            `json:"codec"`
-	Width      int               `json:"width,omitempty"`
-	Height     int               `json:"height,omitempty"`
-	Frames     uint64            `json:"frames"`
-	KeyFrames  uint64            `json:"key_frames,omitempty"`
-	Bytes      uint64            `json:"bytes"`
-	FPS        float64           `json:"fps,omitempty"` // frames a second, over the last seconds
-	Bitrate    float64           `json:"bitrate"`       // bits a second, over the last seconds
-	Packets    uint64            `json:"packets,omitempty"`
-	Lost       uint64            `json:"lost,omitempty"`        // packets
-	Dropped    uint64            `json:"dropped,omitempty"`     // frames that the peer was too slow for
-	DroppedFor map[string]uint64 `json:"dropped_for,omitempty"` // those, by reason: start (before the first key frame), behind (the path was too slow), overrun (this host was)
-	Resent     uint64            `json:"resent,omitempty"`      // packets that the peer missed and got again
-	KeysAsked  uint64            `json:"keys_asked,omitempty"`  // key frames that the peer asked for
+	Codec     string  `json:"codec"`
+	Width     int     `json:"width,omitempty"`
+	Height    int     `json:"height,omitempty"`
+	Frames    uint64  `json:"frames"`
+	KeyFrames uint64  `json:"key_frames,omitempty"`
+	Bytes     uint64  `json:"bytes"`
+	FPS       float64 `json:"fps,omitempty"` // frames a second, over the last seconds
+	Bitrate   float64 `json:"bitrate"`       // bits a second, over the last seconds
+	Packets   uint64  `json:"packets,omitempty"`
+	Lost      uint64  `json:"lost,omitempty"`    // packets
+	Dropped   uint64  `json:"dropped,omitempty"` // frames that the peer was too slow for
+	// Those, by reason: start (before the first key frame), behind (the path was too slow), overrun (this host was)
+	DroppedFor map[string]uint64 `json:"dropped_for,omitempty"`
+	Resent     uint64            `json:"resent,omitempty"`     // packets that the peer missed and got again
+	KeysAsked  uint64            `json:"keys_asked,omitempty"` // key frames that the peer asked for
 }
 
 // Channel is one signaling channel.
@@ -81,35 +82,39 @@ type Channel struct {
 	MaxViewers int       `json:"max_viewers,omitempty"`
 	Peers      []Peer    `json:"peers"`
 
-	// Storage is how media gets to the channel's stream: "" when it does not (storage is off), waiting, connecting or connected.
+	// Storage is how media gets to the channel's stream: "" when it does not (storage is off), waiting, connecting or
+	// connected.
 	Storage      string `json:"storage,omitempty"`
 	StorageError string `json:"storage_error,omitempty"` // why it is not connected
 
 	Ended []Ended `json:"ended,omitempty"` // the last sessions, newest first, at most 10
 
-	// EndedBy counts the sessions that are over by reason, since the channel started. The keys are a few fixed words (closed, failed,
-	// refused, never_connected, ended_by_us), never a text with an address or an id in it: each becomes a time series.
+	// EndedBy counts the sessions that are over by reason, since the channel started. The keys are a few fixed words
+	// (closed, failed, refused, never_connected, ended_by_us), never a text with an address or an id in it: each
+	// becomes a time series.
 	EndedBy map[string]uint64 `json:"ended_by,omitempty"`
 }
 
 // Peer is one session with one remote client.
 type Peer struct {
-	ClientID   string    `json:"client_id"` // "" is the master
-	Session    string    `json:"session"`   // short id, as in the log
-	State      string    `json:"state"`     // negotiating, connecting, connected, disconnected
-	Offerer    string    `json:"offerer"`   // us, them
-	Since      time.Time `json:"since"`
-	Local      string    `json:"local,omitempty"`        // chosen candidate: host, srflx, prflx, relay
-	Remote     string    `json:"remote,omitempty"`       // likewise
-	RTT        float64   `json:"rtt,omitempty"`          // seconds, as the client reports it, before that by ICE
-	Jitter     float64   `json:"jitter_ms,omitempty"`    // of the arrival of the pictures that we send, as the client reports it
-	Level      string    `json:"level,omitempty"`        // which stream of the source it gets: main, sub; "" when there is only one
-	Moves      uint64    `json:"moves,omitempty"`        // from one to the other
-	Estimate   float64   `json:"estimate_bps,omitempty"` // bits a second that its path carries, as far as is known
-	Behind     float64   `json:"behind_ms,omitempty"`    // that a picture waits here and in its path's queue
-	Sending    []Track   `json:"sending,omitempty"`
-	Receiving  []Track   `json:"receiving,omitempty"`
-	FirstFrame Stages    `json:"first_frame"`
+	ClientID string    `json:"client_id"` // "" is the master
+	Session  string    `json:"session"`   // short id, as in the log
+	State    string    `json:"state"`     // negotiating, connecting, connected, disconnected
+	Offerer  string    `json:"offerer"`   // us, them
+	Since    time.Time `json:"since"`
+	Local    string    `json:"local,omitempty"`  // chosen candidate: host, srflx, prflx, relay
+	Remote   string    `json:"remote,omitempty"` // likewise
+	RTT      float64   `json:"rtt,omitempty"`    // seconds, as the client reports it, before that by ICE
+	// Of the arrival of the pictures that we send, as the client reports it.
+	Jitter float64 `json:"jitter_ms,omitempty"`
+	// Which stream of the source it gets: main, sub; "" when there is only one.
+	Level      string  `json:"level,omitempty"`
+	Moves      uint64  `json:"moves,omitempty"`        // from one to the other
+	Estimate   float64 `json:"estimate_bps,omitempty"` // bits a second that its path carries, as far as is known
+	Behind     float64 `json:"behind_ms,omitempty"`    // that a picture waits here and in its path's queue
+	Sending    []Track `json:"sending,omitempty"`
+	Receiving  []Track `json:"receiving,omitempty"`
+	FirstFrame Stages  `json:"first_frame"`
 }
 
 // Stages is how long each step to the first frame took, in milliseconds since the session began; 0 is not yet.

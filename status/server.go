@@ -25,8 +25,9 @@ type Server struct {
 	log     *slog.Logger
 }
 
-// Listen opens addr ("host:port") without serving it yet; the caller must call Run, which closes it. An empty host is 127.0.0.1: to be seen
-// from other machines takes an address that says so. A host written in addr is allowed in the Host header too.
+// Listen opens addr ("host:port") without serving it yet; the caller must call Run, which closes it. An empty host is
+// 127.0.0.1: to be seen from other machines takes an address that says so. A host written in addr is allowed in the
+// Host header too.
 func Listen(addr string, o Options) (*Server, error) {
 	o = o.withDefaults()
 	host, port, err := net.SplitHostPort(addr)
@@ -58,8 +59,8 @@ func (s *Server) URL() string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// Run serves until ctx is done and then returns nil within a second: requests under way are finished, watch streams are told to end.
-// It returns earlier only with the error of the listener.
+// Run serves until ctx is done and then returns nil within a second: requests under way are finished, watch streams are
+// told to end. It returns earlier only with the error of the listener.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           s.handler,

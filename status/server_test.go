@@ -59,7 +59,8 @@ func TestListenErrors(t *testing.T) {
 		{"taken", taken.Addr().String(), "hint: another program may hold the port"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := status.Listen(tt.addr, status.Options{}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := status.Listen(tt.addr, status.Options{}); err == nil ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Listen(%q) = %v, want %q", tt.addr, err, tt.want)
 			}
 		})
@@ -93,7 +94,8 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 
 // client reaches whatever listens on p.
 func (p *pipes) client() *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error) {
 		ours, theirs := net.Pipe()
 		select {
 		case p.conns <- theirs:
@@ -115,7 +117,8 @@ func watching(t *testing.T, watch watchFunc) (lines *bufio.Reader, stop func() e
 
 	client := network.client()
 	t.Cleanup(client.CloseIdleConnections)
-	w, err := client.Do(watchRequest(context.WithoutCancel(t.Context()), t, strings.TrimSuffix(s.URL(), "/"), "front-gate", offer))
+	w, err := client.Do(watchRequest(context.WithoutCancel(t.Context()), t, strings.TrimSuffix(s.URL(), "/"),
+		"front-gate", offer))
 	if err != nil {
 		t.Fatal(err)
 	}

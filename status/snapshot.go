@@ -23,7 +23,8 @@ var snapshotTypes = map[string]string{
 // snapshot serves the newest picture of a source in one format.
 func snapshot(o Options, format, kind string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(snapshotWithin)) // not supported by a recorder
+		// Not supported by a recorder.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(snapshotWithin))
 		name := r.PathValue("name")
 		p := snapshotRefusal(o, r, name)
 		var s Snapshot
@@ -42,13 +43,15 @@ func snapshot(o Options, format, kind string) http.Handler {
 	})
 }
 
-// snapshotRefusal says why there is no picture to be had. Another site's page could not see it, but could start the camera by asking.
+// snapshotRefusal says why there is no picture to be had. Another site's page could not see it, but could start the
+// camera by asking.
 func snapshotRefusal(o Options, r *http.Request, source string) *Problem {
 	switch site := r.Header.Get("Sec-Fetch-Site"); {
 	case o.Snapshot == nil:
 		return &Problem{Status: http.StatusNotImplemented, Text: "this agent gives no pictures"}
 	case site != "" && site != "same-origin" && site != "none":
-		return &Problem{Status: http.StatusForbidden, Text: "the request comes from another site's page", Hint: "let that site's server ask"}
+		return &Problem{Status: http.StatusForbidden, Text: "the request comes from another site's page",
+			Hint: "let that site's server ask"}
 	case !slices.ContainsFunc(o.Report().Sources, func(s Source) bool { return s.Name == source }):
 		return &Problem{Status: http.StatusNotFound, Text: "there is no such source", Hint: "/api/v1/report lists them"}
 	}

@@ -29,15 +29,17 @@ func TestSnapshot(t *testing.T) {
 		{"neighbour", "gate/snapshot.jpg", "same-site", nil, 403, "application/json", ""},
 		{"no such source", "tower/snapshot.jpg", "", nil, 404, "application/json", ""},
 		{"no such format", "gate/snapshot.png", "", nil, 404, "text/plain; charset=utf-8", ""},
-		{"another codec", "gate/snapshot.h265", "", &status.Problem{Status: 406, Text: "no"}, 406, "application/json", "gate h265"},
+		{"another codec", "gate/snapshot.h265", "", &status.Problem{Status: 406, Text: "no"}, 406, "application/json",
+			"gate h265"},
 		{"broken", "gate/snapshot.jpg", "", errors.New("ffmpeg: exit status 1"), 502, "application/json", "gate jpg"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			asked := ""
-			h := status.Handler(status.Options{Report: house, Snapshot: func(_ context.Context, source, format string) (status.Snapshot, error) {
-				asked = source + " " + format
-				return status.Snapshot{Body: []byte("picture"), At: at}, tt.fail
-			}})
+			h := status.Handler(status.Options{Report: house,
+				Snapshot: func(_ context.Context, source, format string) (status.Snapshot, error) {
+					asked = source + " " + format
+					return status.Snapshot{Body: []byte("picture"), At: at}, tt.fail
+				}})
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/sources/"+tt.path, nil)
 			r.Host = "127.0.0.1:9780"
@@ -46,14 +48,18 @@ func TestSnapshot(t *testing.T) {
 			}
 			h.ServeHTTP(w, r)
 			if w.Code != tt.want || w.Header().Get("Content-Type") != tt.kind || asked != tt.asked {
-				t.Errorf("%d %s %s, asked %q; want %d %s, %q", w.Code, w.Header(), w.Body, asked, tt.want, tt.kind, tt.asked)
+				t.Errorf("%d %s %s, asked %q; want %d %s, %q", w.Code, w.Header(), w.Body, asked, tt.want, tt.kind,
+					tt.asked)
 			}
-			if tt.want == 200 && (w.Body.String() != "picture" || w.Header().Get("Last-Modified") != "Wed, 25 Nov 2026 10:00:00 GMT" || w.Header().Get("Cache-Control") != "no-store") {
+			if tt.want == 200 && (w.Body.String() != "picture" ||
+				w.Header().Get("Last-Modified") != "Wed, 25 Nov 2026 10:00:00 GMT" ||
+				w.Header().Get("Cache-Control") != "no-store") {
 				t.Errorf("%s %s", w.Header(), w.Body)
 			}
 		})
 	}
-	if w := get(t, status.Options{Report: house}, "/api/v1/sources/gate/snapshot.jpg"); w.Code != http.StatusNotImplemented {
+	if w := get(t, status.Options{Report: house},
+		"/api/v1/sources/gate/snapshot.jpg"); w.Code != http.StatusNotImplemented {
 		t.Errorf("without Options.Snapshot: %d, want 501", w.Code)
 	}
 }

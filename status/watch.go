@@ -19,8 +19,8 @@ const (
 	lineTimeout = 10 * time.Second // to hand one line to the client
 )
 
-// Signal is one message from the channel's master to the page, in the names of the browser's RTCSessionDescriptionInit and
-// RTCIceCandidateInit (WebRTC 1.0, sections 4.7.3 and 4.8.1).
+// Signal is one message from the channel's master to the page, in the names of the browser's RTCSessionDescriptionInit
+// and RTCIceCandidateInit (WebRTC 1.0, sections 4.7.3 and 4.8.1).
 type Signal struct {
 	Type          string  `json:"type"`                    // answer, candidate
 	SDP           string  `json:"sdp,omitempty"`           // of an answer
@@ -72,7 +72,8 @@ func (h *watching) offer(w http.ResponseWriter, r *http.Request, channel string)
 		return "", &Problem{Status: http.StatusNotImplemented, Text: "this agent shows no picture"}
 	}
 	if !slices.ContainsFunc(h.Report().Channels, func(c Channel) bool { return c.Name == channel }) {
-		return "", &Problem{Status: http.StatusNotFound, Text: "there is no such channel", Hint: "/api/v1/report lists them"}
+		return "", &Problem{Status: http.StatusNotFound, Text: "there is no such channel",
+			Hint: "/api/v1/report lists them"}
 	}
 	var body struct {
 		SDP string `json:"sdp"`
@@ -98,8 +99,8 @@ func (h *watching) log(channel string, err error, after time.Duration) {
 	h.Log.Log(context.Background(), level, "page stopped watching", "channel", channel, "err", err, "after", after)
 }
 
-// problemOf translates what Watch returned; nil is a good end. When ctx is done either the client is gone, and nobody reads the problem, or
-// the server is stopping.
+// problemOf translates what Watch returned; nil is a good end. When ctx is done either the client is gone, and nobody
+// reads the problem, or the server is stopping.
 func problemOf(ctx context.Context, err error) *Problem {
 	if err == nil {
 		return nil

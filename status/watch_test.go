@@ -27,7 +27,8 @@ func answering(_ context.Context, _, _ string, send func(status.Signal) error) e
 // watchRequest is what the page sends to the server at base.
 func watchRequest(ctx context.Context, t *testing.T, base, channel, body string) *http.Request {
 	t.Helper()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/channels/"+channel+"/watch", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/channels/"+channel+"/watch",
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,8 @@ func TestWatchSendsEachLineAtOnce(t *testing.T) {
 	mid, index := "0", uint16(0)
 	sent := []status.Signal{
 		{Type: "answer", SDP: "v=0\r\n"},
-		{Type: "candidate", Candidate: "candidate:1 1 udp 1 127.0.0.1 4000 typ host", SDPMid: &mid, SDPMLineIndex: &index},
+		{Type: "candidate", Candidate: "candidate:1 1 udp 1 127.0.0.1 4000 typ host", SDPMid: &mid,
+			SDPMLineIndex: &index},
 		{Type: "candidate", SDPMid: &mid},
 	}
 	s := serve(t, func(ctx context.Context, channel, offer string, send func(status.Signal) error) error {
@@ -131,22 +133,32 @@ func TestWatchErrors(t *testing.T) {
 		want                string // the whole body, compacted
 	}{
 		{"no watch", "front-gate", offer, nil, 501, `{"error":"this agent shows no picture"}`},
-		{"no such channel", "gate", offer, answering, 404, `{"error":"there is no such channel","hint":"/api/v1/report lists them"}`},
-		{"not JSON", "front-gate", "v=0", answering, 400, `{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
-		{"not SDP", "front-gate", `{"sdp":"hello"}`, answering, 400, `{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
-		{"empty", "front-gate", "", answering, 400, `{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
-		{"two values", "front-gate", offer + offer, answering, 400, `{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
-		{"too large", "front-gate", `{"sdp":"v=0` + strings.Repeat("a", 64<<10) + `"}`, answering, 413, `{"error":"the offer is larger than 64 KiB"}`},
+		{"no such channel", "gate", offer, answering, 404,
+			`{"error":"there is no such channel","hint":"/api/v1/report lists them"}`},
+		{"not JSON", "front-gate", "v=0", answering, 400,
+			`{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
+		{"not SDP", "front-gate", `{"sdp":"hello"}`, answering, 400,
+			`{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
+		{"empty", "front-gate", "", answering, 400,
+			`{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
+		{"two values", "front-gate", offer + offer, answering, 400,
+			`{"error":"the body is no offer","hint":"send {\"sdp\": \"v=0...\"}"}`},
+		{"too large", "front-gate", `{"sdp":"v=0` + strings.Repeat("a", 64<<10) + `"}`, answering, 413,
+			`{"error":"the offer is larger than 64 KiB"}`},
 		{"plain error", "front-gate", offer, fails(errors.New("no credentials")), 502, `{"error":"no credentials"}`},
 		{
-			"problem", "front-gate", offer, fails(&status.Problem{Status: 504, Text: "the master did not answer", Hint: "is it there?"}),
+			"problem", "front-gate", offer,
+			fails(&status.Problem{Status: 504, Text: "the master did not answer", Hint: "is it there?"}),
 			504, `{"error":"the master did not answer","hint":"is it there?"}`,
 		},
-		{"problem with an odd status", "front-gate", offer, fails(&status.Problem{Status: 200, Text: "no"}), 502, `{"error":"no"}`},
+		{"problem with an odd status", "front-gate", offer, fails(&status.Problem{Status: 200, Text: "no"}), 502,
+			`{"error":"no"}`},
 		{"good end without a line", "front-gate", offer, fails(nil), 200, ``},
 		{
-			"error after a line", "front-gate", offer, func(_ context.Context, _, _ string, send func(status.Signal) error) error {
-				return errors.Join(send(status.Signal{Type: "answer", SDP: "v=0"}), &status.Problem{Text: "signaling lost", Hint: "h"})
+			"error after a line", "front-gate", offer, func(_ context.Context, _, _ string,
+				send func(status.Signal) error) error {
+				return errors.Join(send(status.Signal{Type: "answer", SDP: "v=0"}),
+					&status.Problem{Text: "signaling lost", Hint: "h"})
 			},
 			200, `{"type":"answer","sdp":"v=0"}{"type":"error","error":"signaling lost","hint":"h"}`,
 		},
@@ -184,10 +196,11 @@ func compact(t *testing.T, raw []byte) string {
 // A goroutine of the agent may be late; it must not write into an answer that is over.
 func TestWatchRefusesLinesAfterItsEnd(t *testing.T) {
 	var late func(status.Signal) error
-	h := status.Handler(status.Options{Report: house, Watch: func(_ context.Context, _, _ string, send func(status.Signal) error) error {
-		late = send
-		return send(status.Signal{Type: "answer", SDP: "v=0"})
-	}})
+	h := status.Handler(status.Options{Report: house,
+		Watch: func(_ context.Context, _, _ string, send func(status.Signal) error) error {
+			late = send
+			return send(status.Signal{Type: "answer", SDP: "v=0"})
+		}})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, watchRequest(t.Context(), t, "http://127.0.0.1", "front-gate", offer))
 	before := w.Body.String()

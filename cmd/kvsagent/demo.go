@@ -28,7 +28,8 @@ status: {listen: %q}
 func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show a live test picture in your browser, with nothing else installed", Args: noArgs,
-		Long: "Start a KVS signaling service (localkvs) and an agent with one channel, demo, as master on the built-in test pattern, and\n" +
+		Long: "Start a KVS signaling service (localkvs) and an agent with one channel, demo, as master on the " +
+			"built-in test pattern, and\n" +
 			"serve a page that plays it. Everything stays on this machine.",
 	}
 	listen := c.Flags().String("listen", "127.0.0.1:9780", "address of the page")
@@ -53,7 +54,8 @@ func demoCommand() *cobra.Command {
 		group, ctx := errgroup.WithContext(c.Context())
 		group.Go(func() error { return kvs.Run(ctx) })
 		group.Go(func() error {
-			return otherPort(serve(ctx, cfg, "", log, func(page string) { describeDemo(c.OutOrStdout(), page, cfg.AWS.Region, kvs) }), "--listen")
+			return otherPort(serve(ctx, cfg, "", log,
+				func(page string) { describeDemo(c.OutOrStdout(), page, cfg.AWS.Region, kvs) }), "--listen")
 		})
 		return group.Wait()
 	}

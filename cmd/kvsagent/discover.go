@@ -18,8 +18,10 @@ import (
 func discoverCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "discover", Short: "Find ONVIF cameras on the local network and print them as config", Args: noArgs,
-		Long: "Ask the local network for ONVIF cameras (WS-Discovery), ask each for its streams, and print YAML for the sources section of the\n" +
-			"config. Most cameras tell their streams only to a user. Nothing is sent but the question until a camera has answered, and the password\n" +
+		Long: "Ask the local network for ONVIF cameras (WS-Discovery), ask each for its streams, and print YAML for " +
+			"the sources section of the\n" +
+			"config. Most cameras tell their streams only to a user. Nothing is sent but the question until a camera " +
+			"has answered, and the password\n" +
 			"is sent as a digest. Exit status 1 when no camera answers.",
 		Example: "  kvsagent sources discover --interface eth0 --username viewer --password-file cameras.password",
 	}
@@ -60,7 +62,8 @@ func discoverCommand() *cobra.Command {
 			err = printCameras(c.OutOrStdout(), cameras, *username, *passwordFile)
 		}
 		if err == nil && len(cameras) == 0 {
-			err = errors.New("no camera answered; hint: is ONVIF switched on, is this host in the cameras' network, and does a firewall let UDP port 3702 through?")
+			err = errors.New("no camera answered; hint: is ONVIF switched on, is this host in the cameras' network, " +
+				"and does a firewall let UDP port 3702 through?")
 		}
 		return err
 	}
@@ -79,12 +82,14 @@ func printCameras(w io.Writer, cameras []agent.Camera, username, passwordFile st
 			fmt.Fprintf(&b, "  # %s\n  #%s: {url: \"rtsp://%s/...\"}\n", c.Error, c.Name, hostPort(c.Host))
 			continue
 		}
-		fmt.Fprintf(&b, "  %s:\n    url: %s  # %s\n", c.Name, strconv.Quote(c.Streams[0].URL), describeStream(c.Streams[0]))
+		fmt.Fprintf(&b, "  %s:\n    url: %s  # %s\n", c.Name, strconv.Quote(c.Streams[0].URL),
+			describeStream(c.Streams[0]))
 		for _, s := range c.Streams[1:] {
 			fmt.Fprintf(&b, "    #url: %s  # %s\n", strconv.Quote(s.URL), describeStream(s))
 		}
 		if c.Address != "" {
-			fmt.Fprintf(&b, "    onvif: %s  # asked for a key frame when a viewer needs one\n", strconv.Quote(c.Address))
+			fmt.Fprintf(&b, "    onvif: %s  # asked for a key frame when a viewer needs one\n",
+				strconv.Quote(c.Address))
 		}
 		if username != "" {
 			fmt.Fprintf(&b, "    username: %s\n", strconv.Quote(username))

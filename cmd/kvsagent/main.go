@@ -46,11 +46,13 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), sourcesCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), sourcesCommand(),
+		schemaCommand(), versionCommand())
 	return root
 }
 
-// explain puts an error the way people read it. Mistakes in a config stand one on each line, without a prefix, for editors to jump to.
+// explain puts an error the way people read it. Mistakes in a config stand one on each line, without a prefix, for
+// editors to jump to.
 func explain(err error) string {
 	if _, ok := errors.AsType[config.Errors](err); ok {
 		return err.Error()

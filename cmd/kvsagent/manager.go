@@ -17,8 +17,9 @@ type manager struct {
 	report func() status.Report
 }
 
-// run says that we are ready, once the agent is running, and then, for as long as the watchdog wants it, that we are alive: each time only after the agent has given its whole
-// report, which takes every lock that there is. An agent that is stuck is killed and started again.
+// run says that we are ready, once the agent is running, and then, for as long as the watchdog wants it, that we are
+// alive: each time only after the agent has given its whole report, which takes every lock that there is. An agent that
+// is stuck is killed and started again.
 func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	defer m.tell(daemon.SdNotifyStopping)
 	select {
@@ -44,7 +45,8 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	}
 }
 
-// ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for it.
+// ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for
+// it.
 func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
 
 // status is the line of systemctl status.

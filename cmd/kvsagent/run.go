@@ -18,7 +18,8 @@ import (
 func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run", Short: "Run the agent", Args: noArgs,
-		Long: "Run the agent until it is told to stop. SIGHUP reads the config again; what has not changed in it is not disturbed.",
+		Long: "Run the agent until it is told to stop. SIGHUP reads the config again; what has not changed in it is " +
+			"not disturbed.",
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -31,19 +32,22 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// serve runs an agent and its status page until ctx is done. path is where a reload reads from, "" if nowhere; started gets the page's URL, "" if
-// there is none.
+// serve runs an agent and its status page until ctx is done. path is where a reload reads from, "" if nowhere; started
+// gets the page's URL, "" if there is none.
 func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logger, started func(page string)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	page := ""
 	running := make(chan struct{})
 	a := agent.New(agent.Options{Version: version(), Log: log, Started: func() {
-		log.Info("agent started", "version", version(), "page", page, "sources", len(cfg.Sources), "channels", len(cfg.Channels))
+		log.Info("agent started", "version", version(), "page", page, "sources", len(cfg.Sources),
+			"channels", len(cfg.Channels))
 		started(page)
 		close(running)
 	}})
 	if !cfg.Status.Off() {
-		s, err := status.Listen(cfg.Status.Listen, status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Offer: a.Offer, Hosts: cfg.Status.Hosts, Pprof: cfg.Status.Pprof, Log: log})
+		s, err := status.Listen(cfg.Status.Listen,
+			status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot,
+				Offer: a.Offer, Hosts: cfg.Status.Hosts, Pprof: cfg.Status.Pprof, Log: log})
 		if err != nil {
 			return err
 		}

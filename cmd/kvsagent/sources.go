@@ -27,7 +27,8 @@ func sourcesCommand() *cobra.Command {
 func probeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "probe URL|NAME", Short: "Watch a source and say how it will look in a browser", Args: oneArg,
-		Long: "Watch a source and say what it sends and how it will look in a browser. The source is a URL as under sources.NAME.url, or, with -c,\n" +
+		Long: "Watch a source and say what it sends and how it will look in a browser. The source is a URL as under " +
+			"sources.NAME.url, or, with -c,\n" +
 			"the name of one in a config file. Exit status 0 when there is something to see, 1 when not.",
 		Example: "  kvsagent sources probe rtsp://192.0.2.10/stream1 --username viewer --password-file gate.password\n" +
 			"  kvsagent sources probe gate -c /etc/kvsagent/kvsagent.yaml -o json",
@@ -115,13 +116,15 @@ func printProbe(w io.Writer, r agent.ProbeResult) error {
 		if v.GOPMS > 0 {
 			gop = fmt.Sprintf("every %.1f s", v.GOPMS/1000)
 		}
-		fmt.Fprintf(&b, "\n         key frames %s, B-frames: %s\n", gop, map[bool]string{true: "yes", false: "no"}[v.BFrames])
+		fmt.Fprintf(&b, "\n         key frames %s, B-frames: %s\n", gop,
+			map[bool]string{true: "yes", false: "no"}[v.BFrames])
 	}
 	if a := r.Audio; a != nil {
 		fmt.Fprintf(&b, "audio    %s, %.0f kbit/s\n", a.Codec, a.Bitrate/1000)
 	}
 	if c := r.Clock; c != nil {
-		fmt.Fprintf(&b, "clock    jitter %.0f ms, drift %.0f ppm, %d jumps; first picture after %.0f ms\n", c.JitterMS, c.DriftPPM, c.Jumps, r.FirstFrameMS)
+		fmt.Fprintf(&b, "clock    jitter %.0f ms, drift %.0f ppm, %d jumps; first picture after %.0f ms\n", c.JitterMS,
+			c.DriftPPM, c.Jumps, r.FirstFrameMS)
 	}
 	fmt.Fprintf(&b, "verdict  %s\n", r.Verdict)
 	for _, f := range r.Findings {

@@ -17,25 +17,31 @@ func TestPrintedCamerasLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	cameras := []agent.Camera{
-		{Name: "front-door", Title: "Front \"door\"", Model: "XC", Host: "192.0.2.10", Address: "http://192.0.2.10:8000/onvif/device_service?x=$1", Streams: []agent.CameraStream{
-			{Profile: "Main: a # b", Codec: "H264", Width: 1920, Height: 1080, FPS: 25, Audio: "AAC", URL: "rtsp://192.0.2.10/s?x=1&y=${HOME}"},
-			{Profile: "Sub", Codec: "H265", URL: "rtsp://192.0.2.10/2"},
-		}},
-		{Name: "yard", Host: "2001:db8::1", Address: "http://[2001:db8::1]/onvif/device_service", Streams: []agent.CameraStream{
-			{Profile: "Main", Codec: "H264", URL: "rtsp://[2001:db8::1]/main"},
-		}},
-		{Name: "locked", Host: "fe80::1", Address: "http://[fe80::1]/onvif/device_service", Error: "onvif: user and password refused"},
+		{Name: "front-door", Title: "Front \"door\"", Model: "XC", Host: "192.0.2.10",
+			Address: "http://192.0.2.10:8000/onvif/device_service?x=$1", Streams: []agent.CameraStream{
+				{Profile: "Main: a # b", Codec: "H264", Width: 1920, Height: 1080, FPS: 25, Audio: "AAC",
+					URL: "rtsp://192.0.2.10/s?x=1&y=${HOME}"},
+				{Profile: "Sub", Codec: "H265", URL: "rtsp://192.0.2.10/2"},
+			}},
+		{Name: "yard", Host: "2001:db8::1", Address: "http://[2001:db8::1]/onvif/device_service",
+			Streams: []agent.CameraStream{
+				{Profile: "Main", Codec: "H264", URL: "rtsp://[2001:db8::1]/main"},
+			}},
+		{Name: "locked", Host: "fe80::1", Address: "http://[fe80::1]/onvif/device_service",
+			Error: "onvif: user and password refused"},
 	}
 	var out strings.Builder
 	if err := printCameras(&out, cameras, "viewer", password); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Parse("printed", []byte(out.String()+"aws: {region: eu-central-1}\nchannels:\n  gate: {source: front-door}\n"), os.LookupEnv)
+	cfg, err := config.Parse("printed",
+		[]byte(out.String()+"aws: {region: eu-central-1}\nchannels:\n  gate: {source: front-door}\n"), os.LookupEnv)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	s := cfg.Sources["front-door"]
-	if len(cfg.Sources) != 2 || s.URL != cameras[0].Streams[0].URL || s.Username != "viewer" || s.Password != "sesame" || s.Audio != config.AudioTranscode {
+	if len(cfg.Sources) != 2 || s.URL != cameras[0].Streams[0].URL || s.Username != "viewer" ||
+		s.Password != "sesame" || s.Audio != config.AudioTranscode {
 		t.Errorf("%+v\n%s", s, out.String())
 	}
 	for _, c := range cameras[:2] { // so that the camera can be asked for key frames, with the login of its stream
@@ -58,10 +64,12 @@ func TestProbeConfig(t *testing.T) {
 		t.Errorf("%v, %+v", err, cfg)
 	}
 	cfg, name, err = probeConfig("", "rtsp://viewer:sesame@192.0.2.1/x", map[string]string{"transport": "udp"}, true)
-	if err != nil || cfg.Sources[name].Transport != "udp" || !cfg.Sources[name].BasicAuth || cfg.Sources[name].Username != "viewer" {
+	if err != nil || cfg.Sources[name].Transport != "udp" || !cfg.Sources[name].BasicAuth ||
+		cfg.Sources[name].Username != "viewer" {
 		t.Errorf("%v, %+v", err, cfg)
 	}
-	if _, _, err = probeConfig("", "rtsp://192.0.2.1/x", map[string]string{"transport": "pigeon"}, false); err == nil || !strings.Contains(err.Error(), "pigeon") {
+	if _, _, err = probeConfig("", "rtsp://192.0.2.1/x", map[string]string{"transport": "pigeon"}, false); err == nil ||
+		!strings.Contains(err.Error(), "pigeon") {
 		t.Errorf("%v", err)
 	}
 }

@@ -32,7 +32,8 @@ func load(path string) (*config.Config, error) {
 func validateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "validate", Short: "Check a config file and name every mistake with its line", Args: noArgs,
-		Long: "Check a config file and name every mistake with its line. Exit status 0 when it is good, 78 when it is not.",
+		Long: "Check a config file and name every mistake with its line. Exit status 0 when it is good, 78 when it " +
+			"is not.",
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -40,7 +41,8 @@ func validateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources), len(cfg.Channels))
+		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources),
+			len(cfg.Channels))
 		return err
 	}
 	return c

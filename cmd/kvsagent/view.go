@@ -15,8 +15,10 @@ import (
 func viewCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "view CHANNEL", Short: "Watch a channel as a viewer, count what comes, and record it", Args: oneArg,
-		Long: "Join CHANNEL as a viewer and show what comes. CHANNEL is a key in the config file given with -c, or the name of a KVS channel,\n" +
-			"which is looked for with --endpoint, --region and the AWS environment. Exit status 0 when a picture came, 1 when none did.",
+		Long: "Join CHANNEL as a viewer and show what comes. CHANNEL is a key in the config file given with -c, or " +
+			"the name of a KVS channel,\n" +
+			"which is looked for with --endpoint, --region and the AWS environment. Exit status 0 when a picture " +
+			"came, 1 when none did.",
 		Example: "  kvsagent view front-gate -c kvsagent.yaml --duration 10s --record gate.mp4\n" +
 			"  kvsagent view demo --endpoint http://127.0.0.1:9790 -o json --duration 5s",
 	}

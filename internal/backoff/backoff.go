@@ -1,12 +1,13 @@
 // Package backoff says how long to wait before the next try.
 //
-// Its functions are pure: the caller counts the failures and brings the chance, so that a table or the model of a fleet tests the very
-// waits that the agent uses.
+// Its functions are pure: the caller counts the failures and brings the chance, so that a table or the model of a fleet
+// tests the very waits that the agent uses.
 package backoff
 
 import "time"
 
-// Full is full jitter: a share u, uniform in [0,1), of base doubled n times, at most limit. It spreads many who fail together best.
+// Full is full jitter: a share u, uniform in [0,1), of base doubled n times, at most limit. It spreads many who fail
+// together best.
 func Full(n int, base, limit time.Duration, u float64) time.Duration {
 	return Scale(grow(n, base, limit), u)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// link is a path in a test: a queue that is served at a rate, a delay, losses. Its far end writes feedback with code that is not ours.
+// link is a path in a test: a queue that is served at a rate, a delay, losses. Its far end writes feedback with code
+// that is not ours.
 type link struct {
 	rate   float64 // bit/s
 	queue  time.Duration
@@ -32,7 +33,8 @@ type arrival struct {
 }
 
 func newLink(rate float64) *link {
-	return &link{rate: rate, queue: 300 * time.Millisecond, delay: 20 * time.Millisecond, rng: rand.New(rand.NewPCG(1, 2)), recorder: twcc.NewRecorder(1)}
+	return &link{rate: rate, queue: 300 * time.Millisecond, delay: 20 * time.Millisecond,
+		rng: rand.New(rand.NewPCG(1, 2)), recorder: twcc.NewRecorder(1)}
 }
 
 func (l *link) send(now time.Duration, seq uint16, size int) {

@@ -15,8 +15,8 @@ const (
 	reference    = 64 * time.Millisecond
 )
 
-// arrivals walks over a feedback message, from its base sequence number on. each is called with every sequence number, and when it came by the
-// remote's clock; got is false for one that did not.
+// arrivals walks over a feedback message, from its base sequence number on. each is called with every sequence number,
+// and when it came by the remote's clock; got is false for one that did not.
 //
 //	| base sequence number | packet status count |
 //	| reference time (24 bits, 64 ms) | feedback count |

@@ -27,7 +27,8 @@ const (
 	firstRate = 300_000
 )
 
-// Path is what is known of one path. The zero value is ready; its owner locks it. Times are what the owner says, so that tests need no clock.
+// Path is what is known of one path. The zero value is ready; its owner locks it. Times are what the owner says, so
+// that tests need no clock.
 type Path struct {
 	Most float64 // bit/s, an upper bound that is known from elsewhere; 0 is none
 
@@ -57,7 +58,8 @@ type Path struct {
 	remb     float64
 }
 
-// sent is one packet on its way: when it left, in ticks since zero, which go around in 12 days; its size, and the part of its number that its place does not tell.
+// sent is one packet on its way: when it left, in ticks since zero, which go around in 12 days; its size, and the part
+// of its number that its place does not tell.
 type sent struct {
 	at   uint32
 	size uint16
@@ -130,7 +132,8 @@ func (p *Path) Feedback(now time.Time, fci []byte) error {
 	return err
 }
 
-// unwrapped makes the remote's clock, which starts anywhere and goes around in 12 days, one that starts at zero and goes on.
+// unwrapped makes the remote's clock, which starts anywhere and goes around in 12 days, one that starts at zero and
+// goes on.
 func (p *Path) unwrapped(at time.Duration) time.Duration {
 	const around = reference << 24
 	if !p.started {
@@ -182,8 +185,9 @@ func (p *Path) least(from, to int) time.Duration {
 	return least
 }
 
-// growing says whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes such a queue too, for a moment, but then packets come out faster than they
-// are sent on the whole; a path that has become much too narrow is told by that.
+// growing says whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes such
+// a queue too, for a moment, but then packets come out faster than they are sent on the whole; a path that has become
+// much too narrow is told by that.
 func (p *Path) growing(now time.Duration) bool {
 	longer := func(n int, wait, more time.Duration) bool {
 		late, before := p.least(0, n), p.least(n, 2*n)
@@ -259,7 +263,8 @@ func (p *Path) update(now time.Time) {
 	p.bound()
 }
 
-// fill notes that the path is full and carries that much, in bit/s. What came out tells that only while more was put in, all the time.
+// fill notes that the path is full and carries that much, in bit/s. What came out tells that only while more was put
+// in, all the time.
 func (p *Path) fill(now time.Time, since time.Duration, carried float64) {
 	p.full, p.fullAt = true, now
 	if p.offered.bits(since, slots) > carried && p.offered.began(since) {
@@ -277,8 +282,8 @@ func (p *Path) bound() {
 	}
 }
 
-// Report takes the share of packets lost that a receiver report tells (RFC 3550 section 6.4.1), and the rate at which was sent meanwhile. It is heard only while there is no
-// feedback on each packet, which tells more.
+// Report takes the share of packets lost that a receiver report tells (RFC 3550 section 6.4.1), and the rate at which
+// was sent meanwhile. It is heard only while there is no feedback on each packet, which tells more.
 func (p *Path) Report(now time.Time, lost, rate float64) {
 	if p.started {
 		return
@@ -333,6 +338,7 @@ type State struct {
 // State tells what is known now.
 func (p *Path) State() State {
 	return State{
-		Estimate: p.estimate, Arriving: p.received.bits(p.newest, slots), Queue: p.Queue(), Waiting: p.waits[0].least, Loss: p.Loss(), Full: p.full, FullAt: p.fullAt, Fine: p.started,
+		Estimate: p.estimate, Arriving: p.received.bits(p.newest, slots), Queue: p.Queue(), Waiting: p.waits[0].least,
+		Loss: p.Loss(), Full: p.full, FullAt: p.fullAt, Fine: p.started,
 	}
 }

@@ -20,7 +20,8 @@ type probe struct {
 // maxProbe is how many packets a probe has at most.
 const maxProbe = 64
 
-// BeginProbe makes the packets that are sent from now on, until EndProbe, a probe. What an earlier one has shown counts no longer.
+// BeginProbe makes the packets that are sent from now on, until EndProbe, a probe. What an earlier one has shown counts
+// no longer.
 func (p *Path) BeginProbe() {
 	p.probe = probe{open: true, active: true}
 	p.estimate = min(p.estimate, max(firstRate, headroom*p.received.bits(p.newest, slots)))

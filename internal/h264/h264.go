@@ -1,8 +1,8 @@
-// Package h264 is the little of H.264 that sources and recorders share: picture size and rate of an SPS, slice types, parameter sets
-// put where media.Frame wants them, and access units out of an Annex B byte stream.
+// Package h264 is the little of H.264 that sources and recorders share: picture size and rate of an SPS, slice types,
+// parameter sets put where media.Frame wants them, and access units out of an Annex B byte stream.
 //
-// Bit parsing is mediacommon's; what is here decides, bounds and groups. Nothing in it panics or grows without bound on bytes that a
-// camera or a file made up (see the fuzz tests).
+// Bit parsing is mediacommon's; what is here decides, bounds and groups. Nothing in it panics or grows without bound on
+// bytes that a camera or a file made up (see the fuzz tests).
 package h264
 
 import (
@@ -55,15 +55,16 @@ func FrameRate(sps []byte) float64 {
 	return 0
 }
 
-// Playable says why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only (profiles up to
-// High; High 10, 4:2:2 and 4:4:4 are for studios). nil is that they do.
+// Playable says why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only
+// (profiles up to High; High 10, 4:2:2 and 4:4:4 are for studios). nil is that they do.
 func Playable(sps []byte) error {
 	var s h264.SPS
 	if err := s.Unmarshal(sps); err != nil {
 		return fmt.Errorf("sps: %w", err)
 	}
 	if s.ChromaFormatIdc != 1 || s.BitDepthLumaMinus8 != 0 || s.BitDepthChromaMinus8 != 0 {
-		return fmt.Errorf("H.264 with %d bits a sample and %s (profile %d), which browsers do not decode", 8+s.BitDepthLumaMinus8,
+		return fmt.Errorf("H.264 with %d bits a sample and %s (profile %d), which browsers do not decode",
+			8+s.BitDepthLumaMinus8,
 			chroma(s.ChromaFormatIdc), s.ProfileIdc)
 	}
 	return nil
@@ -103,8 +104,9 @@ func sliceHeader(nal []byte) (firstMB, sliceType uint32, err error) {
 	return firstMB, sliceType, nil
 }
 
-// Bidirectional says whether an access unit has B slices: pictures that are shown before others that come earlier in the stream.
-// WebRTC has no place for them, since a packet has one time (RFC 6184 sends in decoding order; browsers show in order of arrival).
+// Bidirectional says whether an access unit has B slices: pictures that are shown before others that come earlier in
+// the stream. WebRTC has no place for them, since a packet has one time (RFC 6184 sends in decoding order; browsers
+// show in order of arrival).
 func Bidirectional(au [][]byte) bool {
 	for _, nal := range au {
 		if _, t, err := sliceHeader(nal); err == nil && t%5 == 1 { // table 7-6: 1 and 6 are B
@@ -120,8 +122,8 @@ func vcl(nal []byte) bool {
 	return t >= h264.NALUTypeNonIDR && t <= h264.NALUTypeIDR
 }
 
-// SplitLengths cuts a sample of an MP4 into NAL units, each of which is preceded by its length in lengthSize bytes (ISO/IEC 14496-15,
-// 5.3.4.2). The slices share b.
+// SplitLengths cuts a sample of an MP4 into NAL units, each of which is preceded by its length in lengthSize bytes
+// (ISO/IEC 14496-15, 5.3.4.2). The slices share b.
 func SplitLengths(b []byte, lengthSize int) ([][]byte, error) {
 	if lengthSize != 1 && lengthSize != 2 && lengthSize != 4 {
 		return nil, fmt.Errorf("NAL unit lengths of %d bytes", lengthSize)

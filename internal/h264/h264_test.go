@@ -27,8 +27,10 @@ func bin(t testing.TB, s string) []byte {
 // encode is a byte stream of 10 pictures made by libx264.
 func encode(t testing.TB, args ...string) []byte {
 	t.Helper()
-	out, err := exec.Command("ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=322x238:r=15", "-frames:v", "10",
-		"-pix_fmt", "yuv420p", "-c:v", "libx264"}, args...), "-f", "h264", "-")...).Output()
+	out,
+		err := exec.Command("ffmpeg",
+		append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=322x238:r=15", "-frames:v", "10",
+			"-pix_fmt", "yuv420p", "-c:v", "libx264"}, args...), "-f", "h264", "-")...).Output()
 	if err != nil {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v", err)
 	}
@@ -61,7 +63,8 @@ func TestReader(t *testing.T) {
 		{"delimiters", []string{"-profile:v", "baseline", "-x264-params", "aud=1"}},
 		{"parameter sets each time", []string{"-profile:v", "baseline", "-g", "1"}},
 		{"B-frames", []string{"-bf", "3"}},
-		{"CABAC and filler", []string{"-bf", "0", "-x264-params", "nal-hrd=cbr", "-b:v", "2M", "-maxrate", "2M", "-bufsize", "2M"}},
+		{"CABAC and filler", []string{"-bf", "0", "-x264-params", "nal-hrd=cbr", "-b:v", "2M", "-maxrate", "2M",
+			"-bufsize", "2M"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stream := encode(t, tt.args...)
@@ -95,7 +98,8 @@ func TestReaderErrors(t *testing.T) {
 		{"text", []byte("hello"), h264.ErrNotAnnexB},
 		{"a start code too short", []byte{0, 1, 0x67}, h264.ErrNotAnnexB},
 		{"start codes only", []byte{0, 0, 1, 0, 0, 1, 0, 0, 1}, io.EOF},
-		{"a NAL unit without end", append([]byte{0, 0, 1}, bytes.Repeat([]byte{7}, h264.MaxUnitSize+1)...), h264.ErrTooBig},
+		{"a NAL unit without end", append([]byte{0, 0, 1}, bytes.Repeat([]byte{7}, h264.MaxUnitSize+1)...),
+			h264.ErrTooBig},
 		{"NAL units without end", bytes.Repeat([]byte{0, 0, 1, 6, 1}, h264.MaxUnitNALs+1), h264.ErrTooBig},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,18 +205,28 @@ func TestParams(t *testing.T) {
 		input [][][]byte
 		want  []want
 	}{
-		{"in band", nil, [][][]byte{{aud, sps, pps, sei, idr}, {aud, p, filler}}, []want{{[][]byte{sps, pps, sei, idr}, true, true}, {[][]byte{p}, false, false}}},
-		{"out of band", [][]byte{sps, pps}, [][][]byte{{idr}, {p}}, []want{{[][]byte{sps, pps, idr}, true, false}, {[][]byte{p}, false, false}}},
+		{"in band", nil, [][][]byte{{aud, sps, pps, sei, idr}, {aud, p, filler}},
+			[]want{{[][]byte{sps, pps, sei, idr}, true, true}, {[][]byte{p}, false, false}}},
+		{"out of band", [][]byte{sps, pps}, [][][]byte{{idr}, {p}},
+			[]want{{[][]byte{sps, pps, idr}, true, false}, {[][]byte{p}, false, false}}},
 		{"never", nil, [][][]byte{{idr}, {p}}, []want{{}, {[][]byte{p}, false, false}}},
-		{"in a unit of their own", nil, [][][]byte{{sps, pps}, {idr}}, []want{{}, {[][]byte{sps, pps, idr}, true, true}}},
+		{"in a unit of their own", nil, [][][]byte{{sps, pps}, {idr}},
+			[]want{{}, {[][]byte{sps, pps, idr}, true, true}}},
 		{"behind the picture", nil, [][][]byte{{idr, sps, pps}}, []want{{[][]byte{sps, pps, idr}, true, true}}},
-		{"the same again", [][]byte{sps, pps}, [][][]byte{{sps, pps, idr}}, []want{{[][]byte{sps, pps, idr}, true, false}}},
-		{"twice in one unit", [][]byte{sps, pps}, [][][]byte{{sps, pps, sps, pps, idr}}, []want{{[][]byte{sps, pps, idr}, true, false}}},
-		{"another size", [][]byte{sps, pps}, [][][]byte{{other, pps, idr}}, []want{{[][]byte{other, pps, idr}, true, true}}},
-		{"another SPS without its PPS", [][]byte{sps, pps}, [][][]byte{{other, idr}, {pps}, {idr}}, []want{{}, {}, {[][]byte{other, pps, idr}, true, true}}},
-		{"two PPS", nil, [][][]byte{{sps, pps, pps2, idr}, {idr}}, []want{{[][]byte{sps, pps, pps2, idr}, true, true}, {[][]byte{sps, pps, pps2, idr}, true, false}}},
-		{"a PPS between key frames", [][]byte{sps, pps}, [][][]byte{{pps2, p}, {idr}}, []want{{[][]byte{pps2, p}, false, true}, {[][]byte{sps, pps, pps2, idr}, true, false}}},
-		{"nonsense sets", [][]byte{{0x67, 1, 2, 3}, {0x68}, nil, bytes.Repeat([]byte{0x68}, 1<<16)}, [][][]byte{{idr}}, []want{{}}},
+		{"the same again", [][]byte{sps, pps}, [][][]byte{{sps, pps, idr}},
+			[]want{{[][]byte{sps, pps, idr}, true, false}}},
+		{"twice in one unit", [][]byte{sps, pps}, [][][]byte{{sps, pps, sps, pps, idr}},
+			[]want{{[][]byte{sps, pps, idr}, true, false}}},
+		{"another size", [][]byte{sps, pps}, [][][]byte{{other, pps, idr}},
+			[]want{{[][]byte{other, pps, idr}, true, true}}},
+		{"another SPS without its PPS", [][]byte{sps, pps}, [][][]byte{{other, idr}, {pps}, {idr}},
+			[]want{{}, {}, {[][]byte{other, pps, idr}, true, true}}},
+		{"two PPS", nil, [][][]byte{{sps, pps, pps2, idr}, {idr}},
+			[]want{{[][]byte{sps, pps, pps2, idr}, true, true}, {[][]byte{sps, pps, pps2, idr}, true, false}}},
+		{"a PPS between key frames", [][]byte{sps, pps}, [][][]byte{{pps2, p}, {idr}},
+			[]want{{[][]byte{pps2, p}, false, true}, {[][]byte{sps, pps, pps2, idr}, true, false}}},
+		{"nonsense sets", [][]byte{{0x67, 1, 2, 3}, {0x68}, nil, bytes.Repeat([]byte{0x68}, 1<<16)}, [][][]byte{{idr}},
+			[]want{{}}},
 		{"nothing", nil, [][][]byte{nil, {nil, {}}, {aud}}, []want{{}, {}, {}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -222,8 +236,10 @@ func TestParams(t *testing.T) {
 			for i, au := range tt.input {
 				u, ok := params.Next(au)
 				w := tt.want[i]
-				if ok != (w.nals != nil) || !reflect.DeepEqual(u.NALs, w.nals) || u.Key != w.key || u.Changed != w.changed {
-					t.Errorf("unit %d = %x, key %t, changed %t, ok %t; want %x, %t, %t", i, u.NALs, u.Key, u.Changed, ok, w.nals, w.key, w.changed)
+				if ok != (w.nals != nil) || !reflect.DeepEqual(u.NALs, w.nals) || u.Key != w.key ||
+					u.Changed != w.changed {
+					t.Errorf("unit %d = %x, key %t, changed %t, ok %t; want %x, %t, %t", i, u.NALs, u.Key, u.Changed,
+						ok, w.nals, w.key, w.changed)
 				}
 			}
 		})

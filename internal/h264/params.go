@@ -49,9 +49,9 @@ func (p *Params) Size() (width, height int) {
 	return width, height
 }
 
-// Next takes the NAL units of one access unit in stream order and gives them in the form of media.Frame. ok is false when nothing is
-// left to show (a unit of parameter sets or delimiters only), or when a key frame cannot be decoded for want of parameter sets.
-// The slices of au are shared, not copied.
+// Next takes the NAL units of one access unit in stream order and gives them in the form of media.Frame. ok is false
+// when nothing is left to show (a unit of parameter sets or delimiters only), or when a key frame cannot be decoded for
+// want of parameter sets. The slices of au are shared, not copied.
 func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	picture := false
 	for _, nal := range au {
@@ -80,8 +80,8 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	return u, true
 }
 
-// payload says whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key frame, no parameter
-// sets, since those were put first.
+// payload says whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key frame,
+// no parameter sets, since those were put first.
 func payload(nal []byte, key bool) bool {
 	switch Type(nal) {
 	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream, h264.NALUTypeFillerData:

@@ -15,7 +15,8 @@ var ErrNotAnnexB = errors.New("not an H.264 byte stream: no start code at its be
 // ErrTooBig says that an access unit is above MaxUnitSize or MaxUnitNALs.
 var ErrTooBig = fmt.Errorf("access unit above %d bytes or %d NAL units", MaxUnitSize, MaxUnitNALs)
 
-// Reader cuts an Annex B byte stream (H.264, annex B) into access units, holding one unit at a time. After an error it is finished.
+// Reader cuts an Annex B byte stream (H.264, annex B) into access units, holding one unit at a time. After an error it
+// is finished.
 type Reader struct {
 	br      *bufio.Reader
 	started bool
@@ -28,8 +29,8 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{br: bufio.NewReaderSize(r, 64<<10)}
 }
 
-// Next returns the NAL units of the next access unit, without start codes, in memory of their own. At the end of the stream it returns
-// io.EOF; ErrNotAnnexB, ErrTooBig and what the reader below says are the other ends.
+// Next returns the NAL units of the next access unit, without start codes, in memory of their own. At the end of the
+// stream it returns io.EOF; ErrNotAnnexB, ErrTooBig and what the reader below says are the other ends.
 func (r *Reader) Next() ([][]byte, error) {
 	var au [][]byte
 	size, picture := 0, false
@@ -55,8 +56,9 @@ func (r *Reader) Next() ([][]byte, error) {
 	}
 }
 
-// begins says whether a NAL unit that follows a picture is the first of the next access unit (H.264, 7.4.1.2.3; of the comparisons of
-// slice headers in 7.4.1.2.4 first_mb_in_slice is enough without arbitrary slice order, which no encoder here uses).
+// begins says whether a NAL unit that follows a picture is the first of the next access unit (H.264, 7.4.1.2.3; of the
+// comparisons of slice headers in 7.4.1.2.4 first_mb_in_slice is enough without arbitrary slice order, which no encoder
+// here uses).
 func begins(nal []byte) bool {
 	switch t := Type(nal); t {
 	case h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeSEI:
@@ -109,8 +111,8 @@ func (r *Reader) start() error {
 	return ErrNotAnnexB
 }
 
-// cut reads up to the next start code and returns what came before it, without trailing zero bytes (trailing_zero_8bits, annex B.1.1).
-// It sets r.err at the end of the stream.
+// cut reads up to the next start code and returns what came before it, without trailing zero bytes
+// (trailing_zero_8bits, annex B.1.1). It sets r.err at the end of the stream.
 func (r *Reader) cut() []byte {
 	var nal []byte
 	zeros := 0

@@ -23,8 +23,9 @@ import (
 // maxReply bounds what a proxy may say before the tunnel begins.
 const maxReply = 16 << 10
 
-// Dial opens a connection to addr (HOST:PORT) through proxy, an http or https URL that may hold a user and a password. roots are whom to trust
-// for an https one; nil is the system's. The proxy resolves the host. ctx bounds the dialling, not the connection.
+// Dial opens a connection to addr (HOST:PORT) through proxy, an http or https URL that may hold a user and a password.
+// roots are whom to trust for an https one; nil is the system's. The proxy resolves the host. ctx bounds the dialling,
+// not the connection.
 func Dial(ctx context.Context, proxy *url.URL, roots *x509.CertPool, addr string) (_ net.Conn, err error) {
 	defer func() {
 		if err != nil {
@@ -68,7 +69,8 @@ func tunnel(conn net.Conn, proxy *url.URL, addr string) error {
 	fmt.Fprintf(&ask, "CONNECT %s HTTP/1.1\r\nHost: %[1]s\r\n", addr)
 	if u := proxy.User; u != nil {
 		password, _ := u.Password()
-		fmt.Fprintf(&ask, "Proxy-Authorization: Basic %s\r\n", base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
+		fmt.Fprintf(&ask, "Proxy-Authorization: Basic %s\r\n",
+			base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
 	}
 	ask.WriteString("\r\n")
 	if _, err := io.WriteString(conn, ask.String()); err != nil {

@@ -24,7 +24,8 @@ func proxy(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Authorization", r.Header.Get("Proxy-Authorization"))
-		if user, password, _ := r.BasicAuth(); r.Method != http.MethodConnect || user != "user" || password != "secret" {
+		if user, password, _ := r.BasicAuth(); r.Method != http.MethodConnect || user != "user" ||
+			password != "secret" {
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}
@@ -124,7 +125,8 @@ func TestDialErrors(t *testing.T) {
 	go func() {
 		defer close(served)
 		for _, reply := range []string{
-			"HTTP/1.1 200 OK\r\n\r\nan eager server", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n", "SSH-2.0-nothing\r\n",
+			"HTTP/1.1 200 OK\r\n\r\nan eager server", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10) +
+				"\r\n\r\n", "SSH-2.0-nothing\r\n",
 		} {
 			c, err := early.Accept()
 			if err != nil {

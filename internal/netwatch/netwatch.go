@@ -1,7 +1,8 @@
-// Package netwatch says when this host's network is not what it was: another address or default route, or a sleep in between.
+// Package netwatch says when this host's network is not what it was: another address or default route, or a sleep in
+// between.
 //
-// It looks at what is there instead of believing every message of the kernel: routers that announce themselves every few seconds change
-// nothing. On systems other than Linux it notices sleeps only.
+// It looks at what is there instead of believing every message of the kernel: routers that announce themselves every
+// few seconds change nothing. On systems other than Linux it notices sleeps only.
 package netwatch
 
 import (
@@ -17,7 +18,8 @@ const (
 	asleep = 10 * time.Second // by which the wall clock is ahead or behind after a sleep, or after it was set
 )
 
-// Run calls changed each time until ctx is done. When the kernel cannot be listened to, it says so in the log and notices sleeps only.
+// Run calls changed each time until ctx is done. When the kernel cannot be listened to, it says so in the log and
+// notices sleeps only.
 func Run(ctx context.Context, log *slog.Logger, changed func()) {
 	w := watcher{look: look, drift: driftSince(time.Now()), changed: changed, log: log}
 	messages, stop, err := listen()
@@ -93,7 +95,8 @@ func (w *watcher) clocks() {
 	w.changed()
 }
 
-// driftSince is how far the wall clock has gone ahead of the monotonic one since start. On Linux the monotonic one stands still in a sleep.
+// driftSince is how far the wall clock has gone ahead of the monotonic one since start. On Linux the monotonic one
+// stands still in a sleep.
 func driftSince(start time.Time) func() time.Duration {
 	return func() time.Duration {
 		now := time.Now()

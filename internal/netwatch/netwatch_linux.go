@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listen opens a netlink socket (rtnetlink(7)). Each message of the kernel about addresses and routes puts a token into the channel, unless there
-// is one already; stop ends that and waits.
+// listen opens a netlink socket (rtnetlink(7)). Each message of the kernel about addresses and routes puts a token into
+// the channel, unless there is one already; stop ends that and waits.
 func listen() (messages <-chan struct{}, stop func(), err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, nil, fmt.Errorf("netlink: %w", os.NewSyscallError("socket", err))
 	}
 	groups := uint32(0)
-	for _, g := range []uint32{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE} {
+	for _, g := range []uint32{unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+		unix.RTNLGRP_IPV6_ROUTE} {
 		groups |= 1 << (g - 1)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
@@ -84,7 +85,8 @@ func defaults() ([]string, error) {
 	}
 	var out []string
 	for _, m := range messages {
-		if m.Header.Type != unix.RTM_NEWROUTE || len(m.Data) < unix.SizeofRtMsg || m.Data[1] != 0 { // struct rtmsg: family, length of the destination, ...
+		// Struct rtmsg: family, length of the destination, ...
+		if m.Header.Type != unix.RTM_NEWROUTE || len(m.Data) < unix.SizeofRtMsg || m.Data[1] != 0 {
 			continue
 		}
 		attributes, err := syscall.ParseNetlinkRouteAttr(&m)

@@ -24,7 +24,8 @@ const (
 	beat          = 500 * time.Millisecond
 )
 
-// call is one peer connection and the talk about it: we offer, the peer answers, both trickle. After run has returned it is finished.
+// call is one peer connection and the talk about it: we offer, the peer answers, both trickle. After run has returned
+// it is finished.
 type call struct {
 	ctx    context.Context // done when the session is over; made in dial, and dead with the call
 	cancel context.CancelFunc
@@ -122,7 +123,8 @@ func (c *call) offer() error {
 	return nil
 }
 
-// trickle sends a candidate as the service does, without sdpMid. (KVS WebRTC developer guide, "Connect to the storage session".)
+// trickle sends a candidate as the service does, without sdpMid. (KVS WebRTC developer guide, "Connect to the storage
+// session".)
 func (c *call) trickle(ic *webrtc.ICECandidate) error {
 	var first uint16
 	return c.send("ICE_CANDIDATE", struct {
@@ -136,7 +138,8 @@ func (c *call) send(kind string, v any) error {
 	if err != nil {
 		return fmt.Errorf("send %s: %w", kind, err)
 	}
-	if err := c.ss.Send(localkvs.StorageMessage{Type: kind, Payload: base64.StdEncoding.EncodeToString(text)}); err != nil {
+	if err := c.ss.Send(localkvs.StorageMessage{Type: kind,
+		Payload: base64.StdEncoding.EncodeToString(text)}); err != nil {
 		return fmt.Errorf("send %s: %w", kind, err)
 	}
 	return nil
@@ -153,8 +156,8 @@ func (c *call) listen() {
 	}
 }
 
-// hear takes one message. Only an answer that cannot be used ends the session; what else makes no sense is left alone, as the peer may
-// say something better yet.
+// hear takes one message. Only an answer that cannot be used ends the session; what else makes no sense is left alone,
+// as the peer may say something better yet.
 func (c *call) hear(m localkvs.StorageMessage) error {
 	text, err := decode(m.Payload)
 	if err != nil {
@@ -218,16 +221,18 @@ func (c *call) state(st webrtc.PeerConnectionState) error {
 	return nil
 }
 
-// agreed says whether the answer has both kinds of media in a direction, sendonly or recvonly, or both ways, and in the error which
-// it has not.
+// agreed says whether the answer has both kinds of media in a direction, sendonly or recvonly, or both ways, and in the
+// error which it has not.
 func (c *call) agreed(direction string) error {
 	var answer sdp.SessionDescription // Pion's own is Pion's
 	if err := answer.UnmarshalString(c.pc.RemoteDescription().SDP); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
 	for _, kind := range []string{"video", "audio"} {
-		if !slices.ContainsFunc(answer.MediaDescriptions, func(m *sdp.MediaDescription) bool { return carries(m, kind, direction) }) {
-			return fmt.Errorf("the answer has no %s that is %s; hint: a storage session needs H.264 video and Opus audio, both", kind, direction)
+		if !slices.ContainsFunc(answer.MediaDescriptions,
+			func(m *sdp.MediaDescription) bool { return carries(m, kind, direction) }) {
+			return fmt.Errorf("the answer has no %s that is %s; hint: a storage session needs H.264 video and Opus "+
+				"audio, both", kind, direction)
 		}
 	}
 	return nil

@@ -29,26 +29,30 @@ var (
 	}
 )
 
-// newPeer makes a peer connection that knows H.264 and Opus only, as the service's. Its candidates are of the service's TURN server, as
-// the real ones are, and of loopback where all of this is on one machine.
+// newPeer makes a peer connection that knows H.264 and Opus only, as the service's. Its candidates are of the service's
+// TURN server, as the real ones are, and of loopback where all of this is on one machine.
 func newPeer(turn localkvs.TURNServer, log *slog.Logger) (*webrtc.PeerConnection, error) {
 	codecs := &webrtc.MediaEngine{}
 	for kind, profile := range map[webrtc.PayloadType]string{102: "42e01f", 104: "4d001f", 106: "64001f"} {
 		c := video
 		c.SDPFmtpLine = strings.Replace(c.SDPFmtpLine, "42e01f", profile, 1)
-		c.RTCPFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "ccm", Parameter: "fir"}}
-		if err := codecs.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: c, PayloadType: kind}, webrtc.RTPCodecTypeVideo); err != nil {
+		c.RTCPFeedback = []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"},
+			{Type: "ccm", Parameter: "fir"}}
+		if err := codecs.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: c, PayloadType: kind},
+			webrtc.RTPCodecTypeVideo); err != nil {
 			return nil, fmt.Errorf("register %s: %w", c.MimeType, err)
 		}
 	}
-	if err := codecs.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111}, webrtc.RTPCodecTypeAudio); err != nil {
+	if err := codecs.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: audio, PayloadType: 111},
+		webrtc.RTPCodecTypeAudio); err != nil {
 		return nil, fmt.Errorf("register %s: %w", audio.MimeType, err)
 	}
 	chain := &interceptor.Registry{}
 	if err := webrtc.RegisterDefaultInterceptors(codecs, chain); err != nil {
 		return nil, fmt.Errorf("register interceptors: %w", err)
 	}
-	conf := webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle, ICETransportPolicy: webrtc.ICETransportPolicyRelay}
+	conf := webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle,
+		ICETransportPolicy: webrtc.ICETransportPolicyRelay}
 	settings := webrtc.SettingEngine{LoggerFactory: pionLog{log}}
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
@@ -61,7 +65,8 @@ func newPeer(turn localkvs.TURNServer, log *slog.Logger) (*webrtc.PeerConnection
 			settings.SetIPFilter(net.IP.IsLoopback)
 		}
 	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(settings))
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(chain),
+		webrtc.WithSettingEngine(settings))
 	return api.NewPeerConnection(conf)
 }
 

@@ -48,8 +48,8 @@ func parseUnit(b []byte) (unit, error) {
 	return u, err
 }
 
-// movie is one fragmented MP4 file, playable up to its last fragment at any time. It begins with the first key frame that brings its
-// parameter sets; before that there is no file.
+// movie is one fragmented MP4 file, playable up to its last fragment at any time. It begins with the first key frame
+// that brings its parameter sets; before that there is no file.
 type movie struct {
 	dir, name string
 	file      *os.File
@@ -83,7 +83,8 @@ func newMovie(dir, name string) *movie {
 	}
 }
 
-// picture adds an access unit with its RTP time, arrived now. Parameter sets stay in it, as they may change, which moov cannot.
+// picture adds an access unit with its RTP time, arrived now. Parameter sets stay in it, as they may change, which moov
+// cannot.
 func (m *movie) picture(u unit, stamp uint32, now time.Time) error {
 	if m.file == nil {
 		if !u.key || u.sps == nil || u.pps == nil {
@@ -139,8 +140,8 @@ func (m *movie) open(u unit, now time.Time) error {
 	return err
 }
 
-// add completes the sample before with its duration and lets s wait for its own. The first sample of a track is placed by when it
-// arrived, the others by their RTP times.
+// add completes the sample before with its duration and lets s wait for its own. The first sample of a track is placed
+// by when it arrived, the others by their RTP times.
 func (m *movie) add(t *track, s *fmp4.Sample, stamp uint32, now time.Time) {
 	at := t.at + int64(int32(stamp-t.stamp))
 	if !t.begun {

@@ -11,7 +11,8 @@ import (
 
 // Parameter sets of a 640x480 picture, High profile, from ffmpeg's encoder.
 var (
-	testSPS = []byte{0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x3d, 0xa1, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32, 0x0f, 0x16, 0x2d, 0x96}
+	testSPS = []byte{0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x3d, 0xa1, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00,
+		0x00, 0x03, 0x00, 0x32, 0x0f, 0x16, 0x2d, 0x96}
 	testPPS = []byte{0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0}
 )
 
@@ -22,8 +23,8 @@ func annexB(nals ...[]byte) (b []byte) {
 	return b
 }
 
-// TestMovieTimes writes a movie whose RTP times wrap, with sound that is there too early, a time that stands still, and a new size in
-// the middle, and reads it back.
+// TestMovieTimes writes a movie whose RTP times wrap, with sound that is there too early, a time that stands still, and
+// a new size in the middle, and reads it back.
 func TestMovieTimes(t *testing.T) {
 	dir := t.TempDir()
 	m := newMovie(dir, "cam")
@@ -77,7 +78,8 @@ func TestMovieTimes(t *testing.T) {
 	for _, p := range parts {
 		for _, tr := range p.Tracks {
 			if tr.BaseTime != end[tr.ID] {
-				t.Errorf("a fragment of track %d begins at %d, want %d, where the one before ended", tr.ID, tr.BaseTime, end[tr.ID])
+				t.Errorf("a fragment of track %d begins at %d, want %d, where the one before ended", tr.ID, tr.BaseTime,
+					end[tr.ID])
 			}
 			for _, s := range tr.Samples {
 				if s.Duration == 0 {
@@ -102,7 +104,8 @@ func TestOverUDP(t *testing.T) {
 		want     string
 		loopback bool
 	}{
-		{[]string{"turns:127.0.0.1:2?transport=tcp", "turn:127.0.0.1:1?transport=tcp", "turn:127.0.0.1:1?transport=udp"}, "turn:127.0.0.1:1?transport=udp", true},
+		{[]string{"turns:127.0.0.1:2?transport=tcp", "turn:127.0.0.1:1?transport=tcp",
+			"turn:127.0.0.1:1?transport=udp"}, "turn:127.0.0.1:1?transport=udp", true},
 		{[]string{"turn:192.0.2.1:3478?transport=udp"}, "turn:192.0.2.1:3478?transport=udp", false},
 		{[]string{"turn:[::1]:3478?transport=udp"}, "turn:[::1]:3478?transport=udp", true},
 		{nil, "", false},

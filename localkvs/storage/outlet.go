@@ -50,7 +50,8 @@ func newOutlet(codec webrtc.RTPCodecCapability, name string, step uint32) (*outl
 	return &outlet{track: t, step: step}, nil
 }
 
-// forward gives a packet to every viewer. Who cannot take it has lost it: there is no other way to lose one than a closed connection.
+// forward gives a packet to every viewer. Who cannot take it has lost it: there is no other way to lose one than a
+// closed connection.
 func (o *outlet) forward(from *webrtc.TrackRemote, p *rtp.Packet) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -58,7 +59,8 @@ func (o *outlet) forward(from *webrtc.TrackRemote, p *rtp.Packet) error {
 		o.from, o.seq, o.time = from, o.next-p.SequenceNumber, o.last+o.step-p.Timestamp
 	}
 	h := p.Header
-	h.Extension, h.ExtensionProfile, h.Extensions, h.CSRC = false, 0, nil, nil // agreed with the master, not with viewers
+	// Agreed with the master, not with viewers.
+	h.Extension, h.ExtensionProfile, h.Extensions, h.CSRC = false, 0, nil, nil
 	h.Padding, h.PaddingSize = false, 0
 	h.SequenceNumber += o.seq
 	h.Timestamp += o.time

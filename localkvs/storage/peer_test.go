@@ -75,8 +75,9 @@ func start(t *testing.T, o storage.Options) *service {
 		t.Fatal(err)
 	}
 	s.arn = created.ChannelARN
-	s.post("/updateMediaStorageConfiguration", `{"ChannelARN":"`+s.arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+
-		strings.Replace(s.arn, ":channel/", ":stream/", 1)+`"}}`)
+	s.post("/updateMediaStorageConfiguration",
+		`{"ChannelARN":"`+s.arn+`","MediaStorageConfiguration":{"Status":"ENABLED","StreamARN":"`+
+			strings.Replace(s.arn, ":channel/", ":stream/", 1)+`"}}`)
 	return s
 }
 
@@ -94,7 +95,8 @@ func (s *service) post(path, body string) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := v4.NewSigner().SignHTTP(s.t.Context(), keys, r, sha(body), "kinesisvideo", region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(s.t.Context(), keys, r, sha(body), "kinesisvideo", region,
+		time.Now()); err != nil {
 		s.t.Fatal(err)
 	}
 	tr := &http.Transport{}
@@ -126,7 +128,8 @@ func (s *service) files() []string {
 	return glob(s.t, s.dir)
 }
 
-// peer is a client of the service: a master with id "", or a viewer. It answers every offer with a connection of its own.
+// peer is a client of the service: a master with id "", or a viewer. It answers every offer with a connection of its
+// own.
 type peer struct {
 	t     *testing.T
 	ws    *websocket.Conn

@@ -33,9 +33,11 @@ type recording struct {
 
 // record makes a call one that a master sends to.
 func (s *Store) record(c *call, ch *channel) error {
-	r := &recording{call: c, channel: ch, movie: newMovie(s.opts.Dir, nameOf(c.ss.ChannelARN)), gap: true, heard: time.Now(), idle: s.opts.Idle}
+	r := &recording{call: c, channel: ch, movie: newMovie(s.opts.Dir, nameOf(c.ss.ChannelARN)), gap: true,
+		heard: time.Now(), idle: s.opts.Idle}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
-		if _, err := c.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		if _, err := c.pc.AddTransceiverFromKind(kind,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 	}
@@ -63,7 +65,8 @@ func (r *recording) take(t *webrtc.TrackRemote) error {
 }
 
 // read takes packets off a track until the connection is closed: to the viewers as they are, to the file as samples.
-func (r *recording) read(t *webrtc.TrackRemote, out *outlet, samples *samplebuilder.SampleBuilder, write func(*media.Sample, time.Time) error) {
+func (r *recording) read(t *webrtc.TrackRemote, out *outlet, samples *samplebuilder.SampleBuilder,
+	write func(*media.Sample, time.Time) error) {
 	for {
 		p, _, err := t.ReadRTP()
 		if err != nil {

@@ -10,7 +10,8 @@ import (
 // show makes a call one that a viewer watches.
 func show(c *call, ch *channel) error {
 	for _, out := range []*outlet{ch.video, ch.audio} {
-		t, err := c.pc.AddTransceiverFromTrack(out.track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		t, err := c.pc.AddTransceiverFromTrack(out.track,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 		if err != nil {
 			return fmt.Errorf("track %s: %w", out.track.ID(), err)
 		}

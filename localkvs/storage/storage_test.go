@@ -102,7 +102,8 @@ func TestRecord(t *testing.T) {
 	master := s.connect("", sends(t, cam.video, cam.audio))
 	s.join("")
 	offer := wait(t, "the offer", master.frames)
-	for _, want := range []string{"SDP_OFFER ", "a=ice-options:trickle", "m=video", "m=audio", "H264/90000", "opus/48000/2", "a=recvonly"} {
+	for _, want := range []string{"SDP_OFFER ", "a=ice-options:trickle", "m=video", "m=audio", "H264/90000",
+		"opus/48000/2", "a=recvonly"} {
 		if !strings.Contains(offer, want) {
 			t.Errorf("the offer has no %q: %s", want, offer)
 		}
@@ -129,7 +130,8 @@ func TestRecord(t *testing.T) {
 		t.Errorf("file %s, want one named for the channel", file)
 	}
 	f := probe(t, file)
-	if len(f.Streams) != 2 || f.Streams[0].Codec != "h264" || f.Streams[0].Width != 320 || f.Streams[0].Height != 180 || f.Streams[1].Codec != "opus" {
+	if len(f.Streams) != 2 || f.Streams[0].Codec != "h264" || f.Streams[0].Width != 320 || f.Streams[0].Height != 180 ||
+		f.Streams[1].Codec != "opus" {
 		t.Errorf("streams %+v, want h264 320x180 and opus", f.Streams)
 	}
 	for _, st := range f.Streams {
@@ -145,7 +147,8 @@ func TestRecord(t *testing.T) {
 	if length, err := strconv.ParseFloat(f.Format.Duration, 64); err != nil || length < 1.8 || length > 30 {
 		t.Errorf("it lasts %s seconds, want some 2.5", f.Format.Duration)
 	}
-	if out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-").CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null",
+		"-").CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("ffmpeg: %v: %s", err, out)
 	}
 }
@@ -161,7 +164,8 @@ func TestShow(t *testing.T) {
 	pictures, sounds := make(chan *rtp.Packet, 10000), make(chan *rtp.Packet, 10000)
 	viewer := s.connect("v", func(pc *webrtc.PeerConnection) {
 		pc.OnTrack(func(tr *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-			to := map[string]chan *rtp.Packet{webrtc.MimeTypeH264: pictures, webrtc.MimeTypeOpus: sounds}[tr.Codec().MimeType]
+			to := map[string]chan *rtp.Packet{webrtc.MimeTypeH264: pictures,
+				webrtc.MimeTypeOpus: sounds}[tr.Codec().MimeType]
 			for {
 				p, _, err := tr.ReadRTP()
 				if err != nil {
@@ -172,7 +176,8 @@ func TestShow(t *testing.T) {
 		})
 	})
 	s.join("v")
-	if offer := wait(t, "the offer", viewer.frames); strings.Contains(offer, "a=recvonly") || !strings.Contains(offer, "a=sendonly") {
+	if offer := wait(t, "the offer", viewer.frames); strings.Contains(offer, "a=recvonly") ||
+		!strings.Contains(offer, "a=sendonly") {
 		t.Errorf("the offer to a viewer does not send: %s", offer)
 	}
 	first := untilKey(t, pictures)
@@ -216,7 +221,8 @@ func TestRefused(t *testing.T) {
 	answering := func(video, audio string) func(string) string {
 		return func(sdp string) string {
 			head, tail, _ := strings.Cut(sdp, "m=audio")
-			return strings.Replace(head, "a=sendonly", "a="+video, 1) + "m=audio" + strings.Replace(tail, "a=sendonly", "a="+audio, 1)
+			return strings.Replace(head, "a=sendonly", "a="+video, 1) + "m=audio" + strings.Replace(tail, "a=sendonly",
+				"a="+audio, 1)
 		}
 	}
 	for _, tt := range []struct {
@@ -233,7 +239,8 @@ func TestRefused(t *testing.T) {
 			s := start(t, storage.Options{})
 			s.connect("", sends(t, cam.video, cam.audio), tt.edit)
 			s.join("")
-			if err := wait(t, "the end of the session", s.ended); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err := wait(t, "the end of the session", s.ended); err == nil ||
+				!strings.Contains(err.Error(), tt.want) {
 				t.Errorf("ended with %v, want %q", err, tt.want)
 			}
 			if files := s.files(); len(files) != 0 {
@@ -272,7 +279,8 @@ type probed struct {
 
 func probe(t *testing.T, file string) (p probed) {
 	t.Helper()
-	out, err := exec.Command("ffprobe", "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of", "json", file).Output()
+	out, err := exec.Command("ffprobe", "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of", "json",
+		file).Output()
 	if err != nil {
 		t.Fatalf("ffprobe (a test needs it: apt-get install ffmpeg): %v", err)
 	}

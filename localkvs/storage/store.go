@@ -12,7 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// DefaultIdle is how long a master may send nothing. (KVS WebRTC developer guide, "Quotas": storage session, idle timeout.)
+// DefaultIdle is how long a master may send nothing. (KVS WebRTC developer guide, "Quotas": storage session, idle
+// timeout.)
 const DefaultIdle = 3 * time.Minute
 
 // Options say where a Store writes. Only Dir is needed.
@@ -47,8 +48,8 @@ func New(o Options) (*Store, error) {
 	return &Store{opts: o, channels: map[string]*channel{}}, nil
 }
 
-// Session is one storage session, from the offer to its end, for localkvs.Options.Storage. The error says why it ended; it is ctx's
-// when the service ended it.
+// Session is one storage session, from the offer to its end, for localkvs.Options.Storage. The error says why it ended;
+// it is ctx's when the service ended it.
 func (s *Store) Session(ctx context.Context, ss *localkvs.StorageSession) error {
 	ch, err := s.enter(ss.ChannelARN)
 	if err != nil {
@@ -95,7 +96,8 @@ func (s *Store) leave(arn string, ch *channel) {
 	}
 }
 
-// nameOf takes the name out of arn:aws:kinesisvideo:<region>:<account>:channel/<name>/<time>, which the service has checked.
+// nameOf takes the name out of arn:aws:kinesisvideo:<region>:<account>:channel/<name>/<time>, which the service has
+// checked.
 func nameOf(arn string) string {
 	if parts := strings.Split(arn, "/"); len(parts) == 3 {
 		return parts[1]

@@ -32,7 +32,8 @@ func openAnnexB(f *os.File, rate float64) (*annexB, error) {
 	for n := 0; a.params.SPS() == nil || a.params.PPS() == nil; n++ {
 		au, err := a.reader.Next()
 		if errors.Is(err, io.EOF) || errors.Is(err, h264.ErrTooBig) || n == 1000 {
-			return nil, errors.New("a byte stream without the parameter sets (SPS and PPS) of H.264; hint: is it H.265, or cut off at its beginning?")
+			return nil, errors.New("a byte stream without the parameter sets (SPS and PPS) of H.264; hint: is it " +
+				"H.265, or cut off at its beginning?")
 		}
 		if err != nil {
 			return nil, err

@@ -29,10 +29,12 @@ type sample struct {
 }
 
 // errFormat says that a file is of no format that this source plays.
-var errFormat = errors.New("neither MP4, an H.264 byte stream nor Ogg with Opus; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4")
+var errFormat = errors.New("neither MP4, an H.264 byte stream nor Ogg with Opus; hint: ffmpeg -i FILE -c:v libx264 " +
+	"-profile:v baseline -c:a libopus OUT.mp4")
 
 // errBFrames says that the pictures of a file are not in the order in which they are shown.
-var errBFrames = errors.New("the video has B-frames, which WebRTC cannot carry; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -bf 0 -c:a libopus OUT.mp4")
+var errBFrames = errors.New("the video has B-frames, which WebRTC cannot carry; hint: ffmpeg -i FILE -c:v libx264 " +
+	"-profile:v baseline -bf 0 -c:a libopus OUT.mp4")
 
 // open tells the format by the content, since .bin and no ending at all are in use too.
 func (s *Source) open(f *os.File) (container, error) {

@@ -6,7 +6,8 @@ import (
 	"os"
 )
 
-// Walk reads a file from its beginning to its end twice, without waiting, and returns what ended it; nil is the end of the file.
+// Walk reads a file from its beginning to its end twice, without waiting, and returns what ended it; nil is the end of
+// the file.
 func Walk(f *os.File) error {
 	s := &Source{}
 	c, err := s.open(f)

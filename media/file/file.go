@@ -1,5 +1,5 @@
-// Package file is a source that plays a file over and over at its own pace: MP4, plain or fragmented, with H.264 and Opus, an H.264 byte
-// stream (Annex B), or Opus in Ogg, which is sound without pictures.
+// Package file is a source that plays a file over and over at its own pace: MP4, plain or fragmented, with H.264 and
+// Opus, an H.264 byte stream (Annex B), or Opus in Ogg, which is sound without pictures.
 //
 //	file -> container (mp4 | annexb | ogg): next sample -> player: wait until it is due -> sink
 //
@@ -19,8 +19,8 @@ import (
 type Options struct {
 	Path string // of the file; relative to the working directory when it is not absolute
 
-	// Rate is the frames a second of a byte stream, which has no times of its own. 0 is what the stream's SPS says, or else 25.
-	// It means nothing for MP4.
+	// Rate is the frames a second of a byte stream, which has no times of its own. 0 is what the stream's SPS says, or
+	// else 25. It means nothing for MP4.
 	Rate float64
 
 	// Foreign lets AAC through, for somebody to transcode. Otherwise it is left out, and the log says so.
@@ -39,13 +39,15 @@ func Parse(raw string) (Options, error) {
 	if strings.HasPrefix(rest, "//") {
 		host, path, _ := strings.Cut(rest[2:], "/")
 		if host != "" && host != "localhost" {
-			return Options{}, fmt.Errorf("file source %q: file on another host %q; hint: file:///path has three slashes, file:path is relative", raw, host)
+			return Options{}, fmt.Errorf("file source %q: file on another host %q; hint: file:///path has three "+
+				"slashes, file:path is relative", raw, host)
 		}
 		rest = "/" + path
 	}
 	path, err := url.PathUnescape(rest)
 	if err != nil {
-		return Options{}, fmt.Errorf("file source %q: %w; hint: write a percent sign as %%25 and a question mark as %%3F", raw, err)
+		return Options{}, fmt.Errorf("file source %q: %w; hint: write a percent sign as %%25 and a question mark as "+
+			"%%3F", raw, err)
 	}
 	o := Options{Path: path}
 	if err := o.parseQuery(query); err != nil {

@@ -23,11 +23,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// clip makes a file with ffmpeg: two seconds of 320x240 pictures at 25 a second, and a tone when args ask for an audio codec.
+// clip makes a file with ffmpeg: two seconds of 320x240 pictures at 25 a second, and a tone when args ask for an audio
+// codec.
 func clip(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	all := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2:r=48000"}
+	all := []string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i",
+		"sine=d=2:r=48000"}
 	out, err := exec.Command("ffmpeg", append(append(all, args...), path)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v\n%s", err, out)
@@ -37,7 +39,8 @@ func clip(t testing.TB, name string, args ...string) string {
 
 // plain is video that WebRTC can carry: no B-frames, a key frame each second.
 func plain(more ...string) []string {
-	return append([]string{"-c:v", "libx264", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-g", "25", "-preset", "ultrafast"}, more...)
+	return append([]string{"-c:v", "libx264", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-g", "25", "-preset",
+		"ultrafast"}, more...)
 }
 
 func open(t *testing.T, o file.Options) *file.Source {
@@ -130,7 +133,8 @@ func TestOgg(t *testing.T) {
 		t.Errorf("%d packets in 5 s, %v late", len(out.frames), out.late)
 	}
 	flac := clip(t, "flac.ogg", "-map", "1:a", "-c:a", "flac")
-	if _, err := play(t, open(t, file.Options{Path: flac}), time.Second); err == nil || !strings.Contains(err.Error(), "which browsers do not take") {
+	if _, err := play(t, open(t, file.Options{Path: flac}), time.Second); err == nil ||
+		!strings.Contains(err.Error(), "which browsers do not take") {
 		t.Errorf("Ogg without Opus: %v", err)
 	}
 }
@@ -148,13 +152,15 @@ func TestPlay(t *testing.T) {
 		{"without edit list.mp4", plain("-c:a", "libopus", "-use_editlist", "0"), opus},
 		{"mono.mp4", plain("-c:a", "libopus", "-ac", "1"), opus},
 		{"fragmented.mp4", plain("-c:a", "libopus", "-movflags", "frag_keyframe+empty_moov"), opus},
-		{"default base.mp4", plain("-c:a", "libopus", "-movflags", "frag_every_frame+empty_moov+default_base_moof"), opus},
+		{"default base.mp4", plain("-c:a", "libopus", "-movflags", "frag_every_frame+empty_moov+default_base_moof"),
+			opus},
 		{"cmaf.mp4", plain("-c:a", "libopus", "-movflags", "cmaf", "-frag_duration", "300000"), opus},
 		{"video only.mp4", plain("-map", "0:v"), silent},
 		{"aac.mp4", plain("-c:a", "aac"), silent},
 		{"quicktime.mov", plain("-map", "0:v"), silent},
 		{"stream.h264", plain("-map", "0:v", "-f", "h264"), silent},
-		{"stream.bin", plain("-map", "0:v", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264"), silent},
+		{"stream.bin", plain("-map", "0:v", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-f", "h264"),
+			silent},
 		{"slices.264", plain("-map", "0:v", "-x264-params", "slices=4", "-f", "h264"), silent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,7 +209,8 @@ func checkVideo(t *testing.T, out *sink) {
 			step := f.PTS - frames[i-1].PTS
 			most := 41 * time.Millisecond
 			if len(out.tracks[0]) == 2 && i%50 <= 1 {
-				most = 75 * time.Millisecond // sound may be longer, and without an edit list ffmpeg stretches the first frame
+				// Sound may be longer, and without an edit list ffmpeg stretches the first frame.
+				most = 75 * time.Millisecond
 			}
 			if step < 39*time.Millisecond || step > most {
 				t.Errorf("frame %d comes %v after the one before, want 40 ms", i, step)
@@ -292,17 +299,24 @@ func TestBadFiles(t *testing.T) {
 		{"missing", filepath.Join(dir, "nowhere.mp4"), "no such file or directory; hint: check the path"},
 		{"directory", dir, "not a regular file"},
 		{"empty", write("empty.mp4", nil), "the file is empty"},
-		{"text", write("notes.mp4", []byte("hello, this is no video at all")), "neither MP4, an H.264 byte stream nor Ogg"},
+		{"text", write("notes.mp4", []byte("hello, this is no video at all")),
+			"neither MP4, an H.264 byte stream nor Ogg"},
 		{"cut off before its index", write("cut.mp4", good[:len(good)/2]), "hint: "},
 		{"cut off behind its index", write("cut2.mp4", front[:len(front)-2000]), "is the file cut off?"},
-		{"H.265", clip(t, "a.mp4", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none"), "video is H.265 (hev1), not H.264"},
+		{"H.265", clip(t, "a.mp4", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none"),
+			"video is H.265 (hev1), not H.264"},
 		{"no video", clip(t, "a.m4a", "-map", "1:a", "-c:a", "libopus", "-f", "mp4"), "no video track"},
-		{"B-frames in MP4", clip(t, "b.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3"), "B-frames, which WebRTC cannot carry"},
-		{"B-frames in fragments", clip(t, "bf.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3", "-movflags", "frag_keyframe+empty_moov"), "B-frames"},
+		{"B-frames in MP4", clip(t, "b.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3"),
+			"B-frames, which WebRTC cannot carry"},
+		{"B-frames in fragments", clip(t, "bf.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "3", "-movflags",
+			"frag_keyframe+empty_moov"), "B-frames"},
 		{"B-frames in a stream", clip(t, "b.h264", "-map", "0:v", "-c:v", "libx264", "-bf", "3"), "B-frames"},
-		{"10 bits", clip(t, "ten.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p10le"), "10 bits a sample"},
-		{"4:2:2 stream", clip(t, "422.h264", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv422p"), "4:2:2 (profile 122)"},
-		{"H.265 stream", clip(t, "a.265", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none", "-f", "hevc"), "hint: is it H.265"},
+		{"10 bits", clip(t, "ten.mp4", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv420p10le"),
+			"10 bits a sample"},
+		{"4:2:2 stream", clip(t, "422.h264", "-map", "0:v", "-c:v", "libx264", "-bf", "0", "-pix_fmt", "yuv422p"),
+			"4:2:2 (profile 122)"},
+		{"H.265 stream", clip(t, "a.265", "-map", "0:v", "-c:v", "libx265", "-x265-params", "log-level=none", "-f",
+			"hevc"), "hint: is it H.265"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := play(t, open(t, file.Options{Path: tt.path}), time.Hour)
@@ -339,13 +353,15 @@ func TestCutFragments(t *testing.T) {
 // TestSilence says once, not at each run, why there is no sound.
 func TestSilence(t *testing.T) {
 	var log bytes.Buffer
-	src := open(t, file.Options{Path: clip(t, "a.mp4", plain("-c:a", "aac")...), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	src := open(t, file.Options{Path: clip(t, "a.mp4", plain("-c:a", "aac")...),
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 2 {
 		if _, err := play(t, src, time.Second); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "AAC (mp4a) cannot be sent to browsers") {
+	if n := strings.Count(log.String(), "\n"); n != 1 ||
+		!strings.Contains(log.String(), "AAC (mp4a) cannot be sent to browsers") {
 		t.Errorf("log = %s, want one line about AAC", log.String())
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/mediatest"
 )
 
-// TestForeign: AAC comes through for who asks, each frame with the header that a decoder needs, in step with the pictures.
+// TestForeign: AAC comes through for who asks, each frame with the header that a decoder needs, in step with the
+// pictures.
 func TestForeign(t *testing.T) {
 	for name, args := range map[string][]string{
 		"plain":      plain("-c:a", "aac"),
@@ -18,7 +19,8 @@ func TestForeign(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := clip(t, "aac.mp4", args...)
-			mediatest.Source(t, func(t *testing.T) media.Source { return open(t, file.Options{Path: path, Foreign: true}) })
+			mediatest.Source(t,
+				func(t *testing.T) media.Source { return open(t, file.Options{Path: path, Foreign: true}) })
 			out, err := play(t, open(t, file.Options{Path: path, Foreign: true}), 5*time.Second)
 			if err == nil {
 				t.Fatal("Run = nil")

@@ -11,7 +11,8 @@ import (
 	"github.com/abema/go-mp4"
 )
 
-// maxRun bounds the samples of one trun, which can claim four billion in no bytes at all. Some minutes of video are 10,000.
+// maxRun bounds the samples of one trun, which can claim four billion in no bytes at all. Some minutes of video are
+// 10,000.
 const maxRun = 100_000
 
 // Flags of trun (ISO/IEC 14496-12, 8.8.8).
@@ -113,8 +114,8 @@ func (x *fragments) readTrack(moof, traf *mp4.BoxInfo) error {
 	return x.readRuns(traf, base, usual)
 }
 
-// readRuns lists the samples of the truns of one track, each of which begins where the one before ended. at is a sample with the usual
-// values, at the place and time of the first.
+// readRuns lists the samples of the truns of one track, each of which begins where the one before ended. at is a sample
+// with the usual values, at the place and time of the first.
 func (x *fragments) readRuns(traf *mp4.BoxInfo, base uint64, at entry) error {
 	runs, err := mp4.ExtractBox(x.m.f, traf, path(mp4.BoxTypeTrun()))
 	if err != nil {

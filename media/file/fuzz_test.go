@@ -9,14 +9,16 @@ import (
 	"github.com/kvsagent/kvsagent/media/file"
 )
 
-// FuzzFile reads files that are damaged anywhere: an error or samples, but no panic, no endless loop, and no more memory than the bounds allow.
+// FuzzFile reads files that are damaged anywhere: an error or samples, but no panic, no endless loop, and no more
+// memory than the bounds allow.
 func FuzzFile(f *testing.F) {
 	seeds := []struct {
 		name string
 		args []string
 	}{
 		{"a.mp4", []string{"-t", "0.2", "-s", "32x32", "-c:v", "libx264", "-bf", "0", "-c:a", "libopus"}},
-		{"b.mp4", []string{"-t", "0.2", "-s", "32x32", "-c:v", "libx264", "-bf", "0", "-c:a", "libopus", "-movflags", "frag_keyframe+empty_moov"}},
+		{"b.mp4", []string{"-t", "0.2", "-s", "32x32", "-c:v", "libx264", "-bf", "0", "-c:a", "libopus", "-movflags",
+			"frag_keyframe+empty_moov"}},
 		{"d.ogg", []string{"-t", "0.2", "-map", "1:a", "-c:a", "libopus"}},
 		{"c.h264", []string{"-t", "0.2", "-s", "32x32", "-map", "0:v", "-c:v", "libx264", "-bf", "0"}},
 	}

@@ -102,8 +102,8 @@ func (m *mp4File) describe(trak *mp4.BoxInfo, movieScale uint32) (*mp4Track, err
 	return t, nil
 }
 
-// shift is what an edit list comes to for playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay the track, and the
-// first other one says which moment of the media comes first.
+// shift is what an edit list comes to for playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay the
+// track, and the first other one says which moment of the media comes first.
 func shift(elst *mp4.Elst, scale, movieScale uint32) int64 {
 	delay := int64(0)
 	for i := range elst.Entries {
@@ -119,7 +119,8 @@ func shift(elst *mp4.Elst, scale, movieScale uint32) int64 {
 
 // sampleEntry names the coding of a track: the type of the first box in its stsd.
 func (m *mp4File) sampleEntry(t *mp4Track) (string, error) {
-	entries, err := mp4.ExtractBox(m.f, t.box, path(mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.BoxTypeAny()))
+	entries, err := mp4.ExtractBox(m.f, t.box,
+		path(mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.BoxTypeAny()))
 	if err != nil {
 		return "", err
 	}
@@ -135,9 +136,11 @@ func (m *mp4File) readVideo(t *mp4Track) error {
 		return err
 	}
 	if entry != "avc1" {
-		return fmt.Errorf("video is %s, not H.264 (avc1); hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4", codingName(entry))
+		return fmt.Errorf("video is %s, not H.264 (avc1); hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a "+
+			"libopus OUT.mp4", codingName(entry))
 	}
-	avcC, ok, err := payload[*mp4.AVCDecoderConfiguration](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(),
+	avcC, ok, err := payload[*mp4.AVCDecoderConfiguration](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(),
+		mp4.BoxTypeStbl(),
 		mp4.BoxTypeStsd(), mp4.BoxTypeAvc1(), mp4.BoxTypeAvcC())
 	if err != nil {
 		return err
@@ -182,9 +185,11 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	return nil
 }
 
-// readAAC takes AAC for a transcoder, which wants the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header for each sample.
+// readAAC takes AAC for a transcoder, which wants the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header for each
+// sample.
 func (m *mp4File) readAAC(t *mp4Track) error {
-	esds, ok, err := payload[*mp4.Esds](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.BoxTypeMp4a(), mp4.BoxTypeEsds())
+	esds, ok, err := payload[*mp4.Esds](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(),
+		mp4.BoxTypeStsd(), mp4.BoxTypeMp4a(), mp4.BoxTypeEsds())
 	if err != nil || !ok {
 		m.silent = noSound("AAC without its configuration")
 		return err

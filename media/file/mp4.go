@@ -76,7 +76,8 @@ func openMP4(f *os.File, size int64, foreign bool) (*mp4File, error) {
 		return nil, err
 	}
 	if m.video == nil {
-		return nil, errors.New("no video track that can be sent; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4")
+		return nil, errors.New("no video track that can be sent; hint: ffmpeg -i FILE -c:v libx264 -profile:v " +
+			"baseline -c:a libopus OUT.mp4")
 	}
 	if err := m.openIndex(moov, moof); err != nil {
 		return nil, err
@@ -103,7 +104,8 @@ func findMoov(f *os.File, size int64) (moov, moof *mp4.BoxInfo, err error) {
 		at += int64(box.Size)
 	}
 	if moov == nil {
-		return nil, nil, errors.New("an MP4 without its index (moov); hint: the recording was cut off before it was finished")
+		return nil, nil, errors.New("an MP4 without its index (moov); hint: the recording was cut off before it was " +
+			"finished")
 	}
 	if moov.Size > maxMoov {
 		return nil, nil, fmt.Errorf("an MP4 with %d bytes of index, more than %d", moov.Size, maxMoov)
@@ -143,7 +145,8 @@ func (m *mp4File) openIndex(moov, moof *mp4.BoxInfo) error {
 	return nil
 }
 
-// probe looks at the times of the first samples, without reading them, so that a file with B-frames is refused before it plays.
+// probe looks at the times of the first samples, without reading them, so that a file with B-frames is refused before
+// it plays.
 func (m *mp4File) probe() error {
 	last := int64(0)
 	seen := 0
@@ -188,8 +191,10 @@ func (m *mp4File) next() (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	if e.size == 0 || e.size > h264.MaxUnitSize || e.offset > uint64(m.size) || uint64(e.size) > uint64(m.size)-e.offset {
-		return sample{}, fmt.Errorf("a sample of %d bytes at byte %d in a file of %d; hint: is the file cut off?", e.size, e.offset, m.size)
+	if e.size == 0 || e.size > h264.MaxUnitSize || e.offset > uint64(m.size) ||
+		uint64(e.size) > uint64(m.size)-e.offset {
+		return sample{}, fmt.Errorf("a sample of %d bytes at byte %d in a file of %d; hint: is the file cut off?",
+			e.size, e.offset, m.size)
 	}
 	data := make([]byte, e.size)
 	if _, err := m.f.ReadAt(data, int64(e.offset)); err != nil {

@@ -18,12 +18,14 @@ const maxGap = time.Hour
 // minStep is the shortest time between two samples that is believed, on average. Opus packets last at least 2.5 ms.
 const minStep = time.Millisecond
 
-// maxLate is how far the player may fall behind (a suspended host, a slow disk) before it gives the time up instead of hurrying after it.
+// maxLate is how far the player may fall behind (a suspended host, a slow disk) before it gives the time up instead of
+// hurrying after it.
 const maxLate = time.Second
 
 var _ media.Source = (*Source)(nil)
 
-// Run plays the file until ctx is done or the file cannot be played, as media.Source says. From one pass to the next PTS goes on.
+// Run plays the file until ctx is done or the file cannot be played, as media.Source says. From one pass to the next
+// PTS goes on.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	if err := s.run(ctx, out); err != nil {
 		if ctx.Err() != nil {
@@ -189,7 +191,8 @@ func (p *player) write(s sample, pts time.Duration) error {
 // playable says why browsers do not decode a stream with this SPS, and what helps.
 func playable(sps []byte) error {
 	if err := h264.Playable(sps); err != nil {
-		return fmt.Errorf("%w; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -pix_fmt yuv420p -c:a libopus OUT.mp4", err)
+		return fmt.Errorf("%w; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -pix_fmt yuv420p -c:a libopus "+
+			"OUT.mp4", err)
 	}
 	return nil
 }

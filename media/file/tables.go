@@ -36,7 +36,8 @@ func (t *tables) rewind() {
 func (t *tables) next() (entry, error) {
 	var first *cursor
 	for _, c := range t.cursors {
-		if !c.done() && (first == nil || c.track.time(c.dts+c.track.shift) < first.track.time(first.dts+first.track.shift)) {
+		if !c.done() &&
+			(first == nil || c.track.time(c.dts+c.track.shift) < first.track.time(first.dts+first.track.shift)) {
 			first = c
 		}
 	}
@@ -130,7 +131,8 @@ func (c *cursor) next() entry {
 	if c.time.step(len(c.times), func(i int) uint32 { return c.times[i].SampleCount }) {
 		e.duration = c.times[c.time.i].SampleDelta
 	}
-	if c.shown != nil && c.show.step(len(c.shown.Entries), func(i int) uint32 { return c.shown.Entries[i].SampleCount }) {
+	if c.shown != nil &&
+		c.show.step(len(c.shown.Entries), func(i int) uint32 { return c.shown.Entries[i].SampleCount }) {
 		e.shown = c.shown.GetSampleOffset(c.show.i)
 	}
 	c.sample++

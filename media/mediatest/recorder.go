@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// recorder is a media.Sink that checks each call and remembers what each frame was. Its fields belong to the goroutine that calls
-// the sink, and to the test once Run has returned.
+// recorder is a media.Sink that checks each call and remembers what each frame was. Its fields belong to the goroutine
+// that calls the sink, and to the test once Run has returned.
 type recorder struct {
 	t        *testing.T
 	name     string
@@ -178,8 +178,8 @@ func checkVideo(f *media.Frame) error {
 	return nil
 }
 
-// checkUnits checks that f has no start codes and that a key frame, and no other, begins with the parameter sets sets and has a
-// slice of a type from lo to hi (H.264 table 7-1, H.265 table 7-1).
+// checkUnits checks that f has no start codes and that a key frame, and no other, begins with the parameter sets sets
+// and has a slice of a type from lo to hi (H.264 table 7-1, H.265 table 7-1).
 func checkUnits(f *media.Frame, kind func([]byte) byte, lo, hi byte, sets ...byte) error {
 	intra := false
 	kinds := []byte{}

@@ -1,4 +1,5 @@
-// Package mediatest is the conformance suite of media: what every media.Source promises, checked the same way for all of them.
+// Package mediatest is the conformance suite of media: what every media.Source promises, checked the same way for all
+// of them.
 package mediatest
 
 import (
@@ -28,9 +29,10 @@ const (
 //   - Run may be called again, and is then a clean start;
 //   - frames stay as they were written, and nothing that Run started outlives it.
 //
-// Source takes about two seconds and starts no subtests, so it may be called inside a synctest bubble, where it takes none. A source
-// must show a frame of each of its tracks within ten seconds. Do not call it from parallel tests: they would see each other's
-// goroutines. What make starts (a fake camera, say) must be running when make returns, and may stay.
+// Source takes about two seconds and starts no subtests, so it may be called inside a synctest bubble, where it takes
+// none. A source must show a frame of each of its tracks within ten seconds. Do not call it from parallel tests: they
+// would see each other's goroutines. What make starts (a fake camera, say) must be running when make returns, and may
+// stay.
 func Source(t *testing.T, make func(t *testing.T) media.Source) {
 	t.Helper()
 	src := make(t)
@@ -47,7 +49,8 @@ func Source(t *testing.T, make func(t *testing.T) media.Source) {
 	}
 }
 
-// run runs src for at least d, and until each track has shown a frame; then it stops src. What src wrote is checked on the way.
+// run runs src for at least d, and until each track has shown a frame; then it stops src. What src wrote is checked on
+// the way.
 func run(t *testing.T, src media.Source, name string, d time.Duration) *recorder {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -74,12 +74,21 @@ var broken = map[string]struct {
 	source fake
 	want   string
 }{
-	"no tracks":      {fake{first: func(media.Sink) {}}, "written before Tracks was called"},
-	"empty tracks":   {fake{first: func(out media.Sink) { out.Tracks(nil) }}, "0 video and 0 audio tracks"},
-	"two videos":     {fake{first: func(out media.Sink) { out.Tracks([]media.Track{{Codec: media.H264}, {Codec: media.VP8}}) }}, "2 video and 0 audio tracks"},
-	"nameless track": {fake{first: func(out media.Sink) { out.Tracks([]media.Track{{Codec: media.H264}, {}}) }}, "a track has no codec"},
-	"unannounced":    {fake{first: func(out media.Sink) { out.Tracks([]media.Track{{Codec: media.Opus}}) }}, "Tracks did not announce this codec"},
-	"silent track": {fake{change: func(n int, f *media.Frame) { f.Codec = media.H264; f.Key, f.Data = true, [][]byte{{7}, {8}, {5}} }},
+	"no tracks":    {fake{first: func(media.Sink) {}}, "written before Tracks was called"},
+	"empty tracks": {fake{first: func(out media.Sink) { out.Tracks(nil) }}, "0 video and 0 audio tracks"},
+	"two videos": {fake{first: func(out media.Sink) {
+		out.Tracks([]media.Track{{Codec: media.H264},
+			{Codec: media.VP8}})
+	}}, "2 video and 0 audio tracks"},
+	"nameless track": {fake{first: func(out media.Sink) { out.Tracks([]media.Track{{Codec: media.H264}, {}}) }},
+		"a track has no codec"},
+	"unannounced": {fake{first: func(out media.Sink) { out.Tracks([]media.Track{{Codec: media.Opus}}) }},
+		"Tracks did not announce this codec"},
+	"silent track": {fake{change: func(n int, f *media.Frame) {
+		f.Codec = media.H264
+		f.Key, f.Data = true,
+			[][]byte{{7}, {8}, {5}}
+	}},
 		"no frame of opus within"},
 	"no key frame first": {fake{change: func(n int, f *media.Frame) {
 		if n == 0 {
@@ -96,29 +105,38 @@ var broken = map[string]struct {
 			f.Data = [][]byte{{0x65}, {0x67}, {0x68}}
 		}
 	}}, "want them to begin with [7 8]"},
-	"key not marked":     {fake{change: func(n int, f *media.Frame) { f.Key = f.Key && n == 0 }}, "Key is false, but its unit types are [7 8 5]"},
-	"key marked falsely": {fake{change: func(n int, f *media.Frame) { f.Key = f.Codec == media.H264 }}, "Key is true, but its unit types are [1]"},
+	"key not marked": {fake{change: func(n int, f *media.Frame) { f.Key = f.Key && n == 0 }},
+		"Key is false, but its unit types are [7 8 5]"},
+	"key marked falsely": {fake{change: func(n int, f *media.Frame) { f.Key = f.Codec == media.H264 }},
+		"Key is true, but its unit types are [1]"},
 	"start code": {fake{change: func(n int, f *media.Frame) {
 		if n == 2 {
 			f.Data[0] = []byte{0, 0, 0, 1, 0x61}
 		}
 	}}, "unit 0 begins with a start code"},
-	"empty unit":     {fake{change: func(n int, f *media.Frame) { f.Data[0] = nil }}, "unit 0 is empty"},
-	"no data":        {fake{change: func(n int, f *media.Frame) { f.Data = nil }}, "no data"},
-	"audio key":      {fake{change: func(n int, f *media.Frame) { f.Key = true }}, "an audio frame is marked as key frame"},
-	"audio in two":   {fake{change: func(n int, f *media.Frame) { f.Data = append(f.Data, []byte{1}) }}, "2 units of 2 bytes, want one"},
-	"PTS back":       {fake{change: func(n int, f *media.Frame) { f.PTS = time.Second - f.PTS/1000 }}, "PTS goes back from"},
-	"PTS negative":   {fake{change: func(n int, f *media.Frame) { f.PTS = -1 }}, "PTS is negative"},
-	"PTS ahead":      {fake{change: func(n int, f *media.Frame) { f.PTS += 2 * time.Second }}, "PTS is ahead of the clock"},
+	"empty unit": {fake{change: func(n int, f *media.Frame) { f.Data[0] = nil }}, "unit 0 is empty"},
+	"no data":    {fake{change: func(n int, f *media.Frame) { f.Data = nil }}, "no data"},
+	"audio key": {fake{change: func(n int, f *media.Frame) { f.Key = true }},
+		"an audio frame is marked as key frame"},
+	"audio in two": {fake{change: func(n int, f *media.Frame) { f.Data = append(f.Data, []byte{1}) }},
+		"2 units of 2 bytes, want one"},
+	"PTS back": {fake{change: func(n int, f *media.Frame) { f.PTS = time.Second - f.PTS/1000 }},
+		"PTS goes back from"},
+	"PTS negative": {fake{change: func(n int, f *media.Frame) { f.PTS = -1 }}, "PTS is negative"},
+	"PTS ahead": {fake{change: func(n int, f *media.Frame) { f.PTS += 2 * time.Second }},
+		"PTS is ahead of the clock"},
 	"PTS goes on":    {fake{change: goesOn()}, "second run: frame 0 (H264, PTS 1.52s): PTS is ahead of the clock"},
 	"not captured":   {fake{change: func(n int, f *media.Frame) { f.Captured = time.Time{} }}, "Captured is not set"},
 	"bytes reused":   {fake{after: func(f *media.Frame) { f.Data[0][0]++ }}, "was changed after it was written"},
 	"frame reused":   {fake{after: func(f *media.Frame) { f.PTS++ }}, "was changed after it was written"},
 	"ends by itself": {fake{err: errors.New("camera is off")}, "first run: Run returned camera is off by itself"},
-	"wrong error":    {fake{end: func(context.Context) error { return errors.New("oops") }}, "Run = oops, want nil or context canceled"},
-	"slow end":       {fake{end: func(context.Context) error { time.Sleep(3 * time.Second); return nil }}, "Run returned 3s after its context was done"},
-	"no end":         {fake{end: func(context.Context) error { time.Sleep(time.Minute); return nil }}, "Run still runs 10s after its context was done"},
-	"leak":           {fake{leave: func() { time.Sleep(time.Hour) }}, "Run left goroutines behind"},
+	"wrong error": {fake{end: func(context.Context) error { return errors.New("oops") }},
+		"Run = oops, want nil or context canceled"},
+	"slow end": {fake{end: func(context.Context) error { time.Sleep(3 * time.Second); return nil }},
+		"Run returned 3s after its context was done"},
+	"no end": {fake{end: func(context.Context) error { time.Sleep(time.Minute); return nil }},
+		"Run still runs 10s after its context was done"},
+	"leak": {fake{leave: func() { time.Sleep(time.Hour) }}, "Run left goroutines behind"},
 }
 
 // goesOn is a change that lets PTS go on from one run to the next.
@@ -153,7 +171,8 @@ func TestGood(t *testing.T) {
 // child names the broken source that a test program run by TestBroken tries.
 const child = "MEDIATEST_BROKEN"
 
-// TestBroken runs the suite on sources that break a promise, each in a test program of its own, since it must fail there.
+// TestBroken runs the suite on sources that break a promise, each in a test program of its own, since it must fail
+// there.
 func TestBroken(t *testing.T) {
 	if name := os.Getenv(child); name != "" {
 		b := broken[name]

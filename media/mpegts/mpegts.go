@@ -93,7 +93,8 @@ func (s *Source) Run(ctx context.Context, out media.Sink) error {
 }
 
 func (s *Source) run(ctx context.Context, out media.Sink) error {
-	conn, err := dgram.Listen(ctx, dgram.Options{Host: s.o.Host, Port: s.o.Port, Interface: s.o.Interface, From: s.o.From})
+	conn, err := dgram.Listen(ctx, dgram.Options{Host: s.o.Host, Port: s.o.Port, Interface: s.o.Interface,
+		From: s.o.From})
 	if err != nil {
 		return err
 	}
@@ -149,8 +150,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// plain takes the RTP header off (RFC 2250 section 2, RFC 3550 section 5.1), where there is one: 0x47, with which transport packets begin,
-// is not of RTP version 2.
+// plain takes the RTP header off (RFC 2250 section 2, RFC 3550 section 5.1), where there is one: 0x47, with which
+// transport packets begin, is not of RTP version 2.
 func plain(b []byte) []byte {
 	if len(b) < 12 || b[0]>>6 != 2 {
 		return b

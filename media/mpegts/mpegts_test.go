@@ -37,8 +37,9 @@ func port(t *testing.T) int {
 func send(t *testing.T, args string) {
 	t.Helper()
 	var problems bytes.Buffer
-	cmd := exec.Command("ffmpeg", strings.Fields("-v error -re -f lavfi -i testsrc2=s=320x240:r=25 -re -f lavfi -i sine=r=48000"+
-		" -pix_fmt yuv420p -g 25 -map 0:v -map 1:a -c:v libx264 -preset ultrafast -tune zerolatency "+args)...)
+	cmd := exec.Command("ffmpeg",
+		strings.Fields("-v error -re -f lavfi -i testsrc2=s=320x240:r=25 -re -f lavfi -i sine=r=48000"+
+			" -pix_fmt yuv420p -g 25 -map 0:v -map 1:a -c:v libx264 -preset ultrafast -tune zerolatency "+args)...)
 	cmd.Stderr = &problems
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v", err)
@@ -68,11 +69,13 @@ func source(t *testing.T, url string) media.Source {
 
 // A stream that was on the way before we came, plain and in RTP.
 func TestSource(t *testing.T) {
-	for name, url := range map[string]string{"plain": "-f mpegts udp://127.0.0.1:%d?pkt_size=1316", "rtp": "-f rtp_mpegts rtp://127.0.0.1:%d?pkt_size=1328"} {
+	for name, url := range map[string]string{"plain": "-f mpegts udp://127.0.0.1:%d?pkt_size=1316",
+		"rtp": "-f rtp_mpegts rtp://127.0.0.1:%d?pkt_size=1328"} {
 		t.Run(name, func(t *testing.T) {
 			n := port(t)
 			send(t, "-c:a libopus "+fmt.Sprintf(url, n))
-			mediatest.Source(t, func(t *testing.T) media.Source { return source(t, fmt.Sprintf("mpegts://127.0.0.1:%d", n)) })
+			mediatest.Source(t,
+				func(t *testing.T) media.Source { return source(t, fmt.Sprintf("mpegts://127.0.0.1:%d", n)) })
 		})
 	}
 }
@@ -148,10 +151,12 @@ func TestErrors(t *testing.T) {
 	}
 	defer pc.Close()
 	n := pc.LocalAddr().(*net.UDPAddr).Port
-	if err := source(t, fmt.Sprintf("mpegts://127.0.0.1:%d", n)).Run(t.Context(), &counter{}); err == nil || !strings.Contains(err.Error(), "another program listens there") {
+	if err := source(t, fmt.Sprintf("mpegts://127.0.0.1:%d", n)).Run(t.Context(), &counter{}); err == nil ||
+		!strings.Contains(err.Error(), "another program listens there") {
 		t.Errorf("%v", err)
 	}
-	if err := source(t, "mpegts://192.0.2.1:5000").Run(t.Context(), &counter{}); err == nil || !strings.Contains(err.Error(), "no address of this host") {
+	if err := source(t, "mpegts://192.0.2.1:5000").Run(t.Context(), &counter{}); err == nil ||
+		!strings.Contains(err.Error(), "no address of this host") {
 		t.Errorf("%v", err)
 	}
 }

@@ -22,7 +22,8 @@ import (
 )
 
 // ErrLogin says that a camera wants a user and a password, or others.
-var ErrLogin = errors.New("user and password refused; hint: many cameras have ONVIF users of their own, apart from those of the web page")
+var ErrLogin = errors.New("user and password refused; hint: many cameras have ONVIF users of their own, apart from " +
+	"those of the web page")
 
 // ErrUnsupported says that a camera does not do what it was asked for.
 var ErrUnsupported = errors.New("the camera does not do that")
@@ -108,14 +109,16 @@ func (c *client) profiles(ctx context.Context, device *url.URL) ([]Profile, erro
 			return nil, fmt.Errorf("stream of profile %q: %w", printable(p.Name), err)
 		}
 		profiles = append(profiles, Profile{
-			Name: printable(p.Name), Codec: printable(p.Video.Encoding), Width: p.Video.Width, Height: p.Video.Height, FPS: p.Video.FPS,
+			Name: printable(p.Name), Codec: printable(p.Video.Encoding), Width: p.Video.Width, Height: p.Video.Height,
+			FPS:   p.Video.FPS,
 			Audio: printable(p.Audio.Encoding), URI: uri, Token: p.Token,
 		})
 	}
 	return profiles, nil
 }
 
-// readClock asks for the camera's time, which everybody may (ONVIF Core, section 5.9.4.2). Without an answer it is taken to be right.
+// readClock asks for the camera's time, which everybody may (ONVIF Core, section 5.9.4.2). Without an answer it is
+// taken to be right.
 func (c *client) readClock(ctx context.Context, device *url.URL) {
 	var answer struct {
 		Time struct {
@@ -127,14 +130,15 @@ func (c *client) readClock(ctx context.Context, device *url.URL) {
 	}
 	nobody := *c
 	nobody.login = Login{}
-	if nobody.call(ctx, device, `<GetSystemDateAndTime xmlns="http://www.onvif.org/ver10/device/wsdl"/>`, &answer) == nil && answer.Date.Year > 0 {
+	if nobody.call(ctx, device, `<GetSystemDateAndTime xmlns="http://www.onvif.org/ver10/device/wsdl"/>`,
+		&answer) == nil && answer.Date.Year > 0 {
 		d, t := answer.Date, answer.Time
 		c.skew = time.Until(time.Date(d.Year, time.Month(d.Month), d.Day, t.Hour, t.Minute, t.Second, 0, time.UTC))
 	}
 }
 
-// mediaService asks where the streams are known. A camera behind a NAT gives addresses that are not ours to reach: its port and path
-// count, on the host that was asked.
+// mediaService asks where the streams are known. A camera behind a NAT gives addresses that are not ours to reach: its
+// port and path count, on the host that was asked.
 func (c *client) mediaService(ctx context.Context, device *url.URL) (*url.URL, error) {
 	var answer struct {
 		XAddr string `xml:"Body>GetCapabilitiesResponse>Capabilities>Media>XAddr"`
@@ -188,14 +192,15 @@ func (c *client) streamURI(ctx context.Context, media *url.URL, token string) (s
 	return u.String(), nil
 }
 
-// call sends one request and reads the answer into v: with the login in the message (WS-Security), and in HTTP when the camera asks for
-// that.
+// call sends one request and reads the answer into v: with the login in the message (WS-Security), and in HTTP when the
+// camera asks for that.
 func (c *client) call(ctx context.Context, to *url.URL, body string, v any) error {
 	res, err := c.post(ctx, to, body, "")
 	if err != nil {
 		return err
 	}
-	if challenge := res.Header.Get("WWW-Authenticate"); res.StatusCode == http.StatusUnauthorized && c.login.Username != "" {
+	if challenge := res.Header.Get("WWW-Authenticate"); res.StatusCode == http.StatusUnauthorized &&
+		c.login.Username != "" {
 		answer, ok := digest(challenge, c.login, http.MethodPost, to.RequestURI())
 		if ok {
 			_ = res.Body.Close()
@@ -252,13 +257,17 @@ func (c *client) security(now time.Time) string {
 	created := now.UTC().Format("2006-01-02T15:04:05.000Z")
 	sum := sha1.Sum(append(append(nonce[:], created...), c.login.Password...))
 	const ns = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
-	return `<w:Security xmlns:w="` + ns + `wssecurity-secext-1.0.xsd" xmlns:u="` + ns + `wssecurity-utility-1.0.xsd" s:mustUnderstand="1"><w:UsernameToken>` +
+	return `<w:Security xmlns:w="` + ns + `wssecurity-secext-1.0.xsd" xmlns:u="` + ns +
+		`wssecurity-utility-1.0.xsd" s:mustUnderstand="1"><w:UsernameToken>` +
 		`<w:Username>` + html.EscapeString(c.login.Username) + `</w:Username>` +
-		`<w:Password Type="` + ns + `username-token-profile-1.0#PasswordDigest">` + base64.StdEncoding.EncodeToString(sum[:]) + `</w:Password>` +
-		`<w:Nonce>` + base64.StdEncoding.EncodeToString(nonce[:]) + `</w:Nonce><u:Created>` + created + `</u:Created></w:UsernameToken></w:Security>`
+		`<w:Password Type="` + ns + `username-token-profile-1.0#PasswordDigest">` +
+		base64.StdEncoding.EncodeToString(sum[:]) + `</w:Password>` +
+		`<w:Nonce>` + base64.StdEncoding.EncodeToString(nonce[:]) + `</w:Nonce><u:Created>` + created +
+		`</u:Created></w:UsernameToken></w:Security>`
 }
 
-// digest answers a challenge of HTTP digest (RFC 7616). Basic is not answered: it would show the password to everybody on the way.
+// digest answers a challenge of HTTP digest (RFC 7616). Basic is not answered: it would show the password to everybody
+// on the way.
 func digest(challenge string, login Login, method, uri string) (string, bool) {
 	rest, ok := cutPrefixFold(challenge, "digest ")
 	if !ok {
@@ -286,7 +295,8 @@ func digest(challenge string, login Login, method, uri string) (string, bool) {
 		return answer + fmt.Sprintf(`, response=%q`, h(a1, p["nonce"], a2)), true
 	}
 	cnonce := uuid()
-	return answer + fmt.Sprintf(`, qop=auth, nc=00000001, cnonce=%q, response=%q`, cnonce, h(a1, p["nonce"], "00000001", cnonce, "auth", a2)), true
+	return answer + fmt.Sprintf(`, qop=auth, nc=00000001, cnonce=%q, response=%q`, cnonce,
+		h(a1, p["nonce"], "00000001", cnonce, "auth", a2)), true
 }
 
 func sum(h hash.Hash, text string) string {

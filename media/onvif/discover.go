@@ -3,8 +3,8 @@
 //	we --WS-Discovery Probe (UDP multicast 239.255.255.250:3702)--> everybody
 //	cameras --ProbeMatches: their addresses--> we --SOAP over HTTP: time, capabilities, profiles, stream URIs--> camera
 //
-// It reads the little of ONVIF that all cameras speak: ONVIF Core (Device), and Media version 1. What a camera says is bounded, and an
-// address that it gives is followed on its own host only: a password is for the camera that was asked.
+// It reads the little of ONVIF that all cameras speak: ONVIF Core (Device), and Media version 1. What a camera says is
+// bounded, and an address that it gives is followed on its own host only: a password is for the camera that was asked.
 package onvif
 
 import (
@@ -164,7 +164,8 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// matches reads an answer. Of the addresses in it one on the host that it came from counts; who answers for another host is not believed.
+// matches reads an answer. Of the addresses in it one on the host that it came from counts; who answers for another
+// host is not believed.
 func matches(b []byte, from netip.Addr) (devices []Device) {
 	var envelope struct {
 		Matches []struct {

@@ -24,7 +24,8 @@ func FuzzChallenge(f *testing.F) {
 	f.Add(`Basic realm="x"`)
 	f.Fuzz(func(t *testing.T, challenge string) {
 		answer, ok := digest(challenge, Login{"admin", "sesame"}, "POST", "/")
-		if ok != (answer != "") || strings.Contains(answer, "sesame") && !strings.Contains(challenge, "sesame") || strings.ContainsAny(answer, "\r\n") {
+		if ok != (answer != "") || strings.Contains(answer, "sesame") && !strings.Contains(challenge, "sesame") ||
+			strings.ContainsAny(answer, "\r\n") {
 			t.Errorf("%q: %q", challenge, answer)
 		}
 	})

@@ -23,7 +23,8 @@ type control struct {
 	w  *os.File   // nil while no command runs
 }
 
-// open makes a pipe for a command that is about to run, and gives its end of it; nil when it takes no wishes. shut is called when the command has ended.
+// open makes a pipe for a command that is about to run, and gives its end of it; nil when it takes no wishes. shut is
+// called when the command has ended.
 func (c *control) open() (wishes *os.File, shut func(), err error) {
 	if c == nil {
 		return nil, func() {}, nil

@@ -17,10 +17,13 @@ type nowhere struct{}
 func (nowhere) Tracks([]media.Track) {}
 func (nowhere) Write(*media.Frame)   {}
 
-// TestControl: a command that takes wishes gets a line for each, and the descriptor is closed with it; wishes while none runs are lost without harm.
+// TestControl: a command that takes wishes gets a line for each, and the descriptor is closed with it; wishes while
+// none runs are lost without harm.
 func TestControl(t *testing.T) {
 	heard := filepath.Join(t.TempDir(), "heard")
-	src, err := pipe.New(pipe.Options{Control: true, Command: pipe.Line("sh", "-c", `echo up $KVSAGENT_CONTROL_FD >"$0"; while read -r l <&3; do echo "$l" >>"$0"; done`, heard)})
+	src, err := pipe.New(pipe.Options{Control: true,
+		Command: pipe.Line("sh", "-c",
+			`echo up $KVSAGENT_CONTROL_FD >"$0"; while read -r l <&3; do echo "$l" >>"$0"; done`, heard)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,14 +81,16 @@ func TestControlOfTheDeaf(t *testing.T) {
 
 // TestWithoutControl: a command that takes no wishes makes no key frames, and has no such descriptor.
 func TestWithoutControl(t *testing.T) {
-	src, err := pipe.New(pipe.Options{Command: pipe.Line("sh", "-c", `if true <&3; then echo open; else echo shut; fi 2>/dev/null >&2; echo "fd $KVSAGENT_CONTROL_FD" >&2`)})
+	src, err := pipe.New(pipe.Options{Command: pipe.Line("sh", "-c",
+		`if true <&3; then echo open; else echo shut; fi 2>/dev/null >&2; echo "fd $KVSAGENT_CONTROL_FD" >&2`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := src.(media.KeyFramer); ok {
 		t.Error("the source says that it makes key frames")
 	}
-	if err := src.Run(t.Context(), nowhere{}); err == nil || !strings.Contains(err.Error(), "fd") || strings.Contains(err.Error(), "fd 3") {
+	if err := src.Run(t.Context(), nowhere{}); err == nil || !strings.Contains(err.Error(), "fd") ||
+		strings.Contains(err.Error(), "fd 3") {
 		t.Errorf("Run = %v, want the command's last words, without a descriptor", err)
 	}
 }

@@ -24,32 +24,40 @@ var (
 		"sys/class/video4linux/video12/name": {Data: []byte("bcm2835-codec-isp\n")},
 		"dev/dri/renderD128":                 {}, // draws, and does not encode
 	}
-	intel     = fstest.MapFS{"dev/dri/card0": {}, "dev/dri/renderD128": {}}
-	nvidia    = fstest.MapFS{"dev/nvidia0": {}, "dev/nvidiactl": {}}
-	both      = fstest.MapFS{"dev/dri/renderD128": {}, "dev/nvidia0": {}}
-	webcam    = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("HD Pro Webcam C920\n")}}
-	meeting   = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("ConferenceCam Connect\n")}} // has "enc" in its name, and is no encoder
+	intel  = fstest.MapFS{"dev/dri/card0": {}, "dev/dri/renderD128": {}}
+	nvidia = fstest.MapFS{"dev/nvidia0": {}, "dev/nvidiactl": {}}
+	both   = fstest.MapFS{"dev/dri/renderD128": {}, "dev/nvidia0": {}}
+	webcam = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("HD Pro Webcam C920\n")}}
+	// Has "enc" in its name, and is no encoder.
+	meeting   = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("ConferenceCam Connect\n")}}
 	noDevices = fstest.MapFS{}
 )
 
-// An encoder in hardware comes before x264, which is better than OpenH264. What has no device is not tried, and what does not work is not taken.
+// An encoder in hardware comes before x264, which is better than OpenH264. What has no device is not tried, and what
+// does not work is not taken.
 func TestFindEncoders(t *testing.T) {
 	for name, tt := range map[string]struct {
 		root        fstest.MapFS
 		fail        []string
 		tried, want string
 	}{
-		"Raspberry Pi 4":             {raspberry4, []string{"h264_vaapi"}, "h264_v4l2m2m h264_vaapi libx264 libopenh264", "h264_v4l2m2m libx264 libopenh264"},
-		"VA-API":                     {intel, nil, "h264_vaapi libx264 libopenh264", "h264_vaapi libx264 libopenh264"},
-		"NVIDIA":                     {nvidia, []string{"libopenh264"}, "h264_nvenc libx264 libopenh264", "h264_nvenc libx264"},
-		"NVIDIA beside VA-API":       {both, nil, "h264_vaapi h264_nvenc libx264 libopenh264", "h264_vaapi h264_nvenc libx264 libopenh264"},
-		"a driver that is too old":   {nvidia, []string{"h264_nvenc"}, "h264_nvenc libx264 libopenh264", "libx264 libopenh264"},
-		"a webcam":                   {webcam, nil, "libx264 libopenh264", "libx264 libopenh264"},
-		"a webcam with a name":       {meeting, []string{"h264_v4l2m2m"}, "h264_v4l2m2m libx264 libopenh264", "libx264 libopenh264"},
-		"nothing":                    {noDevices, nil, "libx264 libopenh264", "libx264 libopenh264"},
-		"ffmpeg without an encoder":  {noDevices, []string{"libx264", "libopenh264"}, "libx264 libopenh264", ""},
-		"ffmpeg without x264":        {noDevices, []string{"libx264"}, "libx264 libopenh264", "libopenh264"},
-		"hardware that does nothing": {both, []string{"h264_vaapi", "h264_nvenc"}, "h264_vaapi h264_nvenc libx264 libopenh264", "libx264 libopenh264"},
+		"Raspberry Pi 4": {raspberry4, []string{"h264_vaapi"},
+			"h264_v4l2m2m h264_vaapi libx264 libopenh264", "h264_v4l2m2m libx264 libopenh264"},
+		"VA-API": {intel, nil, "h264_vaapi libx264 libopenh264", "h264_vaapi libx264 libopenh264"},
+		"NVIDIA": {nvidia, []string{"libopenh264"}, "h264_nvenc libx264 libopenh264",
+			"h264_nvenc libx264"},
+		"NVIDIA beside VA-API": {both, nil, "h264_vaapi h264_nvenc libx264 libopenh264",
+			"h264_vaapi h264_nvenc libx264 libopenh264"},
+		"a driver that is too old": {nvidia, []string{"h264_nvenc"}, "h264_nvenc libx264 libopenh264",
+			"libx264 libopenh264"},
+		"a webcam": {webcam, nil, "libx264 libopenh264", "libx264 libopenh264"},
+		"a webcam with a name": {meeting, []string{"h264_v4l2m2m"}, "h264_v4l2m2m libx264 libopenh264",
+			"libx264 libopenh264"},
+		"nothing":                   {noDevices, nil, "libx264 libopenh264", "libx264 libopenh264"},
+		"ffmpeg without an encoder": {noDevices, []string{"libx264", "libopenh264"}, "libx264 libopenh264", ""},
+		"ffmpeg without x264":       {noDevices, []string{"libx264"}, "libx264 libopenh264", "libopenh264"},
+		"hardware that does nothing": {both, []string{"h264_vaapi", "h264_nvenc"},
+			"h264_vaapi h264_nvenc libx264 libopenh264", "libx264 libopenh264"},
 	} {
 		var tried []string
 		have := pipe.FindEncoders(t.Context(), tt.root, func(_ context.Context, encoder string) bool {
@@ -62,7 +70,8 @@ func TestFindEncoders(t *testing.T) {
 	}
 }
 
-// A driver that hangs is left, and what comes after it is tried all the same. A trial that nobody waits for any more finds nothing.
+// A driver that hangs is left, and what comes after it is tried all the same. A trial that nobody waits for any more
+// finds nothing.
 func TestFindEncodersBesideOneThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := func(ctx context.Context, encoder string) bool {
@@ -73,7 +82,8 @@ func TestFindEncodersBesideOneThatHangs(t *testing.T) {
 		}
 		began := time.Now()
 		have := pipe.FindEncoders(t.Context(), both, works)
-		if want := []string{"h264_nvenc", "libx264", "libopenh264"}; !slices.Equal(have, want) || time.Since(began) > 10*time.Second {
+		if want := []string{"h264_nvenc", "libx264", "libopenh264"}; !slices.Equal(have, want) ||
+			time.Since(began) > 10*time.Second {
 			t.Errorf("%v after %v, want %v", have, time.Since(began), want)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -87,7 +97,8 @@ func TestFindEncodersBesideOneThatHangs(t *testing.T) {
 // The classes of devices are links in a real tree, which is looked through as the made-up ones are.
 func TestFindEncodersThroughLinks(t *testing.T) {
 	root := t.TempDir()
-	device, class := filepath.Join(root, "sys/devices/platform/codec/video4linux/video11"), filepath.Join(root, "sys/class/video4linux")
+	device, class := filepath.Join(root, "sys/devices/platform/codec/video4linux/video11"), filepath.Join(root,
+		"sys/class/video4linux")
 	for _, err := range []error{
 		os.MkdirAll(device, 0o700), os.MkdirAll(class, 0o700),
 		os.WriteFile(filepath.Join(device, "name"), []byte("bcm2835-codec-encode\n"), 0o600),
@@ -155,15 +166,18 @@ func section(text, heading string) string {
 
 var headingLine = regexp.MustCompile(`(?m)^\S.*:$`)
 
-// The ffmpeg that is installed knows every option of every preset, and each word that one is set to, where it has a list of them: also of encoders whose hardware is not here.
+// The ffmpeg that is installed knows every option of every preset, and each word that one is set to, where it has a
+// list of them: also of encoders whose hardware is not here.
 func TestPresetOptions(t *testing.T) {
 	full := help(t, "full")
 	general := options(full[:strings.Index(full, "AVCodecContext AVOptions:")])
-	coding, format := options(section(full, "AVCodecContext AVOptions:")), options(section(full, "AVFormatContext AVOptions:"))
+	coding, format := options(section(full, "AVCodecContext AVOptions:")), options(section(full,
+		"AVFormatContext AVOptions:"))
 	if len(general) < 50 || len(coding) < 50 || len(format) < 20 {
 		t.Fatalf("the help of ffmpeg is read wrongly: %d, %d and %d options", len(general), len(coding), len(format))
 	}
-	common := []map[string][]string{general, coding, format, options(help(t, "demuxer=v4l2")), options(help(t, "muxer=mpegts")), options(help(t, "encoder=libopus"))}
+	common := []map[string][]string{general, coding, format, options(help(t, "demuxer=v4l2")),
+		options(help(t, "muxer=mpegts")), options(help(t, "encoder=libopus"))}
 	for _, encoder := range []string{"copy", "h264_v4l2m2m", "h264_vaapi", "h264_nvenc", "libx264", "libopenh264"} {
 		known := common
 		if text := help(t, "encoder="+encoder); strings.Contains(text, "Encoder "+encoder) {
@@ -182,7 +196,8 @@ func TestPresetOptions(t *testing.T) {
 	}
 }
 
-// checkOptions fails the test unless each option is in one of the lists. The first that has it says what it may be set to.
+// checkOptions fails the test unless each option is in one of the lists. The first that has it says what it may be set
+// to.
 func checkOptions(t *testing.T, encoder string, line []string, known []map[string][]string) {
 	t.Helper()
 	for i, arg := range line {
@@ -200,7 +215,8 @@ func checkOptions(t *testing.T, encoder string, line []string, known []map[strin
 			t.Errorf("%s: ffmpeg does not know %s", encoder, arg)
 			continue
 		}
-		if words := known[list][name]; len(words) > 0 && !number.MatchString(line[i+1]) && !slices.Contains(words, line[i+1]) {
+		if words := known[list][name]; len(words) > 0 && !number.MatchString(line[i+1]) &&
+			!slices.Contains(words, line[i+1]) {
 			t.Errorf("%s: %s %s; ffmpeg knows %v", encoder, arg, line[i+1], words)
 		}
 	}

@@ -14,8 +14,9 @@ import (
 // ErrNotFound is why Filter could not run a program that is not installed.
 var ErrNotFound = exec.ErrNotFound
 
-// Filter runs a command line, program first, to its end: in is what it reads, and what it writes comes back. More than most bytes of that are an error, and so is
-// an exit status other than 0. When ctx is done the command is ended, as that of a Source is, with all that it has started.
+// Filter runs a command line, program first, to its end: in is what it reads, and what it writes comes back. More than
+// most bytes of that are an error, and so is an exit status other than 0. When ctx is done the command is ended, as
+// that of a Source is, with all that it has started.
 func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.Logger) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -28,7 +28,8 @@ func TestFilter(t *testing.T) {
 		{"nothing", []string{"cat"}, nil, nil, ""},
 		{"reads the beginning alone", []string{"head", "-c", "4"}, long, []byte("0123"), ""},
 		{"too much", []string{"sh", "-c", "yes"}, nil, nil, "wrote more than 1048576 bytes"},
-		{"fails", []string{"sh", "-c", "cat >/dev/null; echo no picture in it >&2; exit 3"}, long, nil, "exit status 3: no picture in it"},
+		{"fails", []string{"sh", "-c", "cat >/dev/null; echo no picture in it >&2; exit 3"}, long, nil,
+			"exit status 3: no picture in it"},
 		{"not there", []string{"no-such-program"}, nil, nil, "install it"},
 		{"no command", nil, nil, nil, "no command"},
 	} {
@@ -53,7 +54,8 @@ func TestFilterEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	_, err := pipe.Filter(ctx, []string{"sh", "-c", "sleep 100 & echo $! >" + file + "; wait"}, make([]byte, 1<<20), 1<<20, discard)
+	_, err := pipe.Filter(ctx, []string{"sh", "-c", "sleep 100 & echo $! >" + file + "; wait"}, make([]byte, 1<<20),
+		1<<20, discard)
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 10*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}

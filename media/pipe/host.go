@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is what Options needs of a preset: it looks at the host each time, since cameras are plugged and unplugged, and tries the
-// encoders once.
+// Command is what Options needs of a preset: it looks at the host each time, since cameras are plugged and unplugged,
+// and tries the encoders once.
 func (p Preset) Command() func(context.Context) ([]string, error) {
 	var mu sync.Mutex
 	var encoders []string
@@ -45,9 +45,10 @@ func hasDriver() bool {
 	return err == nil
 }
 
-// late is err, the reason why a device could not be opened, unless a start of this process would mend it: systemd allows a class of devices
-// (DeviceAllow=char-video4linux) by the numbers that the class has when the unit starts, and a class whose driver comes later has none.
-// After that start the class was there, so that nobody restarts for it twice.
+// late is err, the reason why a device could not be opened, unless a start of this process would mend it: systemd
+// allows a class of devices (DeviceAllow=char-video4linux) by the numbers that the class has when the unit starts, and
+// a class whose driver comes later has none. After that start the class was there, so that nobody restarts for it
+// twice.
 func late(err error, then, now bool) error {
 	if errors.Is(err, unix.EPERM) && !then && now {
 		return &lateError{err}
@@ -77,7 +78,8 @@ func first(programs ...string) string {
 	return programs[0]
 }
 
-// tryFor is how long an encoder has for its trial. A driver that hangs costs no more than that, and leaves time for those after it.
+// tryFor is how long an encoder has for its trial. A driver that hangs costs no more than that, and leaves time for
+// those after it.
 const tryFor = 5 * time.Second
 
 // findEncoders tries the H.264 encoders for which there is a device, and those in software, best first.
@@ -151,7 +153,8 @@ func pixelFormats(device string) ([]string, error) {
 			break
 		}
 		if errno != 0 {
-			return nil, fmt.Errorf("%s: not a camera that gives pictures: %w; hint: cameras have more than one device, try the one before", device, errno)
+			return nil, fmt.Errorf("%s: not a camera that gives pictures: %w; hint: cameras have more than one "+
+				"device, try the one before", device, errno)
 		}
 		formats = append(formats, fourCC(d.pixelformat))
 	}
@@ -162,7 +165,8 @@ func fourCC(v uint32) string {
 	return strings.TrimSpace(string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}))
 }
 
-// saysHint is what helps with the last words of a command: what the C library says of a device (strerror), else to try it by hand.
+// saysHint is what helps with the last words of a command: what the C library says of a device (strerror), else to try
+// it by hand.
 func saysHint(last string) string {
 	switch {
 	case strings.Contains(last, "Device or resource busy"):
@@ -178,7 +182,8 @@ func deviceHint(err error) string {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
 		return "; hint: is the camera plugged in? ls -l /dev/v4l/by-id"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return "; hint: under systemd, add DeviceAllow=char-video4linux rw, SupplementaryGroups=video and PrivateDevices=no to the unit"
+		return "; hint: under systemd, add DeviceAllow=char-video4linux rw, SupplementaryGroups=video and " +
+			"PrivateDevices=no to the unit"
 	case errors.Is(err, unix.EBUSY):
 		return "; hint: another program uses the camera"
 	}

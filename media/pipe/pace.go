@@ -7,7 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// How far a command may be ahead of the clock: it may begin with a burst, and is held back by its full pipe when it goes on like that.
+// How far a command may be ahead of the clock: it may begin with a burst, and is held back by its full pipe when it
+// goes on like that.
 const (
 	lead    = 500 * time.Millisecond
 	resync  = 10 * time.Second // a jump of the stream's clock, nothing to wait for

@@ -1,10 +1,12 @@
-// Package pipe is a source that plays what a command writes to its standard output: ffmpeg, GStreamer, rpicam-vid, or anything else.
+// Package pipe is a source that plays what a command writes to its standard output: ffmpeg, GStreamer, rpicam-vid, or
+// anything else.
 //
 //	command --stdout--> demux (Annex B, IVF, Ogg, MPEG-TS, fragmented MP4) --units--> es.Writer --frames--> sink
 //	        --stderr--> log, at a bounded rate
 //
-// The command is the operator's, from the config file and from nowhere else: there is no shell, and no way to it from a network. It runs in
-// a process group of its own, which is gone when Run returns: asked to end, and killed when it does not.
+// The command is the operator's, from the config file and from nowhere else: there is no shell, and no way to it from a
+// network. It runs in a process group of its own, which is gone when Run returns: asked to end, and killed when it does
+// not.
 package pipe
 
 import (
@@ -28,14 +30,16 @@ type Options struct {
 	// Name is how logs and errors call the source: a command line may hold passwords. Default: the program.
 	Name string
 
-	// Stall is how long there may be no picture, once there was one, before the command is ended; 0 is for ever. A driver that hangs
-	// does not wake up by itself.
+	// Stall is how long there may be no picture, once there was one, before the command is ended; 0 is for ever. A
+	// driver that hangs does not wake up by itself.
 	Stall time.Duration
 
-	// Foreign lets sound through that browsers do not take, for Transcode to make Opus of. Otherwise it is left out, and the log says so.
+	// Foreign lets sound through that browsers do not take, for Transcode to make Opus of. Otherwise it is left out,
+	// and the log says so.
 	Foreign bool
 
-	// Control gives the command a pipe as descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish: "keyframe".
+	// Control gives the command a pipe as descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish:
+	// "keyframe".
 	Control bool
 
 	Log *slog.Logger // nil is slog.Default
@@ -168,7 +172,8 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *s
 	}
 	tracks := s.choose(stream, out)
 	if len(tracks) == 0 {
-		return fmt.Errorf("its sound is %s, which browsers do not take, and there is no video", stream.Tracks()[0].Codec)
+		return fmt.Errorf("its sound is %s, which browsers do not take, and there is no video",
+			stream.Tracks()[0].Codec)
 	}
 	w := es.NewWriter(out, tracks...)
 	pace := newPacer(ctx)

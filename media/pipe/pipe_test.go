@@ -27,10 +27,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	input = "exec:ffmpeg -v error -re -f lavfi -i testsrc2=s=320x240:r=25 -re -f lavfi -i sine=r=48000 -pix_fmt yuv420p -g 25 "
-	x264  = "-map 0:v -c:v libx264 -preset ultrafast -tune zerolatency "
-	opus  = "-map 1:a -c:a libopus -frame_duration 20 "
-	aac   = "-map 1:a -c:a aac "
+	input = "exec:ffmpeg -v error -re -f lavfi -i testsrc2=s=320x240:r=25 -re -f lavfi -i sine=r=48000 -pix_fmt " +
+		"yuv420p -g 25 "
+	x264 = "-map 0:v -c:v libx264 -preset ultrafast -tune zerolatency "
+	opus = "-map 1:a -c:a libopus -frame_duration 20 "
+	aac  = "-map 1:a -c:a aac "
 )
 
 func source(t testing.TB, url string, log *slog.Logger) media.Source {
@@ -47,23 +48,27 @@ func source(t testing.TB, url string, log *slog.Logger) media.Source {
 	return s
 }
 
-// Every format that a command may write keeps the promises of a source. Two formats at least have no clock of their own.
+// Every format that a command may write keeps the promises of a source. Two formats at least have no clock of their
+// own.
 func TestSource(t *testing.T) {
 	for name, args := range map[string]string{
-		"h264":   x264 + "-f h264 -",
-		"h265":   "-map 0:v -c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none:bframes=0:keyint=25 -f hevc -",
+		"h264": x264 + "-f h264 -",
+		"h265": "-map 0:v -c:v libx265 -preset ultrafast -tune zerolatency -x265-params " +
+			"log-level=none:bframes=0:keyint=25 -f hevc -",
 		"vp8":    "-map 0:v -c:v libvpx -deadline realtime -cpu-used 8 -f ivf -flush_packets 1 -",
 		"mpegts": x264 + opus + "-f mpegts -flush_packets 1 -",
 		"mp4":    x264 + opus + "-f mp4 -movflags frag_every_frame+empty_moov+default_base_moof -flush_packets 1 -",
 		"ogg":    opus + "-f ogg -page_duration 20000 -flush_packets 1 -",
 	} {
 		t.Run(name, func(t *testing.T) {
-			mediatest.Source(t, func(t *testing.T) media.Source { return source(t, input+args, slog.New(slog.DiscardHandler)) })
+			mediatest.Source(t,
+				func(t *testing.T) media.Source { return source(t, input+args, slog.New(slog.DiscardHandler)) })
 		})
 	}
 }
 
-// A command that reads a file writes as fast as it can. It is held back, so that the hub and the viewers are not flooded.
+// A command that reads a file writes as fast as it can. It is held back, so that the hub and the viewers are not
+// flooded.
 func TestPace(t *testing.T) {
 	for name, url := range map[string]string{
 		"mpegts": strings.ReplaceAll(input, "-re ", "") + x264 + opus + "-f mpegts -",
@@ -89,7 +94,8 @@ func TestTranscode(t *testing.T) {
 			r := &recorder{}
 			_ = transcoded(t, x264+args).Run(ctx, r)
 			video, audio := r.last(media.H264), r.last(media.Opus)
-			if n := r.count(media.Opus); n < 100 || audio < video-700*time.Millisecond || audio > video+300*time.Millisecond {
+			if n := r.count(media.Opus); n < 100 || audio < video-700*time.Millisecond ||
+				audio > video+300*time.Millisecond {
 				t.Errorf("%d packets of sound, up to %v, when the picture was at %v", n, audio, video)
 			}
 		})
@@ -130,19 +136,30 @@ func TestErrors(t *testing.T) {
 		url, want string
 		slow      bool
 	}{
-		"not there":    {"exec:no-such-program -x", `exec source no-such-program: exec: "no-such-program": executable file not found in $PATH; hint: install it`, true},
-		"exit status":  {`exec:sh -c "echo no camera here >&2; exit 3"`, "exec source sh: exit status 3: no camera here; hint: run the command by hand", false},
-		"busy":         {`exec:sh -c "echo '/dev/video0: Device or resource busy' >&2; exit 1"`, "exit status 1: /dev/video0: Device or resource busy; hint: another program uses the device", false},
-		"pulled out":   {`exec:sh -c "echo 'ioctl(VIDIOC_DQBUF): Input/output error' >&2"`, "it ended (exit status 0): ioctl(VIDIOC_DQBUF): Input/output error; hint: the device does not answer", false},
-		"ended":        {`exec:true`, "exec source true: it ended (exit status 0); hint: run", false},
-		"no picture":   {`exec:sh -c "echo Usage: camera; sleep 100"`, `exec source sh: neither H.264`, true},
-		"text says":    {`exec:sh -c "echo bad option --x >&2; echo Usage: camera"`, `it says: bad option --x; hint: end the command with -f mpegts -`, true},
-		"b-frames":     {strings.ReplaceAll(input, "-re ", "") + "-map 0:v -c:v libx264 -bf 2 -b_strategy 0 -f mpegts -", "hint: add -bf 0", true},
-		"4:4:4":        {strings.ReplaceAll(input, "-re ", "") + x264 + "-pix_fmt yuv444p -f mpegts -", "hint: add -pix_fmt yuv420p", true},
-		"unplugged":    {"v4l2:/dev/v4l/by-id/no-such-camera", "exec source v4l2:/dev/v4l/by-id/no-such-camera: /dev/v4l/by-id/no-such-camera: no such file or directory; hint: is the camera plugged in?", false},
-		"no camera":    {"v4l2:/dev/null", "not a camera that gives pictures", false},
-		"killed":       {`exec:sh -c "kill -9 $$"`, "signal: killed", false},
-		"short stream": {strings.ReplaceAll(input, "-re ", "") + x264 + "-t 0.2 -f mpegts -", "it ended (exit status 0)", false},
+		"not there": {"exec:no-such-program -x",
+			`exec source no-such-program: exec: "no-such-program": executable file not found in $PATH; hint: install it`, true},
+		"exit status": {`exec:sh -c "echo no camera here >&2; exit 3"`,
+			"exec source sh: exit status 3: no camera here; hint: run the command by hand", false},
+		"busy": {`exec:sh -c "echo '/dev/video0: Device or resource busy' >&2; exit 1"`,
+			"exit status 1: /dev/video0: Device or resource busy; hint: another program uses the device", false},
+		"pulled out": {`exec:sh -c "echo 'ioctl(VIDIOC_DQBUF): Input/output error' >&2"`,
+			"it ended (exit status 0): ioctl(VIDIOC_DQBUF): Input/output error; hint: the device does not answer",
+			false},
+		"ended":      {`exec:true`, "exec source true: it ended (exit status 0); hint: run", false},
+		"no picture": {`exec:sh -c "echo Usage: camera; sleep 100"`, `exec source sh: neither H.264`, true},
+		"text says": {`exec:sh -c "echo bad option --x >&2; echo Usage: camera"`,
+			`it says: bad option --x; hint: end the command with -f mpegts -`, true},
+		"b-frames": {strings.ReplaceAll(input, "-re ", "") +
+			"-map 0:v -c:v libx264 -bf 2 -b_strategy 0 -f mpegts -", "hint: add -bf 0", true},
+		"4:4:4": {strings.ReplaceAll(input, "-re ", "") + x264 + "-pix_fmt yuv444p -f mpegts -",
+			"hint: add -pix_fmt yuv420p", true},
+		"unplugged": {"v4l2:/dev/v4l/by-id/no-such-camera",
+			"exec source v4l2:/dev/v4l/by-id/no-such-camera: /dev/v4l/by-id/no-such-camera: no such file or " +
+				"directory; hint: is the camera plugged in?", false},
+		"no camera": {"v4l2:/dev/null", "not a camera that gives pictures", false},
+		"killed":    {`exec:sh -c "kill -9 $$"`, "signal: killed", false},
+		"short stream": {strings.ReplaceAll(input, "-re ", "") + x264 + "-t 0.2 -f mpegts -",
+			"it ended (exit status 0)", false},
 	} {
 		err := source(t, tt.url, slog.New(slog.DiscardHandler)).Run(t.Context(), &recorder{})
 		var slow interface{ Slow() bool }
@@ -152,7 +169,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Fault 97: a command that does not hear SIGTERM, one that is stopped, and one that leaves children behind are gone when Run returns.
+// Fault 97: a command that does not hear SIGTERM, one that is stopped, and one that leaves children behind are gone
+// when Run returns.
 func TestEnd(t *testing.T) {
 	for name, script := range map[string]string{
 		"deaf":     `trap "" TERM; echo $$ >$PIDS; sleep 1000 & echo $! >>$PIDS; wait; wait; sleep 1000`,
@@ -161,7 +179,8 @@ func TestEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "pids")
-			o := pipe.Options{Command: pipe.Line("sh", "-c", "PIDS="+file+"; "+script), Log: slog.New(slog.DiscardHandler)}
+			o := pipe.Options{Command: pipe.Line("sh", "-c", "PIDS="+file+"; "+script),
+				Log: slog.New(slog.DiscardHandler)}
 			s, err := pipe.New(o)
 			if err != nil {
 				t.Fatal(err)
@@ -187,23 +206,27 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Fault 96: a driver that gives no more pictures, while the command waits for it, is noticed after three seconds; the command is gone then.
+// Fault 96: a driver that gives no more pictures, while the command waits for it, is noticed after three seconds; the
+// command is gone then.
 func TestStall(t *testing.T) {
 	clip := filepath.Join(t.TempDir(), "clip.h264")
-	if out, err := exec.Command("ffmpeg", strings.Fields("-v error -f lavfi -i testsrc2=s=64x64:r=25:d=1 -pix_fmt yuv420p -bf 0 -c:v libx264 "+clip)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ffmpeg",
+		strings.Fields("-v error -f lavfi -i testsrc2=s=64x64:r=25:d=1 -pix_fmt yuv420p -bf 0 -c:v libx264 "+clip)...).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v\n%s", err, out)
 	}
 	pids := filepath.Join(t.TempDir(), "pids")
 	s, err := pipe.New(pipe.Options{
-		Command: pipe.Line("sh", "-c", "echo $$ >"+pids+"; cat "+clip+"; exec sleep 1000"), Name: "v4l2:/dev/video0", Stall: 500 * time.Millisecond,
-		Log: slog.New(slog.DiscardHandler),
+		Command: pipe.Line("sh", "-c", "echo $$ >"+pids+"; cat "+clip+"; exec sleep 1000"), Name: "v4l2:/dev/video0",
+		Stall: 500 * time.Millisecond,
+		Log:   slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &recorder{}
 	err = s.Run(t.Context(), r)
-	if want := "exec source v4l2:/dev/video0: no picture for 500ms; hint: the device hangs"; err == nil || !strings.HasPrefix(err.Error(), want) || r.count(media.H264) < 20 {
+	if want := "exec source v4l2:/dev/video0: no picture for 500ms; hint: the device hangs"; err == nil ||
+		!strings.HasPrefix(err.Error(), want) || r.count(media.H264) < 20 {
 		t.Errorf("%d pictures, then %v, want %s", r.count(media.H264), err, want)
 	}
 	for _, pid := range await(t, pids, 1) {
@@ -213,8 +236,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// Fault 95: a camera that systemd does not let us open, because its driver came after our start, is opened by another start, and by nothing
-// else; nobody starts twice for it.
+// Fault 95: a camera that systemd does not let us open, because its driver came after our start, is opened by another
+// start, and by nothing else; nobody starts twice for it.
 func TestLateDriver(t *testing.T) {
 	for _, tt := range []struct {
 		err               error
@@ -282,11 +305,13 @@ func TestNothingIsPassedOn(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "canary")
 	t.Setenv("KEPT", "kept")
 	var log lockedBuffer
-	s := source(t, `exec:sh -c 'ls -C /proc/self/fd >&2; env | grep -E "canary|KEPT" >&2'`, slog.New(slog.NewTextHandler(&log, nil)))
+	s := source(t, `exec:sh -c 'ls -C /proc/self/fd >&2; env | grep -E "canary|KEPT" >&2'`,
+		slog.New(slog.NewTextHandler(&log, nil)))
 	if err := s.Run(t.Context(), &recorder{}); err == nil {
 		t.Error("no error")
 	}
-	if text := log.String(); !strings.Contains(text, `"0  1  2  3"`) || !strings.Contains(text, "KEPT=kept") || strings.Contains(text, "canary") {
+	if text := log.String(); !strings.Contains(text, `"0  1  2  3"`) || !strings.Contains(text, "KEPT=kept") ||
+		strings.Contains(text, "canary") {
 		t.Errorf("log: %s", text)
 	}
 	kids, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))

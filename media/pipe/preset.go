@@ -10,8 +10,9 @@ import (
 
 // Preset is a camera of this host. The zero values of Width, Height and Rate mean 1280x720 at 30.
 type Preset struct {
-	Kind          string // v4l2 or libcamera
-	Device        string // /dev/video0, better /dev/v4l/by-id/...; for libcamera the number or name of the camera, "" being the first
+	Kind string // v4l2 or libcamera
+	// /dev/video0, better /dev/v4l/by-id/...; for libcamera the number or name of the camera, "" being the first.
+	Device        string
 	ALSA          string // microphone, such as hw:1,0 or default; "" is no sound
 	Width, Height int    // pixels
 	Rate          int    // frames a second
@@ -26,7 +27,8 @@ type Host struct {
 	Program  string   // of libcamera: rpicam-vid, or libcamera-vid as it was called before
 }
 
-// ParsePreset reads v4l2:/dev/video0?size=1280x720&rate=30&alsa=hw:1,0&bitrate=2M&encoder=libx264 or libcamera:?size=1920x1080.
+// ParsePreset reads v4l2:/dev/video0?size=1280x720&rate=30&alsa=hw:1,0&bitrate=2M&encoder=libx264 or
+// libcamera:?size=1920x1080.
 func ParsePreset(raw string) (Preset, error) {
 	kind, rest, _ := strings.Cut(raw, ":")
 	device, query, _ := strings.Cut(rest, "?")
@@ -95,7 +97,8 @@ func (p *Preset) fill() {
 func (p *Preset) check(raw string) error {
 	switch {
 	case p.Kind == "v4l2" && !strings.HasPrefix(p.Device, "/dev/"):
-		return fmt.Errorf("%s: no device; hint: v4l2:/dev/video0, better v4l2:/dev/v4l/by-id/..., which stays when it is plugged elsewhere", raw)
+		return fmt.Errorf("%s: no device; hint: v4l2:/dev/video0, better v4l2:/dev/v4l/by-id/..., which stays when "+
+			"it is plugged elsewhere", raw)
 	case p.Kind != "v4l2" && p.Kind != "libcamera":
 		return fmt.Errorf("%s: no preset; hint: v4l2: or libcamera:", raw)
 	case p.Width < 64 || p.Height < 64 || p.Width > 4096 || p.Height > 4096 || p.Width%2 != 0 || p.Height%2 != 0:
@@ -108,7 +111,8 @@ func (p *Preset) check(raw string) error {
 	return nil
 }
 
-// CommandLine is what plays the camera on a host: what comes out is H.264 without B-frames with a key frame every two seconds, and Opus.
+// CommandLine is what plays the camera on a host: what comes out is H.264 without B-frames with a key frame every two
+// seconds, and Opus.
 func (p Preset) CommandLine(h Host) []string {
 	if p.Kind == "libcamera" {
 		return p.libcamera(h)
@@ -119,8 +123,8 @@ func (p Preset) CommandLine(h Host) []string {
 // The render node through which VA-API encodes.
 const renderNode = "/dev/dri/renderD128"
 
-// v4l2 takes the camera's own H.264 where it has that, since it costs nothing; or else motion JPEG, with which USB has room for large
-// pictures; or else raw pictures, of which ffmpeg chooses the format.
+// v4l2 takes the camera's own H.264 where it has that, since it costs nothing; or else motion JPEG, with which USB has
+// room for large pictures; or else raw pictures, of which ffmpeg chooses the format.
 func (p Preset) v4l2(h Host) []string {
 	encoder, format := p.Encoder, "mjpeg"
 	switch {
@@ -150,7 +154,8 @@ func (p Preset) v4l2(h Host) []string {
 	}
 	args = append(args, p.encode(encoder)...)
 	if p.ALSA != "" {
-		args = append(args, "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2", "-ar", "48000", "-b:a", "64k")
+		args = append(args, "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2", "-ar",
+			"48000", "-b:a", "64k")
 	}
 	return append(args, transport...)
 }
@@ -171,23 +176,27 @@ func (p Preset) encode(encoder string) []string {
 	case "h264_vaapi":
 		args = []string{"-vf", "format=nv12,hwupload", "-c:v", encoder, "-profile:v", "constrained_baseline"}
 	case "libx264":
-		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "veryfast", "-tune", "zerolatency", "-profile:v", "baseline",
+		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "veryfast", "-tune", "zerolatency",
+			"-profile:v", "baseline",
 			"-maxrate", strconv.Itoa(p.Bitrate), "-bufsize", strconv.Itoa(p.Bitrate / 2)}
 	case "h264_nvenc":
-		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "p3", "-tune", "ull", "-delay", "0", "-profile:v", "baseline"}
+		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "p3", "-tune", "ull", "-delay", "0",
+			"-profile:v", "baseline"}
 	default: // h264_v4l2m2m, libopenh264 and others know the common options only
 		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder}
 	}
 	return append(args, "-bf", "0", "-g", strconv.Itoa(2*p.Rate), "-b:v", strconv.Itoa(p.Bitrate))
 }
 
-// libcamera lets the camera's program encode: in hardware on the boards that have it. With a microphone the program needs its libav part.
+// libcamera lets the camera's program encode: in hardware on the boards that have it. With a microphone the program
+// needs its libav part.
 func (p Preset) libcamera(h Host) []string {
 	program := h.Program
 	if program == "" {
 		program = "rpicam-vid"
 	}
-	args := []string{program, "--timeout", "0", "--nopreview", "--width", strconv.Itoa(p.Width), "--height", strconv.Itoa(p.Height),
+	args := []string{program, "--timeout", "0", "--nopreview", "--width", strconv.Itoa(p.Width), "--height",
+		strconv.Itoa(p.Height),
 		"--framerate", strconv.Itoa(p.Rate), "--bitrate", strconv.Itoa(p.Bitrate), "--intra", strconv.Itoa(2 * p.Rate), "--profile", "baseline"}
 	if p.Device != "" {
 		args = append(args, "--camera", p.Device)

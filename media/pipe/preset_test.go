@@ -70,23 +70,38 @@ func TestPresets(t *testing.T) {
 	}{
 		"the camera's own H.264": {
 			"v4l2:/dev/video0?alsa=hw:1,0", pipe.Host{Formats: []string{"MJPG", "H264"}},
-			"ffmpeg -hide_banner -nostats -loglevel warning -fflags nobuffer -thread_queue_size 64 -f v4l2 -input_format h264 -video_size 1280x720 -framerate 30" +
-				" -i /dev/video0 -thread_queue_size 512 -f alsa -i hw:1,0 -map 0:v -map 1:a -c:v copy -c:a libopus -application lowdelay -frame_duration 20" +
-				" -ac 2 -ar 48000 -b:a 64k -flush_packets 1 -muxdelay 0 -muxpreload 0 -pes_payload_size 0 -omit_video_pes_length 0 -f mpegts -",
+			"ffmpeg -hide_banner -nostats -loglevel warning -fflags nobuffer -thread_queue_size 64 -f v4l2 " +
+				"-input_format h264 -video_size 1280x720 -framerate 30" +
+				" -i /dev/video0 -thread_queue_size 512 -f alsa -i hw:1,0 -map 0:v -map 1:a -c:v copy -c:a libopus " +
+				"-application lowdelay -frame_duration 20" +
+				" -ac 2 -ar 48000 -b:a 64k -flush_packets 1 -muxdelay 0 -muxpreload 0 -pes_payload_size 0 " +
+				"-omit_video_pes_length 0 -f mpegts -",
 		},
 		"x264": {
 			"v4l2:/dev/v4l/by-id/cam?size=640x480&rate=15&bitrate=800k", usb,
-			"-input_format mjpeg -video_size 640x480 -framerate 15 -i /dev/v4l/by-id/cam -pix_fmt yuv420p -c:v libx264 -preset veryfast -tune zerolatency" +
+			"-input_format mjpeg -video_size 640x480 -framerate 15 -i /dev/v4l/by-id/cam -pix_fmt yuv420p -c:v " +
+				"libx264 -preset veryfast -tune zerolatency" +
 				" -profile:v baseline -maxrate 800000 -bufsize 400000 -bf 0 -g 30 -b:v 800000 -flush_packets 1",
 		},
-		"raw pictures":    {"v4l2:/dev/video0", pipe.Host{Formats: []string{"YUYV"}}, "-f v4l2 -video_size 1280x720"},
-		"Raspberry Pi 4":  {"v4l2:/dev/video0", pipe.Host{Formats: []string{"MJPG"}, Encoders: []string{"h264_v4l2m2m", "libx264"}}, "-pix_fmt yuv420p -c:v h264_v4l2m2m -bf 0 -g 60 -b:v 1935000"},
-		"VA-API":          {"v4l2:/dev/video0", pipe.Host{Encoders: []string{"h264_vaapi"}}, "-vaapi_device /dev/dri/renderD128 -fflags nobuffer"},
-		"VA-API upload":   {"v4l2:/dev/video0", pipe.Host{Encoders: []string{"h264_vaapi"}}, "-vf format=nv12,hwupload -c:v h264_vaapi -profile:v constrained_baseline -bf 0"},
-		"chosen encoder":  {"v4l2:/dev/video0?encoder=h264_nvenc", pipe.Host{Formats: []string{"H264"}}, "-c:v h264_nvenc -preset p3 -tune ull"},
-		"libcamera":       {"libcamera:", pipe.Host{}, "rpicam-vid --timeout 0 --nopreview --width 1280 --height 720 --framerate 30 --bitrate 1935000 --intra 60 --profile baseline --codec h264 --inline --flush --output -"},
-		"libcamera named": {"libcamera:1?size=1920x1080", pipe.Host{Program: "libcamera-vid"}, "libcamera-vid --timeout 0 --nopreview --width 1920 --height 1080 --framerate 30 --bitrate 4354000 --intra 60 --profile baseline --camera 1"},
-		"libcamera sound": {"libcamera:?alsa=default", pipe.Host{}, "--codec libav --libav-format mpegts --low-latency --libav-audio --audio-source alsa --audio-device default --audio-codec libopus --output -"},
+		"raw pictures": {"v4l2:/dev/video0", pipe.Host{Formats: []string{"YUYV"}}, "-f v4l2 -video_size 1280x720"},
+		"Raspberry Pi 4": {"v4l2:/dev/video0",
+			pipe.Host{Formats: []string{"MJPG"}, Encoders: []string{"h264_v4l2m2m", "libx264"}},
+			"-pix_fmt yuv420p -c:v h264_v4l2m2m -bf 0 -g 60 -b:v 1935000"},
+		"VA-API": {"v4l2:/dev/video0", pipe.Host{Encoders: []string{"h264_vaapi"}},
+			"-vaapi_device /dev/dri/renderD128 -fflags nobuffer"},
+		"VA-API upload": {"v4l2:/dev/video0", pipe.Host{Encoders: []string{"h264_vaapi"}},
+			"-vf format=nv12,hwupload -c:v h264_vaapi -profile:v constrained_baseline -bf 0"},
+		"chosen encoder": {"v4l2:/dev/video0?encoder=h264_nvenc", pipe.Host{Formats: []string{"H264"}},
+			"-c:v h264_nvenc -preset p3 -tune ull"},
+		"libcamera": {"libcamera:", pipe.Host{},
+			"rpicam-vid --timeout 0 --nopreview --width 1280 --height 720 --framerate 30 --bitrate 1935000 --intra " +
+				"60 --profile baseline --codec h264 --inline --flush --output -"},
+		"libcamera named": {"libcamera:1?size=1920x1080", pipe.Host{Program: "libcamera-vid"},
+			"libcamera-vid --timeout 0 --nopreview --width 1920 --height 1080 --framerate 30 --bitrate 4354000 " +
+				"--intra 60 --profile baseline --camera 1"},
+		"libcamera sound": {"libcamera:?alsa=default", pipe.Host{},
+			"--codec libav --libav-format mpegts --low-latency --libav-audio --audio-source alsa --audio-device " +
+				"default --audio-codec libopus --output -"},
 	} {
 		p, err := pipe.ParsePreset(tt.url)
 		if err != nil {
@@ -118,7 +133,8 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// The encoder and muxer options of a preset are ones that ffmpeg knows, and what comes out is what demux reads: only the device is another.
+// The encoder and muxer options of a preset are ones that ffmpeg knows, and what comes out is what demux reads: only
+// the device is another.
 func TestPresetRuns(t *testing.T) {
 	p, err := pipe.ParsePreset("v4l2:/dev/video0?size=320x240&rate=10&alsa=default")
 	if err != nil {
@@ -127,7 +143,8 @@ func TestPresetRuns(t *testing.T) {
 	args := p.CommandLine(pipe.Host{Formats: []string{"YUYV"}})
 	replace := map[string][]string{
 		"v4l2": {"lavfi"}, "/dev/video0": {"testsrc2=size=320x240:rate=10"}, "alsa": {"lavfi"}, "default": {"sine"},
-		"-video_size": nil, "320x240": nil, "-framerate": nil, "10": nil, "-flush_packets": {"-t", "1", "-flush_packets"},
+		"-video_size": nil, "320x240": nil, "-framerate": nil, "10": nil,
+		"-flush_packets": {"-t", "1", "-flush_packets"},
 	}
 	var line []string
 	for _, a := range args {
@@ -183,7 +200,8 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, err := o.Command(t.Context())
-	if want := []string{"/usr/bin/ffmpeg", "-i", "a b", "|"}; err != nil || !slices.Equal(line, want) || o.Name != "ffmpeg" {
+	if want := []string{"/usr/bin/ffmpeg", "-i", "a b", "|"}; err != nil || !slices.Equal(line, want) ||
+		o.Name != "ffmpeg" {
 		t.Errorf("%q %q %v", o.Name, line, err)
 	}
 	o, err = pipe.Parse("v4l2:/dev/no-such-camera")

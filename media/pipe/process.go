@@ -29,8 +29,9 @@ type process struct {
 	ask    chan struct{} // closed when the command is to end
 }
 
-// start runs a command line in a process group of its own. Of our descriptors it gets stdin, stdout and stderr, and as the fourth the reading end of a control
-// pipe, unless that is nil: Go opens all others close-on-exec, and those that we were started with ourselves are made so.
+// start runs a command line in a process group of its own. Of our descriptors it gets stdin, stdout and stderr, and as
+// the fourth the reading end of a control pipe, unless that is nil: Go opens all others close-on-exec, and those that
+// we were started with ourselves are made so.
 func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no command")
@@ -62,7 +63,8 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), errR.Close())
 	}
-	p := &process{cmd: cmd, stdout: outR, stderr: &tail{r: errR, log: log}, gone: make(chan struct{}), ask: make(chan struct{})}
+	p := &process{cmd: cmd, stdout: outR, stderr: &tail{r: errR, log: log}, gone: make(chan struct{}),
+		ask: make(chan struct{})}
 	go p.watch()
 	return p, nil
 }
@@ -101,8 +103,8 @@ func (p *process) watch() {
 		}
 		t.Stop()
 	}
-	// Whoever is left of the group goes too: a camera that an orphan holds could not be opened again. The command itself is not yet
-	// reaped, so that its number still names this group and no other.
+	// Whoever is left of the group goes too: a camera that an orphan holds could not be opened again. The command
+	// itself is not yet reaped, so that its number still names this group and no other.
 	p.signal(unix.SIGKILL)
 	<-exited
 	p.err = p.cmd.Wait()
@@ -140,8 +142,8 @@ func (p *process) settle() {
 	}
 }
 
-// end asks the command to end, and returns when it has, with all that it started. A command that waits for us to read does not hear that
-// it is asked, so nobody reads from then on. end may be called more than once.
+// end asks the command to end, and returns when it has, with all that it started. A command that waits for us to read
+// does not hear that it is asked, so nobody reads from then on. end may be called more than once.
 func (p *process) end() {
 	p.ended.Do(func() {
 		p.stderr.ended.Store(true)

@@ -72,7 +72,8 @@ func (t *tail) line(s string) {
 	t.log.Log(context.Background(), level, "command says", "line", s)
 }
 
-// clean makes a line fit for a log. Of a line that was written over and over (a progress) the last stands; the login in a URL is left out.
+// clean makes a line fit for a log. Of a line that was written over and over (a progress) the last stands; the login in
+// a URL is left out.
 func clean(s string) string {
 	s = strings.TrimRight(s, "\r ")
 	if i := strings.LastIndexByte(s, '\r'); i >= 0 {

@@ -21,8 +21,8 @@ const (
 	soundRetry = 5 * time.Second // after ffmpeg has ended by itself
 )
 
-// Transcode wraps a source whose sound may be foreign (AAC, say) and makes Opus of it with ffmpeg. Video goes straight through. Without
-// ffmpeg there is no sound, and the log says so.
+// Transcode wraps a source whose sound may be foreign (AAC, say) and makes Opus of it with ffmpeg. Video goes straight
+// through. Without ffmpeg there is no sound, and the log says so.
 func Transcode(src media.Source, log *slog.Logger) media.Source {
 	return &transcoder{src: src, log: log, program: "ffmpeg"}
 }
@@ -72,9 +72,11 @@ func (s *sound) Tracks(tracks []media.Track) {
 		}
 		if _, err := exec.LookPath(s.t.program); err != nil {
 			s.t.once.Do(func() {
-				s.t.log.Warn("source has no sound: its audio codec needs ffmpeg to become Opus; hint: apt-get install ffmpeg", "codec", track.Codec)
+				s.t.log.Warn("source has no sound: its audio codec needs ffmpeg to become Opus; hint: apt-get "+
+					"install ffmpeg", "codec", track.Codec)
 			})
-			media.Note(s.out, fmt.Sprintf("no sound: %s needs ffmpeg to become Opus; hint: apt-get install ffmpeg", track.Codec))
+			media.Note(s.out, fmt.Sprintf("no sound: %s needs ffmpeg to become Opus; hint: apt-get install ffmpeg",
+				track.Codec))
 			tracks = slices.Delete(tracks, i, i+1)
 			break
 		}
@@ -132,9 +134,11 @@ func (s *sound) transcode(codec media.Codec) error {
 	if err != nil {
 		return err
 	}
-	args := slices.Concat([]string{s.t.program, "-hide_banner", "-nostats", "-loglevel", "warning", "-fflags", "nobuffer",
+	args := slices.Concat([]string{s.t.program, "-hide_banner", "-nostats", "-loglevel", "warning", "-fflags",
+		"nobuffer",
 		"-probesize", "2048", "-analyzeduration", "0"}, es.FFmpegFormat(codec),
-		[]string{"-i", "pipe:0", "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2", "-ar", "48000",
+		[]string{"-i", "pipe:0", "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2",
+			"-ar", "48000",
 			"-b:a", "64k", "-f", "ogg", "-page_duration", "20000", "-flush_packets", "1", "pipe:1"})
 	p, err := start(args, in, nil, s.t.log.With("command", s.t.program))
 	_ = in.Close()
@@ -187,7 +191,8 @@ func (s *sound) feed(codec media.Codec, to *os.File, gone <-chan struct{}) {
 	}
 }
 
-// collect passes on what ffmpeg makes. Its time is counted back from the end of what it was given, so that lost sound moves nothing.
+// collect passes on what ffmpeg makes. Its time is counted back from the end of what it was given, so that lost sound
+// moves nothing.
 func (s *sound) collect(p *process) error {
 	stream, err := demux.Open(p.stdout)
 	if err != nil {

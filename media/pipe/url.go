@@ -11,7 +11,8 @@ import (
 // presetStall is the Stall of presets, which give at least a picture each second.
 const presetStall = 3 * time.Second
 
-// Parse reads exec:COMMAND LINE, to whose words args are added as they are, or a preset: v4l2:/dev/video0?..., libcamera:?...
+// Parse reads exec:COMMAND LINE, to whose words args are added as they are, or a preset: v4l2:/dev/video0?...,
+// libcamera:?...
 func Parse(raw string, args ...string) (Options, error) {
 	scheme, line, _ := strings.Cut(raw, ":")
 	switch scheme {
@@ -32,7 +33,8 @@ func Parse(raw string, args ...string) (Options, error) {
 		if err != nil {
 			return Options{}, err
 		}
-		return Options{Command: p.Command(), Name: strings.TrimSuffix(p.Kind+":"+p.Device, ":"), Stall: presetStall}, nil
+		return Options{Command: p.Command(), Name: strings.TrimSuffix(p.Kind+":"+p.Device, ":"),
+			Stall: presetStall}, nil
 	}
 	return Options{}, fmt.Errorf("%q is no command; hint: exec:, v4l2: or libcamera:", scheme)
 }

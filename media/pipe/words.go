@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Split cuts a command line into words as a shell does, without being one: blanks part words, '...' and "..." hold them together, a
-// backslash takes the next character as it is. What only a shell could do is an error.
+// Split cuts a command line into words as a shell does, without being one: blanks part words, '...' and "..." hold them
+// together, a backslash takes the next character as it is. What only a shell could do is an error.
 func Split(line string) ([]string, error) {
 	var (
 		words  []string

@@ -89,9 +89,11 @@ func (r *Result) judgeCodec(v *Video) {
 	case media.VP9:
 		r.add(Good, "VP9 plays in every browser of these days", "")
 	case media.AV1:
-		r.add(Fair, "AV1 plays in Chrome, Edge and Firefox, and in Safari on the newest devices only", "set the camera to H.264 if Safari matters")
+		r.add(Fair, "AV1 plays in Chrome, Edge and Firefox, and in Safari on the newest devices only",
+			"set the camera to H.264 if Safari matters")
 	case media.H265:
-		r.add(Fair, "H.265 plays in Safari, and in Chrome and Edge where the device decodes it in hardware; not in Firefox",
+		r.add(Fair,
+			"H.265 plays in Safari, and in Chrome and Edge where the device decodes it in hardware; not in Firefox",
 			"set the camera to H.264, or use its sub stream")
 	}
 }
@@ -99,23 +101,30 @@ func (r *Result) judgeCodec(v *Video) {
 func (r *Result) judgeVideo(v *Video) {
 	switch {
 	case v.GOPMS > longGOP:
-		r.add(Fair, fmt.Sprintf("%.1f s from one key frame to the next: after lost packets the picture stands that long, and who comes in between waits for a burst of old pictures", v.GOPMS/1000),
+		r.add(Fair,
+			fmt.Sprintf("%.1f s from one key frame to the next: after lost packets the picture stands that long, and "+
+				"who comes in between waits for a burst of old pictures", v.GOPMS/1000),
 			"set the key frame (I-frame) interval to 2 seconds")
 	case v.GOPMS == 0 && v.FPS > 0 && float64(v.Frames)/v.FPS > longGOP/1000:
-		r.add(Fair, fmt.Sprintf("one key frame only in %.0f s", float64(v.Frames)/v.FPS), "set the key frame (I-frame) interval to 2 seconds, or probe longer")
+		r.add(Fair, fmt.Sprintf("one key frame only in %.0f s", float64(v.Frames)/v.FPS),
+			"set the key frame (I-frame) interval to 2 seconds, or probe longer")
 	}
 	if v.Bitrate > highRate {
-		r.add(Fair, fmt.Sprintf("%.1f Mbit/s are more than many uplinks and mobile networks carry", v.Bitrate/1e6), "set 2 to 4 Mbit/s, or use the sub stream")
+		r.add(Fair, fmt.Sprintf("%.1f Mbit/s are more than many uplinks and mobile networks carry", v.Bitrate/1e6),
+			"set 2 to 4 Mbit/s, or use the sub stream")
 	}
 	if v.PeakMS > burst && v.Frames > 20 {
-		r.add(Fair, fmt.Sprintf("the largest picture takes as long as %.1f s at the average rate: on a narrow line it stutters at each key frame", v.PeakMS/1000),
+		r.add(Fair,
+			fmt.Sprintf("the largest picture takes as long as %.1f s at the average rate: on a narrow line it "+
+				"stutters at each key frame", v.PeakMS/1000),
 			"set the rate control to CBR")
 	}
 	if v.FPS > 0 && v.FPS < 10 && v.Frames > 5 {
 		r.add(Fair, fmt.Sprintf("%.1f pictures a second look jerky", v.FPS), "set 15 or more")
 	}
 	if r.FirstFrameMS > slowStart {
-		r.add(Fair, fmt.Sprintf("the first picture took %.1f s", r.FirstFrameMS/1000), "shorten the key frame interval, or set keep_warm: true")
+		r.add(Fair, fmt.Sprintf("the first picture took %.1f s", r.FirstFrameMS/1000),
+			"shorten the key frame interval, or set keep_warm: true")
 	}
 }
 
@@ -129,7 +138,8 @@ func (r *Result) judgeAudio() {
 		r.add(Fair, fmt.Sprintf("sound in %s, which browsers do not take: there is none", a.Codec),
 			"set the camera's audio to Opus or G.711, or set audio: transcode, which needs ffmpeg")
 	case a.Packets == 0:
-		r.add(Fair, fmt.Sprintf("sound in %s is announced, but does not come", a.Codec), "is there a microphone, and is it on?")
+		r.add(Fair, fmt.Sprintf("sound in %s is announced, but does not come", a.Codec),
+			"is there a microphone, and is it on?")
 	default:
 		r.add(Good, fmt.Sprintf("sound in %s plays in every browser", a.Codec), "")
 	}
@@ -141,7 +151,8 @@ func (r *Result) judgeClock() {
 		return
 	}
 	if c.JitterMS > jitter {
-		r.add(Fair, fmt.Sprintf("pictures come up to %.0f ms late: browsers wait that much longer with each", c.JitterMS), "is the network (Wi-Fi?) or the camera busy?")
+		r.add(Fair, fmt.Sprintf("pictures come up to %.0f ms late: browsers wait that much longer with each",
+			c.JitterMS), "is the network (Wi-Fi?) or the camera busy?")
 	}
 	if c.DriftPPM > drift || c.DriftPPM < -drift {
 		r.add(Fair, fmt.Sprintf("its clock is off by %.0f ppm", c.DriftPPM), "let the camera use NTP")

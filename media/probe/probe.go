@@ -54,7 +54,8 @@ type Clock struct {
 	Jumps    int     `json:"jumps"`     // steps of more than a second
 }
 
-// Run watches src for d after its first frame, or until ctx is done or the source fails, and at most d and half a minute in all.
+// Run watches src for d after its first frame, or until ctx is done or the source fails, and at most d and half a
+// minute in all.
 func Run(ctx context.Context, src media.Source, d time.Duration) Result {
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
 	defer cancel()
@@ -167,7 +168,8 @@ func (m *meter) result(err error) Result {
 		if t.Codec.Video() {
 			r.Video = m.videoResult(t, err)
 		} else {
-			r.Audio = &Audio{Codec: string(t.Codec), Packets: m.audio.frames, Bitrate: math.Round(m.audio.perSecond(float64(m.audio.bytes * 8)))}
+			r.Audio = &Audio{Codec: string(t.Codec), Packets: m.audio.frames,
+				Bitrate: math.Round(m.audio.perSecond(float64(m.audio.bytes * 8)))}
 		}
 	}
 	if len(m.delays) > 1 {
@@ -179,9 +181,11 @@ func (m *meter) result(err error) Result {
 func (m *meter) videoResult(t media.Track, err error) *Video {
 	m.detail.track(t)
 	v := &Video{
-		Codec: string(t.Codec), Profile: m.detail.name, Width: t.Width, Height: t.Height, Frames: m.video.frames, KeyFrames: len(m.keys),
-		FPS: round(m.video.perSecond(float64(m.video.frames - 1))), Bitrate: math.Round(m.video.perSecond(float64(m.video.bytes * 8))),
-		BFrames: m.detail.reordered || errors.Is(err, errBFrames),
+		Codec: string(t.Codec), Profile: m.detail.name, Width: t.Width, Height: t.Height, Frames: m.video.frames,
+		KeyFrames: len(m.keys),
+		FPS:       round(m.video.perSecond(float64(m.video.frames - 1))),
+		Bitrate:   math.Round(m.video.perSecond(float64(m.video.bytes * 8))),
+		BFrames:   m.detail.reordered || errors.Is(err, errBFrames),
 	}
 	for i := 1; i < len(m.keys); i++ {
 		v.GOPMS = max(v.GOPMS, ms(m.keys[i]-m.keys[i-1]))
@@ -192,7 +196,8 @@ func (m *meter) videoResult(t media.Track, err error) *Video {
 	return v
 }
 
-// clock compares the times of the pictures with when they came. The earliest say how fast the clock is, the late ones how much it jitters.
+// clock compares the times of the pictures with when they came. The earliest say how fast the clock is, the late ones
+// how much it jitters.
 func (m *meter) clock() *Clock {
 	c := &Clock{Jumps: m.jumps}
 	least := m.delays[0].late

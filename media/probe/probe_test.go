@@ -55,7 +55,8 @@ func (c camera) Run(ctx context.Context, out media.Sink) error {
 		if c.jump && i > 50 {
 			pts += 5 * time.Second
 		}
-		f := &media.Frame{Codec: c.codec, PTS: pts, Key: i == 0 || c.gop > 0 && i%c.gop == 0, Data: [][]byte{make([]byte, max(1, c.size))}}
+		f := &media.Frame{Codec: c.codec, PTS: pts, Key: i == 0 || c.gop > 0 &&
+			i%c.gop == 0, Data: [][]byte{make([]byte, max(1, c.size))}}
 		if f.Key {
 			f.Data = [][]byte{{0x67, 100, 0, 31}, {0x68, 1}, make([]byte, max(1, c.key))}
 		}
@@ -80,20 +81,26 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"good":     {good, probe.Good, "H.264 plays in every browser"},
 		"no sound": {with(func(c *camera) { c.audio = "" }), probe.Good, "no sound"},
-		"H.265":    {with(func(c *camera) { c.codec = media.H265 }), probe.Fair, "not in Firefox; hint: set the camera to H.264"},
-		"AAC":      {with(func(c *camera) { c.audio = "AAC" }), probe.Fair, "sound in AAC, which browsers do not take: there is none; hint: set the camera's audio to Opus"},
+		"H.265": {with(func(c *camera) { c.codec = media.H265 }), probe.Fair,
+			"not in Firefox; hint: set the camera to H.264"},
+		"AAC": {with(func(c *camera) { c.audio = "AAC" }), probe.Fair,
+			"sound in AAC, which browsers do not take: there is none; hint: set the camera's audio to Opus"},
 		"mute":     {with(func(c *camera) { c.audio = media.PCMU }), probe.Fair, "is announced, but does not come"},
 		"long GOP": {with(func(c *camera) { c.gop = 200 }), probe.Fair, "8.0 s from one key frame to the next"},
 		"no GOP":   {with(func(c *camera) { c.gop = 0 }), probe.Fair, "one key frame only in 20 s"},
 		"rate":     {with(func(c *camera) { c.size = 80000; c.key = 80000 }), probe.Fair, "16.0 Mbit/s are more"},
-		"burst":    {with(func(c *camera) { c.key = 400000 }), probe.Fair, "stutters at each key frame; hint: set the rate control to CBR"},
-		"slow":     {with(func(c *camera) { c.fps = 5; c.gop = 10 }), probe.Fair, "5.0 pictures a second look jerky"},
-		"jitter":   {with(func(c *camera) { c.late = 300 * time.Millisecond }), probe.Fair, "pictures come up to 300 ms late"},
-		"drift":    {with(func(c *camera) { c.ppm = 1000 }), probe.Fair, "its clock is off by 100"},
-		"jump":     {with(func(c *camera) { c.jump = true }), probe.Fair, "its clock jumped 1 times"},
-		"B-frames": {with(func(c *camera) { c.fail = errors.New("rtsp://x: receive: the camera sends B-frames") }), probe.Bad, "B-frames), which WebRTC cannot carry; hint: set the camera's H.264 profile to Baseline"},
-		"refused":  {with(func(c *camera) { c.fail = errors.New("rtsp://x: connection refused; hint: is it on?") }), probe.Bad, "connection refused; hint: is it on?"},
-		"no key":   {with(func(c *camera) { c.silent = true }), probe.Bad, "no picture came"},
+		"burst": {with(func(c *camera) { c.key = 400000 }), probe.Fair,
+			"stutters at each key frame; hint: set the rate control to CBR"},
+		"slow": {with(func(c *camera) { c.fps = 5; c.gop = 10 }), probe.Fair, "5.0 pictures a second look jerky"},
+		"jitter": {with(func(c *camera) { c.late = 300 * time.Millisecond }), probe.Fair,
+			"pictures come up to 300 ms late"},
+		"drift": {with(func(c *camera) { c.ppm = 1000 }), probe.Fair, "its clock is off by 100"},
+		"jump":  {with(func(c *camera) { c.jump = true }), probe.Fair, "its clock jumped 1 times"},
+		"B-frames": {with(func(c *camera) { c.fail = errors.New("rtsp://x: receive: the camera sends B-frames") }),
+			probe.Bad, "B-frames), which WebRTC cannot carry; hint: set the camera's H.264 profile to Baseline"},
+		"refused": {with(func(c *camera) { c.fail = errors.New("rtsp://x: connection refused; hint: is it on?") }),
+			probe.Bad, "connection refused; hint: is it on?"},
+		"no key": {with(func(c *camera) { c.silent = true }), probe.Bad, "no picture came"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -119,8 +126,10 @@ func TestNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := probe.Run(t.Context(), s, 10*time.Second)
 		v := r.Video
-		if r.Verdict != probe.Good || v.Codec != "H264" || v.Profile != "Constrained Baseline, level 3.1" || v.Width != 1280 || v.Height != 720 ||
-			v.FPS != 30 || v.GOPMS != 2000 || v.BFrames || v.Frames < 299 || v.Frames > 301 || v.Bitrate < 50_000 || r.Audio.Codec != "opus" || r.Clock.JitterMS > 1 || r.Error != "" {
+		if r.Verdict != probe.Good || v.Codec != "H264" || v.Profile != "Constrained Baseline, level 3.1" ||
+			v.Width != 1280 || v.Height != 720 ||
+			v.FPS != 30 || v.GOPMS != 2000 || v.BFrames || v.Frames < 299 || v.Frames > 301 || v.Bitrate < 50_000 ||
+			r.Audio.Codec != "opus" || r.Clock.JitterMS > 1 || r.Error != "" {
 			t.Errorf("%+v %+v %+v %+v", r, v, r.Audio, r.Clock)
 		}
 	})

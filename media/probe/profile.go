@@ -38,7 +38,9 @@ func (p *profile) look(f *media.Frame) {
 	case media.H265:
 		var s h265.SPS
 		if len(f.Data) > 1 && s.Unmarshal(f.Data[1]) == nil {
-			p.name = fmt.Sprintf("%s, level %.1f", map[uint8]string{1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions"}[s.ProfileTierLevel.GeneralProfileIdc],
+			p.name = fmt.Sprintf("%s, level %.1f",
+				map[uint8]string{1: "Main", 2: "Main 10", 3: "Main Still Picture",
+					4: "Range Extensions"}[s.ProfileTierLevel.GeneralProfileIdc],
 				float64(s.ProfileTierLevel.GeneralLevelIdc)/30)
 		}
 	}
@@ -47,7 +49,8 @@ func (p *profile) look(f *media.Frame) {
 // avc reads profile_idc, the constraints and level_idc (H.264, 7.3.2.1.1).
 func (p *profile) avc(sps []byte) {
 	idc, constraints, level := sps[1], sps[2], sps[3]
-	name := map[byte]string{66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2", 244: "High 4:4:4"}[idc]
+	name := map[byte]string{66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2",
+		244: "High 4:4:4"}[idc]
 	switch {
 	case idc == 66 && constraints&0x40 != 0:
 		name = "Constrained Baseline"

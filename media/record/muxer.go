@@ -16,7 +16,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// When a fragment ends: at a key frame when it holds at least minFragment, and in any case at maxFragment or maxFragmentBytes.
+// When a fragment ends: at a key frame when it holds at least minFragment, and in any case at maxFragment or
+// maxFragmentBytes.
 const (
 	minFragment      = 500 * time.Millisecond
 	maxFragment      = 2 * time.Second
@@ -85,7 +86,8 @@ func (m *muxer) refuse(c media.Codec, log *slog.Logger) {
 		}
 	}
 	m.refused = append(m.refused, c)
-	log.Warn("recording leaves out a track that this MP4 writer cannot hold; hint: H264 and opus can be recorded", "codec", c)
+	log.Warn("recording leaves out a track that this MP4 writer cannot hold; hint: H264 and opus can be recorded",
+		"codec", c)
 }
 
 func (m *muxer) started() bool { return m.video != nil || m.audio != nil }
@@ -133,14 +135,16 @@ func (m *muxer) start(f *media.Frame) error {
 			return nil
 		}
 		m.video = &track{id: 1, scale: 90000, last: 3600}
-		init.Tracks = append(init.Tracks, &fmp4.InitTrack{ID: 1, TimeScale: 90000, Codec: &codecs.H264{SPS: m.sps, PPS: m.pps}})
+		init.Tracks = append(init.Tracks, &fmp4.InitTrack{ID: 1, TimeScale: 90000,
+			Codec: &codecs.H264{SPS: m.sps, PPS: m.pps}})
 	case m.wantAudio && !m.wantVideo && f.Codec == media.Opus:
 	default:
 		return nil
 	}
 	if m.wantAudio {
 		m.audio = &track{id: 2, scale: 48000, last: 960}
-		init.Tracks = append(init.Tracks, &fmp4.InitTrack{ID: 2, TimeScale: 48000, Codec: &codecs.Opus{ChannelCount: m.channels}})
+		init.Tracks = append(init.Tracks, &fmp4.InitTrack{ID: 2, TimeScale: 48000,
+			Codec: &codecs.Opus{ChannelCount: m.channels}})
 	}
 	m.zero, m.begin = f.PTS, f.PTS
 	m.buf.Reset()
@@ -151,9 +155,9 @@ func (m *muxer) start(f *media.Frame) error {
 	return err
 }
 
-// sample makes the payload: NAL units with four bytes of length (ISO/IEC 14496-15, 5.3.4.2), or one Opus packet. Parameter sets stay out
-// while they are those of the moov, as avc1 wants. Once there were others, all stay in, which ffmpeg and browsers take: the moov of a
-// file cannot change.
+// sample makes the payload: NAL units with four bytes of length (ISO/IEC 14496-15, 5.3.4.2), or one Opus packet.
+// Parameter sets stay out while they are those of the moov, as avc1 wants. Once there were others, all stay in, which
+// ffmpeg and browsers take: the moov of a file cannot change.
 func (m *muxer) sample(f *media.Frame) (*fmp4.Sample, error) {
 	if f.Codec == media.Opus {
 		return &fmp4.Sample{Payload: f.Data[0], Duration: uint32(max(0, opus.PacketDuration2(f.Data[0])))}, nil
@@ -225,7 +229,8 @@ func (m *muxer) flush() error {
 	return err
 }
 
-// finish writes the last fragment. The final sample of a track lasts as long as the one before it, an Opus packet as long as it says.
+// finish writes the last fragment. The final sample of a track lasts as long as the one before it, an Opus packet as
+// long as it says.
 func (m *muxer) finish() error {
 	for _, t := range []*track{m.video, m.audio} {
 		if t == nil || t.pending == nil {

@@ -1,9 +1,10 @@
-// Package record writes the frames of a source to a file that players play: H.264 and Opus in fragmented MP4 (ISO/IEC 14496-12).
+// Package record writes the frames of a source to a file that players play: H.264 and Opus in fragmented MP4 (ISO/IEC
+// 14496-12).
 //
 //	Write(frame) -> queue -> goroutine: muxer -> ftyp moov, then moof mdat, moof mdat, ... -> file
 //
-// The moov is written at the first key frame, a fragment at least every two seconds of media, so that a recording cut short by a crash
-// or a full disk is playable up to its last whole fragment.
+// The moov is written at the first key frame, a fragment at least every two seconds of media, so that a recording cut
+// short by a crash or a full disk is playable up to its last whole fragment.
 package record
 
 import (
@@ -29,10 +30,11 @@ var ErrNothing = errors.New("nothing recorded")
 
 var _ media.Sink = (*Writer)(nil)
 
-// Writer is one recording. It is a media.Sink; make it with Create. After Close, or after Err has returned an error, it ignores frames.
+// Writer is one recording. It is a media.Sink; make it with Create. After Close, or after Err has returned an error, it
+// ignores frames.
 type Writer struct {
-	// Log gets a line about each track that MP4 cannot hold and about frames that the disk was too slow for. It is set, if at all,
-	// before the first call of Tracks; nil means slog.Default.
+	// Log gets a line about each track that MP4 cannot hold and about frames that the disk was too slow for. It is set,
+	// if at all, before the first call of Tracks; nil means slog.Default.
 	Log *slog.Logger
 
 	path  string
@@ -85,8 +87,8 @@ func (w *Writer) Tracks(tracks []media.Track) {
 	}
 }
 
-// Write records one frame. It never blocks and never touches the disk itself: a frame that finds the queue full is dropped and counted,
-// and with it the video up to the next key frame.
+// Write records one frame. It never blocks and never touches the disk itself: a frame that finds the queue full is
+// dropped and counted, and with it the video up to the next key frame.
 func (w *Writer) Write(f *media.Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -118,8 +120,8 @@ func (w *Writer) Write(f *media.Frame) {
 	}
 }
 
-// Close writes what is left, closes the file and returns the first error of the recording. It waits for the disk. Calls after the
-// first return the same.
+// Close writes what is left, closes the file and returns the first error of the recording. It waits for the disk. Calls
+// after the first return the same.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	if !w.closed {

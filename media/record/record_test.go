@@ -42,7 +42,8 @@ func command(t *testing.T, name string, args ...string) []byte {
 // pictures makes frames with libx264: n of them, 25 a second, a key frame each second, from PTS begin.
 func pictures(t *testing.T, n int, begin time.Duration, size string) (frames []*media.Frame) {
 	t.Helper()
-	stream := command(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s="+size+":r=25", "-frames:v", strconv.Itoa(n), "-c:v", "libx264",
+	stream := command(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s="+size+":r=25", "-frames:v",
+		strconv.Itoa(n), "-c:v", "libx264",
 		"-profile:v", "baseline", "-pix_fmt", "yuv420p", "-g", "25", "-preset", "ultrafast", "-f", "h264", "-")
 	r := h264.NewReader(bytes.NewReader(stream))
 	var params h264.Params
@@ -55,7 +56,8 @@ func pictures(t *testing.T, n int, begin time.Duration, size string) (frames []*
 			t.Fatal(err)
 		}
 		if u, ok := params.Next(au); ok {
-			frames = append(frames, &media.Frame{Codec: media.H264, PTS: begin + time.Duration(len(frames))*40*time.Millisecond, Key: u.Key, Data: u.NALs})
+			frames = append(frames, &media.Frame{Codec: media.H264,
+				PTS: begin + time.Duration(len(frames))*40*time.Millisecond, Key: u.Key, Data: u.NALs})
 		}
 	}
 	if len(frames) != n {
@@ -67,10 +69,12 @@ func pictures(t *testing.T, n int, begin time.Duration, size string) (frames []*
 // tone makes n Opus packets of 20 ms from PTS begin.
 func tone(t *testing.T, n int, begin time.Duration) (frames []*media.Frame) {
 	t.Helper()
-	data := command(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=r=48000", "-t", "10", "-map", "0:a", "-c:a", "libopus", "-vbr", "off", "-b:a", "64k",
+	data := command(t, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=r=48000", "-t", "10", "-map", "0:a", "-c:a",
+		"libopus", "-vbr", "off", "-b:a", "64k",
 		"-frame_duration", "20", "-f", "data", "-")
 	for i := range n {
-		frames = append(frames, &media.Frame{Codec: media.Opus, PTS: begin + time.Duration(i)*20*time.Millisecond, Data: [][]byte{data[160*i : 160*(i+1)]}})
+		frames = append(frames, &media.Frame{Codec: media.Opus, PTS: begin + time.Duration(i)*20*time.Millisecond,
+			Data: [][]byte{data[160*i : 160*(i+1)]}})
 	}
 	return frames
 }
@@ -111,7 +115,8 @@ type probed struct {
 
 func probe(t *testing.T, path string) (p probed) {
 	t.Helper()
-	out := command(t, "ffprobe", "-v", "warning", "-count_frames", "-count_packets", "-show_streams", "-show_packets", "-show_format", "-of", "json", path)
+	out := command(t, "ffprobe", "-v", "warning", "-count_frames", "-count_packets", "-show_streams", "-show_packets",
+		"-show_format", "-of", "json", path)
 	if err := json.Unmarshal(out, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +134,8 @@ func seconds(t *testing.T, text string) float64 {
 	return s
 }
 
-// write records frames and returns the file. In the bubble the writer keeps up, though frames come faster than in real time.
+// write records frames and returns the file. In the bubble the writer keeps up, though frames come faster than in real
+// time.
 func write(t *testing.T, tracks []media.Track, frames []*media.Frame) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "a.mp4")
@@ -178,7 +184,8 @@ func TestRecord(t *testing.T) {
 		{"audio only", both[1:], audio, 0, 260},
 		{"audio that never comes", both, video, 130, 0},
 		{"one frame", both, video[:1], 1, 0},
-		{"parameter sets known before", []media.Track{{Codec: media.H264, SPS: video[0].Data[0], PPS: video[0].Data[1]}}, video, 130, 0},
+		{"parameter sets known before",
+			[]media.Track{{Codec: media.H264, SPS: video[0].Data[0], PPS: video[0].Data[1]}}, video, 130, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := probe(t, write(t, tt.tracks, tt.frames))
@@ -345,7 +352,8 @@ func TestNothing(t *testing.T) {
 }
 
 func TestDisk(t *testing.T) {
-	if _, err := record.Create(filepath.Join(t.TempDir(), "nowhere", "a.mp4")); err == nil || !strings.Contains(err.Error(), "hint: the directory must exist") {
+	if _, err := record.Create(filepath.Join(t.TempDir(), "nowhere", "a.mp4")); err == nil ||
+		!strings.Contains(err.Error(), "hint: the directory must exist") {
 		t.Errorf("Create in a directory that is missing = %v", err)
 	}
 	video := pictures(t, 75, 0, "320x240")

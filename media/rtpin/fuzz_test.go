@@ -9,14 +9,19 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtpin"
 )
 
-// FuzzSDP reads files that nobody should write: no panic, and what comes of one is at most a picture and a sound, or an error of one line.
+// FuzzSDP reads files that nobody should write: no panic, and what comes of one is at most a picture and a sound, or an
+// error of one line.
 func FuzzSDP(f *testing.F) {
 	head := "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 239.0.0.1/32\nt=0 0\n"
 	for _, medias := range []string{
-		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1; sprop-parameter-sets=Z0LAH9kAUAW7ARAAAAMAEAAAAwPA8YMkgA==,aMuDyyA=\n",
-		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwA8mZgJ; sprop-sps=QgEBAWAAAAMA; sprop-pps=RAHBcrRiQA==\n",
-		"m=video 5000 RTP/AVP 96\na=rtpmap:96 AV1/90000\nm=audio 5002 RTP/AVP 97\na=rtpmap:97 opus/48000/2\na=fmtp:97 sprop-stereo=1\n",
-		"m=audio 5002 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/48000/2\na=fmtp:97 profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3; config=1190\n",
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1; " +
+			"sprop-parameter-sets=Z0LAH9kAUAW7ARAAAAMAEAAAAwPA8YMkgA==,aMuDyyA=\n",
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 H265/90000\na=fmtp:96 sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwA8mZgJ; " +
+			"sprop-sps=QgEBAWAAAAMA; sprop-pps=RAHBcrRiQA==\n",
+		"m=video 5000 RTP/AVP 96\na=rtpmap:96 AV1/90000\nm=audio 5002 RTP/AVP 97\na=rtpmap:97 " +
+			"opus/48000/2\na=fmtp:97 sprop-stereo=1\n",
+		"m=audio 5002 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/48000/2\na=fmtp:97 " +
+			"profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3; config=1190\n",
 		"m=audio 5002 RTP/AVP 0\nc=IN IP6 ff02::1\nm=video 65536 RTP/SAVP 96\n",
 	} {
 		f.Add([]byte(head+medias), true)
@@ -32,7 +37,8 @@ func FuzzSDP(f *testing.F) {
 	})
 }
 
-// FuzzRTCP hears what nobody should send: no panic, and a time only when there is a sender report of the right one that has a clock.
+// FuzzRTCP hears what nobody should send: no panic, and a time only when there is a sender report of the right one that
+// has a clock.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.SenderReport{SSRC: 7, NTPTime: 1 << 63, RTPTime: 1}},

@@ -21,8 +21,8 @@ type control struct {
 	port int
 }
 
-// controlOf reads where a track's RTCP comes in: on the RTP port with a=rtcp-mux (RFC 5761 section 5.1.1), where a=rtcp says (RFC 3605
-// section 2.1), else on the next port (RFC 3550 section 11).
+// controlOf reads where a track's RTCP comes in: on the RTP port with a=rtcp-mux (RFC 5761 section 5.1.1), where a=rtcp
+// says (RFC 3605 section 2.1), else on the next port (RFC 3550 section 11).
 func controlOf(md *sdp.MediaDescription, host string, port int) control {
 	c := control{host, port + 1}
 	if _, mux := md.Attribute("rtcp-mux"); mux {
@@ -47,7 +47,8 @@ func controlOf(md *sdp.MediaDescription, host string, port int) control {
 	return c
 }
 
-// listenReports opens the socket for a track's RTCP, of whom its RTP comes from. Without one there is a picture and sound all the same.
+// listenReports opens the socket for a track's RTCP, of whom its RTP comes from. Without one there is a picture and
+// sound all the same.
 func (s *Source) listenReports(ctx context.Context, in *input, all []*input, of *dgram.Conn) *dgram.Conn {
 	if in.rtcp.port == 0 {
 		return nil
@@ -57,7 +58,8 @@ func (s *Source) listenReports(ctx context.Context, in *input, all []*input, of 
 			return nil // a file that gives each track the next port has no place for RTCP
 		}
 	}
-	conn, err := dgram.Listen(ctx, dgram.Options{Host: in.rtcp.host, Port: in.rtcp.port, Interface: s.o.Interface, Beside: of})
+	conn, err := dgram.Listen(ctx, dgram.Options{Host: in.rtcp.host, Port: in.rtcp.port, Interface: s.o.Interface,
+		Beside: of})
 	if err != nil {
 		s.o.Log.Debug("no rtcp; picture and sound are aligned by when they come", "file", s.o.Path, "err", err)
 		return nil
@@ -123,6 +125,7 @@ func (a *avSync) Write(f *media.Frame) {
 // doubt says once why sender reports are not followed.
 func (s *Source) doubt(err error) {
 	s.doubted.Do(func() {
-		s.o.Log.Warn("rtp sender reports are not followed; picture and sound are aligned by when they come", "file", s.o.Path, "err", err)
+		s.o.Log.Warn("rtp sender reports are not followed; picture and sound are aligned by when they come",
+			"file", s.o.Path, "err", err)
 	})
 }

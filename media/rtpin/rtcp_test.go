@@ -40,14 +40,16 @@ func TestControl(t *testing.T) {
 		{"a=rtcp:65536\n", "", 0},
 		{"a=rtcp:6000\na=rtcp-mux\n", "", 0},
 	} {
-		host, port, err := rtpin.Control([]byte("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n" + tt.lines))
+		host, port, err := rtpin.Control([]byte("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 " +
+			"0\nm=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n" + tt.lines))
 		if err != nil || host != tt.host || port != tt.port {
 			t.Errorf("%q: RTCP at %q port %d, %v; want %q port %d", tt.lines, host, port, err, tt.host, tt.port)
 		}
 	}
 }
 
-// sender sends numbered pictures in VP8, 25 a second, and numbered sound in packets of 20 ms, which leave 400 ms after their picture.
+// sender sends numbered pictures in VP8, 25 a second, and numbered sound in packets of 20 ms, which leave 400 ms after
+// their picture.
 type sender struct {
 	t              *testing.T
 	to             [2]net.Addr   // RTP of picture and sound
@@ -67,7 +69,8 @@ func (s *sender) run(ctx context.Context) {
 		case <-time.After(time.Until(begin.Add(time.Duration(n) * 20 * time.Millisecond))):
 		}
 		if n%2 == 0 {
-			key := []byte{0x10, 0, 0, 0, 0x9d, 1, 0x2a, 16, 0, 16, 0} // payload descriptor of RFC 7741, then the header of a key frame
+			// Payload descriptor of RFC 7741, then the header of a key frame.
+			key := []byte{0x10, 0, 0, 0, 0x9d, 1, 0x2a, 16, 0, 16, 0}
 			s.packet(0, 96, n, 1800, true, binary.BigEndian.AppendUint32(key, uint32(n)))
 		}
 		if n >= late {
@@ -82,8 +85,10 @@ func (s *sender) run(ctx context.Context) {
 }
 
 func (s *sender) packet(track, pt, n, ticks int, marker bool, payload []byte) {
-	data, err := (&rtp.Packet{Payload: payload, Header: rtp.Header{Version: 2, PayloadType: uint8(pt), Marker: marker, SSRC: uint32(7 + track),
-		SequenceNumber: uint16(n / (2 - track)), Timestamp: uint32(n * ticks)}}).Marshal()
+	data,
+		err := (&rtp.Packet{Payload: payload,
+		Header: rtp.Header{Version: 2, PayloadType: uint8(pt), Marker: marker, SSRC: uint32(7 + track),
+			SequenceNumber: uint16(n / (2 - track)), Timestamp: uint32(n * ticks)}}).Marshal()
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -93,7 +98,8 @@ func (s *sender) packet(track, pt, n, ticks int, marker bool, payload []byte) {
 func (s *sender) report(track int, stamp uint32, at time.Time) {
 	ntp := uint64(at.Unix()+2_208_988_800)<<32 | uint64(at.Nanosecond())<<32/1_000_000_000
 	data, err := rtcp.Marshal([]rtcp.Packet{&rtcp.SenderReport{SSRC: uint32(7 + track), NTPTime: ntp, RTPTime: stamp},
-		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: uint32(7 + track), Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}})
+		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: uint32(7 + track),
+			Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}})
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -133,8 +139,8 @@ func (b *behind) Write(f *media.Frame) {
 	b.before = f.PTS
 }
 
-// TestReports: sound that comes 400 ms after its picture is beside it when the sender's reports say where it belongs, wherever those come
-// in, and stays where it is when they do not come, are somebody else's, or are nonsense.
+// TestReports: sound that comes 400 ms after its picture is beside it when the sender's reports say where it belongs,
+// wherever those come in, and stays where it is when they do not come, are somebody else's, or are nonsense.
 func TestReports(t *testing.T) {
 	taken := map[int]bool{}
 	fresh := func() int {
@@ -156,7 +162,9 @@ func TestReports(t *testing.T) {
 	}{
 		{"on the next port", func(p int) (string, int) { return "", p + 1 }, 0, false, 260, true, 0},
 		{"on the same port", func(p int) (string, int) { return "a=rtcp-mux\n", p }, 0, false, 260, true, 0},
-		{"on another port", func(int) (string, int) { p := fresh(); return fmt.Sprintf("a=rtcp:%d IN IP4 127.0.0.1\n", p), p }, 0, false, 260, true, 0},
+		{"on another port",
+			func(int) (string, int) { p := fresh(); return fmt.Sprintf("a=rtcp:%d IN IP4 127.0.0.1\n", p), p }, 0,
+			false, 260, true, 0},
 		{"nowhere", func(int) (string, int) { return "", fresh() }, 0, false, 75, false, 0},
 		{"from elsewhere", func(p int) (string, int) { return "", p + 1 }, 0, true, 75, false, 0},
 		{"nonsense", func(p int) (string, int) { return "", p + 1 }, time.Hour, false, 75, false, 1},
@@ -168,7 +176,8 @@ func TestReports(t *testing.T) {
 				p := fresh()
 				line, reports := tt.attr(p)
 				text += fmt.Sprintf(m, p) + line
-				s.to[i], s.reports[i] = &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: reports}
+				s.to[i], s.reports[i] = &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1),
+					Port: p}, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: reports}
 			}
 			file := filepath.Join(t.TempDir(), "x.sdp")
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -200,9 +209,11 @@ func TestReports(t *testing.T) {
 				from, to = -20*time.Millisecond, 20*time.Millisecond
 			}
 			if b.first < 330*time.Millisecond || b.last < from || b.last > to || b.back > 0 {
-				t.Errorf("the sound is late by %v, and then by %v, and goes back %d times; want 400 ms, and then %v to %v", b.first, b.last, b.back, from, to)
+				t.Errorf("the sound is late by %v, and then by %v, and goes back %d times; want 400 ms, and then %v "+
+					"to %v", b.first, b.last, b.back, from, to)
 			}
-			if n := strings.Count(log.String(), "\n"); n != tt.log || n > 0 && !strings.Contains(log.String(), "sender reports are not followed") {
+			if n := strings.Count(log.String(), "\n"); n != tt.log || n > 0 &&
+				!strings.Contains(log.String(), "sender reports are not followed") {
 				t.Errorf("log: %s", log.String())
 			}
 		})

@@ -3,8 +3,8 @@
 //	sender --RTP over UDP--> dgram (one sender) --> reordered --> depacket --units--> es.Writer --frames--> lipsync --> sink
 //	       --RTCP----------> on the next port, where a=rtcp says, or on the same: its sender reports keep the sound beside the picture
 //
-// The file is what the sender prints: ffmpeg with -sdp_file, GStreamer, an encoder's web page. Ports and addresses in it are where the
-// packets come in.
+// The file is what the sender prints: ffmpeg with -sdp_file, GStreamer, an encoder's web page. Ports and addresses in
+// it are where the packets come in.
 package rtpin
 
 import (
@@ -58,7 +58,8 @@ func Parse(raw string) (Options, error) {
 	rest, ok := strings.CutPrefix(raw, "rtp:")
 	path, query, _ := strings.Cut(rest, "?")
 	if !ok || path == "" || strings.HasPrefix(path, "//") {
-		return Options{}, fmt.Errorf("rtp source %q; hint: rtp:PATH names an SDP file, such as rtp:/etc/kvsagent/encoder.sdp", raw)
+		return Options{}, fmt.Errorf("rtp source %q; hint: rtp:PATH names an SDP file, such as "+
+			"rtp:/etc/kvsagent/encoder.sdp", raw)
 	}
 	var d dgram.Options
 	if err := d.Query(query); err != nil {
@@ -131,7 +132,8 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	defer cancel()
 	for _, in := range inputs {
 		ss.w.Parameters(in.track.Sets...)
-		conn, err := dgram.Listen(ctx, dgram.Options{Host: in.host, Port: in.port, Interface: s.o.Interface, From: s.o.From})
+		conn, err := dgram.Listen(ctx, dgram.Options{Host: in.host, Port: in.port, Interface: s.o.Interface,
+			From: s.o.From})
 		if err != nil {
 			return err
 		}
@@ -256,7 +258,8 @@ func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription) (*input, er
 // play reads packets until the socket is closed.
 func (in *input) play(conn *dgram.Conn, ss *session) error {
 	order := &rtpreceiver.Receiver{
-		ClockRate: in.forma.ClockRate(), UnrealiableTransport: true, Period: time.Hour, WritePacketRTCP: func(rtcp.Packet) {},
+		ClockRate: in.forma.ClockRate(), UnrealiableTransport: true, Period: time.Hour,
+		WritePacketRTCP: func(rtcp.Packet) {},
 	}
 	if err := order.Initialize(); err != nil {
 		return err

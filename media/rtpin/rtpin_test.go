@@ -56,7 +56,8 @@ func send(t *testing.T, video, audio string) string {
 		}
 	})
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if text, _ := os.ReadFile(file); bytes.Count(text, []byte("\nm=")) == strings.Count(line, "-f rtp") && bytes.HasSuffix(text, []byte("\n")) {
+		if text, _ := os.ReadFile(file); bytes.Count(text, []byte("\nm=")) == strings.Count(line, "-f rtp") &&
+			bytes.HasSuffix(text, []byte("\n")) {
 			return file
 		}
 	}
@@ -94,7 +95,8 @@ func TestForeign(t *testing.T) {
 	for _, args := range []string{"-c:a aac", "-c:a pcm_s16be", "-c:a mp2"} {
 		t.Run(args[5:], func(t *testing.T) {
 			file := send(t, "-c:v libx264 -preset ultrafast -tune zerolatency", args)
-			mediatest.Source(t, func(t *testing.T) media.Source { return source(t, rtpin.Options{Path: file, Foreign: true}) })
+			mediatest.Source(t,
+				func(t *testing.T) media.Source { return source(t, rtpin.Options{Path: file, Foreign: true}) })
 		})
 	}
 }
@@ -131,7 +133,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%.100s: %v, want %s", text, err, want)
 		}
 	}
-	if err := source(t, rtpin.Options{Path: "/no/such.sdp"}).Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if err := source(t, rtpin.Options{Path: "/no/such.sdp"}).Run(t.Context(), nil); err == nil ||
+		!strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// audio turns the RTP packets of one Opus or G.711 track into frames: one packet is one frame (RFC 7587 section 4.2, RFC 3551).
+// audio turns the RTP packets of one Opus or G.711 track into frames: one packet is one frame (RFC 7587 section 4.2,
+// RFC 3551).
 type audio struct {
 	codec    media.Codec
 	channels int

@@ -38,6 +38,7 @@ func (ss *session) playSound(f *media.Frame, stamp uint32) {
 // doubt says once why sender reports are not followed.
 func (ss *session) doubt(err error) {
 	if err != nil {
-		ss.s.once("rtsp sender reports are not followed; picture and sound are aligned by when they come", "url", ss.s.address(), "err", err)
+		ss.s.once("rtsp sender reports are not followed; picture and sound are aligned by when they come",
+			"url", ss.s.address(), "err", err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// TestReports: sound that comes 400 ms after its picture is beside it when the camera's sender reports say where it belongs, and stays
-// where it is when they are nonsense.
+// TestReports: sound that comes 400 ms after its picture is beside it when the camera's sender reports say where it
+// belongs, and stays where it is when they are nonsense.
 func TestReports(t *testing.T) {
 	video := baseline(t)
 	var numbered [][]byte // 2 s, as long as the pictures
@@ -32,17 +32,20 @@ func TestReports(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cam := (&camera{t: t, video: []clip{video}, audio: formatPCMU, sound: numbered, late: 20, wrong: tt.wrong}).start("127.0.0.1:0")
+			cam := (&camera{t: t, video: []clip{video}, audio: formatPCMU, sound: numbered, late: 20,
+				wrong: tt.wrong}).start("127.0.0.1:0")
 			src, log := source(t, rtsp.Options{URL: cam.url()})
 			out, err := play(t, src, pictures(tt.pictures))
 			if !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 			sounds := out.of(media.PCMU)
-			first, last := behind(t, out.of(media.H264), sounds[:1], video), behind(t, out.of(media.H264), sounds[len(sounds)-1:], video)
+			first, last := behind(t, out.of(media.H264), sounds[:1], video), behind(t, out.of(media.H264),
+				sounds[len(sounds)-1:], video)
 			t.Logf("the sound is late by %v, and then by %v", first, last)
 			if first < 330*time.Millisecond || last < tt.from || last > tt.to {
-				t.Errorf("the sound is late by %v, and then by %v; want 400 ms, and then %v to %v", first, last, tt.from, tt.to)
+				t.Errorf("the sound is late by %v, and then by %v; want 400 ms, and then %v to %v", first, last,
+					tt.from, tt.to)
 			}
 			for i, f := range sounds[1:] {
 				if step := f.PTS - sounds[i].PTS; step < 19*time.Millisecond || step > 21*time.Millisecond {
@@ -50,7 +53,8 @@ func TestReports(t *testing.T) {
 				}
 			}
 			checkVideo(t, out.of(media.H264), video)
-			if n := strings.Count(log.String(), "\n"); n != tt.log || n > 0 && !strings.Contains(log.String(), "sender reports are not followed") {
+			if n := strings.Count(log.String(), "\n"); n != tt.log || n > 0 &&
+				!strings.Contains(log.String(), "sender reports are not followed") {
 				t.Errorf("log: %s", log)
 			}
 		})

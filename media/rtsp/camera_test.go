@@ -40,10 +40,13 @@ type clip struct {
 func encode(t testing.TB, args ...string) clip {
 	t.Helper()
 	mp4, stream := filepath.Join(t.TempDir(), "a.mp4"), filepath.Join(t.TempDir(), "a.h264")
-	run(t, "ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-c:v", "libx264",
-		"-pix_fmt", "yuv420p", "-g", "25", "-preset", "ultrafast"}, args...), mp4)...)
-	run(t, "ffmpeg", "-v", "error", "-i", mp4, "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", stream)
-	times := run(t, "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time", "-of", "csv=p=0", mp4)
+	run(t, "ffmpeg",
+		append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-c:v", "libx264",
+			"-pix_fmt", "yuv420p", "-g", "25", "-preset", "ultrafast"}, args...), mp4)...)
+	run(t, "ffmpeg", "-v", "error", "-i", mp4, "-c", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert",
+		stream)
+	times := run(t, "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pts_time", "-of",
+		"csv=p=0", mp4)
 
 	var c clip
 	for _, field := range strings.Fields(times) {
@@ -91,7 +94,8 @@ func run(t testing.TB, name string, args ...string) string {
 // sound makes two seconds of a tone as packets of 20 ms: 160 bytes each in G.711 and in Opus of 64 kbit/s.
 func sound(t testing.TB, args ...string) [][]byte {
 	t.Helper()
-	out := []byte(run(t, "ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=d=2:r=48000"}, args...), "-")...))
+	out := []byte(run(t, "ffmpeg",
+		append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=d=2:r=48000"}, args...), "-")...))
 	var packets [][]byte
 	for ; len(out) >= 160; out = out[160:] {
 		packets = append(packets, out[:160:160])
@@ -100,7 +104,8 @@ func sound(t testing.TB, args ...string) [][]byte {
 }
 
 func opus(t testing.TB) [][]byte {
-	return sound(t, "-c:a", "libopus", "-vbr", "off", "-b:a", "64k", "-frame_duration", "20", "-map", "0:a", "-f", "data")
+	return sound(t, "-c:a", "libopus", "-vbr", "off", "-b:a", "64k", "-frame_duration", "20", "-map", "0:a", "-f",
+		"data")
 }
 
 func mulaw(t testing.TB) [][]byte { return sound(t, "-ar", "8000", "-f", "mulaw") }
@@ -138,7 +143,8 @@ func (c *camera) start(address string) *camera {
 	}
 	c.medias = []*description.Media{{Type: description.MediaTypeVideo, Formats: []format.Format{c.forma}}}
 	if c.audio != nil {
-		c.medias = append(c.medias, &description.Media{Type: description.MediaTypeAudio, Formats: []format.Format{c.audio}})
+		c.medias = append(c.medias, &description.Media{Type: description.MediaTypeAudio,
+			Formats: []format.Format{c.audio}})
 	}
 	c.server = &gortsplib.Server{Handler: c, RTSPAddress: address, AuthMethods: c.auth,
 		Listen: func(network, address string) (net.Listener, error) {
@@ -219,14 +225,16 @@ func (c *camera) feed(ctx context.Context) {
 	}
 }
 
-// feedSound sends two packets of sound, which last as long as one picture. Its first one was taken at begin, as the camera reports.
+// feedSound sends two packets of sound, which last as long as one picture. Its first one was taken at begin, as the
+// camera reports.
 func (c *camera) feedSound(n int, begin time.Time) {
 	if c.audio == nil {
 		return
 	}
 	for i := max(n, 0); i < n+2; i++ {
 		c.stream.WritePacketRTPWithNTP(c.medias[1], &rtp.Packet{
-			Header: rtp.Header{Version: 2, PayloadType: c.audio.PayloadType(), SequenceNumber: uint16(i), SSRC: 7, Marker: c.marks || i == 0,
+			Header: rtp.Header{Version: 2, PayloadType: c.audio.PayloadType(), SequenceNumber: uint16(i), SSRC: 7,
+				Marker:    c.marks || i == 0,
 				Timestamp: c.first + uint32(i*c.audio.ClockRate()/50)},
 			Payload: c.sound[i%len(c.sound)],
 		}, begin.Add(time.Duration(i)*20*time.Millisecond))
@@ -237,7 +245,8 @@ func (c *camera) login(conn *gortsplib.ServerConn, req *base.Request) bool {
 	return c.user == "" || conn.VerifyCredentials(req, c.user, c.pass)
 }
 
-func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream,
+	error) {
 	<-c.ready
 	if !c.login(ctx.Conn, ctx.Request) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}

@@ -39,8 +39,10 @@ import (
 func units(t *testing.T, ending string, args ...string) [][][]byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a."+ending)
-	run(t, "ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2:r=48000",
-		"-pix_fmt", "yuv420p", "-g", "25"}, args...), file)...)
+	run(t, "ffmpeg",
+		append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i",
+			"sine=d=2:r=48000",
+			"-pix_fmt", "yuv420p", "-g", "25"}, args...), file)...)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +132,8 @@ func TestCodecs(t *testing.T) {
 		ending string
 		args   string
 	}{
-		{media.H265, &format.H265{PayloadTyp: 96}, "hevc", "-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=0:keyint=25"},
+		{media.H265, &format.H265{PayloadTyp: 96}, "hevc",
+			"-c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=0:keyint=25"},
 		{media.VP8, &format.VP8{PayloadTyp: 96}, "ivf", "-c:v libvpx -deadline realtime -cpu-used 8"},
 		{media.VP9, &format.VP9{PayloadTyp: 96}, "ivf", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8"},
 		{media.AV1, &format.AV1{PayloadTyp: 96}, "ivf", "-c:v libsvtav1 -preset 12 -svtav1-params pred-struct=1"},
@@ -140,7 +143,10 @@ func TestCodecs(t *testing.T) {
 			cam.feedUnits(t, units(t, tt.ending, strings.Fields(tt.args)...))
 			src, _ := source(t, rtsp.Options{URL: cam.url()})
 			mediatest.Source(t, func(t *testing.T) media.Source { return src })
-			out, err := play(t, src, func(s *sink) bool { return len(s.of(tt.codec)) >= 30 && len(s.of(media.PCMU)) > 0 })
+			out, err := play(t, src, func(s *sink) bool {
+				return len(s.of(tt.codec)) >= 30 &&
+					len(s.of(media.PCMU)) > 0
+			})
 			if !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
@@ -156,7 +162,8 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
-// TestForeign: sound that has to be transcoded comes through for who asks, frame by frame with the headers that a decoder needs.
+// TestForeign: sound that has to be transcoded comes through for who asks, frame by frame with the headers that a
+// decoder needs.
 func TestForeign(t *testing.T) {
 	aac := &format.MPEG4Audio{PayloadTyp: 97, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
 		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1}}
@@ -184,7 +191,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// dial waits before each connection: the library's server answers the first one of an HTTP tunnel before it is ready for the second.
+// dial waits before each connection: the library's server answers the first one of an HTTP tunnel before it is ready
+// for the second.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	select {
 	case <-ctx.Done():
@@ -223,7 +231,8 @@ func TestTransports(t *testing.T) {
 		"http": {rtsp.HTTP, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cam := (&camera{t: t, video: []clip{video}, audio: formatOpus, sound: opus(t), tune: tt.tune}).start("127.0.0.1:0")
+			cam := (&camera{t: t, video: []clip{video}, audio: formatOpus, sound: opus(t),
+				tune: tt.tune}).start("127.0.0.1:0")
 			mediatest.Source(t, func(t *testing.T) media.Source {
 				s, _ := source(t, rtsp.Options{URL: cam.url(), Transport: tt.transport, DialContext: dial})
 				return s
@@ -239,7 +248,8 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "IPCAM"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "IPCAM"},
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -248,8 +258,8 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, hex.EncodeToString(sum[:])
 }
 
-// TestTLS: a certificate that nobody vouches for is refused with the fingerprint that would make it known; with that it plays, and another
-// certificate does not.
+// TestTLS: a certificate that nobody vouches for is refused with the fingerprint that would make it known; with that it
+// plays, and another certificate does not.
 func TestTLS(t *testing.T) {
 	cert, print := certificate(t)
 	cam := (&camera{t: t, video: []clip{baseline(t)}, tune: func(s *gortsplib.Server) {
@@ -284,16 +294,19 @@ func TestTLS(t *testing.T) {
 
 // TestBasic: a password in clear text leaves this host only when the operator has said so.
 func TestBasic(t *testing.T) {
-	cam := (&camera{t: t, video: []clip{baseline(t, "-g", "5")}, user: "admin", pass: "sesame", auth: []auth.VerifyMethod{auth.VerifyMethodBasic}}).start("127.0.0.1:0")
+	cam := (&camera{t: t, video: []clip{baseline(t, "-g", "5")}, user: "admin", pass: "sesame",
+		auth: []auth.VerifyMethod{auth.VerifyMethodBasic}}).start("127.0.0.1:0")
 	var wire bytes.Buffer
-	o := rtsp.Options{URL: "rtsp://camera.example/main", Username: "admin", Password: "sesame", Log: slog.New(slog.DiscardHandler),
+	o := rtsp.Options{URL: "rtsp://camera.example/main",
+		Username: "admin", Password: "sesame", Log: slog.New(slog.DiscardHandler),
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, cam.address)
 			return &tap{conn, &wire}, err
 		}}
 	src, _ := source(t, o)
 	_, err := play(t, src, nil)
-	if err == nil || !strings.Contains(err.Error(), "wants the password in clear text") || !strings.Contains(err.Error(), "basic_auth: true") {
+	if err == nil || !strings.Contains(err.Error(), "wants the password in clear text") ||
+		!strings.Contains(err.Error(), "basic_auth: true") {
 		t.Errorf("Run = %v", err)
 	}
 	if strings.Contains(wire.String(), "Authorization") {

@@ -16,8 +16,8 @@ type output func(f *media.Frame, stamp uint32)
 
 // stream turns the RTP packets of one track into frames. It is used by one goroutine at a time.
 type stream interface {
-	// packet takes one packet that came in at now, with its time in ticks. damage is what is wrong with the packet, which costs no more
-	// than a frame; fatal ends the session.
+	// packet takes one packet that came in at now, with its time in ticks. damage is what is wrong with the packet,
+	// which costs no more than a frame; fatal ends the session.
 	packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error)
 	// track describes the stream as far as it is known.
 	track() media.Track
@@ -25,8 +25,8 @@ type stream interface {
 	shown() bool
 }
 
-// coded is a track of any codec but H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and sound that is to be
-// transcoded.
+// coded is a track of any codec but H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and sound
+// that is to be transcoded.
 type coded struct {
 	in      *depacket.Track
 	w       *es.Writer

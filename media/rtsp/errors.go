@@ -32,8 +32,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Slow says that trying again will not help until somebody has changed something, such as a password: who retries should do so seldom.
-// Many cameras lock an account after a few wrong passwords.
+// Slow says that trying again will not help until somebody has changed something, such as a password: who retries
+// should do so seldom. Many cameras lock an account after a few wrong passwords.
 func (e *Error) Slow() bool { return e.slow }
 
 // Away says that nothing answered: the camera is off, or starts. Who retries may do so often.
@@ -41,10 +41,12 @@ func (e *Error) Away() bool { return e.Op == "connect" && !e.slow }
 
 // errors that are told apart.
 var (
-	errPassword  = errors.New("user or password refused (401)")
-	errNoUser    = errors.New("the camera wants a user and a password (401)")
-	errBasic     = errors.New("the camera wants the password in clear text (basic), where everybody on the way can read it")
-	errStale     = errors.New("the camera wants another login in mid-session (401): its challenge (nonce) has become stale")
+	errPassword = errors.New("user or password refused (401)")
+	errNoUser   = errors.New("the camera wants a user and a password (401)")
+	errBasic    = errors.New("the camera wants the password in clear text (basic), where everybody on the way can " +
+		"read it")
+	errStale = errors.New("the camera wants another login in mid-session (401): its challenge (nonce) has become " +
+		"stale")
 	errForbidden = errors.New("access refused (403)")
 	errPath      = errors.New("no such stream (404)")
 	errNotRTSP   = errors.New("no RTSP answer")
@@ -86,7 +88,8 @@ func (s *Source) fail(op string, err error) error {
 		e.Err, e.Hint = errNoRoute, "is the camera on, and in a network that this host reaches?"
 	case timedOut(err):
 		e.Err, e.Hint = fmt.Errorf("%w (%v)", errTimeout, s.timeout), "is the camera on, and does this port speak RTSP?"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err,
+		syscall.EPIPE):
 		e.Err, e.Hint = errClosed, "it may have restarted, or have no room for another client"
 	default:
 		if auth, ok := errors.AsType[liberrors.ErrClientAuthSetup](err); ok {
@@ -120,7 +123,8 @@ func (s *Source) explainStatus(e *Error, status liberrors.ErrClientBadStatusCode
 			return
 		}
 		e.Err = fmt.Errorf("%w for user %q", errPassword, s.url.User.Username())
-		e.Hint = "check username and password of this source; after some wrong ones many cameras lock the account for minutes"
+		e.Hint = "check username and password of this source; after some wrong ones many cameras lock the account " +
+			"for minutes"
 	case base.StatusForbidden:
 		e.Err, e.Hint = errForbidden, "allow this user to view the stream, or this host's address, in the camera"
 	case base.StatusNotFound:

@@ -82,7 +82,8 @@ const ok = "RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\n\r\n"
 
 // describe is an answer to DESCRIBE with this SDP.
 func describe(sdp string, headers ...string) string {
-	return fmt.Sprintf("RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nContent-Type: application/sdp\r\n%sContent-Length: %d\r\n\r\n%s",
+	return fmt.Sprintf("RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nContent-Type: application/sdp\r\n%sContent-Length: "+
+		"%d\r\n\r\n%s",
 		strings.Join(headers, ""), len(sdp), sdp)
 }
 
@@ -90,7 +91,8 @@ const sdpHead = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 0.0.0.0\r\nt
 const sdpVideo = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n"
 
 func setup(extra string) string {
-	return "RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n" + extra
+	return "RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n" +
+		extra
 }
 
 func TestHostile(t *testing.T) {
@@ -110,25 +112,35 @@ func TestHostile(t *testing.T) {
 		{"redirect to nonsense", func(string, *base.Request) string {
 			return "RTSP/1.0 302 Found\r\nCSeq: CSEQ\r\nLocation: ::\r\n\r\n"
 		}, true, "redirects to what is no URL"},
-		{"control attribute that makes no URL", byMethod(describe(sdpHead + sdpVideo + "a=control:%zz\r\n")), true, `control attribute "%zz"`},
-		{"nine tracks", byMethod(describe(sdpHead + strings.Repeat(sdpVideo, 9))), true, "offers 9 tracks; hint: at most 8"},
+		{"control attribute that makes no URL", byMethod(describe(sdpHead + sdpVideo + "a=control:%zz\r\n")), true,
+			`control attribute "%zz"`},
+		{"nine tracks", byMethod(describe(sdpHead + strings.Repeat(sdpVideo, 9))), true,
+			"offers 9 tracks; hint: at most 8"},
 		{"no SDP", byMethod(describe("hello")), false, "describe: "},
 		{"no tracks", byMethod(describe(sdpHead)), false, "describe: "},
-		{"nothing but a data track", byMethod(describe(sdpHead + "m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n")), true,
+		{"nothing but a data track",
+			byMethod(describe(sdpHead + "m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n")),
+			true,
 			"no video that can be sent: the camera offers vnd.onvif.metadata;"},
-		{"packetization mode 2", byMethod(describe(sdpHead + strings.Replace(sdpVideo, "mode=1", "mode=2", 1))), true, "packetization mode: 2"},
+		{"packetization mode 2", byMethod(describe(sdpHead + strings.Replace(sdpVideo, "mode=1", "mode=2", 1))), true,
+			"packetization mode: 2"},
 		{"line feed in a status", func(string, *base.Request) string {
 			return "RTSP/1.0 451 bad\x1b[31m\x00thing\r\nCSeq: CSEQ\r\n\r\n"
 		}, true, "451 (bad?[31m?thing)"},
-		{"busy", func(string, *base.Request) string { return "RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: CSEQ\r\n\r\n" }, false, "no room for another client"},
+		{"busy",
+			func(string, *base.Request) string { return "RTSP/1.0 453 Not Enough Bandwidth\r\nCSeq: CSEQ\r\n\r\n" },
+			false, "no room for another client"},
 		{"hangs up", func(string, *base.Request) string { return "" }, false, "the camera closed the connection"},
-		{"HTTP", func(string, *base.Request) string { return "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" }, true,
+		{"HTTP", func(string, *base.Request) string { return "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" },
+			true,
 			`connect: no RTSP answer, but "HTTP/1.1 400`},
 		{"unknown login", func(string, *base.Request) string {
 			return "RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Kerberos realm=\"x\"\r\n\r\n"
 		}, true, "no authentication methods available"},
 		{"plays nothing", byMethod(describe(sdpHead + sdpVideo)), false, "no video packet for 800ms"},
-		{"frames of noise", byMethod(describe(sdpHead+sdpVideo), strings.Repeat("$\x00\x00\x10\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x7c\x85ab", 50)), false, "no video packet"},
+		{"frames of noise", byMethod(describe(sdpHead+sdpVideo),
+			strings.Repeat("$\x00\x00\x10\x80\x60\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x7c\x85ab", 50)), false,
+			"no video packet"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cam := serve(t, tt.answer)
@@ -138,14 +150,16 @@ func TestHostile(t *testing.T) {
 			}
 			src, log := source(t, o)
 			_, err := play(t, src, nil)
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "rtsp://"+cam.address) {
+			if err == nil || !strings.Contains(err.Error(), tt.want) ||
+				!strings.HasPrefix(err.Error(), "rtsp://"+cam.address) {
 				t.Errorf("Run = %v, want %q", err, tt.want)
 			}
 			var s interface{ Slow() bool }
 			if errors.As(err, &s) && s.Slow() != tt.slow {
 				t.Errorf("Run = %v: slow = %t", err, s.Slow())
 			}
-			if all := fmt.Sprint(err, log); strings.Contains(all, "sesame") || strings.ContainsAny(err.Error(), "\r\n\x00\x1b") {
+			if all := fmt.Sprint(err, log); strings.Contains(all, "sesame") ||
+				strings.ContainsAny(err.Error(), "\r\n\x00\x1b") {
 				t.Errorf("error and log = %q", all)
 			}
 		})
@@ -170,8 +184,8 @@ func byMethod(describe string, then ...string) func(string, *base.Request) strin
 	}
 }
 
-// TestOwnHost: whatever the camera names as base or control URL, requests go to the host that was configured and name it, and a
-// redirect to another path of the same host is followed.
+// TestOwnHost: whatever the camera names as base or control URL, requests go to the host that was configured and name
+// it, and a redirect to another path of the same host is followed.
 func TestOwnHost(t *testing.T) {
 	cam := serve(t, func(address string, req *base.Request) string {
 		switch {
@@ -180,16 +194,19 @@ func TestOwnHost(t *testing.T) {
 		case req.Method != base.Options && req.Header["Authorization"] == nil:
 			return "RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
 		case req.Method == base.Describe:
-			return describe(sdpHead+sdpVideo+"a=control:rtsp://evil.example/track1\r\n", "Content-Base: rtsp://evil.example/base/\r\n")
+			return describe(sdpHead+sdpVideo+"a=control:rtsp://evil.example/track1\r\n",
+				"Content-Base: rtsp://evil.example/base/\r\n")
 		}
 		return byMethod("")(address, req)
 	})
-	src, _ := source(t, rtsp.Options{URL: "rtsp://" + cam.address + "/main", Username: "admin", Password: "sesame", Timeout: 400 * time.Millisecond})
+	src, _ := source(t, rtsp.Options{URL: "rtsp://" + cam.address + "/main", Username: "admin", Password: "sesame",
+		Timeout: 400 * time.Millisecond})
 	_, err := play(t, src, nil)
 	if err == nil || !strings.Contains(err.Error(), "no video packet") {
 		t.Errorf("Run = %v, want to get as far as playing", err)
 	}
-	if got := cam.asked(); strings.Contains(got, "evil.example") || !strings.Contains(got, "PLAY rtsp://"+cam.address) ||
+	if got := cam.asked(); strings.Contains(got, "evil.example") ||
+		!strings.Contains(got, "PLAY rtsp://"+cam.address) ||
 		!strings.Contains(got, "SETUP rtsp://"+cam.address+"/track1") {
 		t.Errorf("requests:\n%s", got)
 	}
@@ -202,11 +219,16 @@ func TestUnreachable(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"refused", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, "connect: connection refused; hint: is RTSP switched on"},
-		{"no route", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "connect: no route to the host; hint: is the camera on"},
-		{"no network", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}, "connect: no route to the host; hint: is the camera on"},
-		{"timeout", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "connect: no answer in time (10s); hint: is the camera on"},
-		{"no such name", &net.DNSError{Err: "no such host", Name: "gate.local", IsNotFound: true}, `connect: host name "gate.local": no such host; hint: check the name`},
+		{"refused", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+			"connect: connection refused; hint: is RTSP switched on"},
+		{"no route", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)},
+			"connect: no route to the host; hint: is the camera on"},
+		{"no network", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)},
+			"connect: no route to the host; hint: is the camera on"},
+		{"timeout", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded},
+			"connect: no answer in time (10s); hint: is the camera on"},
+		{"no such name", &net.DNSError{Err: "no such host", Name: "gate.local", IsNotFound: true},
+			`connect: host name "gate.local": no such host; hint: check the name`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			src, _ := source(t, rtsp.Options{URL: "rtsp://admin:sesame@127.0.0.1:554/main",

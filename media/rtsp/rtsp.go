@@ -1,10 +1,11 @@
-// Package rtsp is a source that plays an RTSP camera: H.264, H.265, VP8, VP9 or AV1, with Opus or G.711 sound, passed on as it comes.
+// Package rtsp is a source that plays an RTSP camera: H.264, H.265, VP8, VP9 or AV1, with Opus or G.711 sound, passed
+// on as it comes.
 //
 //	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12), or over UDP--> gortsplib --packets--> video, audio --frames--> sink
 //
-// What the camera says is bounded and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL units, timestamps that
-// may wrap and jump, and no redirect to another host. A camera that cannot be used gets one clear *Error that says what, where, and what
-// to do.
+// What the camera says is bounded and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL
+// units, timestamps that may wrap and jump, and no redirect to another host. A camera that cannot be used gets one
+// clear *Error that says what, where, and what to do.
 package rtsp
 
 import (
@@ -32,22 +33,23 @@ type Options struct {
 	// Transport is how packets come; "" is TCP. With TLS only TCP and HTTP keep them secret, and others are refused.
 	Transport Transport
 
-	// Fingerprint is the SHA-256 of the camera's certificate in hex. Without it the certificate has to be one that the system trusts.
+	// Fingerprint is the SHA-256 of the camera's certificate in hex. Without it the certificate has to be one that the
+	// system trusts.
 	Fingerprint string
 
 	// Basic lets the password go over the network in clear text when the camera wants it so.
 	Basic bool
 
-	// Foreign lets sound through that browsers do not take (AAC, linear PCM and others), for somebody to transcode. Otherwise it is left
-	// out, and the log says so.
+	// Foreign lets sound through that browsers do not take (AAC, linear PCM and others), for somebody to transcode.
+	// Otherwise it is left out, and the log says so.
 	Foreign bool
 
 	// Username and Password, each when set, take the place of what URL has.
 	Username string
 	Password string
 
-	// Timeout is how long to wait for the connection, for each answer, and for the next video packet of a camera that does not send
-	// seldom anyway; 0 is DefaultTimeout.
+	// Timeout is how long to wait for the connection, for each answer, and for the next video packet of a camera that
+	// does not send seldom anyway; 0 is DefaultTimeout.
 	Timeout time.Duration
 
 	Log *slog.Logger // nil is slog.Default
@@ -88,7 +90,8 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("url", address), slog.Duration("timeout", o.Timeout))
 }
 
-// Parse reads a URL as described at Options.URL. User and password stay in it: show Options by its LogValue, or Source by its String.
+// Parse reads a URL as described at Options.URL. User and password stay in it: show Options by its LogValue, or Source
+// by its String.
 func Parse(raw string) (Options, error) {
 	if _, err := parseURL(raw); err != nil {
 		return Options{}, err
@@ -102,7 +105,8 @@ func parseURL(raw string) (*base.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("rtsp URL cannot be read; hint: rtsp://user:password@host:554/path, " +
-			"with special characters in user and password percent-encoded (@ is %40, / is %2F), or given apart from the URL")
+			"with special characters in user and password percent-encoded (@ is %40, / is %2F), or given apart from " +
+			"the URL")
 	case u.Scheme != "rtsp" && u.Scheme != "rtsps":
 		return nil, fmt.Errorf("URL scheme %q; hint: this source speaks rtsp:// and rtsps://", u.Scheme)
 	case u.Hostname() == "":

@@ -56,11 +56,13 @@ func TestPassThrough(t *testing.T) {
 	}{
 		{"opus", nil, formatOpus, opus(t), media.Opus, video},
 		{"PCMU", bare, formatPCMU, mulaw(t), media.PCMU, video},
-		{"PCMA", nil, formatPCMA, sound(t, "-ar", "8000", "-f", "alaw"), media.PCMA, baseline(t, "-x264-params", "slices=4")},
+		{"PCMA", nil, formatPCMA, sound(t, "-ar", "8000", "-f", "alaw"), media.PCMA,
+			baseline(t, "-x264-params", "slices=4")},
 		{"parameter sets in the SDP only", nil, nil, nil, "", stripped(video)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cam := (&camera{t: t, video: []clip{tt.clip}, forma: tt.forma, audio: tt.audio, sound: tt.sound, first: 1<<32 - 45000}).start("127.0.0.1:0")
+			cam := (&camera{t: t, video: []clip{tt.clip}, forma: tt.forma, audio: tt.audio, sound: tt.sound,
+				first: 1<<32 - 45000}).start("127.0.0.1:0")
 			src, log := source(t, rtsp.Options{URL: cam.url()})
 			out, err := play(t, src, pictures(40))
 			if !errors.Is(err, context.Canceled) {
@@ -70,7 +72,8 @@ func TestPassThrough(t *testing.T) {
 				t.Errorf("log = %s, want nothing", log)
 			}
 			last := out.tracks[len(out.tracks)-1]
-			if v := last[0]; v.Codec != media.H264 || v.Width != 320 || v.Height != 240 || !bytes.Equal(v.SPS, tt.clip.sps) {
+			if v := last[0]; v.Codec != media.H264 || v.Width != 320 || v.Height != 240 ||
+				!bytes.Equal(v.SPS, tt.clip.sps) {
 				t.Errorf("video track = %+v, want H264 of 320 x 240", v)
 			}
 			checkVideo(t, out.of(media.H264), tt.clip)
@@ -152,14 +155,16 @@ func checkAudio(t *testing.T, frames []*media.Frame, packets [][]byte) {
 		if !bytes.Equal(f.Data[0], packets[(at+i)%len(packets)]) {
 			t.Fatalf("audio frame %d is not what was encoded", i)
 		}
-		// The test's camera sends by the clock of a busy machine, and reports so: the sound may be on its way to its place.
+		// The test's camera sends by the clock of a busy machine, and reports so: the sound may be on its way to its
+		// place.
 		if i > 0 && (f.PTS-frames[i-1].PTS-20*time.Millisecond).Abs() > time.Millisecond {
 			t.Errorf("audio frame %d comes %v after the one before", i, f.PTS-frames[i-1].PTS)
 		}
 	}
 }
 
-// TestSync: a picture and the sound of the same moment have the same PTS, within what the network does to their arrival.
+// TestSync: a picture and the sound of the same moment have the same PTS, within what the network does to their
+// arrival.
 func TestSync(t *testing.T) {
 	cam := (&camera{t: t, video: []clip{baseline(t)}, audio: formatPCMU, sound: mulaw(t)}).start("127.0.0.1:0")
 	src, _ := source(t, rtsp.Options{URL: cam.url()})
@@ -215,7 +220,8 @@ func TestAAC(t *testing.T) {
 }
 
 func TestBFrames(t *testing.T) {
-	cam := (&camera{t: t, video: []clip{encode(t, "-profile:v", "main", "-bf", "3", "-preset", "medium")}}).start("127.0.0.1:0")
+	cam := (&camera{t: t,
+		video: []clip{encode(t, "-profile:v", "main", "-bf", "3", "-preset", "medium")}}).start("127.0.0.1:0")
 	src, _ := source(t, rtsp.Options{URL: cam.url()})
 	_, err := play(t, src, nil)
 	check(t, err, true, "B-frames, which WebRTC cannot carry; hint: set the camera's H.264 profile to Baseline")
@@ -268,7 +274,8 @@ func TestLogin(t *testing.T) {
 		{"both", []auth.VerifyMethod{auth.VerifyMethodBasic, auth.VerifyMethodDigestMD5}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			cam := (&camera{t: t, video: []clip{video}, user: "admin", pass: "open@sesame", auth: tt.methods}).start("127.0.0.1:0")
+			cam := (&camera{t: t, video: []clip{video}, user: "admin", pass: "open@sesame",
+				auth: tt.methods}).start("127.0.0.1:0")
 			inURL := strings.Replace(cam.url(), "//", "//admin:open%40sesame@", 1)
 			src, log := source(t, rtsp.Options{URL: inURL})
 			for range 2 {
@@ -365,7 +372,8 @@ func TestParse(t *testing.T) {
 		if tt.err == "" && (err != nil || got.URL != tt.url) {
 			t.Errorf("Parse(%q) = %v, %v", tt.url, got, err)
 		}
-		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || strings.Contains(err.Error(), "sesame")) {
+		if tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) ||
+			strings.Contains(err.Error(), "sesame")) {
 			t.Errorf("Parse(%q) = %v, want an error with %q and no password", tt.url, err, tt.err)
 		}
 	}
@@ -388,7 +396,8 @@ func TestUser(t *testing.T) {
 			}
 			return "RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
 		})
-		src, _ := source(t, rtsp.Options{URL: "rtsp://" + tt.inURL + cam.address + "/main", Username: tt.user, Password: tt.password, Timeout: 200 * time.Millisecond})
+		src, _ := source(t, rtsp.Options{URL: "rtsp://" + tt.inURL + cam.address + "/main", Username: tt.user,
+			Password: tt.password, Timeout: 200 * time.Millisecond})
 		play(t, src, nil)
 		want := tt.want
 		if want != "[]" {

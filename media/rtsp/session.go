@@ -38,7 +38,8 @@ const hintKey = "set the camera's key frame (I-frame) interval to 2 seconds or l
 
 var _ media.Source = (*Source)(nil)
 
-// Run plays the camera until ctx is done or something breaks, as media.Source says. Its errors are *Error, which have Slow.
+// Run plays the camera until ctx is done or something breaks, as media.Source says. Its errors are *Error, which have
+// Slow.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	u := s.url
 	for range maxRedirects + 1 {
@@ -106,7 +107,8 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 		e.Err, e.Hint, e.slow = errStale, "", false
 	}
 	if ss.withheld && err != nil {
-		return nil, s.refuse("login", errBasic, "set the camera's RTSP login to digest, use rtsps://, or set basic_auth: true for this source")
+		return nil, s.refuse("login", errBasic,
+			"set the camera's RTSP login to digest, use rtsps://, or set basic_auth: true for this source")
 	}
 	if answer := sniffer.answer(); err != nil && answer != "" && s.plain() {
 		return nil, s.refuse("connect", fmt.Errorf("%w, but %q", errNotRTSP, answer),
@@ -120,7 +122,8 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	return &gortsplib.Client{
 		Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, Tunnel: tunnel,
 		TLSConfig: tlsConfig(u.Hostname(), s.fingerprint),
-		// Our own watches come first: they know the pace of the pictures, and each step of the conversation has its time.
+		// Our own watches come first: they know the pace of the pictures, and each step of the conversation has its
+		// time.
 		ReadTimeout: stallMost + max(s.timeout, time.Second), WriteTimeout: s.timeout,
 		UserAgent: "kvsagent",
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -139,8 +142,8 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	}
 }
 
-// guardBasic keeps the password back where everybody on the way could read it, unless the operator has said that it may go, and then
-// tells so, once.
+// guardBasic keeps the password back where everybody on the way could read it, unless the operator has said that it may
+// go, and then tells so, once.
 func (ss *session) guardBasic(req *base.Request) {
 	v := req.Header["Authorization"]
 	ss.signed = len(v) == 1
@@ -152,7 +155,8 @@ func (ss *session) guardBasic(req *base.Request) {
 		ss.withheld = true
 		return
 	}
-	ss.s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest", "url", ss.s.address())
+	ss.s.once("rtsp password goes over the network in clear text; hint: set the camera's RTSP login to digest",
+		"url", ss.s.address())
 }
 
 // answered looks at each answer before the library does.
@@ -164,8 +168,8 @@ func (ss *session) answered(res *base.Response) {
 // loopback says whether a host is this one, so that nobody is on the way.
 func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
-// holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number of times, and
-// log in there with our password.
+// holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number
+// of times, and log in there with our password.
 func (ss *session) holdRedirect(res *base.Response) {
 	if res.StatusCode < base.StatusMovedPermanently || res.StatusCode > base.StatusUseProxy {
 		return
@@ -184,7 +188,8 @@ func (s *Source) follow(from *base.URL, location string) (*base.URL, error) {
 		return to, nil
 	}
 	if err != nil {
-		return nil, s.refuse("describe", errors.New("the camera redirects to what is no URL"), "check the path after the host")
+		return nil, s.refuse("describe", errors.New("the camera redirects to what is no URL"),
+			"check the path after the host")
 	}
 	return nil, s.refuse("describe",
 		fmt.Errorf("the camera redirects to another host, %s", printable(to.CloneWithoutCredentials().String())),
@@ -239,8 +244,8 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	return ss.wait(ctx)
 }
 
-// within gives a step of the conversation that much time: the library's own is for the silence while it plays. A client whose time is up
-// is closed.
+// within gives a step of the conversation that much time: the library's own is for the silence while it plays. A client
+// whose time is up is closed.
 func (ss *session) within(limit time.Duration, step func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -386,7 +391,9 @@ func (ss *session) setupAudio(desc *description.Session) error {
 		}
 	}
 	if refused != nil {
-		media.Note(ss.out, fmt.Sprintf("no sound: browsers do not take %s; hint: set the camera's audio to Opus or G.711 (PCMU, PCMA), or set audio: transcode", list(refused)))
+		media.Note(ss.out,
+			fmt.Sprintf("no sound: browsers do not take %s; hint: set the camera's audio to Opus or G.711 (PCMU, "+
+				"PCMA), or set audio: transcode", list(refused)))
 		ss.s.once("source has no sound: its audio codec cannot be sent to browsers; "+
 			"hint: set the camera's audio to Opus or G.711 (PCMU, PCMA), or set audio: transcode", "url", ss.s.address(), "codec", list(refused))
 	}
@@ -441,8 +448,8 @@ func (ss *session) announce() {
 	ss.out.Tracks(tracks)
 }
 
-// videoPacket and audioPacket are called by the library's reader, one at a time. The packets of a track are timed from its first
-// random access point on.
+// videoPacket and audioPacket are called by the library's reader, one at a time. The packets of a track are timed from
+// its first random access point on.
 func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()

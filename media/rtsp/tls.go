@@ -18,8 +18,8 @@ type certificateError struct {
 func (e *certificateError) Error() string { return e.err.Error() }
 func (e *certificateError) Unwrap() error { return e.err }
 
-// tlsConfig checks the camera's certificate: against a fingerprint, which is how the certificates that cameras make themselves are known,
-// or else as browsers do.
+// tlsConfig checks the camera's certificate: against a fingerprint, which is how the certificates that cameras make
+// themselves are known, or else as browsers do.
 func tlsConfig(host, fingerprint string) *tls.Config {
 	return &tls.Config{
 		ServerName:         host,
@@ -30,7 +30,8 @@ func tlsConfig(host, fingerprint string) *tls.Config {
 			print := hex.EncodeToString(sum[:])
 			if fingerprint != "" {
 				if print != fingerprint {
-					return &certificateError{print, fmt.Errorf("the camera's certificate has another fingerprint, %s", print)}
+					return &certificateError{print,
+						fmt.Errorf("the camera's certificate has another fingerprint, %s", print)}
 				}
 				return nil
 			}

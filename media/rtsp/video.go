@@ -14,8 +14,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxUnitPackets bounds the RTP packets of one access unit, and with them what fragments of one byte each can make us hold. 8 MiB, the
-// limit of its size, is 6,000 packets of usual length.
+// maxUnitPackets bounds the RTP packets of one access unit, and with them what fragments of one byte each can make us
+// hold. 8 MiB, the limit of its size, is 6,000 packets of usual length.
 const maxUnitPackets = 16384
 
 var (
@@ -67,8 +67,8 @@ func (v *video) track() media.Track {
 	return t
 }
 
-// packet takes one RTP packet that came in at now, with its time in ticks. damage is what is wrong with the packet, which costs no more
-// than a frame; fatal ends the session.
+// packet takes one RTP packet that came in at now, with its time in ticks. damage is what is wrong with the packet,
+// which costs no more than a frame; fatal ends the session.
 func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	if v.packets++; v.packets > maxUnitPackets {
 		return errPackets, v.reset()
@@ -85,8 +85,8 @@ func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	return nil, v.unit(au, unit, pkt.Timestamp-uint32(ticks-unit), now)
 }
 
-// time gives the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the first packet of the
-// next one, so the unit's time is not that of the packet.
+// time gives the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the
+// first packet of the next one, so the unit's time is not that of the packet.
 func (v *video) time(pkt *rtp.Packet, ticks int64, complete bool) int64 {
 	unit := ticks
 	if v.open && v.unitTS != pkt.Timestamp {
@@ -123,8 +123,8 @@ func (v *video) unit(au [][]byte, ticks int64, stamp uint32, now time.Time) erro
 	return nil
 }
 
-// detach copies the NAL units of a frame that are a small part of the memory they sit in: a fragment of a packet of 64 KiB must not keep
-// it all alive in everybody's cache.
+// detach copies the NAL units of a frame that are a small part of the memory they sit in: a fragment of a packet of 64
+// KiB must not keep it all alive in everybody's cache.
 func detach(nals [][]byte) [][]byte {
 	for i, nal := range nals {
 		if cap(nal) > 2*len(nal)+1024 {

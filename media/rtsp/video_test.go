@@ -28,10 +28,12 @@ func TestClock(t *testing.T) {
 		{"begins late", []step{{700 * ms, 0, 700 * ms}, {740 * ms, 40 * ms, 740 * ms}}},
 		{"begins before zero", []step{{-700 * ms, 0, 0}, {-660 * ms, 40 * ms, 40 * ms}}},
 		{"jitter of arrival", []step{{0, 0, 0}, {40 * ms, 900 * ms, 40 * ms}, {80 * ms, 0, 80 * ms}}},
-		{"a little back", []step{{0, 0, 0}, {40 * ms, 40 * ms, 40 * ms}, {0, 40 * ms, 40 * ms}, {80 * ms, 40 * ms, 80 * ms}}},
+		{"a little back", []step{{0, 0, 0}, {40 * ms, 40 * ms, 40 * ms}, {0, 40 * ms, 40 * ms},
+			{80 * ms, 40 * ms, 80 * ms}}},
 		{"an hour ahead", []step{{0, 0, 0}, {time.Hour, 40 * ms, 40 * ms}, {time.Hour + 40*ms, 40 * ms, 80 * ms}}},
 		{"an hour back", []step{{time.Hour, 0, 0}, {0, 40 * ms, 40 * ms}, {40 * ms, 40 * ms, 80 * ms}}},
-		{"stands still", []step{{0, 0, 0}, {0, 400 * ms, 0}, {0, 400 * ms, 400 * ms}, {0, 40 * ms, 440 * ms}, {40 * ms, 40 * ms, 480 * ms}}},
+		{"stands still", []step{{0, 0, 0}, {0, 400 * ms, 0}, {0, 400 * ms, 400 * ms}, {0, 40 * ms, 440 * ms},
+			{40 * ms, 40 * ms, 480 * ms}}},
 		{"a pause of a minute", []step{{0, 0, 0}, {time.Minute, time.Minute, time.Minute}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,7 +71,8 @@ func FuzzClock(f *testing.F) {
 }
 
 func packet(n int, ts uint32, payload []byte) *rtp.Packet {
-	return &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: ts}, Payload: payload}
+	return &rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(n), Timestamp: ts},
+		Payload: payload}
 }
 
 // TestEndlessFragments: a NAL unit in fragments of nothing, each in a packet of its own, and no end to it.
@@ -115,7 +118,8 @@ func TestEndlessFragments(t *testing.T) {
 	}
 }
 
-// TestNoMarker: a camera that sets no marker bits ends a picture with the first packet of the next one, which has another time.
+// TestNoMarker: a camera that sets no marker bits ends a picture with the first packet of the next one, which has
+// another time.
 func TestNoMarker(t *testing.T) {
 	c := baseline(t)
 	enc, err := (&format.H264{PayloadTyp: 96, PacketizationMode: 1}).CreateEncoder()
@@ -123,7 +127,8 @@ func TestNoMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 	var frames []*media.Frame
-	v, err := rtsp.NewVideo(&format.H264{PayloadTyp: 96, PacketizationMode: 1}, func(f *media.Frame) { frames = append(frames, f) })
+	v, err := rtsp.NewVideo(&format.H264{PayloadTyp: 96, PacketizationMode: 1},
+		func(f *media.Frame) { frames = append(frames, f) })
 	if err != nil {
 		t.Fatal(err)
 	}

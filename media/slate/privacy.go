@@ -12,7 +12,8 @@ import (
 
 const look = 500 * time.Millisecond // from one look at the switch to the next
 
-// Privacy wraps a source with a switch: while that is on the source does not run, and a slate says so. Times go on across it.
+// Privacy wraps a source with a switch: while that is on the source does not run, and a slate says so. Times go on
+// across it.
 func Privacy(src media.Source, by Switch, log *slog.Logger) media.Source {
 	return &private{src: src, by: by, log: log}
 }

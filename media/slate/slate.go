@@ -1,6 +1,6 @@
-// Package slate is a source that shows why there is no picture: the camera is offline, or its owner wants privacy. It has no sound, and
-// two frames a second, of which each second is a key frame, at some kbit/s. H.264 is drawn and encoded here, at any size and with the
-// time; what is shown in another codec was encoded beforehand.
+// Package slate is a source that shows why there is no picture: the camera is offline, or its owner wants privacy. It
+// has no sound, and two frames a second, of which each second is a key frame, at some kbit/s. H.264 is drawn and
+// encoded here, at any size and with the time; what is shown in another codec was encoded beforehand.
 package slate
 
 import (
@@ -25,7 +25,9 @@ const (
 type Options struct {
 	Kind  Kind
 	Codec media.Codec // of video; default is H264
-	Size  image.Point // in pixels, of the source that is away; H.264 stays within 320x180 and 1920x1080, and is even. Others take its shape, about
+	// In pixels, of the source that is away; H.264 stays within 320x180 and 1920x1080, and is even. Others take its
+	// shape, about.
+	Size image.Point
 }
 
 // rate is frames a second; each GOP is a second.
@@ -50,7 +52,8 @@ func New(o Options) *Source {
 	return &Source{o}
 }
 
-// Like makes a slate with the codec and the shape of the video among the tracks of a source that is away. Of one that never had any it is H.264.
+// Like makes a slate with the codec and the shape of the video among the tracks of a source that is away. Of one that
+// never had any it is H.264.
 func Like(kind Kind, tracks []media.Track) *Source {
 	for _, t := range tracks {
 		if t.Codec.Video() {

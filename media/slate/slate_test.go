@@ -60,7 +60,8 @@ func (r *recorder) stream() []byte {
 	return b
 }
 
-// A decoder that is not ours shows words: light dots in the middle of a dark picture, at the size that was asked for, in every frame.
+// A decoder that is not ours shows words: light dots in the middle of a dark picture, at the size that was asked for,
+// in every frame.
 func TestPicture(t *testing.T) {
 	for _, tt := range []struct {
 		kind       slate.Kind
@@ -85,7 +86,8 @@ func TestPicture(t *testing.T) {
 func decode(t *testing.T, format string, stream []byte) []byte {
 	t.Helper()
 	var out, problems bytes.Buffer
-	cmd := exec.Command("ffmpeg", "-v", "error", "-f", format, "-i", "-", "-vf", "extractplanes=y", "-f", "rawvideo", "-")
+	cmd := exec.Command("ffmpeg", "-v", "error", "-f", format, "-i", "-", "-vf", "extractplanes=y", "-f",
+		"rawvideo", "-")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stream), &out, &problems
 	if err := cmd.Run(); err != nil || problems.Len() > 0 {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v\n%s", err, problems.String())
@@ -111,7 +113,8 @@ func checkPixels(t *testing.T, name string, luma []byte, size image.Point) {
 		t.Errorf("%s: %d per mille of the picture are words", name, share)
 	}
 	middle := box.Min.Add(box.Max).Div(2)
-	if d := middle.X - size.X/2; d < -20 || d > 20 || box.Dx() < size.X/5 || box.Dx() > size.X*9/10 || box.Min.Y < size.Y/10 {
+	if d := middle.X - size.X/2; d < -20 || d > 20 || box.Dx() < size.X/5 || box.Dx() > size.X*9/10 ||
+		box.Min.Y < size.Y/10 {
 		t.Errorf("%s: the words are in %v of %v", name, box, size)
 	}
 	if bytes.Equal(luma[:n], luma[n:2*n]) {
@@ -143,7 +146,8 @@ func (c *camera) Run(ctx context.Context, out media.Sink) error {
 		if c.fail != nil {
 			return c.fail
 		}
-		out.Write(&media.Frame{Codec: c.codec, PTS: time.Duration(i) * 40 * time.Millisecond, Key: i%25 == 0, Data: [][]byte{{0x65, byte(i)}}})
+		out.Write(&media.Frame{Codec: c.codec, PTS: time.Duration(i) * 40 * time.Millisecond, Key: i%25 == 0,
+			Data: [][]byte{{0x65, byte(i)}}})
 	}
 }
 
@@ -162,8 +166,8 @@ func (c *camera) isLive() bool {
 	return c.live
 }
 
-// While the switch is on the camera does not run, and the slate does, at the camera's size and with its sound still announced. On one
-// time line.
+// While the switch is on the camera does not run, and the slate does, at the camera's size and with its sound still
+// announced. On one time line.
 func TestPrivacy(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "privacy")
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +175,8 @@ func TestPrivacy(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := slate.Privacy(c, slate.Switch{File: file}, slog.New(slog.DiscardHandler)).Run(ctx, r); err != nil {
+			if err := slate.Privacy(c, slate.Switch{File: file}, slog.New(slog.DiscardHandler)).Run(ctx,
+				r); err != nil {
 				t.Error(err)
 			}
 		})
@@ -240,8 +245,10 @@ func TestPrivacyCodecs(t *testing.T) {
 				n, runs := len(r.frames), c.runs
 				ctx, cancel := context.WithTimeout(t.Context(), 9900*time.Millisecond)
 				defer cancel()
-				if err := p.Run(ctx, r); err != nil || len(r.frames) != n+20 || r.frames[n].Codec != want || !r.frames[n].Key || c.runs != runs {
-					t.Errorf("%s: %v, %d pictures of the slate in 9.9 s, want 20 in %s; the camera ran %d times", codec, err, len(r.frames)-n, want, c.runs-runs)
+				if err := p.Run(ctx, r); err != nil || len(r.frames) != n+20 || r.frames[n].Codec != want ||
+					!r.frames[n].Key || c.runs != runs {
+					t.Errorf("%s: %v, %d pictures of the slate in 9.9 s, want 20 in %s; the camera ran %d times", codec,
+						err, len(r.frames)-n, want, c.runs-runs)
 				}
 			}
 			closed(media.H264)

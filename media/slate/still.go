@@ -16,8 +16,8 @@ import (
 
 //go:generate go test . -run TestStills -update
 
-// stills holds a file for each kind, shape and codec, of two pictures: a key frame, and one that follows upon it, without the pulse. They are
-// shown in turn. They hold no time, since that is not known before.
+// stills holds a file for each kind, shape and codec, of two pictures: a key frame, and one that follows upon it,
+// without the pulse. They are shown in turn. They hold no time, since that is not known before.
 //
 //go:embed stills
 var stills embed.FS

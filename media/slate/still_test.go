@@ -24,13 +24,14 @@ import (
 
 var update = flag.Bool("update", false, "encode the stills anew, with ffmpeg")
 
-// encoders is how the stills are made: two pictures, none kept back or hidden, in the profile that every decoder knows. Made with ffmpeg 5.1, libx265 3.5, libvpx 1.12 and
-// libaom 3.6.
+// encoders is how the stills are made: two pictures, none kept back or hidden, in the profile that every decoder knows.
+// Made with ffmpeg 5.1, libx265 3.5, libvpx 1.12 and libaom 3.6.
 var encoders = map[media.Codec]string{
-	media.H265: "-c:v libx265 -preset slow -crf 24 -profile:v main -x265-params log-level=error:info=0:bframes=0:keyint=2:repeat-headers=1 -f hevc",
-	media.VP8:  "-c:v libvpx -crf 20 -b:v 4M -lag-in-frames 0 -auto-alt-ref 0 -quality good -cpu-used 0 -f ivf",
-	media.VP9:  "-c:v libvpx-vp9 -crf 28 -b:v 0 -lag-in-frames 0 -auto-alt-ref 0 -quality good -cpu-used 0 -f ivf",
-	media.AV1:  "-c:v libaom-av1 -crf 28 -b:v 0 -lag-in-frames 0 -auto-alt-ref 0 -cpu-used 4 -f ivf",
+	media.H265: "-c:v libx265 -preset slow -crf 24 -profile:v main -x265-params " +
+		"log-level=error:info=0:bframes=0:keyint=2:repeat-headers=1 -f hevc",
+	media.VP8: "-c:v libvpx -crf 20 -b:v 4M -lag-in-frames 0 -auto-alt-ref 0 -quality good -cpu-used 0 -f ivf",
+	media.VP9: "-c:v libvpx-vp9 -crf 28 -b:v 0 -lag-in-frames 0 -auto-alt-ref 0 -quality good -cpu-used 0 -f ivf",
+	media.AV1: "-c:v libaom-av1 -crf 28 -b:v 0 -lag-in-frames 0 -auto-alt-ref 0 -cpu-used 4 -f ivf",
 }
 
 const largest = 4 << 10 // bytes of a still
@@ -38,7 +39,8 @@ const largest = 4 << 10 // bytes of a still
 func encode(t *testing.T, kind slate.Kind, size image.Point, codec media.Codec) {
 	t.Helper()
 	with, without := slate.Drawing(kind, size)
-	line := fmt.Sprintf("-v error -y -f rawvideo -pix_fmt yuv420p -video_size %dx%d -framerate 2 -i - %s -fflags +bitexact -flags:v +bitexact %s",
+	line := fmt.Sprintf("-v error -y -f rawvideo -pix_fmt yuv420p -video_size %dx%d -framerate 2 -i - %s -fflags "+
+		"+bitexact -flags:v +bitexact %s",
 		size.X, size.Y, encoders[codec], slate.StillFile(kind, size, codec))
 	cmd := exec.Command("ffmpeg", strings.Fields(line)...)
 	cmd.Stdin = bytes.NewReader(append(with, without...))
@@ -78,8 +80,10 @@ func checkStill(t *testing.T, kind slate.Kind, size image.Point, codec media.Cod
 // A still has about the shape of the source, whose size may not be known.
 func TestShapes(t *testing.T) {
 	for size, want := range map[image.Point]image.Point{
-		{}: image.Pt(1280, 720), {X: 3840, Y: 2160}: image.Pt(1280, 720), {X: 640, Y: 360}: image.Pt(1280, 720), {X: 2560, Y: 720}: image.Pt(1280, 720),
-		{X: 640, Y: 480}: image.Pt(960, 720), {X: 704, Y: 576}: image.Pt(960, 720), {X: 1080, Y: 1920}: image.Pt(720, 1280),
+		{}: image.Pt(1280, 720), {X: 3840, Y: 2160}: image.Pt(1280, 720), {X: 640, Y: 360}: image.Pt(1280, 720),
+		{X: 2560, Y: 720}: image.Pt(1280, 720),
+		{X: 640, Y: 480}:  image.Pt(960, 720), {X: 704, Y: 576}: image.Pt(960, 720),
+		{X: 1080, Y: 1920}: image.Pt(720, 1280),
 	} {
 		r := run(t, slate.Options{Codec: media.VP8, Size: size})
 		if have := image.Pt(r.tracks[0].Width, r.tracks[0].Height); have != want {
@@ -124,7 +128,8 @@ func run(t *testing.T, o slate.Options) *recorder {
 // ivf is the frames as an IVF file.
 func (r *recorder) ivf() []byte {
 	le := binary.LittleEndian
-	b := append([]byte("DKIF\x00\x00\x20\x00"), map[media.Codec]string{media.VP8: "VP80", media.VP9: "VP90", media.AV1: "AV01"}[r.tracks[0].Codec]...)
+	b := append([]byte("DKIF\x00\x00\x20\x00"),
+		map[media.Codec]string{media.VP8: "VP80", media.VP9: "VP90", media.AV1: "AV01"}[r.tracks[0].Codec]...)
 	b = le.AppendUint16(le.AppendUint16(b, uint16(r.tracks[0].Width)), uint16(r.tracks[0].Height))
 	b = append(le.AppendUint32(le.AppendUint32(b, 2), 1), make([]byte, 8)...)
 	for i, f := range r.frames {
@@ -146,19 +151,22 @@ func (g *gone) Run(ctx context.Context, out media.Sink) error {
 	}
 	out.Tracks([]media.Track{{Codec: g.codec, Width: 640, Height: 480}, {Codec: media.Opus}})
 	for i := range 10 {
-		out.Write(&media.Frame{Codec: g.codec, PTS: time.Duration(i) * 100 * time.Millisecond, Key: i == 0, Data: [][]byte{[]byte("camera")}})
+		out.Write(&media.Frame{Codec: g.codec, PTS: time.Duration(i) * 100 * time.Millisecond, Key: i == 0,
+			Data: [][]byte{[]byte("camera")}})
 		time.Sleep(100 * time.Millisecond)
 	}
 	g.until = time.Now().Add(time.Minute)
 	return errors.New("connection reset")
 }
 
-// Of whatever codec a source is, who stays sees a slate that his decoder takes, and the picture again when it is back; who comes meanwhile sees the slate at once.
+// Of whatever codec a source is, who stays sees a slate that his decoder takes, and the picture again when it is back;
+// who comes meanwhile sees the slate at once.
 func TestStandby(t *testing.T) {
 	for _, codec := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1} {
 		stayed, late := &recorder{}, &recorder{}
 		synctest.Test(t, func(t *testing.T) {
-			h := media.NewHub(media.HubOptions{Source: &gone{codec: codec}, Standby: func(tracks []media.Track) media.Source { return slate.Like(slate.Offline, tracks) }})
+			h := media.NewHub(media.HubOptions{Source: &gone{codec: codec},
+				Standby: func(tracks []media.Track) media.Source { return slate.Like(slate.Offline, tracks) }})
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			wg.Go(func() { h.Run(ctx) })

@@ -14,8 +14,8 @@ type Switch struct {
 	Hours []Hours
 }
 
-// Hours is a part of each day by the clock of this host, from its first minute up to its last, perhaps across midnight. Make it with
-// ParseHours.
+// Hours is a part of each day by the clock of this host, from its first minute up to its last, perhaps across midnight.
+// Make it with ParseHours.
 type Hours struct{ from, to int } // minutes since midnight
 
 // ParseHours reads "22:00-06:00".
@@ -49,7 +49,8 @@ func (h Hours) at(t time.Time) bool {
 	return now >= h.from || now < h.to
 }
 
-// Why says what closes the source now, for people; "" is nothing. A file that cannot be looked at counts: when in doubt, nothing is shown.
+// Why says what closes the source now, for people; "" is nothing. A file that cannot be looked at counts: when in
+// doubt, nothing is shown.
 func (s Switch) Why() string {
 	if s.File != "" {
 		if _, err := os.Stat(s.File); !errors.Is(err, os.ErrNotExist) {

@@ -28,7 +28,8 @@ func TestParseHours(t *testing.T) {
 		"":            "",
 	} {
 		h, err := slate.ParseHours(text)
-		if want == "" && (err == nil || !strings.Contains(err.Error(), text)) || want != "" && (err != nil || h.String() != want) {
+		if want == "" && (err == nil || !strings.Contains(err.Error(), text)) || want != "" &&
+			(err != nil || h.String() != want) {
 			t.Errorf("%q: %v, %v, want %q", text, h, err, want)
 		}
 	}
@@ -36,7 +37,8 @@ func TestParseHours(t *testing.T) {
 
 // Over a day, the switch is on in its hours, to the minute.
 func TestHours(t *testing.T) {
-	for text, minutes := range map[string]int{"22:00-06:00": 480, "09:30-17:45": 495, "18:00-24:00": 360, "00:00-24:00": 1440, "23:59-00:00": 1} {
+	for text, minutes := range map[string]int{"22:00-06:00": 480, "09:30-17:45": 495, "18:00-24:00": 360,
+		"00:00-24:00": 1440, "23:59-00:00": 1} {
 		h, err := slate.ParseHours(text)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +62,8 @@ func TestHours(t *testing.T) {
 func TestPrivacyHours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now().Truncate(time.Minute)
-		h, err := slate.ParseHours(now.Add(2*time.Minute).Format("15:04") + "-" + now.Add(4*time.Minute).Format("15:04"))
+		h, err := slate.ParseHours(now.Add(2*time.Minute).Format("15:04") + "-" +
+			now.Add(4*time.Minute).Format("15:04"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +71,8 @@ func TestPrivacyHours(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			_ = slate.Privacy(c, slate.Switch{Hours: []slate.Hours{h}}, slog.New(slog.DiscardHandler)).Run(ctx, &recorder{})
+			_ = slate.Privacy(c, slate.Switch{Hours: []slate.Hours{h}}, slog.New(slog.DiscardHandler)).Run(ctx,
+				&recorder{})
 		})
 		for _, open := range []bool{true, false, true} {
 			time.Sleep(time.Minute)

@@ -26,7 +26,8 @@ type Decoder struct {
 	log     *slog.Logger
 }
 
-// NewDecoder makes a decoder that runs at most so many processes at a time. program is ffmpeg, or another name or path of it.
+// NewDecoder makes a decoder that runs at most so many processes at a time. program is ffmpeg, or another name or path
+// of it.
 func NewDecoder(program string, atATime int, log *slog.Logger) *Decoder {
 	return &Decoder{program: program, turns: make(chan struct{}, atATime), log: log}
 }
@@ -41,8 +42,8 @@ type Camera struct {
 // NewCamera makes a camera that has no picture yet.
 func NewCamera() *Camera { return &Camera{turn: make(chan struct{}, 1)} }
 
-// JPEG makes a JPEG of a key frame, or gives the one that it has made of the same frame before. Others' pictures come first: it waits until ctx is done. The error
-// is ErrNoDecoder when ffmpeg is not there.
+// JPEG makes a JPEG of a key frame, or gives the one that it has made of the same frame before. Others' pictures come
+// first: it waits until ctx is done. The error is ErrNoDecoder when ffmpeg is not there.
 func (c *Camera) JPEG(ctx context.Context, d *Decoder, f *media.Frame) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, decodeWithin)
 	defer cancel()
@@ -83,7 +84,8 @@ func take(ctx context.Context, turns chan struct{}) (done func(), err error) {
 func (d *Decoder) decode(ctx context.Context, f *media.Frame) ([]byte, error) {
 	format := map[Format]string{H264: "h264", H265: "hevc", IVF: "ivf"}[FormatOf(f.Codec)]
 	args := []string{
-		d.program, "-hide_banner", "-nostats", "-loglevel", "error", "-threads", "1", "-max_pixels", pixelsMost, "-f", format, "-i", "pipe:0",
+		d.program, "-hide_banner", "-nostats", "-loglevel", "error", "-threads", "1", "-max_pixels", pixelsMost, "-f",
+		format, "-i", "pipe:0",
 		"-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", "-f", "image2pipe", "pipe:1",
 	}
 	out, err := pipe.Filter(ctx, args, Stream(f), jpegMost, d.log)

@@ -42,8 +42,8 @@ func FormatOf(c media.Codec) Format {
 // ErrNoVideo is why there is no picture of a source that gives sound alone.
 var ErrNoVideo = errors.New("there is no video in this source")
 
-// Of gives the newest key frame of a hub: at once the one that it keeps, else the next. A source that was idle is started, and lingers afterwards as it does after
-// a viewer. The error is ErrNoVideo, or that of ctx.
+// Of gives the newest key frame of a hub: at once the one that it keeps, else the next. A source that was idle is
+// started, and lingers afterwards as it does after a viewer. The error is ErrNoVideo, or that of ctx.
 func Of(ctx context.Context, hub *media.Hub) (*media.Frame, error) {
 	f := newFirst()
 	leave := hub.Subscribe(f)
@@ -114,7 +114,8 @@ func (f *first) Write(frame *media.Frame) {
 	}
 }
 
-// Stream writes a key frame as a file that players take: with its parameter sets, of which it carries those of its codec.
+// Stream writes a key frame as a file that players take: with its parameter sets, of which it carries those of its
+// codec.
 func Stream(f *media.Frame) []byte {
 	if FormatOf(f.Codec) == IVF {
 		return ivf(f)

@@ -57,7 +57,8 @@ func (c *camera) Run(ctx context.Context, out media.Sink) error {
 		if c.blind {
 			continue
 		}
-		out.Write(&media.Frame{Codec: media.H264, PTS: at, Key: n%10 == 0, Data: [][]byte{{0x67}, {0x68}, {0x65, byte(n / 10)}}})
+		out.Write(&media.Frame{Codec: media.H264, PTS: at, Key: n%10 == 0,
+			Data: [][]byte{{0x67}, {0x68}, {0x65, byte(n / 10)}}})
 	}
 }
 
@@ -75,7 +76,8 @@ func inBubble(t *testing.T, c *camera, warm bool, test func(t *testing.T, hub *m
 	})
 }
 
-// A picture of a camera that runs costs no time: it is the newest key frame, and the same one for all who ask before the next.
+// A picture of a camera that runs costs no time: it is the newest key frame, and the same one for all who ask before
+// the next.
 func TestOfRunning(t *testing.T) {
 	c := &camera{first: time.Second}
 	inBubble(t, c, true, func(t *testing.T, hub *media.Hub) {
@@ -167,7 +169,8 @@ var clips = map[media.Codec][]string{
 // key is a key frame of a codec.
 func key(t *testing.T, codec media.Codec) *media.Frame {
 	t.Helper()
-	args := slices.Concat(strings.Fields("ffmpeg -nostdin -v error -f lavfi -i color=red:s=160x240:d=0.1 -f lavfi -i color=blue:s=160x240:d=0.1"),
+	args := slices.Concat(strings.Fields("ffmpeg -nostdin -v error -f lavfi -i color=red:s=160x240:d=0.1 -f lavfi -i "+
+		"color=blue:s=160x240:d=0.1"),
 		strings.Fields("-filter_complex hstack -frames:v 2 -pix_fmt yuv420p"), clips[codec])
 	src, err := pipe.New(pipe.Options{Command: pipe.Line(args...), Log: discard})
 	if err != nil {

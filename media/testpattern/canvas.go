@@ -7,8 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
-// cell is the side of the smallest thing that can be drawn, in pixels. Everything here is placed in cells. Colour has half that
-// resolution: what is coloured begins and ends at even cells.
+// cell is the side of the smallest thing that can be drawn, in pixels. Everything here is placed in cells. Colour has
+// half that resolution: what is coloured begins and ends at even cells.
 const cell = 4
 
 // colour is a BT.709 colour in limited range.

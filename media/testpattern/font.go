@@ -89,8 +89,8 @@ type point struct{ x, y float64 }
 // stroke is a straight line from a to b.
 type stroke struct{ a, b point }
 
-// strokesOf joins each dot with itself, so that it is seen when it is alone, and with its neighbours; those across a corner only when
-// there is no way around the corner.
+// strokesOf joins each dot with itself, so that it is seen when it is alone, and with its neighbours; those across a
+// corner only when there is no way around the corner.
 func strokesOf(rows []string, at int) (strokes []stroke) {
 	dot := func(x, y int) bool {
 		return x >= 0 && x < glyphWidth && y < glyphHeight && rows[y][at+x] == '#'
@@ -100,7 +100,8 @@ func strokesOf(rows []string, at int) (strokes []stroke) {
 			for _, to := range [...]image.Point{{x, y}, {x + 1, y}, {x, y + 1}, {x + 1, y + 1}, {x - 1, y + 1}} {
 				corner := to.X != x && to.Y != y && (dot(to.X, y) || dot(x, to.Y))
 				if dot(x, y) && dot(to.X, to.Y) && !corner {
-					strokes = append(strokes, stroke{point{float64(x), float64(y)}, point{float64(to.X), float64(to.Y)}})
+					strokes = append(strokes,
+						stroke{point{float64(x), float64(y)}, point{float64(to.X), float64(to.Y)}})
 				}
 			}
 		}

@@ -9,12 +9,13 @@ const (
 	numberMargin = 64 // the least difference between black and white
 )
 
-// FrameNumber reads the frame number, modulo 2^20, from the luma of a decoded picture, row by row, stride samples to a row. It
-// reports false when the picture is too small or a bit is not clear.
+// FrameNumber reads the frame number, modulo 2^20, from the luma of a decoded picture, row by row, stride samples to a
+// row. It reports false when the picture is too small or a bit is not clear.
 //
-// The number stands in the upper left corner, 320x32 pixels at every picture size: two rows of 20 cells, each 16x16 pixels, black or
-// white. The upper row is the number in binary, the highest bit on the left, white for 1. The lower row is its complement and so
-// checks every bit: a column whose two cells are alike was damaged, or blended with another picture. A web page reads it so:
+// The number stands in the upper left corner, 320x32 pixels at every picture size: two rows of 20 cells, each 16x16
+// pixels, black or white. The upper row is the number in binary, the highest bit on the left, white for 1. The lower
+// row is its complement and so checks every bit: a column whose two cells are alike was damaged, or blended with
+// another picture. A web page reads it so:
 //
 //	function frameNumber(context) { // a 2D context that the video was drawn to at its own size
 //	  const {data} = context.getImageData(0, 0, 320, 32)

@@ -15,8 +15,8 @@ const (
 	frameLayout = "frame 0000000"
 )
 
-// panel is the sign before the bars: below each other the name, the clock, a line that fills once a second, and a note with the date
-// and the frame number. Small ones do without the date, and the smallest without the note.
+// panel is the sign before the bars: below each other the name, the clock, a line that fills once a second, and a note
+// with the date and the frame number. Small ones do without the date, and the smallest without the note.
 type panel struct {
 	frame image.Rectangle
 	title label
@@ -65,7 +65,8 @@ func (p *panel) rows() int {
 
 // columns is the width of the panel.
 func (p *panel) columns() int {
-	return max(p.title.font.width(len(name)), p.clock.font.width(len(clockLayout)), p.note.font.width(p.noteLen())) + 4*p.gap
+	return max(p.title.font.width(len(name)), p.clock.font.width(len(clockLayout)), p.note.font.width(p.noteLen())) +
+		4*p.gap
 }
 
 // thick is the height of the line, even because it is coloured.

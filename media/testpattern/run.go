@@ -13,8 +13,8 @@ import (
 // lateness is how far Run may fall behind the clock before it leaves frames out instead of catching up.
 const lateness = time.Second
 
-// Run writes the pattern to out in real time until ctx is done, and then returns nil. A frame's PTS follows from its number alone, so
-// that nothing drifts; frames that are late come at once, one after the other.
+// Run writes the pattern to out in real time until ctx is done, and then returns nil. A frame's PTS follows from its
+// number alone, so that nothing drifts; frames that are late come at once, one after the other.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	v, err := newVideo(s.opts)
 	if err != nil {

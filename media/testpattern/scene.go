@@ -14,9 +14,9 @@ const (
 	glow = 0.3         // how long a paddle shines after a hit, as a share of a beat
 )
 
-// scene is what the pattern shows, from top to bottom: a strip with the frame number for machines and the format, colour bars with a
-// panel before them (name, clock, a line that fills once a second, frame number), the bars in reverse, the lane where the ball is
-// thrown to and fro, and a ramp from black to white.
+// scene is what the pattern shows, from top to bottom: a strip with the frame number for machines and the format,
+// colour bars with a panel before them (name, clock, a line that fills once a second, frame number), the bars in
+// reverse, the lane where the ball is thrown to and fro, and a ramp from black to white.
 type scene struct {
 	still canvas // what never changes
 	now   canvas
@@ -115,8 +115,8 @@ func (s *scene) draw(n int64, pts time.Duration, wall time.Time) *avc.Picture {
 	return s.now.Picture
 }
 
-// drawLane throws the ball: it is at the left paddle at even beats and at the right one at odd beats, when the sound hits too. Where
-// it was before trails behind it.
+// drawLane throws the ball: it is at the left paddle at even beats and at the right one at odd beats, when the sound
+// hits too. Where it was before trails behind it.
 func (s *scene) drawLane(pts time.Duration) {
 	hit := s.left
 	if pts/beat%2 == 1 {
@@ -136,7 +136,8 @@ func (s *scene) drawLane(pts time.Duration) {
 	}
 }
 
-// drawBall draws the ball where it is at pts, lit from the upper left; cover, up to 255, is how much of what is behind it goes.
+// drawBall draws the ball where it is at pts, lit from the upper left; cover, up to 255, is how much of what is behind
+// it goes.
 func (s *scene) drawBall(pts time.Duration, cover int) {
 	r := s.radius
 	x, y := s.ball(pts)

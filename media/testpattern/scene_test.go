@@ -11,8 +11,10 @@ import (
 // TestLayout checks that nothing sticks out of where it belongs, whatever the size.
 func TestLayout(t *testing.T) {
 	for _, size := range []image.Point{
-		{320, 180}, {320, 240}, {352, 288}, {426, 240}, {480, 270}, {640, 360}, {640, 480}, {854, 480}, {960, 540}, {1280, 720},
-		{1920, 1080}, {2560, 1440}, {3840, 2160}, {4096, 2304}, {360, 640}, {1080, 1920}, {4096, 180}, {320, 4096}, {322, 182},
+		{320, 180}, {320, 240}, {352, 288}, {426, 240}, {480, 270}, {640, 360}, {640, 480}, {854, 480}, {960, 540},
+		{1280, 720},
+		{1920, 1080}, {2560, 1440}, {3840, 2160}, {4096, 2304}, {360, 640}, {1080, 1920}, {4096, 180}, {320, 4096},
+		{322, 182},
 	} {
 		t.Run(fmt.Sprintf("%dx%d", size.X, size.Y), func(t *testing.T) {
 			s := newScene(size, 30)
@@ -54,10 +56,12 @@ func TestLayout(t *testing.T) {
 func TestBall(t *testing.T) {
 	s := newScene(image.Pt(1280, 720), 30)
 	if x, _ := s.ball(2 * beat); x-s.radius != float64(s.left.Max.X) {
-		t.Errorf("at an even beat the ball ends at %v on the left, want %d, where the paddle is", x-s.radius, s.left.Max.X)
+		t.Errorf("at an even beat the ball ends at %v on the left, want %d, where the paddle is", x-s.radius,
+			s.left.Max.X)
 	}
 	if x, _ := s.ball(3 * beat); x+s.radius != float64(s.right.Min.X) {
-		t.Errorf("at an odd beat the ball ends at %v on the right, want %d, where the paddle is", x+s.radius, s.right.Min.X)
+		t.Errorf("at an odd beat the ball ends at %v on the right, want %d, where the paddle is", x+s.radius,
+			s.right.Min.X)
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 	loopFrom, loopTo = 2, 4
 )
 
-// loop is the packets of two seconds of sound that follow upon each other without a seam: they are taken from where the encoder had
-// settled, and what comes before and after them is the same.
+// loop is the packets of two seconds of sound that follow upon each other without a seam: they are taken from where the
+// encoder had settled, and what comes before and after them is the same.
 func loop(ogg []byte) ([][]byte, error) {
 	packets, err := oggPackets(ogg)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestSound plays three rounds of the loop through ffmpeg and listens: a hit on each second, louder on the side that the ball is at,
-// silence between, nowhere too loud, and no click where the loop begins again.
+// TestSound plays three rounds of the loop through ffmpeg and listens: a hit on each second, louder on the side that
+// the ball is at, silence between, nowhere too loud, and no click where the loop begins again.
 func TestSound(t *testing.T) {
 	const seconds = 6
 	s, err := New(Options{})
@@ -35,7 +35,8 @@ func TestSound(t *testing.T) {
 		}
 		l, f := peak(loud[begin:begin+4800]), peak(faint[begin:begin+4800])
 		if l < 0.15 || l > 0.7 || f > 0.7*l {
-			t.Errorf("second %d: the hit peaks at %.2f on its side and %.2f on the other, want 0.15 to 0.7, and clearly less", second, l, f)
+			t.Errorf("second %d: the hit peaks at %.2f on its side and %.2f on the other, want 0.15 to 0.7, and "+
+				"clearly less", second, l, f)
 		}
 		for name, side := range map[string][]float64{"left": left, "right": right} {
 			if p := peak(side[begin+24000 : begin+47000]); p > 0.002 {
@@ -60,7 +61,8 @@ func TestSoundIsSmall(t *testing.T) {
 		t.Errorf("the loop has %d packets, want %d, two beats", got, want)
 	}
 	for n, p := range s.sound {
-		// Configurations 15, 19, 23, 27 and 31 are 20 ms; so are 1, 5 and 9, and 13 (RFC 6716 table 2). Code 0 is one frame.
+		// Configurations 15, 19, 23, 27 and 31 are 20 ms; so are 1, 5 and 9, and 13 (RFC 6716 table 2). Code 0 is one
+		// frame.
 		if config := p[0] >> 3; config%4 != 3 || config < 12 || p[0]&3 != 0 {
 			t.Errorf("packet %d begins with %#x, want one frame of 20 ms of hybrid or CELT", n, p[0])
 		}
@@ -72,8 +74,9 @@ func TestSoundIsSmall(t *testing.T) {
 
 func TestBrokenOgg(t *testing.T) {
 	for name, broken := range map[string][]byte{
-		"empty": nil, "not ogg": bytes.Repeat([]byte("x"), 64), "cut in a header": hits[:20], "cut in the lacing": hits[:27],
-		"cut in a packet": hits[:len(hits)-1], "too short": ogg(nil),
+		"empty": nil, "not ogg": bytes.Repeat([]byte("x"), 64), "cut in a header": hits[:20],
+		"cut in the lacing": hits[:27],
+		"cut in a packet":   hits[:len(hits)-1], "too short": ogg(nil),
 	} {
 		if packets, err := loop(broken); err == nil {
 			t.Errorf("%s: loop = %d packets, want an error", name, len(packets))

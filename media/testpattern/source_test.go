@@ -97,7 +97,8 @@ func TestPace(t *testing.T) {
 		}
 		for n, f := range pictures {
 			if want := time.Duration(n) * time.Second / 7; f.PTS != want || !f.Captured.Equal(begin.Add(want)) {
-				t.Fatalf("picture %d: PTS %v, captured %v after the beginning, want %v for both", n, f.PTS, f.Captured.Sub(begin), want)
+				t.Fatalf("picture %d: PTS %v, captured %v after the beginning, want %v for both", n, f.PTS,
+					f.Captured.Sub(begin), want)
 			}
 			if want := n%7 == 0; f.Key != want {
 				t.Fatalf("picture %d: key is %t, want %t", n, f.Key, want)
@@ -130,7 +131,8 @@ func TestTracks(t *testing.T) {
 	})
 }
 
-// TestHeldUp holds the source up: for a moment, after which it catches up, and for long, after which it goes on from now.
+// TestHeldUp holds the source up: for a moment, after which it catches up, and for long, after which it goes on from
+// now.
 func TestHeldUp(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -190,7 +192,8 @@ func TestParse(t *testing.T) {
 	}{
 		{"testpattern:", testpattern.Options{}},
 		{"testpattern:?", testpattern.Options{}},
-		{"testpattern:?size=640x360&rate=15&gop=1s", testpattern.Options{Size: image.Pt(640, 360), Rate: 15, GOP: time.Second}},
+		{"testpattern:?size=640x360&rate=15&gop=1s",
+			testpattern.Options{Size: image.Pt(640, 360), Rate: 15, GOP: time.Second}},
 		{"testpattern:?rate=60", testpattern.Options{Rate: 60}},
 	} {
 		got, err := testpattern.Parse(tt.url)

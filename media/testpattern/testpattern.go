@@ -1,5 +1,5 @@
-// Package testpattern is a source that needs no camera: colour bars, a bouncing ball that is heard where it hits, a clock, and a frame
-// number that machines read, as H.264 Constrained Baseline and Opus, made in this package.
+// Package testpattern is a source that needs no camera: colour bars, a bouncing ball that is heard where it hits, a
+// clock, and a frame number that machines read, as H.264 Constrained Baseline and Opus, made in this package.
 //
 // From top to bottom the picture shows
 //
@@ -87,7 +87,8 @@ func (o Options) check() error {
 	case o.Size.X < 320 || o.Size.Y < 180 || o.Size.X > 4096 || o.Size.Y > 4096:
 		return fmt.Errorf("size %dx%d: outside 320x180 to 4096x4096; hint: size=1280x720", o.Size.X, o.Size.Y)
 	case o.Size.X%2 != 0 || o.Size.Y%2 != 0:
-		return fmt.Errorf("size %dx%d: an odd number; hint: 4:2:0 video has an even width and height", o.Size.X, o.Size.Y)
+		return fmt.Errorf("size %dx%d: an odd number; hint: 4:2:0 video has an even width and height", o.Size.X,
+			o.Size.Y)
 	case o.Rate < 1 || o.Rate > 120:
 		return fmt.Errorf("rate %d: outside 1 to 120 frames a second; hint: rate=30", o.Rate)
 	case o.GOP < 0 || o.GOP > time.Minute:

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Parse reads a URL such as testpattern:?size=640x360&rate=15&gop=1s. What it leaves out stays zero, which New fills in.
+// Parse reads a URL such as testpattern:?size=640x360&rate=15&gop=1s. What it leaves out stays zero, which New fills
+// in.
 func Parse(raw string) (Options, error) {
 	opts, err := parse(raw)
 	if err != nil {

@@ -57,8 +57,8 @@ func decode(t *testing.T, stream []byte) []byte {
 		"-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough", "pipe:1")
 }
 
-// TestPicture checks, against ffmpeg, that decoders show what the encoder thinks, to the bit, from each key frame on, and that the
-// frame number can be read from what they show.
+// TestPicture checks, against ffmpeg, that decoders show what the encoder thinks, to the bit, from each key frame on,
+// and that the frame number can be read from what they show.
 func TestPicture(t *testing.T) {
 	for _, opts := range []Options{
 		{Size: image.Pt(320, 180), Rate: 30, GOP: 2 * time.Second},
@@ -129,7 +129,8 @@ func TestSkipped(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	frames, _ := film(t, Options{Size: image.Pt(1280, 720), Rate: 30}, 70)
-	out := run(t, annexB(frames), "ffprobe", "-loglevel", "warning", "-f", "h264", "-count_frames", "-show_streams", "-of", "json", "pipe:0")
+	out := run(t, annexB(frames), "ffprobe", "-loglevel", "warning", "-f", "h264", "-count_frames", "-show_streams",
+		"-of", "json", "pipe:0")
 	type stream struct {
 		Codec    string `json:"codec_name"`
 		Profile  string `json:"profile"`
@@ -188,7 +189,8 @@ func TestFrameNumber(t *testing.T) {
 		blend[i] = byte((int(blend[i]) + int(v)) / 2)
 	}
 	for name, damaged := range map[string][]byte{
-		"blended": blend, "black": make([]byte, 320*180), "white": bytes.Repeat([]byte{white}, 320*180), "short": luma(1)[:319], "none": nil,
+		"blended": blend, "black": make([]byte, 320*180), "white": bytes.Repeat([]byte{white}, 320*180),
+		"short": luma(1)[:319], "none": nil,
 	} {
 		if got, ok := FrameNumber(damaged, 320); ok {
 			t.Errorf("FrameNumber of a picture that is %s = %d, true, want false", name, got)

@@ -57,8 +57,8 @@ func (w *writer) trail() {
 	w.u(0, w.free%8)
 }
 
-// unit makes a NAL unit from its header byte and the payload so far: a byte 3 goes between two zeros and a byte below 4, so that no
-// start code can come up inside (H.264 section 7.4.1).
+// unit makes a NAL unit from its header byte and the payload so far: a byte 3 goes between two zeros and a byte below
+// 4, so that no start code can come up inside (H.264 section 7.4.1).
 func (w *writer) unit(header byte) []byte {
 	out := make([]byte, 1, len(w.buf)+len(w.buf)/64+8)
 	out[0] = header

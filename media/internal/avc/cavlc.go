@@ -1,8 +1,8 @@
 package avc
 
-// levels writes the transform coefficient levels of one block, in zigzag order: residual_block_cavlc (H.264 sections 7.3.5.3.2
-// and 9.2). The block is luma DC (16 levels, nC 0) or chroma DC (4 levels). Levels lie within ±2063, so that level_prefix is at most
-// 15, as Baseline demands.
+// levels writes the transform coefficient levels of one block, in zigzag order: residual_block_cavlc (H.264 sections
+// 7.3.5.3.2 and 9.2). The block is luma DC (16 levels, nC 0) or chroma DC (4 levels). Levels lie within ±2063, so that
+// level_prefix is at most 15, as Baseline demands.
 func (w *writer) levels(block []int32) {
 	coeffToken, totalZeros := coeffTokenLuma[:], totalZerosLuma[:]
 	if len(block) == 4 {
@@ -41,8 +41,8 @@ type coeff struct {
 	run   int
 }
 
-// scan appends the coefficients of block to coeffs, last first, and counts those that lead it with a level of ±1: the trailing ones,
-// three at most.
+// scan appends the coefficients of block to coeffs, last first, and counts those that lead it with a level of ±1: the
+// trailing ones, three at most.
 func scan(coeffs []coeff, block []int32) (_ []coeff, ones int) {
 	for i := len(block) - 1; i >= 0; i-- {
 		if block[i] != 0 {

@@ -18,10 +18,12 @@ func TestLevels(t *testing.T) {
 		{"escape of twelve bits", luma(17), "000101" + "0000000000000001" + "000000000000" + "1"},
 		{"largest", luma(816), "000101" + "0000000000000001" + "011000111110" + "1"},
 		// The worked example that textbooks on H.264 give: 0, 3, 0, 1, -1, -1, 0, 1, 0, ...
-		{"textbook", luma(0, 3, 0, 1, -1, -1, 0, 1), "0000100" + "011" + "1" + "0010" + "111" + "10" + "1" + "1" + "01"},
+		{"textbook", luma(0, 3, 0, 1, -1, -1, 0, 1), "0000100" + "011" + "1" + "0010" + "111" + "10" + "1" +
+			"1" + "01"},
 		{"all sixteen", []int32{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3}, "0000000000000100" +
 			// The first has suffixLength 1 and loses 2 from its code; then 2 bits of prefix and 1 of suffix each.
-			"010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010"},
+			"010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" + "0010" +
+			"0010" + "0010" + "0010" + "0010"},
 		{"chroma nothing", []int32{0, 0, 0, 0}, "01"},
 		{"chroma one", []int32{1, 0, 0, 0}, "1" + "0" + "1"},
 		{"chroma last", []int32{0, 0, 0, -1}, "1" + "1" + "000"},
@@ -33,7 +35,8 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// TestTables checks that no code word begins with another one of its table, and that each table is complete where it should be.
+// TestTables checks that no code word begins with another one of its table, and that each table is complete where it
+// should be.
 func TestTables(t *testing.T) {
 	check := func(name string, words []code) {
 		for i, a := range words {

@@ -6,8 +6,8 @@
 //	  IDR  each macroblock Intra_16x16, luma and chroma DC levels only, CAVLC
 //	  P    runs of P_Skip for macroblocks that did not change, Intra_16x16 for those that did
 //
-// The deblocking filter is off and the quantiser fixed, so that the integer arithmetic below gives every decoder's pixels to the bit.
-// At QP 18 a flat macroblock comes out exactly, and levels stay far inside what CAVLC can write.
+// The deblocking filter is off and the quantiser fixed, so that the integer arithmetic below gives every decoder's
+// pixels to the bit. At QP 18 a flat macroblock comes out exactly, and levels stay far inside what CAVLC can write.
 package avc
 
 import (
@@ -15,9 +15,9 @@ import (
 	"image"
 )
 
-// At QP 18 the scale of a DC level is 160<<3 (H.264 section 8.5.9). After the inverse transforms a level of 1 changes a luma block by
-// 20/64 of a grey level and a chroma block by 40/64. The forward transform sums over 16 or 4 blocks, so that a luma level is
-// sum*64/20/16 = sum/5, and a chroma level is sum*64/40/4 = 2*sum/5.
+// At QP 18 the scale of a DC level is 160<<3 (H.264 section 8.5.9). After the inverse transforms a level of 1 changes a
+// luma block by 20/64 of a grey level and a chroma block by 40/64. The forward transform sums over 16 or 4 blocks, so
+// that a luma level is sum*64/20/16 = sum/5, and a chroma level is sum*64/40/4 = 2*sum/5.
 const (
 	qp   = 18
 	step = 5
@@ -119,8 +119,8 @@ func (e *Encoder) macroblocks(p *Picture, key bool) {
 	}
 }
 
-// macroblock writes macroblock_layer of an Intra_16x16 macroblock (H.264 section 7.3.5). Its neighbours have no AC levels, so nC is
-// always 0.
+// macroblock writes macroblock_layer of an Intra_16x16 macroblock (H.264 section 7.3.5). Its neighbours have no AC
+// levels, so nC is always 0.
 func (e *Encoder) macroblock(p *Picture, x, y int, key bool) {
 	w := &e.slice
 	mode, luma := e.luma(p, x, y)

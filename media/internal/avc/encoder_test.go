@@ -12,7 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
-// TestDecodersAgree encodes pictures of random blocks and checks that ffmpeg decodes them to what the encoder thinks they are.
+// TestDecodersAgree encodes pictures of random blocks and checks that ffmpeg decodes them to what the encoder thinks
+// they are.
 func TestDecodersAgree(t *testing.T) {
 	for _, tt := range []struct {
 		size image.Point
@@ -49,7 +50,8 @@ func TestDecodersAgree(t *testing.T) {
 			}
 			got := decode(t, stream.Bytes())
 			if !bytes.Equal(got, want.Bytes()) {
-				t.Fatalf("ffmpeg decoded %d bytes that differ from the encoder's %d from byte %d on", len(got), want.Len(), differ(got, want.Bytes()))
+				t.Fatalf("ffmpeg decoded %d bytes that differ from the encoder's %d from byte %d on", len(got),
+					want.Len(), differ(got, want.Bytes()))
 			}
 		})
 	}
@@ -139,7 +141,8 @@ func TestLevel(t *testing.T) {
 			t.Fatal(err)
 		}
 		if sps := e.SPS(); sps[1] != 66 || sps[2] != 0xC0 || sps[3] != tt.want {
-			t.Errorf("%v at %d: profile, constraints, level = %d %#x %d, want 66 0xc0 %d", tt.size, tt.rate, sps[1], sps[2], sps[3], tt.want)
+			t.Errorf("%v at %d: profile, constraints, level = %d %#x %d, want 66 0xc0 %d", tt.size, tt.rate, sps[1],
+				sps[2], sps[3], tt.want)
 		}
 	}
 }
@@ -147,7 +150,8 @@ func TestLevel(t *testing.T) {
 // decode is ffmpeg's reading of an Annex B stream as I420. It must not complain.
 func decode(t *testing.T, stream []byte) []byte {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "warning", "-err_detect", "explode", "-xerror",
+	cmd := exec.CommandContext(t.Context(), "ffmpeg", "-nostdin", "-loglevel", "warning", "-err_detect", "explode",
+		"-xerror",
 		"-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough", "pipe:1")
 	cmd.Stdin = bytes.NewReader(stream)
 	var stdout, stderr bytes.Buffer

@@ -16,11 +16,11 @@ type lumaBorders struct {
 	hasAbove, hasLeft bool
 }
 
-// luma codes the luma of the macroblock at x, y of target: the mode, the levels in zigzag order, and, into e.recon, what decoders
-// will make of them.
+// luma codes the luma of the macroblock at x, y of target: the mode, the levels in zigzag order, and, into e.recon,
+// what decoders will make of them.
 //
-// Everything is computed on blocks: what is flat on 4x4 blocks stays so through vertical, horizontal and DC prediction, and a DC
-// level alone adds the same to each pixel of its block.
+// Everything is computed on blocks: what is flat on 4x4 blocks stays so through vertical, horizontal and DC prediction,
+// and a DC level alone adds the same to each pixel of its block.
 func (e *Encoder) luma(target *Picture, x, y int) (mode uint32, levels [16]int32) {
 	stride := 4 * e.recon.MBs.X
 	at := 4*y*stride + 4*x

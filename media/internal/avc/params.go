@@ -38,7 +38,8 @@ func level(mbs image.Point, rate int) (byte, error) {
 			return l.idc, nil
 		}
 	}
-	return 0, fmt.Errorf("%d macroblocks a frame at %d frames a second: more than level 5.2 of H.264 allows; hint: a smaller size or rate", n, rate)
+	return 0, fmt.Errorf("%d macroblocks a frame at %d frames a second: more than level 5.2 of H.264 allows; hint: a "+
+		"smaller size or rate", n, rate)
 }
 
 // sps writes the sequence parameter set (H.264 section 7.3.2.1.1).
@@ -71,7 +72,8 @@ func sps(size, mbs image.Point, rate int, level byte) []byte {
 	return w.unit(unitSPS)
 }
 
-// vui writes the video usability information (H.264 section E.1.1): square pixels, BT.709, and that no frame waits for another.
+// vui writes the video usability information (H.264 section E.1.1): square pixels, BT.709, and that no frame waits for
+// another.
 func (w *writer) vui(rate int) {
 	w.flag(true) // aspect_ratio_info_present_flag
 	w.u(1, 8)    // 1:1

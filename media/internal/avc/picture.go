@@ -2,8 +2,8 @@ package avc
 
 import "image"
 
-// Picture is a 4:2:0 picture, flat on blocks: one luma value for each 4x4 pixels, one value of each chroma for each 8x8. It covers
-// whole macroblocks of 16x16; what lies outside Size is cropped.
+// Picture is a 4:2:0 picture, flat on blocks: one luma value for each 4x4 pixels, one value of each chroma for each
+// 8x8. It covers whole macroblocks of 16x16; what lies outside Size is cropped.
 type Picture struct {
 	Size   image.Point // in pixels, even
 	MBs    image.Point // in macroblocks

@@ -20,8 +20,8 @@ func annexB(b []byte) bool {
 	return false
 }
 
-// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. The headers of those in H.265
-// (table 7-1; two bytes, the second of them 1) are none that an H.264 stream begins with.
+// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. The headers of
+// those in H.265 (table 7-1; two bytes, the second of them 1) are none that an H.264 stream begins with.
 func openAnnexB(br *bufio.Reader) (Stream, error) {
 	head, err := br.Peek(16)
 	if err != nil && len(head) < 6 {
@@ -102,7 +102,8 @@ func (r *hevcReader) Next() ([][]byte, error) {
 	}
 }
 
-// begins says whether a NAL unit that is no slice is the first of an access unit when a picture comes before it (H.265, 7.4.2.4.4).
+// begins says whether a NAL unit that is no slice is the first of an access unit when a picture comes before it (H.265,
+// 7.4.2.4.4).
 func begins(kind byte) bool {
 	return kind >= 32 && kind <= 35 || kind == 39 || kind >= 41 && kind <= 44 || kind >= 48 && kind <= 55
 }

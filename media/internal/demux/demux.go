@@ -1,5 +1,5 @@
-// Package demux takes a byte stream apart that a program or a network writes: it tells the format by the first bytes and gives access
-// units and audio packets, as they come.
+// Package demux takes a byte stream apart that a program or a network writes: it tells the format by the first bytes
+// and gives access units and audio packets, as they come.
 //
 //	Annex B of H.264 or H.265 | IVF (VP8, VP9, AV1) | Ogg (Opus) | MPEG-TS | fragmented MP4  -->  Unit, Unit, ...
 //

@@ -60,7 +60,8 @@ func TestFormats(t *testing.T) {
 		{"ts with lengths", x264 + opus + " -f mpegts -omit_video_pes_length 0", media.H264, media.Opus, true},
 		{"mp4 h264 opus", x264 + opus + frag, media.H264, media.Opus, true},
 		{"mp4 h264 aac", x264 + aac + frag, media.H264, es.ADTS, true},
-		{"mp4 by key frames", x264 + opus + " -f mp4 -movflags frag_keyframe+empty_moov+default_base_moof", media.H264, media.Opus, true},
+		{"mp4 by key frames", x264 + opus + " -f mp4 -movflags frag_keyframe+empty_moov+default_base_moof", media.H264,
+			media.Opus, true},
 		{"mp4 h265", x265 + frag, media.H265, "", true},
 		{"mp4 vp9", vp9 + frag, media.VP9, "", true},
 		{"mp4 av1", av1 + frag, media.AV1, "", true},
@@ -143,18 +144,21 @@ func (s *sink) check(t *testing.T, name string, video, audio media.Codec, timed 
 		if len(frames) != 50 || !frames[0].Key || keys < 2 {
 			t.Errorf("%s: %d frames, %d of them key frames, want 50 and 2", name, len(frames), keys)
 		}
-		if last := frames[len(frames)-1].PTS - frames[0].PTS; timed && (last < 1950*time.Millisecond || last > 1990*time.Millisecond) {
+		if last := frames[len(frames)-1].PTS - frames[0].PTS; timed &&
+			(last < 1950*time.Millisecond || last > 1990*time.Millisecond) {
 			t.Errorf("%s: the last picture is at %v, want 1.96 s", name, last)
 		}
 	}
 	if frames := s.frames[audio]; audio != "" {
-		if last := frames[len(frames)-1].PTS - frames[0].PTS; last < 1500*time.Millisecond || last > 2100*time.Millisecond {
+		if last := frames[len(frames)-1].PTS - frames[0].PTS; last < 1500*time.Millisecond ||
+			last > 2100*time.Millisecond {
 			t.Errorf("%s: %d frames of %s, the last at %v, want about 2 s", name, len(frames), audio, last)
 		}
 	}
 }
 
-// A transport stream that is joined in the middle of a packet plays from the next key frame on; the bytes before are left out.
+// A transport stream that is joined in the middle of a packet plays from the next key frame on; the bytes before are
+// left out.
 func TestJoinedTS(t *testing.T) {
 	data := record(t, strings.Fields(x264+opus+" -f mpegts")...)
 	s, err := demux.OpenTS(bytes.NewReader(data[len(data)/4+77:]))
@@ -177,8 +181,8 @@ func TestJoinedTS(t *testing.T) {
 	}
 }
 
-// The clock of a transport stream has 33 bits: 26.5 hours. Nothing shows when it begins anew, and the jump of the stream itself is one
-// of the clock, not of the pictures.
+// The clock of a transport stream has 33 bits: 26.5 hours. Nothing shows when it begins anew, and the jump of the
+// stream itself is one of the clock, not of the pictures.
 func TestWrappedTS(t *testing.T) {
 	data := record(t, strings.Fields(x264+" -output_ts_offset 95442.7 -f mpegts")...)
 	checkFormat(t, "wrapped", bytes.NewReader(data), media.H264, "", true)
@@ -251,11 +255,13 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// FuzzOpen feeds bytes that a program made up: no panic, no memory beyond the limits, and only units that the tracks announce.
+// FuzzOpen feeds bytes that a program made up: no panic, no memory beyond the limits, and only units that the tracks
+// announce.
 func FuzzOpen(f *testing.F) {
 	small := " -t 0.2 -s 32x32"
 	for _, args := range []string{
-		x264 + small + " -f h264", x265 + small + " -f hevc", vp8 + small + " -f ivf", av1 + " -t 0.1 -s 64x64 -f ivf", opus[1:] + small + " -f ogg",
+		x264 + small + " -f h264", x265 + small + " -f hevc", vp8 + small + " -f ivf", av1 + " -t 0.1 -s 64x64 -f ivf",
+		opus[1:] + small + " -f ogg",
 		x264 + opus + small + " -f mpegts", x264 + aac + small + " -f mpegts", x264 + aac + small + frag,
 	} {
 		f.Add(record(f, strings.Fields(args)...))

@@ -9,7 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// ivf is the container of VP8, VP9 and AV1 elementary streams: a header of 32 bytes, then frames with a header of 12 bytes each.
+// ivf is the container of VP8, VP9 and AV1 elementary streams: a header of 32 bytes, then frames with a header of 12
+// bytes each.
 type ivf struct {
 	tracks
 	r          io.Reader

@@ -60,7 +60,8 @@ func openMP4(br *bufio.Reader) (Stream, error) {
 			}
 			return m, m.usable("MP4")
 		case "mdat":
-			return nil, errors.New("MP4 that is not fragmented cannot be read from a pipe; hint: -movflags frag_every_frame+empty_moov+default_base_moof")
+			return nil, errors.New("MP4 that is not fragmented cannot be read from a pipe; hint: -movflags " +
+				"frag_every_frame+empty_moov+default_base_moof")
 		}
 	}
 }

@@ -185,7 +185,8 @@ func (t *ts) program(b []byte) error {
 	return nil
 }
 
-// describe translates a stream type (table 2-34) and the descriptors of a stream; name is for people when there is no track.
+// describe translates a stream type (table 2-34) and the descriptors of a stream; name is for people when there is no
+// track.
 func describe(kind byte, descriptors []byte) (track media.Track, name string) {
 	switch kind {
 	case 0x1b:
@@ -201,7 +202,8 @@ func describe(kind byte, descriptors []byte) (track media.Track, name string) {
 	case 0x06:
 		track, name = private(descriptors)
 	default:
-		name = map[byte]string{0x01: "MPEG-1 video", 0x02: "MPEG-2 video", 0x10: "MPEG-4 video", 0x11: "AAC (LATM)", 0x87: "E-AC-3"}[kind]
+		name = map[byte]string{0x01: "MPEG-1 video", 0x02: "MPEG-2 video", 0x10: "MPEG-4 video", 0x11: "AAC (LATM)",
+			0x87: "E-AC-3"}[kind]
 		if name == "" {
 			name = fmt.Sprintf("stream type %#x", kind)
 		}
@@ -209,7 +211,8 @@ func describe(kind byte, descriptors []byte) (track media.Track, name string) {
 	return track, name
 }
 
-// private looks at the descriptors of a stream that has no type of its own: AC-3 (ETSI EN 300 468, annex D), Opus in TS.
+// private looks at the descriptors of a stream that has no type of its own: AC-3 (ETSI EN 300 468, annex D), Opus in
+// TS.
 func private(d []byte) (track media.Track, name string) {
 	opus := false
 	for len(d) >= 2 && len(d) >= 2+int(d[1]) {
@@ -307,7 +310,8 @@ func (t *ts) push(codec media.Codec, pts time.Duration, data [][]byte) {
 	t.queue = append(t.queue, Unit{Codec: codec, PTS: pts, Data: data})
 }
 
-// opus takes the access units of a PES packet apart: each has a control header with its size (ETSI TS "Opus in MPEG-TS", section 3).
+// opus takes the access units of a PES packet apart: each has a control header with its size (ETSI TS "Opus in
+// MPEG-TS", section 3).
 func (t *ts) opus(at time.Duration, b []byte) {
 	for len(b) > 2 && b[0] == 0x7f && b[1]&0xe0 == 0xe0 {
 		flags, size := b[1], 0

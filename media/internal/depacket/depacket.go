@@ -1,4 +1,5 @@
-// Package depacket takes the RTP packets of one track apart: access units of video and packets of audio, as es.Writer takes them.
+// Package depacket takes the RTP packets of one track apart: access units of video and packets of audio, as es.Writer
+// takes them.
 //
 // The decoders are gortsplib's; what is here chooses, bounds and translates.
 package depacket
@@ -57,19 +58,24 @@ func New(forma format.Format) (*Track, error) {
 	switch f := forma.(type) {
 	case *format.H264:
 		t.Codec, t.SPS, t.PPS, t.Sets = media.H264, f.SPS, f.PPS, [][]byte{f.SPS, f.PPS}
-		t.open = whole(f.CreateDecoder, (*rtph264.Decoder).Decode, rtph264.ErrMorePacketsNeeded, rtph264.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, (*rtph264.Decoder).Decode, rtph264.ErrMorePacketsNeeded,
+			rtph264.ErrNonStartingPacketAndNoPrevious)
 	case *format.H265:
 		t.Codec, t.Sets = media.H265, [][]byte{f.VPS, f.SPS, f.PPS}
-		t.open = whole(f.CreateDecoder, (*rtph265.Decoder).Decode, rtph265.ErrMorePacketsNeeded, rtph265.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, (*rtph265.Decoder).Decode, rtph265.ErrMorePacketsNeeded,
+			rtph265.ErrNonStartingPacketAndNoPrevious)
 	case *format.VP8:
 		t.Codec = media.VP8
-		t.open = whole(f.CreateDecoder, one((*rtpvp8.Decoder).Decode), rtpvp8.ErrMorePacketsNeeded, rtpvp8.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, one((*rtpvp8.Decoder).Decode), rtpvp8.ErrMorePacketsNeeded,
+			rtpvp8.ErrNonStartingPacketAndNoPrevious)
 	case *format.VP9:
 		t.Codec = media.VP9
-		t.open = whole(f.CreateDecoder, one((*rtpvp9.Decoder).Decode), rtpvp9.ErrMorePacketsNeeded, rtpvp9.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, one((*rtpvp9.Decoder).Decode), rtpvp9.ErrMorePacketsNeeded,
+			rtpvp9.ErrNonStartingPacketAndNoPrevious)
 	case *format.AV1:
 		t.Codec = media.AV1
-		t.open = whole(f.CreateDecoder, temporalUnit, rtpav1.ErrMorePacketsNeeded, rtpav1.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, temporalUnit, rtpav1.ErrMorePacketsNeeded,
+			rtpav1.ErrNonStartingPacketAndNoPrevious)
 	default:
 		return t, t.audio(forma)
 	}
@@ -112,10 +118,12 @@ func (t *Track) audio(forma format.Format) error {
 		t.Codec, t.open = es.ADTS, func() (decoder, error) { return aac(f) }
 	case *format.MPEG1Audio:
 		t.Codec = es.MPA
-		t.open = whole(f.CreateDecoder, (*rtpmpeg1audio.Decoder).Decode, rtpmpeg1audio.ErrMorePacketsNeeded, rtpmpeg1audio.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, (*rtpmpeg1audio.Decoder).Decode, rtpmpeg1audio.ErrMorePacketsNeeded,
+			rtpmpeg1audio.ErrNonStartingPacketAndNoPrevious)
 	case *format.AC3:
 		t.Codec = es.AC3
-		t.open = whole(f.CreateDecoder, (*rtpac3.Decoder).Decode, rtpac3.ErrMorePacketsNeeded, rtpac3.ErrNonStartingPacketAndNoPrevious)
+		t.open = whole(f.CreateDecoder, (*rtpac3.Decoder).Decode, rtpac3.ErrMorePacketsNeeded,
+			rtpac3.ErrNonStartingPacketAndNoPrevious)
 	default:
 		return fmt.Errorf("%s", name(forma))
 	}
@@ -136,8 +144,8 @@ func (t *Track) reset() (err error) {
 	return err
 }
 
-// Packet takes the next packet. Its payload belongs to the track from then on. An error is about damage, which costs what was being put
-// together and no more.
+// Packet takes the next packet. Its payload belongs to the track from then on. An error is about damage, which costs
+// what was being put together and no more.
 func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
 	if t.held++; t.held > maxPackets {
 		return nil, errors.Join(ErrPackets, t.reset())
@@ -150,7 +158,8 @@ func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
 }
 
 // whole makes a decoder of one of gortsplib's that give one access unit at a time.
-func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byte, error), more, lost error) func() (decoder, error) {
+func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byte, error), more,
+	lost error) func() (decoder, error) {
 	return func() (decoder, error) {
 		d, err := create()
 		if err != nil {
@@ -216,7 +225,8 @@ func aac(f *format.MPEG4Audio) (decoder, error) {
 				return nil, false, err
 			}
 			samples := time.Duration(i * mpeg4audio.SamplesPerAccessUnit)
-			units = append(units, Unit{Offset: samples * time.Second / time.Duration(f.Config.SampleRate), Data: [][]byte{framed}})
+			units = append(units, Unit{Offset: samples * time.Second / time.Duration(f.Config.SampleRate),
+				Data: [][]byte{framed}})
 		}
 		return units, false, nil
 	}, nil

@@ -20,18 +20,22 @@ func (s *sink) Write(f *media.Frame) { s.frames++ }
 
 func formats() []format.Format {
 	return []format.Format{
-		&format.H264{PayloadTyp: 96, PacketizationMode: 1}, &format.H265{PayloadTyp: 96}, &format.VP8{PayloadTyp: 96}, &format.VP9{PayloadTyp: 96},
-		&format.AV1{PayloadTyp: 96}, &format.Opus{PayloadTyp: 96, ChannelCount: 2}, &format.G711{MULaw: true, SampleRate: 8000, ChannelCount: 1},
+		&format.H264{PayloadTyp: 96, PacketizationMode: 1}, &format.H265{PayloadTyp: 96}, &format.VP8{PayloadTyp: 96},
+		&format.VP9{PayloadTyp: 96},
+		&format.AV1{PayloadTyp: 96}, &format.Opus{PayloadTyp: 96, ChannelCount: 2},
+		&format.G711{MULaw: true, SampleRate: 8000, ChannelCount: 1},
 		&format.LPCM{PayloadTyp: 96, BitDepth: 16, SampleRate: 48000, ChannelCount: 2}, &format.MPEG1Audio{},
 		&format.AC3{PayloadTyp: 96, SampleRate: 48000, ChannelCount: 2},
 		&format.MPEG4Audio{PayloadTyp: 96, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
-			Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2}},
+			Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000,
+				ChannelConfig: 2}},
 	}
 }
 
 // What cannot be sent is refused by its name.
 func TestRefused(t *testing.T) {
-	for _, forma := range []format.Format{&format.MJPEG{}, &format.G722{}, &format.Opus{ChannelCount: 6}, &format.LPCM{BitDepth: 24},
+	for _, forma := range []format.Format{&format.MJPEG{}, &format.G722{}, &format.Opus{ChannelCount: 6},
+		&format.LPCM{BitDepth: 24},
 		&format.G711{SampleRate: 16000, ChannelCount: 1}, &format.MPEG4Audio{}} {
 		if tr, err := depacket.New(forma); err == nil || err.Error() == "" {
 			t.Errorf("%T: %v", forma, tr)
@@ -58,7 +62,8 @@ func FuzzPacket(f *testing.F) {
 		now, n := time.Unix(0, 0), 0
 		for ; len(data) >= 3; n++ {
 			size := min(len(data)-3, int(data[1]&7)<<8|int(data[2]))
-			pkt := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: data[0]&1 == 1, SequenceNumber: uint16(n), Timestamp: uint32(n) * 3000}, Payload: data[3 : 3+size]}
+			pkt := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: data[0]&1 == 1, SequenceNumber: uint16(n),
+				Timestamp: uint32(n) * 3000}, Payload: data[3 : 3+size]}
 			units, _ := tr.Packet(pkt)
 			for _, u := range units {
 				now = now.Add(time.Millisecond)

@@ -1,5 +1,5 @@
-// Package dgram is a UDP socket that media comes in on: unicast or multicast, from one sender. It also knows the options that URLs of such
-// sources share.
+// Package dgram is a UDP socket that media comes in on: unicast or multicast, from one sender. It also knows the
+// options that URLs of such sources share.
 package dgram
 
 import (
@@ -97,7 +97,8 @@ func (c *Conn) Port() int { return c.udp.LocalAddr().(*net.UDPAddr).Port }
 // Close ends Read.
 func (c *Conn) Close() error { return c.udp.Close() }
 
-// Read reads one datagram of the sender. Those of others are left out: on a port that is open to a network anybody could mix in a picture.
+// Read reads one datagram of the sender. Those of others are left out: on a port that is open to a network anybody
+// could mix in a picture.
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		n, addr, err := c.udp.ReadFromUDPAddrPort(p)

@@ -2,16 +2,17 @@ package es
 
 import "time"
 
-// When a time counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter, and for how long it may stand
-// still before it is not believed any more.
+// When a time counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter, and for how
+// long it may stand still before it is not believed any more.
 const (
 	jumpBack  = 100 * time.Millisecond
 	jumpAhead = time.Second
 	standMost = 500 * time.Millisecond
 )
 
-// Clock keeps the times of one track: they never go back, and after a jump they go on from where they were by the time that passed here.
-// A clock that stands still is left alone after a while: then the time that passes here is all there is. The zero value is ready.
+// Clock keeps the times of one track: they never go back, and after a jump they go on from where they were by the time
+// that passed here. A clock that stands still is left alone after a while: then the time that passes here is all there
+// is. The zero value is ready.
 type Clock struct {
 	started bool
 	last    time.Duration // PTS of the last unit
@@ -20,7 +21,8 @@ type Clock struct {
 	stood   time.Duration // how long the stream's time has not gone on
 }
 
-// At is the PTS of a unit that is at raw by the stream's clock and came at now. back says that the stream's time went back, as with B-frames.
+// At is the PTS of a unit that is at raw by the stream's clock and came at now. back says that the stream's time went
+// back, as with B-frames.
 func (c *Clock) At(raw time.Duration, now time.Time) (pts time.Duration, back bool) {
 	pts = raw + c.shift
 	switch {

@@ -1,5 +1,5 @@
-// Package es turns elementary streams of any codec into media frames: it finds key frames, puts parameter sets first, keeps times from
-// zero and never back, and announces the tracks when they are known.
+// Package es turns elementary streams of any codec into media frames: it finds key frames, puts parameter sets first,
+// keeps times from zero and never back, and announces the tracks when they are known.
 //
 //	access units, audio packets --Write--> coder of the codec (key? size? changed?) --> clock --> Tracks, Write of a media.Sink
 //
@@ -29,8 +29,8 @@ var (
 // ProfileError says that the video is coded in a way that browsers do not decode.
 type ProfileError struct{ error }
 
-// Codecs of sound that browsers do not take, so that they have to be transcoded first. A frame of them holds bytes that ffmpeg reads when
-// it is told the format.
+// Codecs of sound that browsers do not take, so that they have to be transcoded first. A frame of them holds bytes that
+// ffmpeg reads when it is told the format.
 const (
 	ADTS media.Codec = "AAC"         // with an ADTS header for each frame (ISO/IEC 14496-3, 1.A.2)
 	MPA  media.Codec = "MPEG audio"  // layers 1 to 3, with their headers
@@ -108,7 +108,8 @@ func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
 	return w
 }
 
-// Zero is where the stream's clock stands at PTS zero, when that is not its first unit: a source of two writers has one zero for both.
+// Zero is where the stream's clock stands at PTS zero, when that is not its first unit: a source of two writers has one
+// zero for both.
 func (w *Writer) Zero(at time.Duration) {
 	shift := -at
 	w.shift = &shift
@@ -121,8 +122,8 @@ func (w *Writer) Parameters(sets ...[]byte) {
 	}
 }
 
-// Write takes one access unit or audio packet of a codec among the tracks, which begins at pts by the stream's clock and came at now. Its
-// bytes belong to the writer from then on. Untimed is the pts of a stream that has no clock.
+// Write takes one access unit or audio packet of a codec among the tracks, which begins at pts by the stream's clock
+// and came at now. Its bytes belong to the writer from then on. Untimed is the pts of a stream that has no clock.
 func (w *Writer) Write(codec media.Codec, pts time.Duration, now time.Time, data [][]byte) error {
 	if codec.Video() {
 		return w.writeVideo(codec, pts, now, data)

@@ -21,7 +21,8 @@ func (s *sink) Write(f *media.Frame)   { s.frames = append(s.frames, f) }
 func key(w, h byte) [][]byte { return [][]byte{{0x10, 0, 0, 0x9d, 0x01, 0x2a, w, 0, h, 0, 1}} }
 func delta() [][]byte        { return [][]byte{{0x11, 0, 0, 1}} }
 
-// Fault 89: times that wrap, jump, go back or stand still give PTS that never go back, and that go on by the time that passed.
+// Fault 89: times that wrap, jump, go back or stand still give PTS that never go back, and that go on by the time that
+// passed.
 func TestClock(t *testing.T) {
 	const frame = 40 * time.Millisecond
 	for name, at := range map[string]func(i int) time.Duration{
@@ -83,25 +84,29 @@ func TestSharedZero(t *testing.T) {
 	}
 }
 
-// Video begins with a key frame; a stream that has none is not waited for in silence. A new size is announced before its first picture.
+// Video begins with a key frame; a stream that has none is not waited for in silence. A new size is announced before
+// its first picture.
 func TestKeyFrames(t *testing.T) {
 	s := &sink{}
 	w := es.NewWriter(s, media.Track{Codec: media.VP8})
 	now := time.Unix(0, 0)
 	var err error
 	for i := 0; err == nil && i < 1000; i++ {
-		err = w.Write(media.VP8, time.Duration(i)*40*time.Millisecond, now.Add(time.Duration(i)*40*time.Millisecond), delta())
+		err = w.Write(media.VP8, time.Duration(i)*40*time.Millisecond, now.Add(time.Duration(i)*40*time.Millisecond),
+			delta())
 	}
 	if !errors.Is(err, es.ErrNoKey) || len(s.frames) != 0 || len(s.tracks) != 0 {
 		t.Errorf("%v, %d frames, want %v and nothing shown", err, len(s.frames), es.ErrNoKey)
 	}
 	w = es.NewWriter(s, media.Track{Codec: media.VP8})
 	for i, data := range [][][]byte{delta(), key(64, 48), delta(), key(64, 48), key(32, 48), {{}}, nil} {
-		if err := w.Write(media.VP8, time.Duration(i)*time.Second, now.Add(time.Duration(i)*time.Second), data); err != nil {
+		if err := w.Write(media.VP8, time.Duration(i)*time.Second, now.Add(time.Duration(i)*time.Second),
+			data); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(s.frames) != 4 || !s.frames[0].Key || len(s.tracks) != 2 || s.tracks[0][0].Width != 64 || s.tracks[1][0].Width != 32 {
+	if len(s.frames) != 4 || !s.frames[0].Key || len(s.tracks) != 2 || s.tracks[0][0].Width != 64 ||
+		s.tracks[1][0].Width != 32 {
 		t.Errorf("%d frames, tracks %+v", len(s.frames), s.tracks)
 	}
 	if err := w.Write(media.H264, 0, now, delta()); err != nil || len(s.frames) != 4 {

@@ -26,7 +26,8 @@ func FFmpegFormat(c media.Codec) []string {
 }
 
 func pcm(c media.Codec) (rate, channels int) {
-	if _, err := fmt.Sscanf(string(c), string(L16)+"%d/%d", &rate, &channels); err != nil || rate <= 0 || channels <= 0 {
+	if _, err := fmt.Sscanf(string(c), string(L16)+"%d/%d", &rate, &channels); err != nil || rate <= 0 ||
+		channels <= 0 {
 		return 48000, 2
 	}
 	return rate, channels

@@ -61,7 +61,8 @@ func lookVP9(b []byte) (key bool, width, height int) {
 	return true, h.Width(), h.Height()
 }
 
-// lookAV1 looks for a sequence header, which begins each coded video sequence (AV1 bitstream specification, section 7.5).
+// lookAV1 looks for a sequence header, which begins each coded video sequence (AV1 bitstream specification, section
+// 7.5).
 func lookAV1(b []byte) (key bool, width, height int) {
 	var tu av1.Bitstream
 	if tu.Unmarshal(b) != nil {

@@ -21,7 +21,8 @@ type Clock struct {
 // Packet notes who sends the packets of the track: reports of others say nothing about them.
 func (c *Clock) Packet(ssrc uint32) { c.source = ssrc }
 
-// Report takes a sender report. One whose NTP time is zero comes from a sender that has no clock (RFC 3550 section 6.4.1).
+// Report takes a sender report. One whose NTP time is zero comes from a sender that has no clock (RFC 3550 section
+// 6.4.1).
 func (c *Clock) Report(r *rtcp.SenderReport) {
 	c.known = r.NTPTime != 0
 	c.ssrc, c.stamp = r.SSRC, r.RTPTime

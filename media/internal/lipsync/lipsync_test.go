@@ -18,7 +18,8 @@ const (
 	second = time.Second
 )
 
-// at is what a sender's clock shows when it stood at noon for PTS zero and is off by that much; nil is a sender without reports.
+// at is what a sender's clock shows when it stood at noon for PTS zero and is off by that much; nil is a sender without
+// reports.
 type at func(pts time.Duration) time.Time
 
 func off(d time.Duration) at { return func(pts time.Duration) time.Time { return noon.Add(pts + d) } }
@@ -35,8 +36,10 @@ func set(from, by time.Duration) at {
 	}
 }
 
-// play is so much of pictures each 40 ms and sound each 20 ms, and by how much the sound is moved in the end. each sees all of it.
-func play(s *lipsync.Sync, long time.Duration, picture, sound at, each func(pts, moved time.Duration)) (moved time.Duration, err error) {
+// play is so much of pictures each 40 ms and sound each 20 ms, and by how much the sound is moved in the end. each sees
+// all of it.
+func play(s *lipsync.Sync, long time.Duration, picture, sound at,
+	each func(pts, moved time.Duration)) (moved time.Duration, err error) {
 	for pts := time.Duration(0); pts <= long; pts += 20 * ms {
 		if pts%(40*ms) == 0 {
 			err = errors.Join(err, s.Picture(pts, picture(pts)))
@@ -69,7 +72,8 @@ func TestSync(t *testing.T) {
 		{"two clocks", off(0), off(3 * second), 8 * second, 0, lipsync.ErrApart},
 		{"years apart", off(0), off(-100 * 365 * 24 * time.Hour), 8 * second, 0, lipsync.ErrApart},
 		{"the clock of one is set, by a year", off(0), set(5*second, 8760*time.Hour), 60 * second, 0, lipsync.ErrLeap},
-		{"the clock of both is set, one after the other", set(6*second, second), set(9*second, second), 60 * second, 0, lipsync.ErrLeap},
+		{"the clock of both is set, one after the other", set(6*second, second), set(9*second, second), 60 * second, 0,
+			lipsync.ErrLeap},
 		{"the clock of one is set, for good", off(0), set(6*second, -second), 60 * second, -second, lipsync.ErrLeap},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,8 +92,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// Whatever reports say, the sound never goes back, is moved by no more than one part in twenty of the time that has passed, and by no
-// more than two seconds.
+// Whatever reports say, the sound never goes back, is moved by no more than one part in twenty of the time that has
+// passed, and by no more than two seconds.
 func TestSyncKeepsItsPromises(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -143,13 +147,16 @@ func TestClock(t *testing.T) {
 		want   time.Time
 	}{
 		{"the moment itself", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp, RTPTime: 90000}, 90000, 7, 90000, then},
-		{"a second later", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp, RTPTime: 90000}, 90000, 7, 180000, then.Add(time.Second)},
-		{"before, over the wrap", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp, RTPTime: 0}, 48000, 7, 1<<32 - 24000, then.Add(-500 * ms)},
+		{"a second later", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp, RTPTime: 90000}, 90000, 7, 180000,
+			then.Add(time.Second)},
+		{"before, over the wrap", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp, RTPTime: 0}, 48000, 7, 1<<32 - 24000,
+			then.Add(-500 * ms)},
 		{"no report", nil, 90000, 7, 90000, time.Time{}},
 		{"of somebody else", &rtcp.SenderReport{SSRC: 8, NTPTime: ntp}, 90000, 7, 0, time.Time{}},
 		{"a sender without a clock", &rtcp.SenderReport{SSRC: 7}, 90000, 7, 0, time.Time{}},
 		{"no rate", &rtcp.SenderReport{SSRC: 7, NTPTime: ntp}, 0, 7, 0, time.Time{}},
-		{"the last moment of NTP", &rtcp.SenderReport{SSRC: 7, NTPTime: 1<<64 - 1<<32}, 8000, 7, 0, time.Unix(1<<32-1-2_208_988_800, 0)},
+		{"the last moment of NTP", &rtcp.SenderReport{SSRC: 7, NTPTime: 1<<64 - 1<<32}, 8000, 7, 0,
+			time.Unix(1<<32-1-2_208_988_800, 0)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := lipsync.Clock{Rate: tt.rate}

@@ -1,10 +1,11 @@
-// Package lipsync places the sound of a stream beside its picture by the sender's clock, which RTCP sender reports tell (RFC 3550 section 6.4.1).
+// Package lipsync places the sound of a stream beside its picture by the sender's clock, which RTCP sender reports tell
+// (RFC 3550 section 6.4.1).
 //
 //	picture  PTS 12.0 s <-> 09:00:00.0 by the sender's clock
 //	sound    PTS 12.4 s <-> 09:00:00.0   it came late: it is moved by -0.4 s, little by little
 //
-// Two values, and nothing else: Clock keeps the reports of one track, Sync says by how much the sound is to be moved. They read no clock of
-// their own and are used by one goroutine at a time.
+// Two values, and nothing else: Clock keeps the reports of one track, Sync says by how much the sound is to be moved.
+// They read no clock of their own and are used by one goroutine at a time.
 package lipsync
 
 import (
@@ -17,8 +18,9 @@ const (
 	slack    = 40 * time.Millisecond  // so little is not noticed (ITU-R BT.1359), and reports are hardly better
 	most     = 2 * time.Second        // further apart are two clocks, not two tracks
 	leap     = 200 * time.Millisecond // from one unit to the next is a clock that was set
-	calm     = 15 * time.Second       // after that, for both tracks to have been reported on anew; most senders report every 5 s
-	longest  = time.Second            // between two units of sound that count as time in which it plays
+	// After that, for both tracks to have been reported on anew; most senders report every 5 s.
+	calm    = 15 * time.Second
+	longest = time.Second // between two units of sound that count as time in which it plays
 )
 
 // Why reports are not followed. The sound stays where it is then.
@@ -44,11 +46,12 @@ type side struct {
 	offset time.Duration // the sender's clock less PTS
 }
 
-// Picture takes the PTS of a picture, and when it was taken by the sender's clock; zero is not known. The error is why that is not followed.
+// Picture takes the PTS of a picture, and when it was taken by the sender's clock; zero is not known. The error is why
+// that is not followed.
 func (s *Sync) Picture(pts time.Duration, at time.Time) error { return s.note(&s.picture, pts, at) }
 
-// Sound takes the PTS of a unit of sound, likewise, and gives the one that it is to have. That goes back no more than pts does, and a
-// second of sound is placed into 0.95 to 1.05 s.
+// Sound takes the PTS of a unit of sound, likewise, and gives the one that it is to have. That goes back no more than
+// pts does, and a second of sound is placed into 0.95 to 1.05 s.
 func (s *Sync) Sound(pts time.Duration, at time.Time) (time.Duration, error) {
 	err := s.note(&s.sound, pts, at)
 	passed := min(max(0, pts-s.last), longest)
