@@ -1,12 +1,12 @@
-// Package agent is the composition: one supervised signaling channel per entry of the config, one peer per remote
-// client, one hub per source.
+// Package agent composes the daemon: one supervised signaling channel for each entry of the config, one peer for each
+// remote client and one hub for each source.
 //
 //	config --Apply--> sources (a media.Hub and a peer.Broadcast each)
 //	                  channels (a signaling.Client and its sessions each)
 //
 //	signaling.Client --Event--> channel --Signal--> peer.Conn      and back by Client.Send
 //
-// One goroutine of a channel owns its sessions. Nothing here decodes media or knows the wire.
+// The goroutine of a channel owns its sessions. This package decodes no media and does not know the wire format.
 package agent
 
 import (
@@ -23,11 +23,11 @@ import (
 	"github.com/kvsagent/kvsagent/media/snapshot"
 )
 
-// Options is what an agent needs beside its config.
+// Options holds what an agent needs besides its config.
 type Options struct {
 	Version string
-	Started func()       // called once, when everything in the first config runs; may be nil
-	Log     *slog.Logger // nil is no log
+	Started func()       // called once, when everything in the first config is running; may be nil
+	Log     *slog.Logger // nil discards
 }
 
 // Agent serves the sources and channels of a config.
@@ -35,17 +35,17 @@ type Agent struct {
 	o       Options
 	log     *slog.Logger
 	started time.Time
-	ended   chan error // 1 slot: why this process has to be started again
+	ended   chan error // 1 slot: why this process must be started again
 	times   stageTimes
 	decoder *snapshot.Decoder
 
 	mu       sync.Mutex // guards the fields below
-	network  *network   // nil before the first Apply
+	network  *network   // nil until the first config is applied
 	sources  map[string]*source
 	channels map[string]*channel
 }
 
-// New makes an agent that serves nothing yet.
+// New returns an agent that serves nothing yet.
 func New(o Options) *Agent {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -57,10 +57,10 @@ func New(o Options) *Agent {
 	}
 }
 
-// Run serves cfg, and then each config that reload brings, until ctx is done. A channel or source whose part of the
-// config has not changed does not notice. It returns an error only when the first config cannot be served; a later one
-// that cannot is logged, and the agent goes on with what it has; or when nothing but another start of this process
-// opens a camera.
+// Run serves cfg, and then each config that arrives on reload, until ctx is done. A channel or source whose part of the
+// config has not changed is left alone. Run returns an error when the first config cannot be served, or when a camera
+// can be opened only after a restart of the process. A later config that cannot be served is logged, and the agent
+// keeps the one it has.
 func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *config.Config) error {
 	defer a.stop()
 	watch, stop := context.WithCancel(ctx)
@@ -90,8 +90,8 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	}
 }
 
-// networkChanged tells all channels to look whether they are still connected, or to try again, and all sessions to look
-// for another path.
+// networkChanged makes every channel check its connection or try again at once, and every session look for another
+// path.
 func (a *Agent) networkChanged() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,8 +101,7 @@ func (a *Agent) networkChanged() {
 	}
 }
 
-// apply makes what runs the same as what cfg wants: it stops what is no longer wanted or has changed, and starts what
-// is missing.
+// apply makes what runs match cfg: it stops what has changed or is no longer wanted, and starts what is missing.
 func (a *Agent) apply(ctx context.Context, cfg *config.Config) error {
 	wanted, err := newNetwork(ctx, cfg, a.log)
 	if err != nil {
@@ -159,7 +158,7 @@ func (a *Agent) startChannels(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// prepareSources makes the sources of cfg, keeping those that have not changed. It starts nothing.
+// prepareSources returns the sources of cfg. It keeps those that have not changed, and starts nothing.
 func (a *Agent) prepareSources(cfg *config.Config) (map[string]*source, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -184,7 +183,7 @@ func (a *Agent) stop() {
 	a.stopLocked()
 }
 
-// stopLocked ends all channels at once, then the sources, then the socket under them.
+// stopLocked ends all channels in parallel, then the sources, then the socket that they share.
 func (a *Agent) stopLocked() {
 	var wg sync.WaitGroup
 	for _, ch := range a.channels {

@@ -20,8 +20,8 @@ func newAWSKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credential
 		SessionTokenFile:    k.SessionTokenFile,
 		Log:                 log,
 	}
-	// A file is read again whenever keys are asked for, so that keys can be rotated under a running agent; what the
-	// config read from it is old by then.
+	// The credentials package reads a file again each time keys are needed, so that they can be rotated under a running
+	// agent. The copy that the config read would be stale by then.
 	if o.SecretAccessKeyFile != "" {
 		o.SecretAccessKey = ""
 	}

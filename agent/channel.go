@@ -15,29 +15,29 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// master is how a viewer calls the other side: KVS names no sender when the master speaks.
+// master is the client ID under which a viewer knows the other side: KVS names no sender for the master's messages.
 const master = ""
 
-// channel is one signaling channel of the config, in our role, and its sessions. Its goroutine alone starts and ends
+// channel is one signaling channel of the config, in our role, with its sessions. Only its goroutine starts and ends
 // sessions.
 type channel struct {
 	name    string
 	cfg     config.Channel
 	network *network
 	source  *source    // nil for a viewer that sends nothing
-	sink    media.Sink // where received frames go; nil only counts them
-	epoch   time.Time  // time zero of received frames, over all sessions
+	sink    media.Sink // receives the frames; nil only counts them
+	epoch   time.Time  // PTS zero of received frames, across all sessions
 	times   *stageTimes
 	client  *signaling.Client
 	log     *slog.Logger
 
 	events   chan signaling.Event
 	ended    chan *session
-	ripe     chan string // client ids whose held offer may be taken now
-	due      chan string // client ids that it is time to offer to
+	ripe     chan string // client IDs whose held offer may be taken now
+	due      chan string // client IDs to which an offer is due
 	requests chan offerRequest
-	told     chan *refusal // that are over
-	done     chan struct{} // closed when run has ended
+	told     chan *refusal // refusals that are over
+	done     chan struct{} // closed when run has returned
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -47,15 +47,15 @@ type channel struct {
 	offerLimit offerLimit
 	held       map[string]heldOffer
 	offers     map[string]*standingOffer
-	refusals   map[string]*refusal // by client
+	refusals   map[string]*refusal // by client ID
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
 	sessions map[string]*session
 	history  []ended           // newest first
-	endedBy  map[string]uint64 // sessions that are over, by kind of reason
-	ignored  uint64            // messages that nobody could use
+	endedBy  map[string]uint64 // finished sessions, by kind of reason
+	ignored  uint64            // messages that could not be used
 
-	networkAt time.Time // when this host's network changed last; zero is never
+	networkAt time.Time // the last change of this host's network; zero means never
 }
 
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes,
@@ -87,7 +87,7 @@ func newChannel(name string, c config.Channel, n *network, src *source, times *s
 	return ch, nil
 }
 
-// offerTo is whom we offer to, instead of waiting for their offer.
+// offerTo returns the clients to which we offer instead of waiting for an offer of theirs.
 func (ch *channel) offerTo() []string {
 	if ch.cfg.Role == config.Master {
 		return ch.cfg.OfferTo
@@ -164,7 +164,7 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e signaling.Event
 	case signaling.ICEServersChanged:
 		ch.moveRelayed()
 	}
-	// Disconnected: running sessions do not need signaling.
+	// Nothing to do on Disconnected: running sessions do not need signaling.
 }
 
 func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signaling.Message) {
@@ -180,7 +180,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 		ch.onOffer(ctx, wg, from, s, signal)
 	case peer.Answer:
 		if s == nil {
-			ch.ignore("answer ignored", "from", from, "err", "no session waits for one")
+			ch.ignore("answer ignored", "from", from, "err", "there is no session for it")
 			return
 		}
 		s.conn.Handle(signal)
@@ -198,7 +198,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 	}
 }
 
-// onOffer hands an offer to the session that it is for, or begins one.
+// onOffer passes an offer to the session that it belongs to, or begins a session.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
 	if err := ch.network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
@@ -231,7 +231,7 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 	ch.begin(ctx, wg, from, false, o)
 }
 
-// full says why no other viewer is taken, or nothing.
+// full returns why no further viewer is accepted, or "" when there is room.
 func (ch *channel) full() string {
 	if ch.cfg.Role != config.Master {
 		return ""
@@ -251,8 +251,7 @@ func (ch *channel) full() string {
 	return ""
 }
 
-// onRefused ends the session whose description the service did not take. A candidate that was not taken is one path
-// less, no more.
+// onRefused ends the session whose description the service refused. A refused candidate only means one path less.
 func (ch *channel) onRefused(e signaling.Refused) {
 	s := ch.sessions[e.Message.ClientID]
 	if s == nil || e.Message.Type == signaling.ICECandidate {
@@ -261,8 +260,8 @@ func (ch *channel) onRefused(e signaling.Refused) {
 	ch.end(s, fmt.Sprintf("the service refused our %s: %v", e.Message.Type, e.Err))
 }
 
-// moveRelayed moves the sessions that go through a TURN server, which is about to shut down. Which of the two sides'
-// servers it is nobody says.
+// moveRelayed moves the sessions that use a TURN server, since one is about to shut down. KVS does not say which
+// server, nor of which side.
 func (ch *channel) moveRelayed() {
 	const relay = "relay"
 	for _, s := range ch.sessions {
@@ -273,10 +272,10 @@ func (ch *channel) moveRelayed() {
 	}
 }
 
-// changeLasts is how long after a change of the network what was sent may have been lost with a signaling connection.
+// changeLasts is how long after a network change messages may still have been lost with the signaling connection.
 const changeLasts = time.Minute
 
-// networkChanged tells the sessions.
+// networkChanged tells the sessions about a network change.
 func (ch *channel) networkChanged() {
 	ch.mu.Lock()
 	ch.networkAt = time.Now()
@@ -286,7 +285,7 @@ func (ch *channel) networkChanged() {
 	}
 }
 
-// reconnected tells the sessions once more, when there is a signaling connection that outlives the change.
+// reconnected tells the sessions again once a signaling connection made after the change is up.
 func (ch *channel) reconnected() {
 	ch.mu.Lock()
 	at := ch.networkAt
@@ -299,7 +298,7 @@ func (ch *channel) reconnected() {
 	}
 }
 
-// send hands a signal to the service. What cannot be sent ends the session that it belongs to, with the reason.
+// send passes a signal to the service. A description that cannot be sent ends its session with that reason.
 func (ch *channel) send(signal peer.Signal, to string) error {
 	m, err := toMessage(signal, to)
 	if err != nil {
@@ -315,7 +314,7 @@ func (ch *channel) ignore(message string, attrs ...any) {
 	ch.log.Warn(message, attrs...)
 }
 
-// snapshot is the sessions now, by client id.
+// snapshot returns the current sessions, oldest first.
 func (ch *channel) snapshot() []*session {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -13,20 +13,20 @@ import (
 
 // DiscoverOptions says where to look for cameras.
 type DiscoverOptions struct {
-	Interface          string         // "" is all
-	Target             netip.AddrPort // whom to ask; default: everybody
-	Wait               time.Duration  // for answers; default 3 s
-	Username, Password string         // at the cameras; nobody by default
+	Interface          string         // "" means all
+	Target             netip.AddrPort // a single camera to ask; zero asks all by multicast
+	Wait               time.Duration  // how long to wait for answers; default 3 s
+	Username, Password string         // login at the cameras; default none
 }
 
-// Camera is one that answered.
+// Camera is a camera that answered.
 type Camera struct {
-	Name    string         `json:"name"` // fit for a key under sources
+	Name    string         `json:"name"` // usable as a key under sources
 	Title   string         `json:"title,omitempty"`
 	Model   string         `json:"model,omitempty"`
 	Host    string         `json:"host"`
 	Address string         `json:"address"` // of its ONVIF service
-	Streams []CameraStream `json:"streams"` // the best for browsers first
+	Streams []CameraStream `json:"streams"` // best for browsers first
 	Error   string         `json:"error,omitempty"`
 }
 
@@ -80,7 +80,7 @@ func askCamera(ctx context.Context, d onvif.Device, login onvif.Login) Camera {
 	return c
 }
 
-// suits is how well a stream suits browsers: H.264 above all, up to 1080 lines, and then the larger.
+// suits rates how well a stream suits browsers: H.264 first, then up to 1080 lines, then the larger size.
 func suits(s CameraStream) int {
 	n := min(s.Height, 1<<14)
 	if s.Codec == "H264" {
@@ -92,7 +92,7 @@ func suits(s CameraStream) int {
 	return n
 }
 
-// nameCameras gives each a name of its own, made of its title or model.
+// nameCameras gives each camera a unique name, made from its title or model.
 func nameCameras(cameras []Camera) {
 	taken := map[string]bool{}
 	for i := range cameras {
@@ -115,7 +115,7 @@ func nameCameras(cameras []Camera) {
 	}
 }
 
-// slug is a text in lower case with hyphens for all that is no letter and no digit.
+// slug returns text in lower case, with a hyphen for each run of characters that are neither letter nor digit.
 func slug(text string) string {
 	words := strings.FieldsFunc(strings.ToLower(text),
 		func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })

@@ -7,11 +7,11 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// earlyClients is of how many clients something is kept that came too early.
+// earlyClients is the number of clients whose early candidates are kept.
 const earlyClients = 64
 
-// earlyCandidates keeps candidates of clients that have no session yet, in order. The service does not promise that an
-// offer comes first.
+// earlyCandidates keeps, in order, the candidates of clients that have no session yet. The service does not promise to
+// deliver the offer first.
 type earlyCandidates struct {
 	limits   config.SignalingLimits
 	byClient map[string]*early
@@ -44,7 +44,7 @@ func (e *earlyCandidates) keep(client string, c peer.Candidate, now time.Time) {
 	}
 }
 
-// take gives what was kept for a client, and forgets it.
+// take returns and removes the candidates kept for a client.
 func (e *earlyCandidates) take(client string) []peer.Signal {
 	x := e.byClient[client]
 	if x == nil {

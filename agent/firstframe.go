@@ -7,9 +7,9 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// firstFrame is a sink that knows when the first picture came, and hands everything on.
+// firstFrame is a sink that records when the first picture came, and passes everything on.
 type firstFrame struct {
-	media.Sink // nil hands nothing on
+	media.Sink // nil discards
 	began      time.Time
 
 	mu   sync.Mutex // guards came
@@ -37,7 +37,7 @@ func (f *firstFrame) Write(frame *media.Frame) {
 	}
 }
 
-// at is when the first picture came; zero is not yet.
+// at returns when the first picture came; zero means not yet.
 func (f *firstFrame) at() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	keyWithin = 15 * time.Second // for a camera to answer; at first it is asked for all its profiles, too
+	keyWithin = 15 * time.Second // for a camera to answer; the first request also lists its profiles
 	keyPause  = time.Minute      // after an error
-	keyLocked = 15 * time.Minute // after a wrong password, of which more would lock the account
+	keyLocked = 15 * time.Minute // after a wrong password: more attempts could lock the account
 )
 
-// synced is a camera that is asked for key frames over ONVIF, beside its stream. One that does not answer well is left
-// alone for a while, in which viewers get what is cached.
+// synced is a camera that is asked for key frames over ONVIF, beside its stream. After an error it is not asked for a
+// while, and viewers get what is cached.
 type synced struct {
 	media.Source
 	stream *onvif.Stream
 	wish   chan struct{} // 1 slot
-	until  atomic.Int64  // it is left alone; in Unix seconds
+	until  atomic.Int64  // not asked before this; Unix seconds
 	log    *slog.Logger
 }
 
@@ -36,11 +36,11 @@ func withKeyFrames(src media.Source, stream *onvif.Stream, log *slog.Logger) *sy
 func (s *synced) RequestKeyFrame() {
 	select {
 	case s.wish <- struct{}{}:
-	default: // it is being asked
+	default: // a request is pending
 	}
 }
 
-// MakesKeyFrames implements media.KeyFramer's exception.
+// MakesKeyFrames reports false while the camera is not asked; see media.KeyFramer.
 func (s *synced) MakesKeyFrames() bool { return time.Now().Unix() >= s.until.Load() }
 
 // Run implements media.Source.
@@ -53,7 +53,7 @@ func (s *synced) Run(ctx context.Context, out media.Sink) error {
 	return s.Source.Run(ctx, out)
 }
 
-// ask passes wishes on, one at a time, until ctx is done.
+// ask passes on requests, one at a time, until ctx is done.
 func (s *synced) ask(ctx context.Context) {
 	for {
 		select {

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// What one place in the code may log in a minute. Viewers can cause lines at will.
+// Lines that one place in the code may log per minute. Viewers can cause log lines at will.
 const (
 	linesPerMinute    = 60
 	warningsPerMinute = 10
 )
 
-// logLimit is a slog.Handler that lets each place in the code log so many lines a minute, and says with the next one
-// how many it left out.
+// logLimit is a slog.Handler that limits how many lines each place in the code logs per minute. The next line after a
+// gap says how many were left out.
 type logLimit struct {
 	slog.Handler
 	counts *lineCounts
 }
 
-// lineCounts is what a logLimit and those made from it share.
+// lineCounts is shared by a logLimit and the handlers derived from it.
 type lineCounts struct {
 	mu     sync.Mutex // guards places
 	places map[uintptr]*lineCount
@@ -52,7 +52,7 @@ func (l *logLimit) Handle(ctx context.Context, r slog.Record) error {
 	return l.Handler.Handle(ctx, r)
 }
 
-// count counts a line, and says how many were left out before it, or that it is left out itself.
+// count counts a line. It returns how many lines were left out before this one, and whether this one may be logged.
 func (l *lineCounts) count(place uintptr, now time.Time, limit int) (leftOut int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

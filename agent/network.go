@@ -21,7 +21,7 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// network is what all channels of a config share on their way out: the keys, the trust, the media socket.
+// network is what all channels of a config share: the AWS keys, the trusted CAs and the media socket.
 type network struct {
 	aws    config.AWS
 	webrtc config.WebRTC
@@ -78,7 +78,7 @@ func (n *network) open() error {
 	return err
 }
 
-// remoteLimits is what one viewer may send.
+// remoteLimits returns what one viewer may send.
 func remoteLimits(l config.Limits) peer.Limits {
 	return peer.Limits{
 		SDP: l.Signaling.SDPBytes, MediaSections: l.Signaling.MediaSections, Candidates: l.Signaling.Candidates,
@@ -90,8 +90,8 @@ func remoteLimits(l config.Limits) peer.Limits {
 	}
 }
 
-// turnProxy finds the way to a TURN server over TCP: as the operator says, else as the environment does, like the
-// signaling service's.
+// turnProxy returns the HTTP proxy to a TURN server over TCP: the operator's choice, or else the environment's, as for
+// signaling.
 func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
 	switch raw {
 	case "off":
@@ -103,15 +103,14 @@ func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("webrtc.proxy is not a URL") // the error would show the password
+		return nil, errors.New("webrtc.proxy is not a URL") // the parse error would show the password
 	}
 	return func(string) (*url.URL, error) { return u, nil }, nil
 }
 
 func (n *network) close() { _ = n.engine.Close() }
 
-// isLoopback says whether the service is on this very machine. Then so may the viewers be, and 127.0.0.1 is an address
-// worth telling them.
+// isLoopback reports whether the service is on this machine. Viewers may be, too, so they are told 127.0.0.1.
 func isLoopback(endpoint string) bool {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -121,19 +120,19 @@ func isLoopback(endpoint string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
 }
 
-// client makes the signaling client of one channel.
+// client returns the signaling client of one channel.
 func (n *network) client(o signaling.Options) (*signaling.Client, error) {
 	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.awsKeys, n.roots
 	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
 	return signaling.New(o)
 }
 
-// iceTimeout is how long a viewer's answer waits for TURN servers. Most viewers do without.
+// iceTimeout is how long a viewer's answer waits for the list of TURN servers. Most viewers do not need one.
 const iceTimeout = 3 * time.Second
 
-// iceServers gives what a new peer may use: the operator's servers, and those of the service, unless it is told to do
-// without. Of the service's it takes one TURN URL over UDP and one over TLS, since each URL costs one of the 50
-// allocations that a channel has.
+// iceServers returns the ICE servers of a new peer: the operator's, and those of the service unless kvs_turn is off.
+// From the service it takes one TURN URL over UDP and one over TLS, since each URL costs one of the 50 allocations of a
+// channel.
 func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
 	var out []peer.ICEServer
 	for _, s := range n.webrtc.ICEServers {
@@ -158,7 +157,7 @@ func (n *network) iceServers(ctx context.Context, client *signaling.Client, log 
 	return out
 }
 
-// turnKind is what a TURN URL says about how its server is reached (RFC 7065).
+// turnKind is how a TURN URL says its server is reached (RFC 7065).
 type turnKind struct {
 	scheme string
 	udp    bool
@@ -170,7 +169,7 @@ func kindOf(u string) turnKind {
 	return turnKind{scheme + ":", udp}
 }
 
-// firstOf gives the first URL of the first of the kinds that there is.
+// firstOf returns the first URL of the first kind that exists.
 func firstOf(servers []signaling.ICEServer, kinds []turnKind) []peer.ICEServer {
 	for _, kind := range kinds {
 		for _, s := range servers {
@@ -182,7 +181,7 @@ func firstOf(servers []signaling.ICEServer, kinds []turnKind) []peer.ICEServer {
 	return nil
 }
 
-// stunURL is the service's STUN server (KVS dev guide; UDP port 443).
+// stunURL returns the URL of the service's STUN server (KVS dev guide; UDP port 443).
 func stunURL(region string) string {
 	suffix := "amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {

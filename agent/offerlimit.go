@@ -9,19 +9,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// offersClients is how many clients are kept in mind before those are forgotten who are like new ones.
+// offersClients is the number of clients remembered before those with a full bucket are forgotten.
 const offersClients = 256
 
-// offerLimit says which offers are taken: so many of all clients together, and fewer of each. An offer costs a
-// connection, and the service lets ten viewers send fifty a second.
+// offerLimit limits how many offers are taken, from each client and from all together. An offer costs a connection, and
+// the service lets ten viewers send fifty per second.
 type offerLimit struct {
 	limits  config.OfferLimits
 	all     *rate.Limiter
 	clients map[string]*rate.Limiter
 }
 
-// take counts an offer, or says why it is not taken, and how long one client has to wait: an owner who reloads a page
-// again and again gets his picture a moment later.
+// take counts an offer. It returns why the offer is not taken, and how long its client has to wait: an owner who
+// reloads a page again and again gets his picture a moment later.
 func (l *offerLimit) take(client string, now time.Time) (reason string, wait time.Duration) {
 	if l.all == nil {
 		l.all, l.clients = rate.NewLimiter(rate.Limit(l.limits.PerSecond), l.limits.Burst), map[string]*rate.Limiter{}
@@ -44,7 +44,7 @@ func (l *offerLimit) take(client string, now time.Time) (reason string, wait tim
 	return "", 0
 }
 
-// tidy forgets clients whose bucket is full again: they are like new ones.
+// tidy forgets clients whose bucket is full: they are no different from new ones.
 func (l *offerLimit) tidy(now time.Time) {
 	if len(l.clients) < offersClients {
 		return
@@ -56,13 +56,13 @@ func (l *offerLimit) tidy(now time.Time) {
 	}
 }
 
-// heldOffer is the newest offer of a client that offers too often. It is taken when its time has come.
+// heldOffer is the newest offer of a client that offers too often. It is taken once the client may offer again.
 type heldOffer struct {
 	offer peer.Offer
 	timer *time.Timer
 }
 
-// hold keeps an offer for a while, in place of an older one of the same client.
+// hold keeps an offer for a while, in place of an older one from the same client.
 func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait time.Duration) {
 	h, ok := ch.held[client]
 	switch {

@@ -12,20 +12,19 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// Offers are made again and again, because an undelivered one is overwritten by a newer one and is gone after the
-// channel's message TTL.
+// Offers are repeated: an undelivered one is replaced by a newer one and expires after the channel's message TTL.
 const (
 	offerFirst = 2 * time.Second
 	offerMost  = time.Minute
 )
 
-// standingOffer is our wish to be connected to one client. There is a timer while there is no session.
+// standingOffer is our wish to be connected to one client. Its timer runs while there is no session.
 type standingOffer struct {
-	failures int // sessions in a row that never connected
+	failures int // consecutive sessions that never connected
 	timer    *time.Timer
 }
 
-// startOffering offers to everybody we want and have no session with.
+// startOffering offers to each wanted client that has no session.
 func (ch *channel) startOffering(ctx context.Context) {
 	if ch.stores() { // the service makes the offers
 		return
@@ -59,7 +58,7 @@ func (ch *channel) schedule(ctx context.Context, id string, o *standingOffer, wa
 
 func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
 	if ch.sessions[id] != nil || ch.stores() {
-		return // it came to us meanwhile
+		return // the client offered meanwhile
 	}
 	if reason := ch.full(); reason != "" {
 		ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
@@ -69,7 +68,7 @@ func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
 	ch.begin(ctx, wg, id, true)
 }
 
-// offerAgain comes back to a client whose session is over.
+// offerAgain schedules the next offer to a client whose session is over.
 func (ch *channel) offerAgain(ctx context.Context, s *session) {
 	o := ch.offers[s.client]
 	if o == nil || ch.sessions[s.client] != nil {
@@ -84,20 +83,20 @@ func (ch *channel) offerAgain(ctx context.Context, s *session) {
 	ch.schedule(ctx, s.client, o, wait)
 }
 
-// offerRequest is an offer that somebody wants to be made now.
+// offerRequest asks the channel's goroutine to make an offer now.
 type offerRequest struct {
 	client string
 	begun  chan error // 1 slot
 }
 
-// clientID is what the service takes for one (KVS dev guide, ConnectAsViewer).
+// clientID is the form that the service accepts (KVS dev guide, ConnectAsViewer).
 var clientID = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,256}$`)
 
-// Offer makes an offer to a client of a master channel, once: a client that does not answer in limits.setup_timeout is
+// Offer makes one offer to a client of a master channel. A client that does not answer within limits.setup_timeout is
 // given up. The error is a *status.Problem.
 func (a *Agent) Offer(ctx context.Context, name, client string) error {
 	if !clientID.MatchString(client) {
-		return &status.Problem{Status: 400, Text: "that is no client id",
+		return &status.Problem{Status: 400, Text: "not a client id",
 			Hint: "letters, digits, _ . and -, at most 256 characters"}
 	}
 	a.mu.Lock()

@@ -8,7 +8,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// privacySwitch is what closes a source of the config.
+// privacySwitch returns the privacy switch of a source of the config.
 func privacySwitch(c config.Source) (slate.Switch, error) {
 	s := slate.Switch{File: c.PrivacyFile}
 	for _, text := range c.PrivacyHours {
@@ -21,8 +21,8 @@ func privacySwitch(c config.Source) (slate.Switch, error) {
 	return s, nil
 }
 
-// SetPrivacy flips the privacy switch of a source, which is a file. The hours of the config close the source whatever
-// the switch says.
+// SetPrivacy sets the privacy switch of a source, which is a file. The privacy hours of the config close the source
+// regardless of the switch.
 func (a *Agent) SetPrivacy(name string, on bool) error {
 	a.mu.Lock()
 	s := a.sources[name]

@@ -10,15 +10,15 @@ import (
 	"github.com/kvsagent/kvsagent/media/probe"
 )
 
-// Probe watches one source of a config for d and says what it is and how it will look in a browser. It runs the source
-// itself, without a hub, beside one that an agent may run.
+// Probe runs one source of a config for d, and says what it delivers and how that will look in a browser. It runs the
+// source itself, without a hub, beside the one that an agent may be running.
 func Probe(ctx context.Context, cfg *config.Config, name string, d time.Duration,
 	log *slog.Logger) (ProbeResult, error) {
 	c, ok := cfg.Sources[name]
 	if !ok {
 		return ProbeResult{}, fmt.Errorf("no source %q in the config", name)
 	}
-	c.Audio = config.AudioTranscode // to see what there is; nothing is transcoded
+	c.Audio = config.AudioTranscode // let all sound through to be seen; nothing is transcoded
 	src, err := newKind(c, log)
 	if err != nil {
 		return ProbeResult{}, err

@@ -7,11 +7,11 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// processRestarter is what an error says of itself when nothing but another start of this process helps, as with a
-// device that systemd closed when its driver was not yet there.
+// processRestarter is implemented by errors that only a restart of this process cures, for example a device that
+// systemd closed off because its driver had not been loaded yet.
 type processRestarter interface{ Restart() bool }
 
-// processRestart tells of such errors of a source.
+// processRestart reports such errors of a source.
 type processRestart struct {
 	media.Source
 	tell func(error)
@@ -26,10 +26,10 @@ func (r processRestart) Run(ctx context.Context, out media.Sink) error {
 	return err
 }
 
-// end ends Run with err, so that whoever started this process starts it again.
+// end makes Run return err, so that the service manager starts this process again.
 func (a *Agent) end(err error) {
 	select {
 	case a.ended <- err:
-	default: // it ends already
+	default: // it is ending already
 	}
 }

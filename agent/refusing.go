@@ -7,18 +7,18 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// refusalsMost is how many refused viewers of one channel are told why over a data channel at the same time. The others
-// are told in the answer alone.
+// refusalsMost is how many refused viewers of a channel may hear the reason over a data channel at the same time. The
+// others get it in the answer alone.
 const refusalsMost = 4
 
-// refusal is a connection that carries nothing but a reason. It is no session, and takes no viewer's place.
+// refusal is a connection that carries nothing but a reason. It does not count as a session or against max_viewers.
 type refusal struct {
 	client string
 	conn   *peer.Conn
 	stop   context.CancelFunc
 }
 
-// refuse answers an offer with a reason why there is nothing for this viewer.
+// refuse answers an offer with the reason why this viewer gets nothing.
 func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) {
 	ch.log.Warn("viewer refused", "client", from, "reason", reason)
 	if before := ch.refusals[from]; before != nil {
@@ -32,7 +32,7 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 	}
 }
 
-// tell begins a connection for a reason.
+// tell begins a connection that carries the reason, and reports whether it could.
 func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) bool {
 	conn, err := peer.New(peer.Config{
 		Engine: ch.network.engine, Refuse: reason,
@@ -55,7 +55,7 @@ func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o 
 	ch.refusals[from] = r
 	wg.Go(func() {
 		defer stop()
-		_ = conn.Run(refusalCtx) // which is that it was refused
+		_ = conn.Run(refusalCtx) // the error says that it was refused
 		select {
 		case ch.told <- r:
 		case <-ctx.Done():

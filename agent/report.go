@@ -12,7 +12,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// Report tells how everything is.
+// Report returns the state of everything.
 func (a *Agent) Report() status.Report {
 	a.mu.Lock()
 	sources, channels := slices.Collect(maps.Values(a.sources)), slices.Collect(maps.Values(a.channels))

@@ -13,7 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// session is one peer connection with one client, from its offer to its end.
+// session is one peer connection with one client, from offer to end.
 type session struct {
 	id     string // short, for the log
 	client string
@@ -23,11 +23,11 @@ type session struct {
 	cancel context.CancelFunc
 
 	mu     sync.Mutex // guards the fields below
-	kind   string     // of the reason, one of a few words
-	reason string     // why it is over, once it is
+	kind   string     // kind of the reason, one of a few words
+	reason string     // why it ended
 }
 
-// ended is a session that is over.
+// ended is a finished session.
 type ended struct {
 	client, id, reason string
 	at                 time.Time
@@ -36,7 +36,7 @@ type ended struct {
 
 const historyLength = 10
 
-// begin starts a session; first is what it has to work with already.
+// begin starts a session. first holds the signals that have arrived already.
 func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string, offerer bool, first ...peer.Signal) {
 	s := &session{id: shortID(), client: client, began: time.Now()}
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
@@ -44,7 +44,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	s.cancel = cancel
 	c := peer.Config{
 		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
-		// When both offer at once the viewer's stands: most viewers can do nothing else.
+		// When both offer at once the viewer's offer stands, since most viewers can do nothing but offer.
 		Polite: ch.cfg.Role == config.Master,
 		Sink:   ch.sink, Epoch: ch.epoch,
 		ICEServers: func(ctx context.Context) []peer.ICEServer {
@@ -103,7 +103,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	})
 }
 
-// sessionContext ends with the channel, or after limits.max_session.
+// sessionContext returns a context that ends with the channel, or after limits.max_session.
 func (ch *channel) sessionContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if d := ch.network.limits.MaxSession; d > 0 {
 		return context.WithTimeout(ctx, d)
@@ -111,7 +111,7 @@ func (ch *channel) sessionContext(ctx context.Context) (context.Context, context
 	return context.WithCancel(ctx)
 }
 
-// over writes the session's last line.
+// over logs the end of the session.
 func (s *session) over(err error, ctx context.Context) {
 	s.mu.Lock()
 	r := s.conn.Report()
@@ -147,7 +147,7 @@ func (s *session) over(err error, ctx context.Context) {
 		received += t.Bytes
 	}
 	level := slog.LevelInfo
-	if kind == "refused" { // what was wrong is worth a look: the client is none, or takes none of what the source gives
+	if kind == "refused" { // worth a look: the client is not a viewer, or decodes nothing that the source delivers
 		level = slog.LevelWarn
 	}
 	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond),
@@ -155,7 +155,7 @@ func (s *session) over(err error, ctx context.Context) {
 		"sent_bytes", r.Sent, "received_bytes", received, "dropped_frames", dropped)
 }
 
-// stop ends a session; the reason is kept for its last log line.
+// stop ends a session. The first reason is kept for its last log line.
 func (s *session) stop(reason string) {
 	s.mu.Lock()
 	if s.reason == "" {
@@ -165,7 +165,7 @@ func (s *session) stop(reason string) {
 	s.cancel()
 }
 
-// end takes a session out and stops it, without waiting for it.
+// end removes a session and stops it, without waiting for it.
 func (ch *channel) end(s *session, reason string) {
 	s.stop(reason)
 	ch.forget(s)
@@ -179,7 +179,7 @@ func (ch *channel) forget(s *session) {
 	}
 }
 
-// onEnded takes a session out that is over.
+// onEnded removes a session that is over.
 func (ch *channel) onEnded(ctx context.Context, s *session) {
 	ch.forget(s)
 	s.mu.Lock()
@@ -200,7 +200,7 @@ func shortID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// clientName is a client for people.
+// clientName returns the name of a client for people.
 func clientName(id string) string {
 	if id == master {
 		return "master"

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	pictureWithin = 10 * time.Second // from asking a source to its first key frame
-	decoders      = 2                // at a time
+	pictureWithin = 10 * time.Second // from a source's start to its first key frame
+	decoders      = 2                // at the same time
 )
 
-// Snapshot gives the newest key frame of a source, as JPEG or as it is. A source that nobody watches is started for it.
+// Snapshot returns the newest key frame of a source, as JPEG or as it is. A source without viewers is started for it.
 func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snapshot, error) {
 	a.mu.Lock()
 	s := a.sources[name]
@@ -30,11 +30,11 @@ func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snaps
 		out, err := a.still(ctx, s, snapshot.Format(format), closed)
 		if closed || s.privacy.Why() == "" {
 			return out, err
-		} // else it was closed while the picture was made, which must not be shown any more
+		} // otherwise the source was closed meanwhile, and its picture must not be shown any more
 	}
 }
 
-// still is a picture of a source, or of the slate when the source is closed.
+// still returns a picture of a source, or of the slate while the source is closed.
 func (a *Agent) still(ctx context.Context, s *source, format snapshot.Format, closed bool) (status.Snapshot, error) {
 	f, err := s.picture(ctx, closed)
 	if err != nil {
@@ -58,8 +58,8 @@ func (a *Agent) still(ctx context.Context, s *source, format snapshot.Format, cl
 	return out, err
 }
 
-// picture is the newest key frame. When the source is closed it is not asked, nor its hub, which may keep the camera's
-// picture a moment longer.
+// picture returns the newest key frame, or nil when the source is closed: its hub may keep the camera's picture a
+// moment longer.
 func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error) {
 	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
 	defer cancel()
@@ -70,7 +70,7 @@ func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error)
 	return f, s.noPicture(err)
 }
 
-// noPicture says why there was none in time.
+// noPicture says why no picture came in time.
 func (s *source) noPicture(err error) error {
 	if err == nil {
 		return nil
@@ -85,7 +85,7 @@ func (s *source) noPicture(err error) error {
 	return p
 }
 
-// tracks are those of the source, as far as they are known.
+// tracks returns the tracks of the source that are known.
 func (s *source) tracks() (list []media.Track) {
 	for _, t := range s.hub.Report().Tracks {
 		list = append(list, t.Track)

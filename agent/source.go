@@ -27,13 +27,13 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// source is one source of the config, with the hub and the broadcast that all its channels share.
+// source is one source of the config, with the hub and the broadcast that its channels share.
 type source struct {
 	name      string
 	cfg       config.Source
 	privacy   slate.Switch
 	hub       *media.Hub
-	sub       *media.Hub // of the smaller stream; nil when there is none
+	sub       *media.Hub // for the smaller stream; nil when there is none
 	broadcast *peer.Broadcast
 	camera    *snapshot.Camera
 
@@ -41,7 +41,7 @@ type source struct {
 	wg     sync.WaitGroup
 }
 
-// newSource makes a source. end is told why this process has to start again, if a device wants it.
+// newSource makes a source. It calls end when a device can be opened only after a restart of the process.
 func newSource(name string, c config.Source, log *slog.Logger, end func(error)) (*source, error) {
 	src, err := openSource(c, log.With("source", name))
 	if err != nil {
@@ -71,14 +71,14 @@ func newSource(name string, c config.Source, log *slog.Logger, end func(error)) 
 	return s, nil
 }
 
-// subOf is the config of a source's smaller stream.
+// subOf returns the config of a source's smaller stream.
 func subOf(c config.Source) config.Source {
 	c.URL, c.Sub, c.Args, c.Audio = c.Sub, "", nil, config.AudioOff
 	return c
 }
 
-// standby is what viewers see while a source is away: a slate in the codec that they have negotiated, or, when the
-// operator prefers it, the last picture. A source of sound alone has none.
+// standby returns what viewers see while a source is away: a slate in the codec that they have negotiated, or the last
+// picture if the operator prefers that. An audio-only source has no standby.
 func standby(o config.Offline) func([]media.Track) media.Source {
 	if o != config.OfflineSlate {
 		return nil
@@ -91,8 +91,8 @@ func standby(o config.Offline) func([]media.Track) media.Source {
 	}
 }
 
-// CheckSources says which sources of a config cannot be made: what their own packages find wrong in their URLs. It
-// opens nothing.
+// CheckSources returns the sources of a config that cannot be made, with what their own packages find wrong in their
+// URLs. It opens nothing.
 func CheckSources(cfg *config.Config) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
@@ -110,7 +110,7 @@ func CheckSources(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// openSource makes a source and what the config wants around it.
+// openSource makes a source with what the config wraps around it.
 func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
 	privacy, err := privacySwitch(c)
 	if err != nil {
@@ -132,10 +132,10 @@ func openSource(c config.Source, log *slog.Logger) (media.Source, error) {
 	return src, nil
 }
 
-// newKind chooses the kind of source by the URL's scheme.
+// newKind makes the kind of source that the URL's scheme names.
 func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 	scheme, _, _ := strings.Cut(c.URL, ":")
-	foreign := c.Audio != config.AudioPass // passed on to be transcoded, or left out anyway
+	foreign := c.Audio != config.AudioPass // let through to be transcoded, or left out later anyway
 	switch scheme {
 	case "rtsp", "rtsps":
 		o, err := rtsp.Parse(c.URL)
@@ -190,7 +190,7 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		o.Foreign, o.Log = foreign, log
 		return mpegts.New(o)
 	}
-	return nil, fmt.Errorf("%q is no kind of source; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// "+
+	return nil, fmt.Errorf("unknown kind of source %q; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// "+
 		"or testpattern:", scheme)
 }
 
@@ -231,7 +231,8 @@ func (s *source) stop() {
 	s.wg.Wait()
 }
 
-// publicURL is a source's URL without user and password, and a command without its arguments, which may hold some.
+// publicURL returns a source's URL without user and password. Of a command it returns only the program, since arguments
+// may hold a password.
 func publicURL(raw string) string {
 	if command, ok := strings.CutPrefix(raw, "exec:"); ok {
 		program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
@@ -245,7 +246,7 @@ func publicURL(raw string) string {
 	return u.String()
 }
 
-// jittered is full jitter with a floor: between a quarter of the step and the step, which doubles from first to most.
+// jittered returns a random wait between a quarter of the step and the step, which doubles from first to most.
 func jittered(first, most time.Duration, n int) time.Duration {
 	step := most
 	if n < 20 {

@@ -25,7 +25,7 @@ func TestCheckSources(t *testing.T) {
 		"v4l2:/dev/video0?rate=x":             `source gate: v4l2:/dev/video0?rate=x: rate "x"`,
 		"rtp:x.sdp?y=z":                       `unknown or repeated option "y"`,
 		"mpegts://example.org:5000":           "no IP address",
-		"gopher://192.0.2.1/":                 `"gopher" is no kind of source`,
+		"gopher://192.0.2.1/":                 `unknown kind of source "gopher"`,
 	} {
 		for _, audio := range []config.Audio{config.AudioPass, config.AudioTranscode, config.AudioOff} {
 			err := agent.CheckSources(&config.Config{Sources: map[string]config.Source{"gate": {URL: url,

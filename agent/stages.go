@@ -7,7 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// stageTimes counts how long sessions took to each stage up to their first key frame. The zero value has counted none.
+// stageTimes counts how long sessions took to reach each stage up to their first key frame. The zero value is ready to
+// use.
 type stageTimes struct {
 	mu     sync.Mutex // guards the field below
 	stages map[status.Stage]status.Histogram

@@ -9,20 +9,19 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// Storage mode (KVS WebRTC developer guide, "WebRTC ingestion"): the service itself is the peer of master and viewers.
-// It makes the offers, when the signaling client has asked it to, and has no client id.
+// Storage mode (KVS WebRTC developer guide, "WebRTC ingestion"): the service itself is the peer of the master and of
+// viewers. It makes the offers once the signaling client has joined the storage session, and has no client ID.
 
-// storageService is how the service is called among the clients of a channel, by either role.
+// storageService is the service's client ID among the clients of a channel, in either role.
 const storageService = ""
 
-// storedCodecs are what the service takes, both or nothing.
+// storedCodecs are the codecs that the service needs, both of them.
 var storedCodecs = []media.Codec{media.H264, media.Opus}
 
-// stores says whether the channel has storage on.
+// stores reports whether the channel has storage on.
 func (ch *channel) stores() bool { return ch.client.Report().Storage }
 
-// storeAgain joins the storage session again when the one we were in is over, and has not been replaced by the
-// service's next offer.
+// storeAgain joins the storage session again after ours has ended, unless the service's next offer has replaced it.
 func (ch *channel) storeAgain(s *session) {
 	if s.client != storageService || ch.sessions[storageService] != nil || !ch.stores() {
 		return
@@ -32,7 +31,7 @@ func (ch *channel) storeAgain(s *session) {
 	ch.client.Rejoin(errors.New(s.reason))
 }
 
-// reportStorage fills in how the media gets to the stream.
+// reportStorage fills in the state of the storage session.
 func (ch *channel) reportStorage(r *status.Channel, c signaling.Report) {
 	if !c.Storage {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// This file alone knows both signaling.Message and peer.Signal. The payloads are what RTCSessionDescription and
-// RTCIceCandidate are as JSON in a browser, which is what all KVS clients send.
+// Only this file knows both signaling.Message and peer.Signal. The payloads are the JSON of a browser's
+// RTCSessionDescription and RTCIceCandidate, which is what all KVS clients send.
 
 type description struct {
 	Type string `json:"type"`
@@ -24,7 +24,7 @@ type candidate struct {
 	UsernameFragment *string `json:"usernameFragment,omitempty"`
 }
 
-// toMessage packs a signal for a client; to is "" from a viewer.
+// toMessage packs a signal for a client. A viewer leaves to empty.
 func toMessage(s peer.Signal, to string) (signaling.Message, error) {
 	m := signaling.Message{ClientID: to}
 	var payload any
@@ -46,14 +46,13 @@ func toMessage(s peer.Signal, to string) (signaling.Message, error) {
 	return m, nil
 }
 
-// toSignal unpacks a message. It is nil without an error for a candidate that says nothing, as some clients send at the
-// end.
+// toSignal unpacks a message. For an empty candidate, which some clients send at the end, it returns nil and no error.
 func toSignal(m signaling.Message) (peer.Signal, error) {
 	switch m.Type {
 	case signaling.SDPOffer, signaling.SDPAnswer:
 		var d description
 		if err := json.Unmarshal(m.Payload, &d); err != nil {
-			return nil, fmt.Errorf("%s: payload is no session description: %w", m.Type, err)
+			return nil, fmt.Errorf("%s: payload is not a session description: %w", m.Type, err)
 		}
 		if d.SDP == "" {
 			return nil, fmt.Errorf("%s: payload has no \"sdp\"", m.Type)
@@ -65,7 +64,7 @@ func toSignal(m signaling.Message) (peer.Signal, error) {
 	case signaling.ICECandidate:
 		var c candidate
 		if err := json.Unmarshal(m.Payload, &c); err != nil {
-			return nil, fmt.Errorf("%s: payload is no candidate: %w", m.Type, err)
+			return nil, fmt.Errorf("%s: payload is not a candidate: %w", m.Type, err)
 		}
 		if c.Candidate == "" {
 			return nil, nil
@@ -73,5 +72,5 @@ func toSignal(m signaling.Message) (peer.Signal, error) {
 		return peer.Candidate{Candidate: c.Candidate, SDPMid: c.SDPMid, SDPMLineIndex: c.SDPMLineIndex,
 			UsernameFragment: c.UsernameFragment}, nil
 	}
-	return nil, fmt.Errorf("%s: nobody here understands that", m.Type)
+	return nil, fmt.Errorf("%s: unknown message type", m.Type)
 }

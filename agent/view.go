@@ -15,12 +15,12 @@ import (
 // ViewOptions says what to view.
 type ViewOptions struct {
 	Channel      string        // key in the config, or the name of a KVS channel
-	ClientID     string        // "" is one of our own making
-	Duration     time.Duration // after the first frame; 0 is until ctx is done
+	ClientID     string        // "" generates one
+	Duration     time.Duration // after the first frame; 0 runs until ctx is done
 	Record       string        // path of an MP4 file; "" records nothing
-	WaitForOffer bool          // the master offers, not we
+	WaitForOffer bool          // let the master offer
 	Progress     func(View)    // called twice a second; may be nil
-	Log          *slog.Logger  // nil is no log
+	Log          *slog.Logger  // nil discards
 }
 
 // View is what a viewer has seen so far.
@@ -37,7 +37,7 @@ type View struct {
 	Record       string     `json:"record,omitempty"`
 }
 
-// VideoView is the pictures that came.
+// VideoView describes the received video.
 type VideoView struct {
 	Codec     string  `json:"codec"`
 	Width     int     `json:"width"`
@@ -47,10 +47,10 @@ type VideoView struct {
 	Packets   uint64  `json:"packets"`
 	Lost      uint64  `json:"lost"`
 	FPS       float64 `json:"fps"`
-	Bitrate   float64 `json:"bitrate"` // bits a second
+	Bitrate   float64 `json:"bitrate"` // bits per second
 }
 
-// AudioView is the sound that came.
+// AudioView describes the received audio.
 type AudioView struct {
 	Codec   string  `json:"codec"`
 	Packets uint64  `json:"packets"`
@@ -58,9 +58,8 @@ type AudioView struct {
 	Bitrate float64 `json:"bitrate"`
 }
 
-// RunView joins a channel as a viewer, receives, and tells what it saw. It connects again when the session or signaling
-// drops. The error says why there was no picture, or what happened to the recording; the View is filled in all the
-// same.
+// RunView joins a channel as a viewer, receives, and returns what it saw. It reconnects when the session or signaling
+// drops. The error says why no picture came or what went wrong with the recording; the View is filled in either way.
 func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -105,7 +104,7 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 	return v, nil
 }
 
-// viewedChannel is the config's channel, turned into a viewer's, or one that the config does not know.
+// viewedChannel turns the config's channel into a viewer's, or makes one that the config does not have.
 func viewedChannel(cfg *config.Config, o ViewOptions) config.Channel {
 	c := config.Channel{Role: config.Viewer, Storage: config.StorageAuto, ChannelName: o.Channel, ClientID: o.ClientID,
 		WaitForOffer: o.WaitForOffer}
@@ -153,7 +152,7 @@ func watchView(ctx context.Context, ch *channel, o ViewOptions, sink *firstFrame
 // noPictureGrace is how much longer than its duration a view waits for the first picture.
 const noPictureGrace = 20 * time.Second
 
-// update takes in what the channel reports. What an earlier session saw stays until a new one has seen something.
+// update takes over what the channel reports. What an earlier session saw stays until a new one has seen something.
 func (v *View) update(r status.Channel, sink *firstFrame) {
 	v.State, v.Error = r.State, r.Error
 	if at := sink.at(); !at.IsZero() {

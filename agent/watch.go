@@ -15,9 +15,9 @@ import (
 // answerWithin is how long a page waits for the master's answer.
 const answerWithin = 20 * time.Second
 
-// Watch plays the viewer for a page that cannot speak to KVS itself: it takes the page's offer to the channel's master
-// through the signaling service, and gives send the answer and the candidates that come back. It ends with ctx, or when
-// there is no answer. The page needs no AWS keys and never sees a pre-signed URL.
+// Watch plays the viewer for a page that cannot speak to KVS itself. It sends the page's offer to the channel's master
+// through the signaling service, and passes the answer and candidates to send. It ends with ctx, or when no answer
+// comes. The page needs no AWS keys and never sees a pre-signed URL.
 func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.Signal) error) error {
 	ch, err := a.watchable(name)
 	if err != nil {
@@ -25,7 +25,7 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 	}
 	id := "page-" + shortID()
 	client, err := ch.network.client(signaling.Options{
-		// It speaks beside the channel's own client.
+		// A client of its own, beside the channel's.
 		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id),
 	})
 	if err != nil {
@@ -70,10 +70,10 @@ func (a *Agent) watchable(name string) (*channel, error) {
 	return ch, nil
 }
 
-// watcher carries one page's signals.
+// watcher carries the signals of one page.
 type watcher struct {
 	client *signaling.Client
-	offer  string // "" once it is sent
+	offer  string // "" once sent
 	send   func(status.Signal) error
 }
 
