@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	askLimit   = 5 * time.Second  // for a caller, who may have to wait for another's fetch first
-	fetchLimit = 4 * time.Second  // less than that
-	lookAgain  = time.Minute      // for keys without an end, which somebody may still have changed
-	tryAgain   = 10 * time.Second // after a failed refresh, while the old keys serve
+	askLimit   = 5 * time.Second  // for a caller, who may first have to wait for another's fetch
+	fetchLimit = 4 * time.Second  // shorter than askLimit
+	lookAgain  = time.Minute      // for keys without an expiry, which may still have been changed
+	tryAgain   = 10 * time.Second // after a failed refresh, while the old keys are still valid
 )
 
-// cache hands out keys until they have lived through about 80 % of their time and then fetches new ones; many callers
-// make one fetch. While that fails, the old ones serve to their end, with one line of log when it begins and another,
-// an alarm, when a fifth of their life is left.
+// cache returns keys until about 80 % of their lifetime has passed, and then fetches new ones; concurrent callers share
+// one fetch. While a refresh fails, the old keys are used until they expire. One line is logged when that begins and
+// another, an alarm, when a fifth of their lifetime is left.
 type cache struct {
 	source func(context.Context) (aws.Credentials, error)
 	log    *slog.Logger
 
-	lock    chan struct{} // one slot; who holds its token owns the fields below
+	lock    chan struct{} // one slot; the holder of its token owns the fields below
 	keys    aws.Credentials
-	refresh time.Time // when to fetch again; the zero time is now
-	alarm   time.Time // when a fifth of their life is left; the zero time is never
+	refresh time.Time // when to fetch again; the zero time means now
+	alarm   time.Time // when a fifth of the lifetime is left; the zero time means never
 	failing bool      // the last refresh failed
-	alarmed bool      // and was called alarming
+	alarmed bool      // the alarm was logged
 
-	failure error     // of the last fetch that failed
+	failure error     // of the last failed fetch
 	failed  time.Time // when it ended
 }
 
@@ -56,12 +56,12 @@ func (c *cache) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	if c.keys.HasKeys() && now.Before(c.refresh) {
 		return c.keys, nil
 	}
-	if c.failure != nil && c.failed.After(began) { // while this caller waited
+	if c.failure != nil && c.failed.After(began) { // failed while this caller waited
 		return c.old(now, c.failure)
 	}
 	keys, err := c.fetch(ctx)
 	if now = time.Now(); err != nil {
-		if ctx.Err() == nil { // one caller's end is not the others'
+		if ctx.Err() == nil { // one caller's cancellation must not fail the others
 			c.failure, c.failed = err, now
 		}
 		return c.old(now, err)
@@ -70,20 +70,20 @@ func (c *cache) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return keys, nil
 }
 
-// fetch asks the source, for a limited time. Keys that are over are a failure while there are better ones, and else are
-// taken: this host's clock may be wrong, and the service knows.
+// fetch asks the source, for a limited time. Expired keys are a failure as long as there are better ones. Otherwise
+// they are used: this host's clock may be wrong, and the service knows the time.
 func (c *cache) fetch(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
 	keys, err := c.source(ctx)
 	if now := time.Now(); err == nil && over(keys, now) && c.keys.HasKeys() && !over(c.keys, now) {
-		return aws.Credentials{}, fmt.Errorf("the source gave keys that ended at %s; hint: does what renews them "+
+		return aws.Credentials{}, fmt.Errorf("the source returned keys that expired at %s; hint: does what renews them "+
 			"still run?", keys.Expires.Format(time.RFC3339))
 	}
 	return keys, err
 }
 
-// take makes keys the ones in use.
+// take makes keys the current ones.
 func (c *cache) take(keys aws.Credentials, now time.Time) {
 	if c.failing {
 		c.log.Info("AWS credentials refreshed")
@@ -95,7 +95,7 @@ func (c *cache) take(keys aws.Credentials, now time.Time) {
 	}
 }
 
-// old returns the keys at hand when they still have time.
+// old returns the current keys if they are still valid.
 func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
 	if !c.keys.HasKeys() || over(c.keys, now) {
 		return aws.Credentials{}, err
@@ -119,9 +119,8 @@ func (c *cache) old(now time.Time, err error) (aws.Credentials, error) {
 
 func over(k aws.Credentials, now time.Time) bool { return k.CanExpire && !now.Before(k.Expires) }
 
-// span is how long keys serve before they are fetched again: 75 % to 85 % of their life, so that a fleet does not move
-// in step. Keys that are over by this host's clock are used all the same: the clock may be wrong, and the service
-// knows.
+// span returns how long keys are used before new ones are fetched: 75 % to 85 % of their lifetime, so that a fleet does
+// not move in step.
 func span(k aws.Credentials, now time.Time) time.Duration {
 	life := k.Expires.Sub(now)
 	if !k.CanExpire || life <= 0 {
@@ -130,7 +129,7 @@ func span(k aws.Credentials, now time.Time) time.Duration {
 	return time.Duration(float64(life) * (0.75 + 0.1*rand.Float64()))
 }
 
-// Invalidate makes the next Retrieve fetch.
+// Invalidate makes the next Retrieve fetch new keys.
 func (c *cache) Invalidate() {
 	c.lock <- struct{}{}
 	c.refresh = time.Time{}

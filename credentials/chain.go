@@ -21,10 +21,10 @@ type chain struct {
 func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithRegion(c.region),
-		// The SDK does not kill a process for the end of ctx.
+		// The SDK does not kill the process when ctx ends.
 		config.WithProcessCredentialOptions(func(o *processcreds.Options) { o.Timeout = fetchLimit }),
-		// One try: who asks will ask again. Three tries at a metadata service that a camera does not have would take
-		// seconds.
+		// One attempt, since the caller will ask again. Three attempts at a metadata service that a camera does not
+		// have would take seconds.
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if c.profile != "" {
@@ -44,7 +44,7 @@ func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 	return keys, nil
 }
 
-// login is the profile whose keys come from a login at IAM Identity Center, or "".
+// login returns the profile whose keys come from a login at IAM Identity Center, or "".
 func login(cfg aws.Config) string {
 	for _, source := range cfg.ConfigSources {
 		shared, ok := source.(config.SharedConfig)
@@ -60,7 +60,7 @@ func login(cfg aws.Config) string {
 	return ""
 }
 
-// explain says where keys were looked for; login is the profile of a login that they may want.
+// explain says where keys were looked for. login is the profile of a login that may have ended.
 func (c *chain) explain(err error, login string) error {
 	var profile config.SharedConfigProfileNotExistError
 	switch {
@@ -78,7 +78,7 @@ func (c *chain) explain(err error, login string) error {
 		oneLine(err))
 }
 
-// oneLine keeps the end of a long error, where the SDK says why.
+// oneLine keeps the end of a long error, where the SDK gives the reason.
 func oneLine(err error) string {
 	const most = 200
 	s := strings.Join(strings.Fields(err.Error()), " ")

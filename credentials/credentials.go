@@ -1,9 +1,9 @@
-// Package credentials is where AWS keys come from and when they end.
+// Package credentials provides AWS keys and renews them.
 //
 // There are three kinds: the AWS default chain, an access key (its secret in the config or in a file), and an AWS IoT
-// certificate that is exchanged for keys of an hour. All of them are fetched when they are first asked for, fetched
-// again at about 80 % of their life while the old ones still serve, and never ended by a source that fails for a while
-// or a file that is being written.
+// certificate that is exchanged for keys valid for an hour. All are fetched when they are first needed, and fetched
+// again at about 80 % of their lifetime while the old ones are still valid. A source that fails for a while, or a file
+// that is being written, does not invalidate keys in use.
 package credentials
 
 import (
@@ -16,35 +16,34 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Options say where to look. The zero value is the AWS default chain: environment, shared files with profiles, SSO and
+// Options says where to look. The zero value is the AWS default chain: environment, shared files with profiles, SSO and
 // credential_process, container and Greengrass endpoints, instance metadata. At most one of Profile, AccessKeyID and
-// IoT may be given.
+// IoT may be set.
 type Options struct {
-	Profile string // of the shared AWS files; "" is AWS_PROFILE or default
+	Profile string // of the shared AWS files; "" means AWS_PROFILE or default
 
-	// An access key. Secret and token can come from files, which are read again whenever keys are asked for. A relative
-	// name is looked for in $CREDENTIALS_DIRECTORY (systemd LoadCredential=) first.
+	// An access key. The secret and token can come from files, which are read again each time keys are needed. A
+	// relative name is looked for in $CREDENTIALS_DIRECTORY (systemd LoadCredential=) first.
 	AccessKeyID         string
 	SecretAccessKey     string
 	SessionToken        string
 	SecretAccessKeyFile string
 	SessionTokenFile    string
 
-	// IoT is a device certificate. nil takes it from the environment (AWS_IOT_CORE_CREDENTIAL_ENDPOINT and the others,
-	// with the C SDK's names) when that has one and no other kind is given.
+	// IoT is a device certificate. If it is nil and no other kind is set, it comes from the environment
+	// (AWS_IOT_CORE_CREDENTIAL_ENDPOINT and the others, with the C SDK's names).
 	IoT *IoT
 
-	Log *slog.Logger // says when keys cannot be refreshed and the old ones still serve; nil means no log
+	Log *slog.Logger // gets a line when keys cannot be refreshed; nil discards
 }
 
-// New returns the provider that o describes. It reads no file and calls nobody: that happens when keys are asked for,
-// each time with an error that says what, where and a hint, so that what is missing today may be there tomorrow. Asking
-// takes five seconds at most. The default chain takes region for the calls it makes, and httpClient to make them with;
-// nil is the SDK's own, which honours AWS_CA_BUNDLE (give an *awshttp.BuildableClient if any: the SDK refuses others
-// when AWS_CA_BUNDLE is set).
+// New returns the provider that o describes. It reads no file and makes no call. That happens each time keys are
+// needed, so that what is missing today may be there tomorrow; an error then says what, where and a hint. Getting keys
+// takes at most five seconds. The default chain uses region and httpClient for its calls; nil is the SDK's own client,
+// which honours AWS_CA_BUNDLE (any other should be an *awshttp.BuildableClient: the SDK refuses others when
+// AWS_CA_BUNDLE is set).
 //
-// The provider has a method Invalidate, which makes the next Retrieve fetch: call it when the service did not take the
-// keys.
+// The provider has a method Invalidate, which makes the next Retrieve fetch. Call it when the service refuses the keys.
 func New(_ context.Context, o Options, region string, httpClient aws.HTTPClient) (aws.CredentialsProvider, error) {
 	log := o.Log
 	if log == nil {

@@ -33,7 +33,7 @@ var failings = []struct {
 		return aws.Credentials{}, ctx.Err()
 	}, "deadline exceeded"},
 	{"gives keys that are over", func(context.Context) (aws.Credentials, error) { return lasting(-time.Minute), nil },
-		"the source gave keys that ended at"},
+		"the source returned keys that expired at"},
 }
 
 // TestSourceFailsAfterTheFirstKeys: the good keys serve to their end, and nobody waits for longer than five seconds.

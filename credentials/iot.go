@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// IoT is a device that proves itself by an X.509 certificate and gets the keys of a role in exchange (AWS IoT Core
+// IoT is a device that authenticates with an X.509 certificate and gets the keys of a role in exchange (AWS IoT Core
 // developer guide, "Authorizing direct calls to AWS services").
 //
 //	GET https://ENDPOINT/role-aliases/ALIAS/credentials    with the certificate, and x-amzn-iot-thingname: THING
@@ -29,10 +29,10 @@ type IoT struct {
 	ThingName       string // "" when the policies use no ${credentials-iot:ThingName}
 	CertificateFile string // PEM; this and the key are read again for each fetch
 	PrivateKeyFile  string // PEM
-	CAFile          string // PEM, trusted instead of the system's authorities; "" is the system's
+	CAFile          string // PEM, trusted instead of the system's authorities; "" means the system's
 }
 
-// iotFromEnv reads the C SDK's names, or returns nil.
+// iotFromEnv reads the C SDK's variables, or returns nil.
 func iotFromEnv(env func(string) string) *IoT {
 	const prefix = "AWS_IOT_CORE_"
 	if env(prefix+"CREDENTIAL_ENDPOINT") == "" {
@@ -99,7 +99,7 @@ func (o *IoT) fetch(ctx context.Context) (aws.Credentials, error) {
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("IoT credentials from %s: %w", o.host(), err)
 	}
-	// The end by this host's clock, which may be wrong: what counts is how long from the answer's Date.
+	// The expiry by this host's clock, which may be wrong: what counts is the time since the answer's Date.
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		keys.Expires = time.Now().Add(keys.Expires.Sub(date))
 	}
@@ -153,7 +153,7 @@ func (o *IoT) refused(status int, body []byte) error {
 		hint)
 }
 
-// parseIoT reads the answer.
+// parseIoT parses the answer.
 func parseIoT(body []byte) (aws.Credentials, error) {
 	var in struct {
 		Credentials struct {

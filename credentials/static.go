@@ -62,8 +62,8 @@ const (
 	settle    = time.Second
 )
 
-// read returns the value. A file that has changed within the last second is left alone when there is a value from
-// before: somebody may still be writing.
+// read returns the value. If the file changed within the last second, read returns the earlier value, since the file
+// may still be being written.
 func (s *secret) read(now time.Time) (string, error) {
 	if s.file == "" {
 		return s.value, nil
@@ -83,7 +83,7 @@ func (s *secret) read(now time.Time) (string, error) {
 func readSecret(name string) (v string, changed time.Time, err error) {
 	f, err := os.Open(find(name))
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("%w; hint: does the user that this runs as have the right to read it?", err)
+		return "", time.Time{}, fmt.Errorf("%w; hint: may the user that this runs as read it?", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -101,7 +101,7 @@ func readSecret(name string) (v string, changed time.Time, err error) {
 	return v, info.ModTime(), nil
 }
 
-// parseSecret takes off the white space around, and refuses what cannot be an AWS secret, without repeating it.
+// parseSecret trims white space, and refuses what cannot be an AWS secret, without repeating it.
 func parseSecret(raw []byte) (string, error) {
 	v := bytes.TrimSpace(raw)
 	switch {
@@ -112,7 +112,8 @@ func parseSecret(raw []byte) (string, error) {
 	}
 	for _, b := range v {
 		if b <= ' ' || b > '~' {
-			return "", errors.New("the file holds more than one word of ASCII; hint: the bare secret, no name before it")
+			return "", errors.New("the file holds more than one word of ASCII; hint: the bare secret, " +
+				"no name before it")
 		}
 	}
 	return string(v), nil

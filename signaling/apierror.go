@@ -14,8 +14,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// newAPIError reads an answer that is not a success: the type from the header, cut at its ":http://..." tail, or from
-// the body, cut at its "namespace#" head; the text from message or Message.
+// newAPIError reads an unsuccessful answer. The type comes from the header, without its ":http://..." tail, or from the
+// body, without its "namespace#" head; the text comes from message or Message.
 func newAPIError(op string, resp *http.Response, body []byte) *APIError {
 	e := &APIError{Op: op, Status: resp.StatusCode, RequestID: clip(resp.Header.Get("X-Amzn-Requestid")),
 		RetryAfter: retryAfter(resp.Header)}
@@ -24,7 +24,7 @@ func newAPIError(op string, resp *http.Response, body []byte) *APIError {
 		Code    string `json:"code"`
 		Message string `json:"message"` // any case
 	}
-	if json.Unmarshal(body, &in) != nil { // not an answer of the service's: a proxy's or a load balancer's page
+	if json.Unmarshal(body, &in) != nil { // not the service's answer: the page of a proxy or load balancer
 		in.Message = oneLine(string(body))
 	}
 	e.Message = clipTo(in.Message, maxStatusChars)
@@ -38,8 +38,7 @@ func newAPIError(op string, resp *http.Response, body []byte) *APIError {
 	return e
 }
 
-// fromSDK turns what the SDK returns into an APIError when the service has answered; anything else stays what it is,
-// with op.
+// fromSDK turns an SDK error into an APIError when the service has answered. Any other error is returned with op added.
 func fromSDK(op string, err error) error {
 	var keys *keysError
 	if errors.As(err, &keys) {
@@ -58,7 +57,7 @@ func fromSDK(op string, err error) error {
 			err = odd.Err
 		}
 		return &badAnswerError{op, trimSDK(err)}
-	case unread: // a page of a proxy's or a load balancer's
+	case unread: // the page of a proxy or load balancer
 		return newAPIError(op, answer.Response.Response, odd.Snapshot)
 	}
 	e := newAPIError(op, answer.Response.Response, nil)
@@ -69,7 +68,7 @@ func fromSDK(op string, err error) error {
 	return e
 }
 
-// trimSDK takes the SDK's own frames off an error, whose text then says things once.
+// trimSDK removes the SDK's own layers from an error, whose text would say things twice.
 func trimSDK(err error) error {
 	var op *smithy.OperationError
 	if errors.As(err, &op) {
@@ -82,7 +81,7 @@ func trimSDK(err error) error {
 	return err
 }
 
-// trimURL leaves the host of the address that an error of net/http quotes.
+// trimURL shortens the URL that a net/http error quotes to its host.
 func trimURL(err error) error {
 	var u *url.Error
 	if !errors.As(err, &u) {
@@ -95,7 +94,7 @@ func trimURL(err error) error {
 	return fmt.Errorf("%s: %w", at.Host, u.Err)
 }
 
-// opError is a request that had no answer.
+// opError is a request that got no answer.
 type opError struct {
 	op  string
 	err error
@@ -104,7 +103,7 @@ type opError struct {
 func (e *opError) Error() string { return e.op + ": " + e.err.Error() }
 func (e *opError) Unwrap() error { return e.err }
 
-// badAnswerError is a success that cannot be understood.
+// badAnswerError is a successful answer that cannot be understood.
 type badAnswerError struct {
 	op  string
 	err error
@@ -113,7 +112,7 @@ type badAnswerError struct {
 func (e *badAnswerError) Error() string { return e.op + ": bad answer: " + e.err.Error() }
 func (e *badAnswerError) Unwrap() error { return e.err }
 
-// retryAfter reads the header's form in seconds. The form with a date is not believed: the clocks may differ.
+// retryAfter reads the header's form in seconds. The form with a date is ignored, since the clocks may differ.
 func retryAfter(h http.Header) time.Duration {
 	n, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
 	if err != nil {
@@ -129,5 +128,5 @@ func clipTo(s string, most int) string {
 	return s
 }
 
-// oneLine makes text of unknown kind fit for a log line.
+// oneLine makes text of unknown origin fit for a log line.
 func oneLine(s string) string { return clipTo(strings.Join(strings.Fields(s), " "), 200) }

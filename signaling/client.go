@@ -18,16 +18,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Options say which channel, in which role, and with whose keys. Channel, Role, Region and Credentials must be given.
+// Options says which channel, in which role, with whose keys. Channel, Role, Region and Credentials are required.
 type Options struct {
 	Channel     string // KVS channel name
 	Role        Role
-	ClientID    string                  // a viewer's own name; must be empty for a master
+	ClientID    string                  // a viewer's ID; must be empty for a master
 	Region      string                  // AWS region, for example eu-central-1
-	Credentials aws.CredentialsProvider // asked for each signature, and so to be one that remembers
+	Credentials aws.CredentialsProvider // called for each signature, so it should cache
 
-	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" is AWS in the region.
-	// When it is given, the addresses that the service hands out are believed, whatever their host.
+	// Endpoint is the URL of the control plane, http or https, for a service other than AWS; "" means AWS in the
+	// region. When it is set, the addresses that the service returns are trusted whatever their host.
 	Endpoint string
 
 	DualStack bool // use AWS's IPv4 and IPv6 host names
@@ -36,19 +36,19 @@ type Options struct {
 	RootCAs *x509.CertPool // trusted for HTTPS and WebSocket; nil means the system's
 
 	Create bool              // create the channel when it does not exist
-	TTL    time.Duration     // of messages in a channel that Create makes, 5 s to 120 s; 0 means the service's 60 s
+	TTL    time.Duration     // message TTL of a channel that Create makes, 5 s to 120 s; 0 means the service's 60 s
 	Tags   map[string]string // of a channel that Create makes
 
 	Storage Storage // "" means StorageOff
 
 	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n
-	// agents wants n/300 seconds, so that 10,000 cameras that lose the service together come back without being
+	// agents should use n/300 seconds, so that 10,000 cameras that lose the service together can return without being
 	// throttled.
 	Spread time.Duration
 
 	Log *slog.Logger // nil means no log
 
-	// The rest is for tests and special networks.
+	// The fields below are for tests and special networks.
 
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error) // nil means the net package's
 	Proxy       func(*http.Request) (*url.URL, error)                             // nil means http.ProxyFromEnvironment
@@ -57,7 +57,7 @@ type Options struct {
 	Rand func() float64
 }
 
-// check names everything that is wrong with the options, and fills in the defaults.
+// check reports everything that is wrong with the options, and fills in the defaults.
 func (o *Options) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -75,7 +75,7 @@ func (o *Options) check() error {
 				clip(o.ClientID))
 		}
 	default:
-		bad("role %q: no such role; hint: %s or %s", o.Role, Master, Viewer)
+		bad("role %q: unknown role; hint: %s or %s", o.Role, Master, Viewer)
 	}
 	if !isRegion(o.Region) {
 		bad("region %q: not an AWS region; hint: such as eu-central-1", clip(o.Region))
@@ -91,7 +91,7 @@ func (o *Options) check() error {
 	switch o.Storage {
 	case "", StorageOff, StorageAuto, StorageOn:
 	default:
-		bad("storage %q: no such mode; hint: %s, %s or %s", clip(string(o.Storage)), StorageOff, StorageAuto, StorageOn)
+		bad("storage %q: unknown mode; hint: %s, %s or %s", clip(string(o.Storage)), StorageOff, StorageAuto, StorageOn)
 	}
 	if o.TTL != 0 && (o.TTL < 5*time.Second || o.TTL > 120*time.Second) {
 		bad("message TTL %v: out of range; hint: 5s to 2m", o.TTL) // KVS API reference, SingleMasterConfiguration
@@ -124,37 +124,37 @@ func (o *Options) defaults() {
 	}
 }
 
-// State is where a client stands.
+// State is the state of a client.
 type State string
 
-// The states of a [Client]. One that is replacing a working WebSocket stays connected.
+// The states of a [Client]. A client that is replacing a working WebSocket stays connected.
 const (
 	Idle       State = "idle"       // Run has not been called, or has returned
-	Connecting State = "connecting" // asking the service, dialling
+	Connecting State = "connecting" // calling the service, dialling
 	Online     State = "connected"  // a WebSocket is open
-	Waiting    State = "waiting"    // the last try failed, the next one has its time
+	Waiting    State = "waiting"    // the last attempt failed; the next one is scheduled
 )
 
-// Report is a client as it is at one moment. Counters run from New.
+// Report is a snapshot of a client. Counters count from New.
 type Report struct {
 	State    State
-	Since    time.Time     // of the state
-	ARN      string        // "" until the channel has been found
+	Since    time.Time     // when State last changed
+	ARN      string        // "" until the channel was found
 	Err      error         // why it is not connected; nil when it is
-	RetryIn  time.Duration // when waiting
+	RetryIn  time.Duration // while waiting
 	Connects uint64        // WebSockets opened
-	Received uint64        // messages handed to the owner
+	Received uint64        // messages passed to the owner
 	Sent     uint64        // messages written
 	Queued   int           // messages waiting to be written
 	Expired  uint64        // messages dropped because they waited longer than 30 s
-	Refused  uint64        // messages that the service did not take
-	Ignored  uint64        // frames that were no message, or one that this role cannot use
+	Refused  uint64        // messages that the service refused
+	Ignored  uint64        // frames that were not a message, or not one for this role
 
 	Storage    bool  // media goes to a stream
-	StorageErr error // why there is no storage session; nil when there is one, or one is being joined
+	StorageErr error // why there is no storage session; nil when there is one or one is being joined
 }
 
-// Client keeps one role on one channel connected. Its methods may be called from any goroutine.
+// Client keeps one role on one channel connected. Its methods are safe for concurrent use.
 type Client struct {
 	opts    Options
 	clock   *clock
@@ -163,7 +163,7 @@ type Client struct {
 	ice     *iceCache
 	queue   *queue
 	sent    sentLog
-	pace    connectPace   // owned by the dial under way
+	pace    connectPace   // owned by the current dial
 	storage atomic.Bool   // the channel has storage on
 	rejoin  chan error    // one slot
 	network chan struct{} // one slot
@@ -174,7 +174,7 @@ type Client struct {
 	retryAt time.Time // guarded by mu
 }
 
-// New checks the options, all of them, and starts nothing.
+// New checks all options and starts nothing.
 func New(opts Options) (*Client, error) {
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("signaling: %w", err)
@@ -188,19 +188,19 @@ func New(opts Options) (*Client, error) {
 	return c, nil
 }
 
-// Run connects and stays connected until ctx is done; then it returns nil, with everything that it started ended. It
-// returns an error only when no later try could do better. It calls on from one goroutine, in order; on must not block
-// for long, since no message is read meanwhile. A Client may be Run again after Run has returned, and never twice at a
-// time.
+// Run connects and stays connected until ctx is done. It then returns nil, and everything that it started has ended. It
+// returns an error only when no later attempt could succeed. It calls on from one goroutine, in order; on must not
+// block for long, since no message is read meanwhile. A Client may be Run again after Run has returned, but never twice
+// at the same time.
 //
-// Every failure and every recovery is logged here once; the owner need not.
+// Every failure and every recovery is logged here once; the owner need not log them.
 func (c *Client) Run(ctx context.Context, on func(Event)) error {
 	c.mu.Lock()
 	twice := c.running
 	c.running = true
 	c.mu.Unlock()
 	if twice {
-		return errors.New("signaling: Run was called twice at a time")
+		return errors.New("signaling: Run was called twice at the same time")
 	}
 	err := newRun(c, on).loop(ctx)
 	c.http.http.CloseIdleConnections()
@@ -212,8 +212,8 @@ func (c *Client) Run(ctx context.Context, on func(Event)) error {
 }
 
 // Send checks m against every limit of the service and queues it. It never blocks: an error says that m cannot be sent
-// at all, or that the queue is full ([ErrQueueFull]). A message waits for the connection and for the service's rate
-// limits at most 30 s and is then dropped and counted. Messages to one recipient keep their order.
+// at all, or that the queue is full ([ErrQueueFull]). A message waits at most 30 s for the connection and the service's
+// rate limits; then it is dropped and counted. Messages to one recipient stay in order.
 func (c *Client) Send(m Message) error {
 	if err := m.check(c.opts.Role, c.storage.Load()); err != nil {
 		return err
@@ -228,8 +228,8 @@ func (c *Client) Send(m Message) error {
 	return c.queue.put(queued{Message: m, frame: frame, since: c.opts.Now()})
 }
 
-// ICEServers returns the channel's TURN servers, asking the service when the ones at hand are about to end. It finds
-// the channel first when that has not happened yet, and so works without Run. The error says what the owner can do.
+// ICEServers returns the channel's TURN servers. It asks the service when the cached ones are about to expire. It finds
+// the channel first if necessary, so it works without Run. The error says what the owner can do.
 func (c *Client) ICEServers(ctx context.Context) ([]ICEServer, error) {
 	servers, err := c.ice.get(ctx)
 	if err != nil {
@@ -238,7 +238,7 @@ func (c *Client) ICEServers(ctx context.Context) ([]ICEServer, error) {
 	return servers, nil
 }
 
-// Report says how the client stands.
+// Report returns the state of the client.
 func (c *Client) Report() Report {
 	now := c.opts.Now()
 	waiting, expired := c.queue.stats(now)
@@ -252,7 +252,7 @@ func (c *Client) Report() Report {
 	return r
 }
 
-// update changes the report, and its time when the state changes.
+// update changes the report. It sets Since when the state changes.
 func (c *Client) update(f func(*Report)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

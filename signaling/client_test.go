@@ -122,7 +122,7 @@ func TestFramesOfNoUseAreCounted(t *testing.T) {
 		bad := []string{"", " ", "null", "[]", "{", `"x"`, `{"messageType":7}`, `{}`, `{"messageType":"NEWS"}`,
 			`{"messageType":"SDP_OFFER","messagePayload":"e30="}`,                          // no sender
 			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"%%"}`,       // no base64
-			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"aGVsbG8="}`, // no JSON
+			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"aGVsbG8="}`, // not JSON
 			`{"messageType":"SDP_OFFER","senderClientId":"v"}`,                             // no payload
 			`{"messageType":"SDP_OFFER","senderClientId":"a b","messagePayload":"e30="}`,   // no such id
 			strings.Repeat(`{"a":`, 9000), "\xff\xfe"}

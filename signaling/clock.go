@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// clock is the time to sign with: the host's, put right by the Date that the service writes on its answers. AWS refuses
-// a signature that is more than five minutes off, and cameras boot without a clock.
+// clock is the time to sign with: the host's, corrected by the Date header of the service's answers. AWS refuses a
+// signature that is more than five minutes off, and cameras boot without a clock.
 type clock struct {
 	now func() time.Time
 	log *slog.Logger
 
 	mu     sync.Mutex
-	offset time.Duration // guarded by mu; what to add to now
+	offset time.Duration // guarded by mu; added to now
 }
 
-// skewed is the least difference that is put right; below it, Date's whole seconds and the way of the answer are all
-// there is to see.
+// skewed is the smallest difference that is corrected. A smaller one may only be Date's whole seconds and the answer's
+// travel time.
 const skewed = time.Minute
 
-// learn takes the Date header of an answer that has just come.
+// learn reads the Date header of an answer that has just arrived.
 func (k *clock) learn(h http.Header) {
 	date, err := http.ParseTime(h.Get("Date"))
 	if err != nil {
@@ -49,7 +49,7 @@ func (k *clock) learn(h http.Header) {
 		"off_by", (-off).Round(time.Second), "hint", "run an NTP client")
 }
 
-// signing is the time to sign with.
+// signing returns the time to sign with.
 func (k *clock) signing() time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()

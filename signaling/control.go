@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	foundLife  = 24 * time.Hour // how long ARN and endpoints are believed
-	createPoll = time.Second    // between looks at a channel that is being made
+	foundLife  = 24 * time.Hour // how long ARN and endpoints are trusted
+	createPoll = time.Second    // between checks of a channel that is being created
 	createWait = 30 * time.Second
 )
 
@@ -34,19 +34,19 @@ type channel struct {
 	webrtc  string // for the calls that join the storage session; "" without storage
 }
 
-// control finds the channel and remembers it, so that a reconnect needs no call.
+// control finds the channel and caches the result, so that a reconnect needs no call.
 type control struct {
 	opts   *Options
 	kv     *kinesisvideo.Client
 	signer clockedSigner
 	http   *transport
 
-	// budget bounds the walks through the control plane whatever goes wrong: six at once, then one a minute.
+	// budget limits how often the whole lookup runs, whatever goes wrong: six at once, then one a minute.
 	budget *rate.Limiter
 
-	lock    chan struct{} // one slot; who holds its token owns the fields below
+	lock    chan struct{} // one slot; the holder of its token owns the fields below
 	channel channel       // empty arn: not found yet, or forgotten
-	last    error         // of the last walk
+	last    error         // of the last lookup
 }
 
 func newControl(o *Options, k *clock, t *transport) *control {
@@ -57,7 +57,7 @@ func newControl(o *Options, k *clock, t *transport) *control {
 		Credentials:  aws.CredentialsProviderFunc(c.keys),
 		HTTPClient:   t,
 		HTTPSignerV4: c.signer,
-		Retryer:      aws.NopRetryer{}, // retry decides, for all requests in one place
+		Retryer:      aws.NopRetryer{}, // retry decides for all requests, in one place
 	}
 	if o.Endpoint != "" {
 		kv.BaseEndpoint = &o.Endpoint
@@ -69,7 +69,7 @@ func newControl(o *Options, k *clock, t *transport) *control {
 	return c
 }
 
-// fips is on in the us-gov regions, where the other names do not exist everywhere.
+// fips is on in the us-gov regions, where the other host names do not exist everywhere.
 func fips(o *Options) aws.FIPSEndpointState {
 	if o.FIPS || strings.HasPrefix(o.Region, "us-gov-") {
 		return aws.FIPSEndpointStateEnabled
@@ -84,7 +84,7 @@ func state(on bool) aws.DualStackEndpointState {
 	return aws.DualStackEndpointStateDisabled
 }
 
-// clockedSigner signs with the service's time instead of the one it is given.
+// clockedSigner signs with the service's time instead of the time passed to it.
 type clockedSigner struct {
 	*v4.Signer
 	clock *clock
@@ -95,7 +95,7 @@ func (s clockedSigner) SignHTTP(ctx context.Context, keys aws.Credentials, r *ht
 	return s.Signer.SignHTTP(ctx, keys, r, hash, service, region, s.clock.signing(), opts...)
 }
 
-// find returns the channel, and whether it was remembered rather than asked for now. It runs once at a time.
+// find returns the channel, and whether it came from the cache. It runs once at a time.
 func (c *control) find(ctx context.Context) (ch channel, remembered bool, err error) {
 	select {
 	case c.lock <- struct{}{}:
@@ -123,14 +123,14 @@ func (c *control) find(ctx context.Context) (ch channel, remembered bool, err er
 		c.channel = ch
 		return ch, false, nil
 	}
-	// What was true a day ago is better than nothing, unless the service has just said that it is no longer true.
+	// A day-old answer is better than nothing, unless the service has just said that it is no longer true.
 	if c.channel.arn != "" && !stale(c.last) {
 		return c.channel, true, nil
 	}
 	return channel{}, false, c.last
 }
 
-// ask walks through the control plane.
+// ask looks the channel up in the control plane.
 func (c *control) ask(ctx context.Context) (channel, error) {
 	arn, err := c.describe(ctx)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *control) ask(ctx context.Context) (channel, error) {
 	return c.endpoints(ctx, arn, storage)
 }
 
-// notSent says that a request did not get as far as the service.
+// notSent reports whether a request failed before it reached the service.
 func notSent(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -151,7 +151,7 @@ func notSent(err error) bool {
 	return errors.As(err, &dns) || errors.As(err, &keys) || errors.As(err, &op) && op.Op == "dial"
 }
 
-// forget makes the next find ask again.
+// forget makes the next find ask the service.
 func (c *control) forget(ctx context.Context) {
 	select {
 	case c.lock <- struct{}{}:
@@ -161,7 +161,7 @@ func (c *control) forget(ctx context.Context) {
 	}
 }
 
-// budgetError says that the control plane has been asked too often already, and what it said last.
+// budgetError says that the control plane was asked too often, and what its last answer was.
 type budgetError struct {
 	wait time.Duration
 	last error
@@ -176,7 +176,7 @@ func (e *budgetError) Error() string {
 
 func (e *budgetError) Unwrap() error { return e.last }
 
-// describe finds the ARN, making the channel if that is wanted.
+// describe finds the ARN. It creates the channel if Options.Create is set.
 func (c *control) describe(ctx context.Context) (arn string, err error) {
 	arn, err = c.describeOnce(ctx)
 	var api *APIError
@@ -186,7 +186,7 @@ func (c *control) describe(ctx context.Context) (arn string, err error) {
 		}
 		arn, err = c.describeOnce(ctx)
 	}
-	// A channel is made in the background (KVS API reference, CreateSignalingChannel).
+	// A channel is created in the background (KVS API reference, CreateSignalingChannel).
 	for waited := time.Duration(0); errors.Is(err, errCreating) && waited < createWait; waited += createPoll {
 		if err := sleep(ctx, createPoll); err != nil {
 			return "", err
@@ -229,14 +229,15 @@ func (c *control) create(ctx context.Context) error {
 	in := &kinesisvideo.CreateSignalingChannelInput{ChannelName: &c.opts.Channel,
 		ChannelType: types.ChannelTypeSingleMaster}
 	if c.opts.TTL > 0 {
-		in.SingleMasterConfiguration = &types.SingleMasterConfiguration{MessageTtlSeconds: aws.Int32(int32(c.opts.TTL / time.Second))}
+		ttl := aws.Int32(int32(c.opts.TTL / time.Second))
+		in.SingleMasterConfiguration = &types.SingleMasterConfiguration{MessageTtlSeconds: ttl}
 	}
 	for k, v := range c.opts.Tags {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
 	}
 	_, err := c.kv.CreateSignalingChannel(ctx, in)
 	var exists *types.ResourceInUseException
-	if errors.As(err, &exists) { // somebody was faster
+	if errors.As(err, &exists) { // somebody else created it first
 		return nil
 	}
 	if err != nil {
@@ -283,17 +284,17 @@ func (c *control) endpoints(ctx context.Context, arn string, storage bool) (chan
 	return ch, nil
 }
 
-// awsDomains are the ends of AWS's host names in its partitions (AWS endpoint rules, kinesisvideo).
+// awsDomains are the suffixes of AWS's host names in its partitions (AWS endpoint rules, kinesisvideo).
 var awsDomains = []string{".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".api.amazonwebservices.com.cn",
 	".amazonaws.eu", ".api.amazonwebservices.eu",
 	".c2s.ic.gov", ".sc2s.sgov.gov", ".api.aws.ic.gov", ".api.aws.scloud"}
 
-// checkAddress refuses an address that is not KVS's in the region and its partition: what is sent there is signed with
-// our keys.
+// checkAddress refuses an address that is not KVS's in the region and its partition: requests to it are signed with our
+// keys.
 func (o *Options) checkAddress(addr string) error {
 	u, err := url.Parse(addr)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("%q is no address", clip(addr))
+		return fmt.Errorf("%q is not an address", clip(addr))
 	}
 	if o.Endpoint != "" {
 		return nil
@@ -311,7 +312,7 @@ func (o *Options) checkAddress(addr string) error {
 	return fmt.Errorf("%q is not a KVS host in %s", clip(u.Hostname()), o.Region)
 }
 
-// sleep waits for d or for ctx.
+// sleep waits for d or until ctx is done.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// APIError is the service's answer to a request over HTTP, the upgrade to a WebSocket among them.
+// APIError is the service's error answer to an HTTP request or to the upgrade to a WebSocket.
 type APIError struct {
-	Op         string // as AWS names it: DescribeSignalingChannel, ConnectAsMaster
+	Op         string // in AWS's spelling: DescribeSignalingChannel, ConnectAsMaster
 	Status     int    // HTTP status
-	Code       string // ResourceNotFoundException; "" when the answer names none
+	Code       string // such as ResourceNotFoundException; "" when the answer names none
 	Message    string
 	RequestID  string
 	RetryAfter time.Duration // 0 when the service does not say
@@ -35,7 +35,7 @@ func (e *APIError) Error() string {
 // STATUS_RESPONSE).
 type StatusError struct {
 	CorrelationID string
-	ErrorType     string // InvalidArgumentException
+	ErrorType     string // such as InvalidArgumentException
 	StatusCode    string // an HTTP status in digits
 	Description   string
 }

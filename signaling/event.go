@@ -4,12 +4,12 @@ import (
 	"time"
 )
 
-// Event is what [Client.Run] tells its owner: one of [Connected], [Received], [Refused], [Disconnected] and
+// Event is what [Client.Run] reports to its owner: one of [Connected], [Received], [Refused], [Disconnected] and
 // [ICEServersChanged].
 type Event interface{ event() }
 
-// Connected says that a WebSocket is open. It comes again, with no Disconnected in between, when an open WebSocket was
-// replaced by a new one before its end; nothing is lost then.
+// Connected says that a WebSocket is open. It comes again, without a Disconnected in between, when a WebSocket was
+// replaced before its end; nothing is lost then.
 type Connected struct {
 	// Generation counts the WebSockets of this Run from 1.
 	Generation int
@@ -18,20 +18,21 @@ type Connected struct {
 // Received is a message from the other side.
 type Received struct{ Message }
 
-// Refused says that the service did not take a message of ours (STATUS_RESPONSE with its correlation id).
+// Refused says that the service refused a message of ours (a STATUS_RESPONSE with its correlation ID).
 type Refused struct {
 	Message Message
 	Err     *StatusError
 }
 
-// Disconnected says that there is no WebSocket now, or still none after another try, why, and when the next try is.
+// Disconnected says that there is no WebSocket now, or still none after another attempt, with the reason and the time
+// until the next attempt.
 type Disconnected struct {
 	Err     error
 	RetryIn time.Duration
 }
 
-// ICEServersChanged says that the TURN servers in use will shut down (RECONNECT_ICE_SERVER): ask [Client.ICEServers]
-// for new ones and move relayed peers.
+// ICEServersChanged says that the TURN servers in use will shut down (RECONNECT_ICE_SERVER). Get new ones from
+// [Client.ICEServers] and move the peers that use a relay.
 type ICEServersChanged struct{}
 
 func (Connected) event()         {}

@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// ICEServer is a set of TURN addresses with one name and password (KVS API reference, IceServer).
+// ICEServer is a set of TURN URLs with one username and password (KVS API reference, IceServer).
 type ICEServer struct {
 	URLs     []string      // turn: and turns:, with port and transport
-	Username string        `json:"-"` // hidden in logs, JSON and formatted text, as is Password
+	Username string        `json:"-"` // hidden in logs, JSON and formatted text, like Password
 	Password string        `json:"-"`
-	TTL      time.Duration // how long from now the service takes the password for a new allocation
+	TTL      time.Duration // from now: how long the service accepts the password for a new allocation
 }
 
-// LogValue hides name and password.
+// LogValue hides username and password.
 func (s ICEServer) LogValue() slog.Value {
 	return slog.GroupValue(slog.Any("urls", s.URLs), slog.Duration("ttl", s.TTL))
 }
 
-// String hides name and password, also from %v.
+// String hides username and password, also for %v.
 func (s ICEServer) String() string { return s.LogValue().String() }
 
 const (
-	maxICEURLs = 8                // in all; more only cost gathering time and the channel's 50 allocations
+	maxICEURLs = 8                // in total; more would only cost gathering time and the channel's 50 allocations
 	iceMargin  = 30 * time.Second // what a peer needs between asking and allocating
-	// After a failure, for all peers: the service takes five requests a second for a channel.
+	// After a failure, for all peers: the service accepts five requests a second for a channel.
 	iceRest    = time.Second
-	minICELife = time.Second // keeps a service that says "no time at all" from being asked for every peer
+	minICELife = time.Second // keeps a TTL of zero from causing a request for every peer
 )
 
-// isICEURL is RFC 7065 and RFC 7064, in so far as the service uses them: a host's name or IPv4 address, a port and a
-// transport or neither.
+// isICEURL accepts RFC 7065 and RFC 7064 as far as the service uses them: a host name or IPv4 address, a port and an
+// optional transport.
 func isICEURL(s string) bool {
 	scheme, rest, _ := strings.Cut(s, ":")
 	switch scheme {
@@ -53,24 +53,24 @@ func isICEURL(s string) bool {
 	return len(host) <= 253 && isID(host)
 }
 
-// iceCache keeps the servers until their passwords are about to end.
+// iceCache keeps the servers until shortly before their passwords expire.
 type iceCache struct {
 	control *control
 
-	lock    chan struct{} // one slot; who holds its token owns the fields below
+	lock    chan struct{} // one slot; the holder of its token owns the fields below
 	servers []ICEServer
 	fetched time.Time
-	fresh   time.Duration // how long after fetched they are handed out without asking
-	valid   time.Duration // how long after fetched the service takes them
+	fresh   time.Duration // how long after fetched they are returned without a request
+	valid   time.Duration // how long after fetched the service accepts them
 
-	failed time.Time // when the service last did not answer
+	failed time.Time // when the last request failed
 	err    error     // and why
 
 	dropped atomic.Bool // the servers will shut down
 }
 
-// get returns the servers, from memory or from the service; many callers make one request. When the service does not
-// answer, servers that still have some time left are better than none.
+// get returns the servers, from the cache or from the service; concurrent callers share one request. When the service
+// does not answer, get returns servers that are still valid for some time.
 func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	select {
 	case i.lock <- struct{}{}:
@@ -88,7 +88,7 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	err := i.err
 	if err == nil || now.Sub(i.failed) >= iceRest {
 		err = i.fetch(ctx, now)
-		if ctx.Err() == nil { // one caller's end is not the others'
+		if ctx.Err() == nil { // one caller's cancellation must not fail the others
 			i.err, i.failed = err, now
 		}
 	}
@@ -98,7 +98,7 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	return i.left(now), nil
 }
 
-// left is the servers with the time that they have from now.
+// left returns the servers with the lifetime that remains from now.
 func (i *iceCache) left(now time.Time) []ICEServer {
 	out := make([]ICEServer, len(i.servers))
 	for n, s := range i.servers {
@@ -108,7 +108,7 @@ func (i *iceCache) left(now time.Time) []ICEServer {
 	return out
 }
 
-// drop makes the next get ask the service. It does not wait for one that is asking now, whose answer may be the old
+// drop makes the next get ask the service. It does not wait for a request in progress, which may return the old
 // servers.
 func (i *iceCache) drop() { i.dropped.Store(true) }
 
@@ -151,7 +151,7 @@ type iceServerJSON struct {
 	Ttl                int64 // seconds
 }
 
-// readICEServers leaves out what no ICE agent could use, and returns the shortest life of the rest.
+// readICEServers leaves out URLs that no ICE agent could use, and returns the shortest TTL of the rest.
 func readICEServers(list []iceServerJSON) (servers []ICEServer, ttl time.Duration) {
 	total := 0
 	for _, in := range list {

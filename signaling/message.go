@@ -30,26 +30,27 @@ const (
 type Message struct {
 	Type MessageType
 
-	// ClientID is the sender of a message received, "" for the master and for the storage service, and the recipient of
-	// a message sent: required from a master to a viewer, empty from a viewer, whose messages all go to the master.
+	// ClientID is the sender of a received message and the recipient of a sent one. It is "" for the master and the
+	// storage service as senders. It is required from a master to a viewer, and empty from a viewer, whose messages all
+	// go to the master.
 	ClientID string
 
-	// Payload is JSON text, without the base64 it travels in.
+	// Payload is JSON text, without the base64 that it travels in.
 	Payload []byte
 
-	// CorrelationID is how the service's refusal finds its way back. Send makes one when it is empty. It is empty on
+	// CorrelationID links the service's refusal to this message. Send makes one when it is empty. It is empty on
 	// receipt.
 	CorrelationID string
 }
 
-// MaxPayload is the longest payload in base64 characters (KVS dev guide, Limits: 10 k). In JSON text that is
+// MaxPayload is the longest payload in base64 characters (KVS dev guide, Limits: 10 k). As JSON text that is
 // [MaxPayloadText] bytes.
 const (
 	MaxPayload     = 10_000
 	MaxPayloadText = MaxPayload / 4 * 3
 )
 
-// isID says whether s is a name of a channel, client id or correlation id: 1 to 256 of a-z A-Z 0-9 _ . - (KVS API
+// isID reports whether s is valid as channel name, client ID or correlation ID: 1 to 256 of a-z A-Z 0-9 _ . - (KVS API
 // reference).
 func isID(s string) bool {
 	for _, c := range []byte(s) {
@@ -64,12 +65,12 @@ func isLetter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// isReserved says whether a client id is one that the service keeps for itself: AWS_ at its start, in any case (KVS dev
-// guide, ConnectAsViewer).
+// isReserved reports whether the service reserves a client ID: AWS_ at its start, in any case (KVS dev guide,
+// ConnectAsViewer).
 func isReserved(id string) bool { return len(id) >= 4 && strings.EqualFold(id[:4], "AWS_") }
 
-// isRegion says whether s looks like a region: words of lower case letters and digits with - between them, two and
-// more.
+// isRegion reports whether s looks like a region: two or more words of lower-case letters and digits, joined by
+// hyphens.
 func isRegion(s string) bool {
 	words := strings.Split(s, "-")
 	for _, w := range words {
@@ -80,8 +81,8 @@ func isRegion(s string) bool {
 	return len(words) > 1
 }
 
-// check says why a message may not be sent in this role, or nil. Only to the storage service does a master send without
-// a recipient.
+// check returns why a message may not be sent in this role, or nil. A master may leave out the recipient only when it
+// sends to the storage service.
 func (m Message) check(role Role, storage bool) error {
 	switch m.Type {
 	case SDPOffer, SDPAnswer, ICECandidate:
@@ -113,7 +114,7 @@ func (m Message) check(role Role, storage bool) error {
 	return nil
 }
 
-// clip shortens text that a remote or a user wrote, for errors and logs.
+// clip shortens text written by a remote or a user, for errors and logs.
 func clip(s string) string {
 	const most = 80
 	if len(s) <= most {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// overlap recognises a message that came over the old and the new session of a replacement. A message that comes twice
-// over one session is the sender's wish, and passes.
+// overlap recognises messages that arrived over both the old and the new session of a replacement. A message that comes
+// twice over one session is intended by its sender, and passes.
 type overlap struct {
-	epoch int // counts sessions that replaced nothing
+	epoch int // counts sessions that replaced no other
 	seen  map[print]origin
 }
 
-// print is what makes two messages the same.
+// print identifies a message.
 type print struct {
 	kind    MessageType
 	sender  string
@@ -32,7 +32,7 @@ func (o *overlap) opened(planned bool) {
 	}
 }
 
-// repeated notes f and says whether it came before over the other session, within a minute.
+// repeated records f and reports whether the other session delivered it within the last minute.
 func (o *overlap) repeated(f frame, gen int, now time.Time) bool {
 	if o.seen == nil {
 		o.seen = make(map[print]origin)
@@ -46,7 +46,7 @@ func (o *overlap) repeated(f frame, gen int, now time.Time) bool {
 	return ok && was.epoch == o.epoch && was.gen != gen && now.Sub(was.at) < drain
 }
 
-// forget drops what is a minute old, and everything when that does not help.
+// forget drops entries older than a minute, or all of them when that frees no room.
 func (o *overlap) forget(now time.Time) {
 	for p, was := range o.seen {
 		if now.Sub(was.at) >= drain {

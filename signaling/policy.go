@@ -14,30 +14,30 @@ import (
 	"github.com/kvsagent/kvsagent/internal/backoff"
 )
 
-// cause is what an error means for the next try.
+// cause is what an error means for the next attempt.
 type cause int
 
 const (
-	lost      cause = iota // a session that was open has ended
-	failed                 // no answer, or the service's own failure
+	lost      cause = iota // an open session has ended
+	failed                 // no answer, or a failure inside the service
 	throttled              // too many requests
 	denied                 // 401 or 403: keys or permissions
-	skew                   // 403: the time of the signature; it is put right by now
+	skew                   // 403: the time of the signature; already corrected
 	missing                // no such channel
-	outdated               // what was remembered of the channel is no longer true; it is forgotten by now
-	untrusted              // not the service at the other end: TLS, captive portal
-	refused                // the request itself is not taken, or the answer makes no sense
-	rival                  // somebody else connects as we do
+	outdated               // the cached channel is outdated; already forgotten
+	untrusted              // TLS or a captive portal: the other end is not the service
+	refused                // the request itself is refused, or the answer makes no sense
+	rival                  // another client connects with our identity
 	replacing              // a working session could not be replaced yet
-	spent                  // we have asked the control plane too often
-	hopeless               // no later try does better
-	causes                 // how many there are
+	spent                  // the control plane was asked too often
+	hopeless               // no later attempt can succeed
+	causes                 // the number of causes
 )
 
-// next is the whole policy: how long to wait when cause happened for the n+1st time in a row, u being uniform in [0,1).
-// It is pure, so that a model of a fleet drives the very function that the agent uses.
+// next is the whole policy: how long to wait when cause happened for the n+1st time in a row, where u is uniform in
+// [0,1). It is a pure function, so that a model of a fleet can drive the function that the agent uses.
 //
-// Waits are full jitter, U(0, cap), where many agents fail together, and U(1/2, 3/2) where one is to be slow for sure.
+// Waits are full jitter, U(0, cap), where many agents fail together, and U(1/2, 3/2) where a minimum wait matters.
 func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	full := func(base, limit time.Duration, n int) time.Duration { return backoff.Full(n, base, limit, u) }
 	slow := func(base, limit time.Duration, n int) time.Duration { return backoff.Around(n, base, limit, u) }
@@ -53,7 +53,7 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 		return full(16*time.Second, 5*time.Minute, n)
 	case denied, skew:
 		if n == 0 {
-			return 0 // with keys that are new, or a clock that is right
+			return 0 // with new keys, or a corrected clock
 		}
 		return slow(time.Minute, 10*time.Minute, n-1)
 	case outdated:
@@ -73,31 +73,30 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	return 0
 }
 
-// life is the age at which a working session is replaced: 45 to 57 minutes, less than the service's hour, and not the
-// same for all of a fleet, which would otherwise come back together each hour after an outage. It belongs to the policy
-// and is pure like next.
+// life is the age at which a working session is replaced: 45 to 57 minutes. That is less than the service's hour. It
+// differs within a fleet, which would otherwise reconnect together every hour after an outage. It is part of the policy
+// and pure like next.
 func life(u float64) time.Duration { return 45*time.Minute + backoff.Scale(12*time.Minute, u) }
 
 const (
-	steady      = 2 * time.Minute // a session that lived this long was well: waits begin anew
+	steady      = 2 * time.Minute // a session that lived this long was healthy: the waits start over
 	maxWaitTold = 5 * time.Minute // the longest Retry-After that is obeyed
 
-	// A close by the service, this soon and this often within a minute, looks like another master (KVS: the newest
-	// wins).
+	// Closes by the service this soon and this often within a minute suggest another master (KVS: the newest wins).
 	kickAge  = 30 * time.Second
 	kickSpan = time.Minute
 )
 
-// retrier decides what follows an error. It is owned by one goroutine.
+// retrier decides what follows an error. One goroutine owns it.
 type retrier struct {
 	spread time.Duration
 	rand   func() float64
-	n      [causes]int  // how often in a row
-	kicks  [3]time.Time // the last ends that looked like another master's doing
+	n      [causes]int  // consecutive failures
+	kicks  [3]time.Time // the last closes that looked like another master's doing
 }
 
-// retry says how long to wait after err until the next try, or that there is none. Nothing else in this package decides
-// that.
+// retry returns how long to wait after err, or that no further attempt will be made. Nothing else in this package
+// decides that.
 func (r *retrier) retry(err error) (wait time.Duration, final bool) {
 	c, told := r.classify(err)
 	if c == hopeless {
@@ -105,24 +104,24 @@ func (r *retrier) retry(err error) (wait time.Duration, final bool) {
 	}
 	count := &r.n[c]
 	if c == skew {
-		count = &r.n[denied] // one quick try for both
+		count = &r.n[denied] // one quick retry for both
 	}
 	wait = next(c, *count, r.spread, r.rand())
 	*count++
 	if told > 0 {
-		wait = min(told, maxWaitTold) + backoff.Scale(r.spread, r.rand()) // everybody was told the same
+		wait = min(told, maxWaitTold) + backoff.Scale(r.spread, r.rand()) // every client was told the same
 	}
 	return wait, false
 }
 
-// ended takes the age of a session at its end. One that was well for long makes the waits begin anew.
+// ended takes the age of a session at its end. After a long one the waits start over.
 func (r *retrier) ended(age time.Duration) {
 	if age >= steady {
 		r.n = [causes]int{}
 	}
 }
 
-// classify also counts kicks and forgets old failures when a session had been well, and so is called once for each
+// classify also counts kicks and forgets old failures after a healthy session, so it must be called once for each
 // error.
 func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	var (
@@ -153,7 +152,7 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	return failed, 0
 }
 
-// classifyEnd reads the close code (RFC 6455 section 7.4.1).
+// classifyEnd classifies a close code (RFC 6455 section 7.4.1).
 func (r *retrier) classifyEnd(e *lostError) cause {
 	switch e.code() {
 	case 0, websocket.CloseAbnormalClosure:
@@ -162,7 +161,8 @@ func (r *retrier) classifyEnd(e *lostError) cause {
 		return denied
 	case websocket.CloseTryAgainLater:
 		return throttled
-	case websocket.CloseMessageTooBig, websocket.CloseProtocolError, websocket.CloseUnsupportedData, websocket.CloseInvalidFramePayloadData:
+	case websocket.CloseMessageTooBig, websocket.CloseProtocolError, websocket.CloseUnsupportedData,
+		websocket.CloseInvalidFramePayloadData:
 		return failed
 	}
 	if e.age < kickAge && r.kicked(e.at) {
@@ -171,18 +171,19 @@ func (r *retrier) classifyEnd(e *lostError) cause {
 	return lost
 }
 
-// kicked notes one kick and says whether it is the third within a minute.
+// kicked records a kick and reports whether it is the third within a minute.
 func (r *retrier) kicked(at time.Time) bool {
 	first := r.kicks[1]
 	r.kicks = [3]time.Time{r.kicks[1], r.kicks[2], at}
 	return !first.IsZero() && at.Sub(first) < kickSpan
 }
 
-// cause reads the answer to a request. The service throttles with status 400, and says 403 for clocks, keys and
+// cause classifies the answer to a request. The service throttles with status 400, and answers 403 for clocks, keys and
 // permissions alike.
 func (e *APIError) cause() cause {
 	switch e.Code {
-	case "ClientLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded":
+	case "ClientLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException",
+		"RequestLimitExceeded":
 		return throttled
 	case "RequestTimeTooSkewed", "RequestExpired":
 		return skew
@@ -206,7 +207,7 @@ func (e *APIError) cause() cause {
 	return refused
 }
 
-// isUntrusted says that TLS did not find the service at the other end.
+// isUntrusted reports whether TLS found something other than the service.
 func isUntrusted(err error) bool {
 	var (
 		cert   *tls.CertificateVerificationError
@@ -219,25 +220,25 @@ func isUntrusted(err error) bool {
 		errors.As(err, &name) || errors.As(err, &author) || errors.As(err, &inval)
 }
 
-// isOurs says that the SDK would not even send the request.
+// isOurs reports whether the SDK refused to send the request.
 func isOurs(err error) bool {
 	var params smithy.InvalidParamsError
 	var encode *smithy.SerializationError
 	return errors.As(err, &params) || errors.As(err, &encode)
 }
 
-// outdatedError says that the request failed because of something remembered.
+// outdatedError says that the request failed because of cached data.
 type outdatedError struct{ err error }
 
 func (e *outdatedError) Error() string { return e.err.Error() }
 func (e *outdatedError) Unwrap() error { return e.err }
 
-// stale says whether err can come from an ARN or an address that was true once.
+// stale reports whether err can come from an outdated ARN or address.
 func stale(err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {
 		return api.cause() == missing || api.cause() == denied
 	}
 	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound // no such host, not a resolver that is out of reach
+	return errors.As(err, &dns) && dns.IsNotFound // no such host, as opposed to an unreachable resolver
 }

@@ -14,13 +14,13 @@ import (
 const (
 	service   = "kinesisvideo" // the signing name of all three KVS APIs
 	emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	urlLife   = "299" // seconds; the service takes up to 300, the JS SDK asks for this
+	urlLife   = "299" // seconds; the service accepts up to 300, the JS SDK uses this
 )
 
-// presign makes the URL that opens a WebSocket (KVS dev guide, ConnectAsMaster and ConnectAsViewer): Signature Version
-// 4 in the query, only the host signed, the session token among the signed parameters. The URL is a key to the channel
-// for five minutes: it goes into no log and no error. The dialler must send the host as it stands in the URL, with its
-// port.
+// presign returns the URL that opens a WebSocket (KVS dev guide, ConnectAsMaster and ConnectAsViewer): Signature
+// Version 4 in the query, with only the host header signed and the session token among the signed parameters. For five
+// minutes the URL gives access to the channel, so it must not appear in a log or an error. The dialler must send the
+// host as it stands in the URL, with its port.
 func presign(ctx context.Context, keys aws.Credentials, endpoint string, params url.Values, service, region string,
 	at time.Time) (string, error) {
 	u, err := url.Parse(endpoint)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrQueueFull says that more messages wait to be written than the queue holds.
+// ErrQueueFull says that the send queue is full.
 var ErrQueueFull = errors.New("send: too many messages wait for the signaling connection")
 
 const (
@@ -17,17 +17,17 @@ const (
 	queueLife    = 30 * time.Second // after that the other side has given up
 )
 
-// queued is a message on its way out.
+// queued is an outgoing message.
 type queued struct {
 	Message
 	frame []byte
 	since time.Time
 }
 
-// queue holds messages between Send and the WebSocket, across reconnects. Messages to one recipient leave in the order
-// they came; those to different recipients pass each other when the pace of their kind allows.
+// queue holds messages between Send and the WebSocket, across reconnects. Messages to one recipient stay in order.
+// Messages to different recipients may pass each other as the pace allows.
 type queue struct {
-	wake chan struct{} // one slot: something was put
+	wake chan struct{} // one slot; signalled by put
 
 	mu      sync.Mutex
 	items   []queued // guarded by mu, oldest first
@@ -36,7 +36,7 @@ type queue struct {
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
 
-// put appends a message, or says ErrQueueFull: the older messages are the ones the newer ones need.
+// put appends a message, or returns ErrQueueFull. It drops no older message, since the newer ones depend on them.
 func (q *queue) put(m queued) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,8 +55,8 @@ func (q *queue) put(m queued) error {
 	return nil
 }
 
-// next takes the first message that the pace lets go. Without one, it says how long until there may be; 0 is until the
-// next put.
+// next removes the first message that the pace allows. If there is none, it returns how long until there may be one; 0
+// means until the next put.
 func (q *queue) next(now time.Time, p *pace) (m queued, ok bool, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -79,7 +79,7 @@ func (q *queue) next(now time.Time, p *pace) (m queued, ok bool, wait time.Durat
 	return queued{}, false, wait
 }
 
-// putBack returns a message that could not be written to where it came from.
+// putBack returns a message that could not be written to its place in the queue.
 func (q *queue) putBack(m queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *queue) stats(now time.Time) (waiting int, expired uint64) {
 	return len(q.items), q.expired
 }
 
-// expire drops what has waited too long. The caller holds mu.
+// expire drops messages that have waited too long. The caller holds mu.
 func (q *queue) expire(now time.Time) {
 	before := len(q.items)
 	q.items = slices.DeleteFunc(q.items, func(m queued) bool { return now.Sub(m.since) > queueLife })

@@ -7,10 +7,10 @@ import (
 
 const (
 	replaceGap = 30 * time.Second // between two replacements, however often GO_AWAY comes
-	quietFor   = time.Minute      // between two log lines about frames of no use
+	quietFor   = time.Minute      // between two log lines about unusable frames
 )
 
-// onFrame acts on one frame.
+// onFrame handles one frame.
 func (r *run) onFrame(from *session, data []byte) {
 	f, err := decode(data)
 	if err == nil {
@@ -41,8 +41,8 @@ func (r *run) onFrame(from *session, data []byte) {
 	}
 }
 
-// usable refuses a message that nobody could answer. Only the storage service, which has no name, writes to a master
-// without one.
+// usable refuses a message that cannot be answered. Only the storage service, which has no name, may write to a master
+// without a sender.
 func (r *run) usable(f frame) error {
 	if f.Payload != nil && f.Sender == "" && r.c.opts.Role == Master && !r.c.storage.Load() {
 		return errors.New(string(f.Type) + " without senderClientId")
@@ -50,7 +50,7 @@ func (r *run) usable(f frame) error {
 	return nil
 }
 
-// ignore counts a frame of no use, and says so once in a while.
+// ignore counts an unusable frame, and logs one now and then.
 func (r *run) ignore(err error, size int) {
 	var total uint64
 	r.c.update(func(p *Report) {
@@ -62,7 +62,7 @@ func (r *run) ignore(err error, size int) {
 	}
 }
 
-// onGoAway replaces the session, once, whatever the service says ten times a second. An old session's farewell is
+// onGoAway starts one replacement, even when the service repeats GO_AWAY. On a session that is being replaced it is
 // expected.
 func (r *run) onGoAway(from *session) {
 	if from != r.cur || r.dialing || r.refusals > 0 {
@@ -76,7 +76,7 @@ func (r *run) onGoAway(from *session) {
 	r.dialAt.Reset(wait)
 }
 
-// onStatus leads a refusal back to the message it is about. The service says nothing about success; a fake one may.
+// onStatus links a refusal to the message that it is about. The service does not report success; a fake one may.
 func (r *run) onStatus(s StatusError) {
 	m, ok := r.c.sent.take(s.CorrelationID)
 	if s.StatusCode == successStatus {
@@ -89,7 +89,7 @@ func (r *run) onStatus(s StatusError) {
 	}
 }
 
-// limiter lets one through in a while.
+// limiter lets one event through per period.
 type limiter struct{ last time.Time }
 
 func (l *limiter) allow(now time.Time, every time.Duration) bool {

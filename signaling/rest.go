@@ -15,9 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// call is one REST-JSON request to one of the channel's own addresses, signed like the SDK's. It stands in for the
-// SDK's modules kinesisvideosignaling and kinesisvideowebrtcstorage, with their names and shapes. out may be nil: the
-// answer has no body then.
+// call makes one REST-JSON request to one of the channel's own addresses, signed as the SDK would. It stands in for the
+// SDK modules kinesisvideosignaling and kinesisvideowebrtcstorage, with their names and shapes. out is nil when the
+// answer has no body.
 func (c *control) call(ctx context.Context, op, base, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func (c *control) call(ctx context.Context, op, base, path string, in, out any) 
 	return nil
 }
 
-// keys asks the provider, for five seconds at most.
+// keys asks the provider, for at most five seconds.
 func (c *control) keys(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -72,9 +72,8 @@ func (c *control) keys(ctx context.Context) (aws.Credentials, error) {
 	return k, nil
 }
 
-// doubtKeys makes the next request fetch new keys when err says that the service does not take these. It says whether
-// the same request is worth one more try at once: with new keys, or with the time of the service, which is known by
-// now.
+// doubtKeys makes the next request fetch new keys when err says that the service refused the current ones. It reports
+// whether the request should be repeated at once, with new keys or with the service's time, which is known by now.
 func (c *control) doubtKeys(err error) bool {
 	var api *APIError
 	if !errors.As(err, &api) {

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	drain       = time.Minute      // how long a replaced session is still read: the service's grace after GO_AWAY
+	drain       = time.Minute      // how long a replaced session is still read: the service's grace period after GO_AWAY
 	sameFailure = 10 * time.Minute // between two log lines about the same failure
 )
 
-// run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing are goroutines
-// of their own, and tell it what happened.
+// run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing have goroutines
+// of their own that report to it.
 type run struct {
 	c   *Client
 	on  func(Event)
@@ -26,23 +26,23 @@ type run struct {
 
 	arrivals chan arrival
 	dialled  chan dialled
-	live     atomic.Pointer[session] // where the writer writes; set by loop
+	live     atomic.Pointer[session] // the session that the writer uses; set by loop
 
-	// The rest is owned by loop.
+	// The loop owns the fields below.
 
 	retrier retrier
 	gen     int
-	cur     *session // nil: not connected
+	cur     *session // nil while not connected
 	old     *session // replaced, and read until it ends
 	dialing bool
 	dialAt  *time.Timer // next dial: a redial, or the replacement of cur
 	dropAt  *time.Timer // end of old
 
-	replaced  time.Time // when a replacement last began
-	refusals  int       // of this replacement
+	replaced  time.Time // when the last replacement began
+	refusals  int       // of the current replacement
 	overlap   overlap
 	join      joiner
-	frameLog  limiter // frames of no use
+	frameLog  limiter // unusable frames
 	failLog   time.Time
 	failText  string
 	failTimes int
@@ -55,7 +55,7 @@ type arrival struct {
 	err  error
 }
 
-// dialled is how a dial ended.
+// dialled is the result of a dial.
 type dialled struct {
 	session *session
 	err     error
@@ -70,7 +70,7 @@ func newRun(c *Client, on func(Event)) *run {
 	}
 }
 
-// loop runs until ctx is done or nothing can be done any more.
+// loop runs until ctx is done or no further attempt makes sense.
 func (r *run) loop(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer r.end()
@@ -111,7 +111,7 @@ func (r *run) loop(ctx context.Context) error {
 	}
 }
 
-// end closes what is open and waits for everybody.
+// end closes everything and waits for all goroutines.
 func (r *run) end() {
 	r.live.Store(nil)
 	for _, s := range []*session{r.cur, r.old} {
@@ -122,7 +122,7 @@ func (r *run) end() {
 	r.wg.Wait()
 }
 
-// dial starts a dial, unless one is under way.
+// dial starts a dial, unless one is in progress.
 func (r *run) dial() {
 	if r.dialing {
 		return
@@ -145,7 +145,7 @@ func (r *run) dial() {
 	})
 }
 
-// connect finds the channel and opens a WebSocket to it. What an error proves wrong is forgotten.
+// connect finds the channel and opens a WebSocket to it. It forgets cached data that an error has proved wrong.
 func (c *Client) connect(ctx context.Context) (*session, error) {
 	ch, remembered, err := c.control.find(ctx)
 	var s *session
@@ -180,8 +180,8 @@ func (r *run) onDialled(d dialled) error {
 	return r.fail(d.err)
 }
 
-// open makes s the session in use. One that it replaces is still read until it ends, at most for drain: the service may
-// have messages on their way there.
+// open makes s the current session. The session that it replaces is still read until it ends, for at most drain, since
+// the service may have messages under way.
 func (r *run) open(s *session) {
 	r.gen++
 	s.gen = r.gen
@@ -206,7 +206,7 @@ func (r *run) open(s *session) {
 	})
 	r.failText, r.failTimes = "", 0
 	level := slog.LevelInfo
-	if planned { // every hour, and nobody noticed
+	if planned { // happens every hour, without effect
 		level = slog.LevelDebug
 	}
 	r.c.opts.Log.Log(r.ctx, level, "signaling connected", "generation", s.gen, "replaced", planned)
@@ -214,7 +214,7 @@ func (r *run) open(s *session) {
 	r.joinOnOpen()
 }
 
-// notReplaced keeps the session at hand after a try to replace it has failed.
+// notReplaced keeps the current session after an attempt to replace it has failed.
 func (r *run) notReplaced(err error) {
 	wait := next(replacing, r.refusals, r.c.opts.Spread, r.c.opts.Rand())
 	r.refusals++
@@ -225,7 +225,7 @@ func (r *run) notReplaced(err error) {
 	r.logFailure("signaling connection not replaced yet", r.c.explain(err), wait)
 }
 
-// fail plans the next try.
+// fail schedules the next attempt.
 func (r *run) fail(err error) error {
 	wait, final := r.retrier.retry(err)
 	err = r.c.explain(err)
@@ -242,8 +242,8 @@ func (r *run) fail(err error) error {
 	return nil
 }
 
-// logFailure writes one line for a failure, not one for each of a thousand tries, and none when the next try is at
-// once: it will tell.
+// logFailure logs a failure once, not once for each of a thousand attempts. It logs nothing when the next attempt is
+// immediate, since that one will tell.
 func (r *run) logFailure(what string, err error, wait time.Duration) {
 	r.failTimes++
 	now, text := r.c.opts.Now(), failureText(err)
@@ -254,7 +254,7 @@ func (r *run) logFailure(what string, err error, wait time.Duration) {
 	r.c.opts.Log.Warn(what, "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
 }
 
-// failureText is what makes two failures the same: not the request's id, a port or a time.
+// failureText identifies a failure: the error text without request IDs, ports and times.
 func failureText(err error) string {
 	var api *APIError
 	if errors.As(err, &api) {
@@ -270,7 +270,7 @@ func failureText(err error) string {
 
 func (r *run) age(s *session) time.Duration { return r.c.opts.Now().Sub(s.opened) }
 
-// read hands what comes over s to loop, until the session is dead.
+// read passes the frames of s to loop, until the session is dead.
 func (r *run) read(s *session) {
 	for {
 		data, err := s.receive()
@@ -293,7 +293,7 @@ func (r *run) onArrival(a arrival) error {
 	case a.from == r.old:
 		r.dropOld()
 		return nil
-	case a.from != r.cur: // one that dropOld has closed
+	case a.from != r.cur: // a session that dropOld has closed
 		return nil
 	}
 	r.cur = nil
@@ -304,7 +304,7 @@ func (r *run) onArrival(a arrival) error {
 		return r.fail(err)
 	}
 	r.retrier.ended(err.age)
-	// Its replacement is on the way. What becomes of that decides.
+	// A replacement is on its way; its result decides what happens.
 	r.c.update(func(p *Report) { p.State, p.Err = Connecting, err })
 	r.on(Disconnected{Err: err})
 	return nil
@@ -314,6 +314,6 @@ func (r *run) dropOld() {
 	if r.old != nil {
 		old := r.old
 		r.old = nil
-		r.wg.Go(old.close) // which may wait a moment for a peer that does not read
+		r.wg.Go(old.close) // may wait a moment for a peer that does not read
 	}
 }

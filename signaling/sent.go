@@ -2,7 +2,7 @@ package signaling
 
 import "sync"
 
-// sentLog remembers the last messages sent by their correlation ids, so that a refusal finds the message it is about.
+// sentLog keeps the last messages sent, by correlation ID, so that a refusal can be linked to its message.
 type sentLog struct {
 	mu   sync.Mutex
 	byID map[string]Message // guarded by mu
@@ -22,7 +22,7 @@ func (l *sentLog) add(m Message) {
 	l.at = (l.at + 1) % len(l.ids)
 }
 
-// take finds a message and forgets it.
+// take finds and removes a message.
 func (l *sentLog) take(id string) (Message, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,7 +31,7 @@ type session struct {
 	once   sync.Once
 }
 
-// dial opens a WebSocket. A refused upgrade is an *APIError.
+// dial opens a WebSocket. A refused upgrade is returned as an *APIError.
 func (c *Client) dial(ctx context.Context, ch channel) (*session, error) {
 	op := "ConnectAsMaster"
 	params := url.Values{"X-Amz-ChannelARN": {ch.arn}}
@@ -73,7 +73,8 @@ func (c *Client) dial(ctx context.Context, ch channel) (*session, error) {
 	return s, nil
 }
 
-// alive moves the deadline: something must come within a ping and its pong. A clock that jumps does not touch it.
+// alive extends the read deadline: something must arrive within one ping and its pong. A clock that jumps does not
+// affect it.
 func (s *session) alive() error {
 	return s.conn.SetReadDeadline(time.Now().Add(pingEvery + pongWithin))
 }
@@ -95,8 +96,8 @@ func (s *session) send(frame []byte) error {
 	return s.conn.WriteMessage(websocket.TextMessage, frame)
 }
 
-// keepAlive pings until ctx is done or the session is dead. Pings are also what holds the service's ten idle minutes
-// off.
+// keepAlive pings until ctx is done or the session is dead. The pings also prevent the service's idle timeout of ten
+// minutes.
 func (s *session) keepAlive(ctx context.Context) {
 	t := time.NewTicker(pingEvery)
 	defer t.Stop()
@@ -122,7 +123,7 @@ func (s *session) close() {
 	})
 }
 
-// lostError is the end of a session that was open.
+// lostError is the end of an open session.
 type lostError struct {
 	err error
 	age time.Duration
@@ -148,7 +149,7 @@ func (e *lostError) reason() string {
 	return strings.TrimPrefix(e.err.Error(), "websocket: ")
 }
 
-// code is the code of the close frame (RFC 6455 section 7.4), 0 without one.
+// code returns the code of the close frame (RFC 6455 section 7.4), 0 without one.
 func (e *lostError) code() int {
 	var closed *websocket.CloseError
 	if errors.As(e.err, &closed) {

@@ -13,21 +13,21 @@ import (
 )
 
 // Storage says whether the channel's media goes to a KVS stream (KVS WebRTC ingestion). The service is then the only
-// peer: it makes the offer, after it was asked to join, and has no client id. It wants H.264 and Opus, both.
+// peer. It makes the offer after it was asked to join, and has no client ID. It needs both H.264 and Opus.
 type Storage string
 
 // The storage modes. While a channel has storage on, the service refuses viewers that offer to the master.
 const (
 	StorageOff  Storage = "off"  // the default: peers only
 	StorageAuto Storage = "auto" // on when the channel is configured for it
-	StorageOn   Storage = "on"   // an error when the channel is not
+	StorageOn   Storage = "on"   // an error when the channel is not configured for it
 )
 
 const (
-	// After a join; a 200 does not promise an offer (KVS dev guide, storage troubleshooting)
+	// After a join; status 200 does not promise an offer (KVS dev guide, storage troubleshooting).
 	offerWithin = 6 * time.Second
-	joinTries   = 5                // in a row, and joins for the owner in joinSpan, before going slow
-	joinSpan    = 10 * time.Minute // likewise
+	joinTries   = 5                // in a row, and joins for the owner within joinSpan, before slowing down
+	joinSpan    = 10 * time.Minute // see joinTries
 	sessionLife = time.Hour        // of a storage session (KVS dev guide, Limits)
 	joinEarly   = 3 * time.Minute  // before its end, at most
 )
@@ -45,7 +45,7 @@ func (c *control) storageEnabled(ctx context.Context, arn string) (bool, error) 
 	var api *APIError
 	if err != nil {
 		err = fromSDK(op, err)
-		// A channel that never had storage, and a policy written for peers only, do not stop the main job.
+		// A channel that never had storage, and a policy written for peers only, must not prevent the main job.
 		if c.opts.Storage == StorageAuto && errors.As(err, &api) &&
 			(api.Status == http.StatusNotFound || api.cause() == denied) {
 			c.opts.Log.Info("storage mode is off: it cannot be asked for", "err", err)
@@ -70,7 +70,7 @@ func (c *control) join(ctx context.Context) error {
 	if !ch.storage {
 		return errors.New("the channel's storage has been switched off")
 	}
-	// These two calls alone have keys in lower camel case (KVS API reference).
+	// Only these two calls have keys in lower camel case (KVS API reference).
 	in := struct {
 		ChannelARN string `json:"channelArn"`
 		ClientID   string `json:"clientId,omitempty"`
@@ -80,36 +80,36 @@ func (c *control) join(ctx context.Context) error {
 		op, path = "JoinStorageSessionAsViewer", "/joinStorageSessionAsViewer"
 	}
 	err = c.call(ctx, op, ch.webrtc, path, in, nil)
-	c.doubtKeys(err) // joinFailed tries again
+	c.doubtKeys(err) // joinFailed schedules the next attempt
 	if remembered && stale(err) {
 		c.forget(ctx)
 	}
 	return err
 }
 
-// joiner keeps the storage session of a run. It is owned by the run's loop, and so are its methods.
+// joiner keeps the storage session of a run. The run's loop owns it and calls its methods.
 type joiner struct {
 	at     *time.Timer // next join, or the end of waiting for an offer
-	joined chan error  // how the call ended
-	busy   bool        // a call is under way
+	joined chan error  // the result of the call
+	busy   bool        // a call is in progress
 	tries  int         // joins without an offer since the last one
-	gaveUp int         // how often tries were used up in a row
-	offer  time.Time   // when the last offer came; zero: there is no session
+	gaveUp int         // consecutive times that the tries were used up
+	offer  time.Time   // when the last offer came; zero: no session
 	ends   [joinTries]time.Time
 }
 
 var errStorageDisabled = errors.New("storage is not enabled on the channel; hint: aws kinesisvideo " +
 	"update-media-storage-configuration, or storage: auto")
 
-// errNoOffer is all that the service says when it does not like a channel, a policy or a peer.
+// errNoOffer is the only symptom when the service rejects a channel, a policy or a peer.
 var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no offer; hint: the stream needs a "+
 	"retention above 0, the IAM policy kinesisvideo:JoinStorageSession, "+
 	"and the source H.264 video with Opus audio", joinTries)
 
-// errUnstable says that sessions end as soon as they have begun.
+// errUnstable says that sessions end right after they begin.
 var (
 	errUnstable = errors.New("storage sessions end right after they begin")
-	errNoReason = errors.New("nobody knows why; hint: the storage service wants H.264 and Opus, both, and trickled " +
+	errNoReason = errors.New("the reason is unknown; hint: the storage service wants H.264 and Opus, both, and trickled " +
 		"candidates")
 )
 
@@ -120,11 +120,11 @@ func (r *run) joinOnOpen() {
 	}
 }
 
-// onJoinTime is the end of a wait: for an offer that did not come, for the session's hour, or after giving up.
+// onJoinTime handles the end of a wait: for an offer that did not come, for the session's hour, or after giving up.
 func (r *run) onJoinTime() {
 	j := &r.join
 	if r.cur == nil || j.busy || !r.c.storage.Load() {
-		return // open comes back to it
+		return // open will call again
 	}
 	if j.tries >= joinTries {
 		r.joinFailed(errNoOffer)
@@ -148,12 +148,12 @@ func (r *run) onJoined(err error) {
 		r.joinFailed(err)
 		return
 	}
-	if r.join.tries > 0 { // no offer was quicker
+	if r.join.tries > 0 { // no offer came first
 		r.join.at.Reset(offerWithin + backoff.Scale(offerWithin/3, r.c.opts.Rand()))
 	}
 }
 
-// joinFailed plans the next round of joins.
+// joinFailed schedules the next round of joins.
 func (r *run) joinFailed(err error) {
 	j := &r.join
 	c, _ := (&retrier{}).classify(err)
@@ -166,8 +166,8 @@ func (r *run) joinFailed(err error) {
 	r.c.opts.Log.Warn("not in the storage session", "err", err, "retry_in", wait.Round(time.Millisecond))
 }
 
-// onStorageOffer is the join's success. The next join is due shortly before the session's hour ends; the offer that it
-// brings replaces the session while that one still serves.
+// onStorageOffer notes that a join succeeded. It schedules the next join shortly before the session's hour ends. The
+// offer of that join replaces the session while it still works.
 func (r *run) onStorageOffer() {
 	j := &r.join
 	j.offer, j.tries, j.gaveUp = r.c.opts.Now(), 0, 0
@@ -176,8 +176,8 @@ func (r *run) onStorageOffer() {
 	r.c.opts.Log.Info("the storage service makes an offer")
 }
 
-// onRejoin is the owner's wish, because the peer has ended: at once the first time, then more slowly, and for a minute
-// and more not at all when it has ended five times in ten minutes.
+// onRejoin joins again because the owner says that the peer has ended: at once the first time, then more slowly. After
+// five ends in ten minutes it waits for a minute or more.
 func (r *run) onRejoin(why error) {
 	j := &r.join
 	if !r.c.storage.Load() {
@@ -208,9 +208,9 @@ func (r *run) onRejoin(why error) {
 	j.at.Reset(wait)
 }
 
-// Rejoin asks for a new storage session: call it when the peer that answered the storage service's offer has ended,
-// with the reason, which Report tells until there is another session. It never blocks. Without storage it does nothing.
-// An open session is joined again before its hour ends without being asked to.
+// Rejoin asks for a new storage session. Call it when the peer that answered the storage service's offer has ended,
+// with the reason; Report shows that reason until there is another session. Rejoin never blocks. Without storage it
+// does nothing. An open session is renewed before its hour ends without a call.
 func (c *Client) Rejoin(why error) {
 	select {
 	case c.rejoin <- why:
@@ -218,7 +218,8 @@ func (c *Client) Rejoin(why error) {
 	}
 }
 
-// protocols are what GetSignalingChannelEndpoint is asked for. WEBRTC on a channel without storage is an error there.
+// protocols returns what to ask GetSignalingChannelEndpoint for. Asking for WEBRTC on a channel without storage is an
+// error.
 func protocols(storage bool) []types.ChannelProtocol {
 	p := []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps}
 	if storage {

@@ -15,12 +15,12 @@ const (
 	maxAnswer   = 256 << 10        // bytes of an answer's body
 )
 
-// errAnswerTooBig says that an answer is longer than anything the service has to say.
+// errAnswerTooBig says that an answer is longer than any valid one.
 var errAnswerTooBig = errors.New("the answer is too long")
 
-// transport sends the requests of the SDK and of this package: over HTTP/1.1, because some of the service's addresses
-// offer HTTP/2 and then answer 400, without following redirects, which the service does not make and captive portals
-// do. It tells the clock what time the service has.
+// transport sends the requests of the SDK and of this package. It uses HTTP/1.1, because some of the service's
+// addresses offer HTTP/2 and then answer 400. It does not follow redirects: the service makes none, captive portals do.
+// It passes the service's time to the clock.
 type transport struct {
 	http  *http.Client
 	clock *clock
@@ -41,12 +41,12 @@ func newTransport(o *Options, k *clock) *transport {
 	}}
 }
 
-// tls is the same for HTTPS and for WebSockets.
+// tls returns the TLS config for both HTTPS and WebSockets.
 func (o *Options) tls() *tls.Config {
 	return &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 }
 
-// Do is what the SDK wants of an HTTP client.
+// Do implements the SDK's HTTP client.
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	req, err := ownBody(req)
 	if err != nil {
@@ -61,8 +61,8 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ownBody copies the body of a request, which is short. The SDK closes its own as soon as an answer has begun, and an
-// answer that is quicker than the last read of the body then breaks the connection that it comes over.
+// ownBody copies the short body of a request. The SDK closes its own body as soon as an answer begins; an answer that
+// arrives before the body is fully read would then break its connection.
 func ownBody(req *http.Request) (*http.Request, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return req, nil

@@ -22,7 +22,7 @@ const (
 	successStatus  = "200"
 )
 
-// outgoing is a frame to the service. Keys without a value are left out: the C SDK stumbles over null and "".
+// outgoing is a frame to the service. Keys without a value are omitted: the C SDK fails on null and "".
 type outgoing struct {
 	Action        MessageType `json:"action"`
 	Recipient     string      `json:"recipientClientId,omitempty"`
@@ -30,8 +30,8 @@ type outgoing struct {
 	CorrelationID string      `json:"correlationId,omitempty"`
 }
 
-// encode makes the frame of a checked message. The base64 is the standard padded one, the only one that every SDK
-// reads, and < > & stay as they are, because the C SDK does not know \u003c.
+// encode makes the frame of a checked message. It uses padded standard base64, the only kind that every SDK reads. It
+// does not escape < > &, because the C SDK does not know \u003c.
 func encode(m Message) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -43,7 +43,7 @@ func encode(m Message) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// frame is what the service sent: a message (its payload decoded), a status, or one of the two words of advice.
+// frame is a frame from the service: a message (with decoded payload), a status, GO_AWAY or RECONNECT_ICE_SERVER.
 type frame struct {
 	Type    MessageType
 	Sender  string
@@ -56,9 +56,9 @@ var (
 	errUnknownType = errors.New("unknown message type")
 )
 
-// decode reads a frame, lax on purpose: unknown keys, any case of the known ones, anything under a key that this type
-// of frame does not need, and every base64 that an SDK was seen to write. The service adds types of messages without
-// warning; those are errUnknownType.
+// decode reads a frame leniently: it accepts unknown keys, any case of the known ones, any value under a key that this
+// type of frame does not need, and every base64 that an SDK was seen to write. The service adds types of messages
+// without notice; those return errUnknownType.
 func decode(data []byte) (frame, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return frame{}, errEmptyFrame
@@ -80,7 +80,7 @@ func decode(data []byte) (frame, error) {
 	return frame{}, fmt.Errorf("%w %q", errUnknownType, clip(string(in.Type)))
 }
 
-// incoming is the envelope; what is in it is read when its type needs it.
+// incoming is the envelope. Its fields are read when the type needs them.
 type incoming struct {
 	Type    MessageType     `json:"messageType"`
 	Sender  json.RawMessage `json:"senderClientId"`
@@ -126,7 +126,7 @@ func (in *incoming) status() (frame, error) {
 	}}, nil
 }
 
-// unmarshal leaves to as it is when the key was not there.
+// unmarshal leaves to unchanged when the key was absent.
 func unmarshal(raw json.RawMessage, to any) error {
 	if raw == nil {
 		return nil
@@ -134,7 +134,7 @@ func unmarshal(raw json.RawMessage, to any) error {
 	return json.Unmarshal(raw, to)
 }
 
-// decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe one, iOS reads the
+// decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe kind, iOS reads the
 // unpadded one.
 func decodePayload(s string) ([]byte, error) {
 	clean := strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(s)
@@ -146,7 +146,7 @@ func decodePayload(s string) ([]byte, error) {
 		return nil, fmt.Errorf("messagePayload is not base64: %w", err)
 	}
 	if !json.Valid(p) {
-		return nil, errors.New("messagePayload holds no JSON")
+		return nil, errors.New("messagePayload is not JSON")
 	}
 	return p, nil
 }

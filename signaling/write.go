@@ -2,8 +2,8 @@ package signaling
 
 import "time"
 
-// write sends what is queued over the session in use, as its pace allows. One goroutine writes for all sessions, so
-// that no message passes another when the session changes.
+// write sends queued messages over the current session, as its pace allows. One goroutine writes for all sessions, so
+// that messages stay in order when the session changes.
 func (r *run) write() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -25,7 +25,7 @@ func (r *run) write() {
 	}
 }
 
-// writeOne writes one message, or says how long until there may be one to write.
+// writeOne writes one message, or returns how long until there may be one to write.
 func (r *run) writeOne() (wait time.Duration, wrote bool) {
 	s := r.live.Load()
 	if s == nil || r.ctx.Err() != nil {
@@ -36,11 +36,11 @@ func (r *run) writeOne() (wait time.Duration, wrote bool) {
 	if !ok {
 		return wait, false
 	}
-	r.c.sent.add(m.Message) // before the answer can come
+	r.c.sent.add(m.Message) // before the answer can arrive
 	if err := s.send(m.frame); err != nil {
 		r.c.queue.putBack(m)
 		r.live.CompareAndSwap(s, nil)
-		s.conn.Close() // the reader says why
+		s.conn.Close() // the reader returns the error
 		return 0, false
 	}
 	s.pace.sent(m.Type, now)
