@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A checker looks at what decoding alone cannot judge: addresses, references, files, and keys that must or must not go
-// together. It also brings values into the form that the rest of the program gets them in: secrets from their files,
-// absolute paths, URLs without passwords, channels with their defaults.
+// A checker checks what decoding alone cannot judge: addresses, references, files, and keys that must or must not go
+// together. It also converts values to the form that the rest of the program uses: secrets from their files, absolute
+// paths, URLs without passwords, channels with their defaults.
 type checker struct {
 	*decoder
 	cfg *Config
@@ -28,7 +28,7 @@ func (c *checker) check() {
 	c.limits(top.at("limits"))
 }
 
-// limits are checked against each other.
+// limits checks the limits against each other.
 func (c *checker) limits(m *mark) {
 	l := c.cfg.Limits
 	if m := m.at("max_session"); !m.bad && l.MaxSession > 0 && l.MaxSession < l.SetupTimeout {
@@ -42,7 +42,7 @@ func (c *checker) limits(m *mark) {
 	c.within(m.at("data_channels"), "message_bytes", l.DataChannels.MessageBytes, "bytes", l.DataChannels.Bytes)
 }
 
-// within complains of a limit that is never reached because another one comes first.
+// within reports a limit that is never reached because another applies first.
 func (c *checker) within(m *mark, inner string, n int, outer string, most int) {
 	if in, out := m.at(inner), m.at(outer); !in.bad && !out.bad && n > most {
 		c.fail(in, fmt.Sprintf("%d is more than %s (%d)", n, outer, most), "raise "+outer+" too")

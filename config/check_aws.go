@@ -31,7 +31,7 @@ func (c *checker) aws(m *mark, a *AWS) {
 	c.credentials(m.at("credentials"), &a.Credentials)
 }
 
-// environment fills in what every AWS tool takes from the environment, where the file is silent (AWS SDKs and Tools
+// environment fills in what every AWS tool takes from the environment when the file does not set it (AWS SDKs and Tools
 // reference guide, "Dual-stack and FIPS endpoints" and "General configuration settings").
 func (c *checker) environment(m *mark, a *AWS) {
 	env := func(name string) string { v, _ := c.env(name); return v }
@@ -46,7 +46,7 @@ func (c *checker) environment(m *mark, a *AWS) {
 	}
 }
 
-// endpointVariable is the name of the variable that says where the endpoint is, if the file does not (the same guide,
+// endpointVariable returns the name of the variable that holds the endpoint when the file does not (the same guide,
 // "Service-specific endpoints").
 func (c *checker) endpointVariable(m *mark) string {
 	if ignore, _ := c.env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"); ignore == "true" || m.has("endpoint") {
@@ -71,7 +71,8 @@ func (c *checker) endpoint(m *mark, a *AWS) string {
 	return strings.ToLower(u.Hostname())
 }
 
-// httpURL reads a URL that has a scheme and a host and nothing else. The URL is not shown: it may hold a password.
+// httpURL parses a URL that has a scheme and a host and nothing else. Messages do not show the URL: it may hold a
+// password.
 func (c *checker) httpURL(m *mark, raw, hint string) (*url.URL, bool) {
 	u, err := url.Parse(raw)
 	switch {
@@ -93,7 +94,8 @@ func (c *checker) httpURL(m *mark, raw, hint string) (*url.URL, bool) {
 	return nil, false
 }
 
-// region finds the region: the key, the environment, the endpoint's name, or, for an endpoint that is not AWS, any.
+// region finds the region: from the key, the environment or the endpoint's name. For an endpoint that is not AWS, any
+// will do.
 func (c *checker) region(m *mark, a *AWS, host string) {
 	var named string
 	if f := regionOfHost.FindStringSubmatch(host); f != nil {
@@ -112,14 +114,14 @@ func (c *checker) region(m *mark, a *AWS, host string) {
 	case a.Region == "" && a.Endpoint == "":
 		c.fail(rm, "region is missing", "such as eu-central-1, or set AWS_REGION")
 	case a.Region == "":
-		// A server that is not AWS takes any; this is what the samples of all KVS SDKs begin with.
+		// A server that is not AWS accepts any region; this is the first one in the samples of all KVS SDKs.
 		a.Region = "us-west-2"
 	case !c.matches(tagOf[AWS]("Region"), a.Region):
 		c.fail(rm, "AWS_REGION or AWS_DEFAULT_REGION is not a region", "such as eu-central-1")
 	}
 }
 
-// credentials checks that exactly one kind is given, whole, or none.
+// credentials checks that at most one kind is given, and that it is complete.
 func (c *checker) credentials(m *mark, cr *Credentials) {
 	c.secret(m, "secret_access_key", &cr.SecretAccessKey, &cr.SecretAccessKeyFile)
 	c.secret(m, "session_token", &cr.SessionToken, &cr.SessionTokenFile)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// channels applies the defaults and checks each channel, and that no two are in each other's way.
+// channels applies the defaults, checks each channel, and checks that no two conflict.
 func (c *checker) channels() {
 	m := c.top.at("channels")
 	if m.bad {
@@ -31,7 +31,7 @@ func (c *checker) channels() {
 	}
 }
 
-// inherit fills in what a channel leaves to the defaults and to its key.
+// inherit fills in what a channel takes from the defaults and from its key.
 func (c *checker) inherit(name string, m *mark, ch *Channel) {
 	def := c.cfg.Defaults
 	if !m.has("channel_name") {
@@ -66,7 +66,7 @@ func (c *checker) inherit(name string, m *mark, ch *Channel) {
 	}
 }
 
-// clientID makes an id that the same channel on the same host always gets, within the letters that KVS allows.
+// clientID makes an ID that is stable for a channel on a host, from characters that KVS allows.
 func clientID(host, channel string) string {
 	id := notID.ReplaceAllString("kvsagent-"+host+"-"+channel, "_")
 	return id[:min(len(id), 256)]
@@ -96,7 +96,7 @@ func (c *checker) channel(m *mark, ch *Channel) {
 	}
 }
 
-// sourceRef checks a reference to a source that was written at m.
+// sourceRef checks a reference to a source, written at m.
 func (c *checker) sourceRef(m *mark, name string) {
 	_, ok := c.cfg.Sources[name]
 	if ok || !m.here || m.bad || c.top.at("sources").bad {
@@ -130,15 +130,14 @@ func (c *checker) offers(m *mark, ch *Channel) {
 	}
 }
 
-// reserved refuses the client ids that KVS keeps for itself (KVS dev guide, ConnectAsViewer).
+// reserved refuses the client IDs that KVS reserves (KVS dev guide, ConnectAsViewer).
 func (c *checker) reserved(m *mark, id string) {
 	if strings.HasPrefix(id, "AWS_") {
 		c.fail(m, "client ids that begin with AWS_ belong to the service", "choose another")
 	}
 }
 
-// unique refuses a second master of one channel, and a second viewer of one name: the service would let each throw the
-// other out.
+// unique refuses a second master of one channel, and a second viewer with one client ID: each would displace the other.
 func (c *checker) unique(m *mark, name string, ch Channel, taken map[string]string) {
 	who, hint := "master", "give one of them another channel_name, or list more viewers on one"
 	if ch.Role == Viewer {

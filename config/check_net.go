@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// hostName is a name without its length, which costs a regexp much memory to count.
+// hostName matches a host name without limiting its length, since counting costs a regexp much memory.
 var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]*[a-zA-Z0-9_.])?$`)
 
-// goodHost says whether a host is a name or an IP address.
+// goodHost reports whether a host is a name or an IP address.
 func goodHost(h string) bool {
 	if len(h) <= 253 && hostName.MatchString(h) {
 		return true
@@ -22,7 +22,7 @@ func goodHost(h string) bool {
 	return err == nil
 }
 
-// goodPort says whether a URL has a usable port or none.
+// goodPort reports whether a URL has a valid port or none.
 func goodPort(u *url.URL) bool {
 	if u.Port() == "" {
 		return !strings.HasSuffix(u.Host, ":")
@@ -65,7 +65,7 @@ func (c *checker) webrtc(m *mark, w *WebRTC) {
 	c.proxy(m, string(w.Proxy))
 }
 
-// proxy checks the URL of a proxy, which is not shown: it may hold a password.
+// proxy checks the URL of a proxy. Messages do not show it: it may hold a password.
 func (c *checker) proxy(m *mark, raw string) {
 	pm := m.at("proxy")
 	if !m.has("proxy") {
@@ -100,7 +100,7 @@ func (c *checker) iceServer(m *mark, s *ICEServer) {
 	}
 }
 
-// relays says whether one of its URLs is that of a TURN server.
+// relays reports whether one of its URLs is that of a TURN server.
 func (s ICEServer) relays() bool {
 	return slices.ContainsFunc(s.URLs, func(url string) bool { return strings.HasPrefix(url, "turn") })
 }

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// sourceForms is the hint for what is no source.
+// sourceForms is the hint for an unusable source URL.
 const sourceForms = "rtsp://HOST/PATH, v4l2:/dev/video0, libcamera:, exec:COMMAND, file:PATH, rtp:FILE.sdp, " +
 	"mpegts://HOST:PORT or testpattern"
 
-// source checks a source's address, and takes user and password out of it.
+// source checks a source's URL, and moves user and password out of it.
 func (c *checker) source(m *mark, s *Source) {
 	c.secret(m, "password", &s.Password, &s.PasswordFile)
 	um := m.at("url")
@@ -35,7 +35,7 @@ func (c *checker) source(m *mark, s *Source) {
 	}
 }
 
-// onvif checks the address of a camera's device service. It is not shown: it may hold a password.
+// onvif checks the URL of a camera's device service. Messages do not show it: it may hold a password.
 func (c *checker) onvif(om *mark, s *Source) {
 	const hint = "http://HOST/onvif/device_service"
 	u, err := url.Parse(s.ONVIF)
@@ -49,7 +49,7 @@ func (c *checker) onvif(om *mark, s *Source) {
 	}
 }
 
-// sub checks the address of the smaller stream.
+// sub checks the URL of the smaller stream.
 func (c *checker) sub(m, sm *mark, s *Source) {
 	kind, _, _ := strings.Cut(s.URL, ":")
 	if scheme, _, _ := strings.Cut(s.Sub, ":"); scheme != kind {
@@ -68,8 +68,8 @@ func (c *checker) sub(m, sm *mark, s *Source) {
 	s.Sub = sub.URL
 }
 
-// sourceURL checks the address itself. What a kind of source alone can judge, such as the options of a test pattern, it
-// says when it is made, which kvsagent validate does too.
+// sourceURL checks the URL itself. What only the kind of source can judge, such as the options of a test pattern, is
+// checked when the source is made, which kvsagent validate does, too.
 func (c *checker) sourceURL(m, um *mark, s *Source) {
 	scheme, rest, found := strings.Cut(s.URL, ":")
 	switch {
@@ -130,8 +130,7 @@ func (c *checker) sourceURL(m, um *mark, s *Source) {
 	}
 }
 
-// rtsp checks a camera's URL. Nothing of the URL is shown, for the password may be in any part of a URL with a mistake
-// in it.
+// rtsp checks a camera's URL. Messages show no part of it, since the password may be in any part of a malformed URL.
 func (c *checker) rtsp(m, um *mark, s *Source) {
 	const hint = "rtsp://HOST[:PORT]/PATH, such as rtsp://192.0.2.10:554/stream1"
 	u, err := url.Parse(s.URL)
@@ -156,7 +155,7 @@ func (c *checker) rtsp(m, um *mark, s *Source) {
 	s.URL = u.String()
 }
 
-// mpegts checks where a transport stream comes in.
+// mpegts checks the address that a transport stream arrives at.
 func (c *checker) mpegts(um *mark, s *Source) {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Port() == "" || !goodPort(u) || u.Path != "" || u.User != nil || u.Fragment != "" {
@@ -178,7 +177,8 @@ func (c *checker) sdpFile(um *mark, s *Source, rest string) {
 	}
 }
 
-// mediaFile makes the path of a file absolute. It is opened when it is needed: it may be on a disk that comes later.
+// mediaFile makes the path of a file absolute. The file is opened when it is needed: it may be on a disk that is
+// mounted later.
 func (c *checker) mediaFile(um *mark, s *Source, path string) {
 	if strings.HasPrefix(path, "//") {
 		path = path[2:]

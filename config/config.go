@@ -1,11 +1,12 @@
-// Package config is what the operator writes: one YAML file, its defaults, and every mistake in it with its line and a
-// hint.
+// Package config holds what the operator writes: one YAML file and its defaults. It reports every mistake in the file
+// with its line and a hint.
 //
-//	bytes -> YAML nodes -> ${VAR} in scalars -> strict decoding and defaults -> secret files -> checks across keys -> *Config or Errors
+//	bytes -> YAML nodes -> ${VAR} in scalars -> strict decoding and defaults -> secret files -> checks across keys
+//	      -> *Config or Errors
 //
-// The comments in this file are the manual: the JSON Schema and docs/config.md take their descriptions from here, and
-// the tags hold each key's default, its choices (enum), range (min, max), pattern with its hint, and examples. A key
-// without any default tag is empty, false or 0 when it is left out.
+// The comments in this file are the manual: the JSON Schema and docs/config.md take their descriptions from here. The
+// tags hold each key's default, choices (enum), range (min, max), pattern with its hint, and examples. A key without a
+// default tag is empty, false or 0 when it is left out.
 package config
 
 import (
@@ -14,63 +15,63 @@ import (
 )
 
 // Config is the whole file: YAML, at most 256 KiB, one document. An editor with a YAML language server completes and
-// checks it with the output of kvsagent schema; kvsagent validate -c FILE names every mistake with its line.
+// checks it with the output of kvsagent schema; kvsagent validate -c FILE reports every mistake with its line.
 //
-// Keys that do not exist are mistakes. So are keys written twice, and keys without a value; a section may be empty.
-// Durations have units: 500ms, 20s, 1h30m. A list of one may be written as its only value.
+// Unknown keys are mistakes. So are keys written twice, and keys without a value; a section may be empty. Durations
+// have units: 500ms, 20s, 1h30m. A list of one element may be written as that element.
 //
-// ${VAR} in a value stands for an environment variable, and ${VAR:default} has a default for when it is not set or
-// empty; $$ is a dollar. Variables are put in after the YAML was read, so a value cannot change the meaning of the
-// rest.
+// ${VAR} in a value stands for an environment variable, and ${VAR:default} has a default for when the variable is unset
+// or empty; $$ is a dollar. Variables are replaced after the YAML was parsed, so a value cannot change the meaning of
+// the rest.
 //
-// Paths are relative to the directory of the file. A secret can be written as its value, come from a variable, or stand
-// in a file of its own, whose one line it is: each secret key has a twin whose name ends in _file. Under systemd,
-// ${CREDENTIALS_DIRECTORY}/NAME is the file that LoadCredential=NAME:PATH brought in.
+// Paths are relative to the directory of the file. A secret can be written as its value, come from a variable, or be
+// the only line of a file of its own: each secret key has a twin whose name ends in _file. Under systemd,
+// ${CREDENTIALS_DIRECTORY}/NAME is the file that LoadCredential=NAME:PATH provides.
 type Config struct {
-	// Where the signaling channels are and how to prove who we are.
+	// Where the signaling channels are, and the keys for them.
 	AWS AWS `yaml:"aws"`
-	// What channels have in common.
+	// Defaults for all channels.
 	Defaults Defaults `yaml:"defaults"`
-	// Cameras and other places pictures and sound come from, each under a name of your choice.
+	// Cameras and other sources of video and audio, each under a name of your choice.
 	Sources map[string]Source `yaml:"sources" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
 	// Signaling channels. The key is the channel's name at KVS unless channel_name says otherwise.
 	Channels map[string]Channel `yaml:"channels" required:"true" example:"front-gate: {source: gate}" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters"`
 	// How media travels.
 	WebRTC WebRTC `yaml:"webrtc"`
-	// Bounds that protect this host.
+	// Limits that protect this host.
 	Limits Limits `yaml:"limits"`
 	// The status page, report, metrics and health checks, all on one port.
 	Status Status `yaml:"status"`
-	// What is written to standard error.
+	// What is logged to standard error.
 	Log Log `yaml:"log"`
 }
 
-// AWS says where the signaling channels are and how to prove who we are.
+// AWS says where the signaling channels are, and with which keys.
 type AWS struct {
-	// AWS region of the channels. Left out, it is the one in the endpoint's host name, else AWS_REGION or
-	// AWS_DEFAULT_REGION from the environment, else, for an endpoint that is not AWS, us-west-2.
+	// AWS region of the channels. Left out, it is taken from the endpoint's host name, or from AWS_REGION or
+	// AWS_DEFAULT_REGION in the environment, or, for an endpoint that is not AWS, is us-west-2.
 	Region string `yaml:"region" pattern:"^[a-z0-9]+(-[a-z0-9]+)+$" hint:"a region's code, such as eu-central-1" example:"eu-central-1"`
-	// URL of the KVS control plane, http or https. Left out, it is the one of the region. Set it for a VPC endpoint, or
-	// for a server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in
-	// the environment say the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
+	// URL of the KVS control plane, http or https. Left out, it is the region's. Set it for a VPC endpoint, or for a
+	// server that speaks the same protocol without AWS. AWS_ENDPOINT_URL_KINESIS_VIDEO and AWS_ENDPOINT_URL in the
+	// environment do the same, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true.
 	Endpoint string `yaml:"endpoint" example:"http://127.0.0.1:9790"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to AWS or to the
-	// endpoint, and to TURN servers over TLS and DTLS. Left out, it is AWS_CA_BUNDLE from the environment.
+	// PEM file with the certificate authorities to trust, instead of the system's, for AWS, the endpoint, and TURN
+	// servers over TLS and DTLS. Left out, it is AWS_CA_BUNDLE from the environment.
 	CAFile string `yaml:"ca_file" example:"ca.pem"`
-	// Use AWS's host names for IPv4 and IPv6 both. AWS_USE_DUALSTACK_ENDPOINT in the environment says the same.
+	// Use AWS's host names for both IPv4 and IPv6. AWS_USE_DUALSTACK_ENDPOINT in the environment does the same.
 	DualStack bool `yaml:"dual_stack" default:"false"`
-	// Use AWS's host names with FIPS 140 validated cryptography, as is always done in us-gov regions.
-	// AWS_USE_FIPS_ENDPOINT in the environment says the same.
+	// Use AWS's host names with FIPS 140 validated cryptography, which is always done in us-gov regions.
+	// AWS_USE_FIPS_ENDPOINT in the environment does the same.
 	FIPS bool `yaml:"fips" default:"false"`
-	// Longest random wait before the first try to connect again after a connection was lost. A fleet of n agents wants
-	// n/300 seconds, such as 30s for 10,000 cameras, so that the service does not throttle those that lost it together.
+	// Longest random wait before the first attempt to reconnect after a connection was lost. A fleet of n agents should
+	// use n/300 seconds, such as 30s for 10,000 cameras, so that the service does not throttle agents that lost it
+	// together.
 	Spread time.Duration `yaml:"spread" default:"2s" max:"10m"`
-	// AWS keys. Left out, they are looked for where every AWS tool looks: environment, shared files, container and
-	// instance roles.
+	// AWS keys. Left out, they are found as in every AWS tool: environment, shared files, container and instance roles.
 	Credentials Credentials `yaml:"credentials"`
 }
 
-// Credentials is one of three: a profile, an access key, or an IoT certificate.
+// Credentials is one of three kinds: a profile, an access key, or an IoT certificate.
 type Credentials struct {
 	// Profile in the shared AWS files (~/.aws, or where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE point).
 	Profile string `yaml:"profile" example:"cameras"`
@@ -100,12 +101,11 @@ type IoT struct {
 	Certificate string `yaml:"certificate" required:"true" example:"thing.cert.pem"`
 	// PEM file with the private key of the certificate.
 	PrivateKey string `yaml:"private_key" required:"true" example:"thing.key.pem"`
-	// PEM file with the certificate authorities to trust instead of the system's when talking to the credentials
-	// provider.
+	// PEM file with the certificate authorities to trust, instead of the system's, for the credentials provider.
 	CAFile string `yaml:"ca_file" example:"AmazonRootCA1.pem"`
 }
 
-// Defaults hold for every channel that does not say otherwise.
+// Defaults apply to every channel that does not set the key itself.
 type Defaults struct {
 	// Role of channels.
 	Role Role `yaml:"role" default:"master" enum:"master,viewer"`
@@ -117,37 +117,36 @@ type Defaults struct {
 	MessageTTL time.Duration `yaml:"message_ttl" default:"1m" min:"5s" max:"2m"`
 	// Tags of channels that create makes.
 	Tags map[string]string `yaml:"tags" example:"site: yard" pattern:"^[a-zA-Z0-9 _.:/=+@-]{1,128}$" hint:"letters, digits, spaces and _.:/=+@-, at most 128 characters"`
-	// Where the media of a channel goes that is configured to store it in a Kinesis video stream: auto stores it when
-	// the channel says so, on makes it a mistake when the channel does not, off never stores it. While storage is on,
-	// the service refuses viewers of the master itself. auto and on cost a call of the control plane when the agent
-	// starts.
+	// Whether the media of a channel goes to a Kinesis video stream: auto stores it when the channel is configured for
+	// it, on makes it a mistake when the channel is not, off never stores it. While storage is on, the service refuses
+	// viewers of the master itself. auto and on cost one control-plane call when the agent starts.
 	Storage Storage `yaml:"storage" default:"auto" enum:"auto,on,off"`
-	// Viewers at a time on each master channel.
+	// Viewers at the same time on each master channel.
 	MaxViewers int `yaml:"max_viewers" default:"10" min:"1" max:"1000"`
 }
 
-// Source is one camera, or another place that pictures and sound come from.
+// Source is one camera, or another source of video and audio.
 type Source struct {
 	// What to play: rtsp://HOST[:PORT]/PATH or, with TLS, rtsps://, a camera;
 	// v4l2:/dev/video0?size=1280x720&rate=30&alsa=default, a camera of this host with a microphone;
-	// libcamera:?size=1280x720, a Raspberry Pi's; exec:COMMAND, what a command writes to its standard output (H.264 or
-	// H.265 byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4, H.264 or Ogg file
-	// in a loop; rtp:PATH, RTP that comes in as an SDP file says; mpegts://HOST:PORT, a transport stream that comes in
-	// over UDP; testpattern, a moving picture with a clock and a tone. A user and password in the URL are understood;
-	// username and password_file are better.
+	// libcamera:?size=1280x720, a Raspberry Pi's camera; exec:COMMAND, the standard output of a command (H.264 or H.265
+	// byte stream, IVF, Ogg, MPEG-TS or fragmented MP4; there is no shell); file:PATH, an MP4, H.264 or Ogg file in a
+	// loop; rtp:PATH, incoming RTP as an SDP file describes it; mpegts://HOST:PORT, an incoming transport stream over
+	// UDP; testpattern, a moving picture with a clock and a tone. The URL may hold user and password; username and
+	// password_file are better.
 	URL string `yaml:"url" required:"true" example:"rtsp://192.0.2.10:554/stream1,v4l2:/dev/video0,file:/srv/video/loop.mp4,testpattern"`
 	// The same picture, smaller: a stream of the same kind, with the same user and password, for viewers whose path is
 	// too narrow for url, or who cannot decode it. Each viewer is moved between the two as its path allows, without a
-	// gap. 300 to 800 kbit/s and a key frame each second or two are good. Its sound is not used.
+	// gap. 300 to 800 kbit/s and a key frame every second or two work well. Its audio is not used.
 	Sub string `yaml:"sub" example:"rtsp://192.0.2.10:554/stream2,testpattern:?size=320x180"`
-	// ONVIF device service of an rtsp:// camera, with the same user and password: the camera is asked for a key frame
-	// when a viewer needs one. kvsagent sources discover shows it.
+	// ONVIF device service of an rtsp:// camera, with the same user and password. The camera is asked for a key frame
+	// when a viewer needs one. kvsagent sources discover shows the URL.
 	ONVIF string `yaml:"onvif" example:"http://192.0.2.10/onvif/device_service"`
-	// Words that follow the command of exec:, each passed on as it is, without any need of quotes.
+	// Arguments of the command of exec:, each passed on as it is, without quoting.
 	Args []string `yaml:"args" example:"-f"`
-	// The command of exec: makes key frames when it is asked to. It gets a pipe as file descriptor 3
-	// (KVSAGENT_CONTROL_FD=3), on which each line is a wish: keyframe, at most two a second. Viewers who have lost the
-	// picture then need not wait for the next key frame.
+	// The command of exec: makes key frames on request. It gets a pipe as file descriptor 3 (KVSAGENT_CONTROL_FD=3);
+	// each line on it is a request: keyframe, at most two a second. Viewers who have lost the picture then need not
+	// wait for the next key frame.
 	Control bool `yaml:"control" default:"false"`
 	// User name at the camera.
 	Username string `yaml:"username" example:"viewer"`
@@ -155,16 +154,16 @@ type Source struct {
 	Password Secret `yaml:"password"`
 	// File that holds the password at the camera.
 	PasswordFile string `yaml:"password_file" example:"gate.password"`
-	// How the packets of an rtsp:// camera come: tcp, in the connection itself; udp; multicast, one stream for all who
+	// How the packets of an rtsp:// camera arrive: tcp, in the RTSP connection; udp; multicast, one stream for all who
 	// watch the camera; http, for networks that let nothing else through.
 	Transport string `yaml:"transport" default:"tcp" enum:"tcp,udp,multicast,http"`
-	// SHA-256 of the camera's certificate, for rtsps:// cameras that made theirs themselves. What it is, kvsagent says
-	// when it is missing.
+	// SHA-256 of the camera's certificate, for rtsps:// cameras with a self-signed certificate. kvsagent prints it when
+	// it is missing.
 	Fingerprint string `yaml:"fingerprint" pattern:"^([0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}$" hint:"64 hex digits, with or without colons"`
-	// Let the password go over the network in clear text (basic) when an rtsp:// camera wants it so.
+	// Allow an rtsp:// camera to request the password in clear text (basic authentication).
 	BasicAuth bool `yaml:"basic_auth" default:"false"`
-	// Sound that browsers do not take, such as AAC: pass leaves it out and the log says so, transcode makes Opus of it
-	// with ffmpeg. off leaves out all sound.
+	// Audio in a codec that browsers cannot play, such as AAC: pass leaves it out and logs that, transcode converts it
+	// to Opus with ffmpeg. off leaves out all audio.
 	Audio Audio `yaml:"audio" default:"pass" enum:"pass,transcode,off"`
 	// What viewers see while the source is away: slate, a picture that says so, or freeze, the last picture.
 	Offline Offline `yaml:"offline" default:"slate" enum:"slate,freeze"`
@@ -172,16 +171,17 @@ type Source struct {
 	PrivacyFile string `yaml:"privacy_file" example:"/run/kvsagent/gate.privacy"`
 	// Hours of each day, by the clock of this host, in which the source is not opened.
 	PrivacyHours []string `yaml:"privacy_hours" pattern:"^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$" hint:"from and to, such as 22:00-06:00" example:"22:00-06:00"`
-	// Keep the source running when nobody watches: the first picture comes sooner, the camera's stream is always open.
+	// Keep the source running when nobody watches: the first picture comes sooner, but the camera's stream is always
+	// open.
 	KeepWarm bool `yaml:"keep_warm" default:"false"`
-	// How long the source runs on after the last viewer has gone.
+	// How long the source keeps running after the last viewer has gone.
 	Linger time.Duration `yaml:"linger" default:"10s" max:"24h"`
 }
 
-// Audio says what becomes of a source's sound.
+// Audio says what happens to a source's audio.
 type Audio string
 
-// What may become of sound.
+// The ways to handle audio.
 const (
 	AudioPass      Audio = "pass"
 	AudioTranscode Audio = "transcode"
@@ -191,13 +191,13 @@ const (
 // Offline says what viewers see while a source is away.
 type Offline string
 
-// What there is to see.
+// The things to see.
 const (
 	OfflineSlate  Offline = "slate"
 	OfflineFreeze Offline = "freeze"
 )
 
-// Channel is one signaling channel and our part in it.
+// Channel is one signaling channel and our role in it.
 type Channel struct {
 	// Name of the channel at KVS, when it is not the key.
 	ChannelName string `yaml:"channel_name" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"front-gate"`
@@ -216,20 +216,20 @@ type Channel struct {
 	// Whether the media goes to a Kinesis video stream. It needs a source with H.264 and Opus. Left out, it is
 	// defaults.storage.
 	Storage Storage `yaml:"storage" enum:"auto,on,off"`
-	// Client ids of viewers that we, the master, offer to instead of waiting for their offers.
+	// Client IDs of viewers that we, the master, offer to instead of waiting for their offers.
 	OfferTo []string `yaml:"offer_to" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
-	// Who we are as a viewer. Left out, it is made of the host's name and the key.
+	// Our client ID as a viewer. Left out, it is derived from the host's name and the key.
 	ClientID string `yaml:"client_id" pattern:"^[a-zA-Z0-9_.-]{1,256}$" hint:"letters, digits, _ . and -, at most 256 characters" example:"tablet"`
 	// As a viewer, wait for the master's offer instead of making one.
 	WaitForOffer bool `yaml:"wait_for_offer" default:"false"`
-	// Viewers at a time on a master channel. Left out, it is defaults.max_viewers.
+	// Viewers at the same time on a master channel. Left out, it is defaults.max_viewers.
 	MaxViewers int `yaml:"max_viewers" min:"1" max:"1000"`
 }
 
-// Role is our part in a signaling channel.
+// Role is our role in a signaling channel.
 type Role string
 
-// The parts there are.
+// The roles.
 const (
 	Master Role = "master"
 	Viewer Role = "viewer"
@@ -238,7 +238,7 @@ const (
 // Storage says whether media goes to a Kinesis video stream.
 type Storage string
 
-// The ways of storage.
+// The storage modes.
 const (
 	StorageAuto Storage = "auto"
 	StorageOn   Storage = "on"
@@ -247,40 +247,40 @@ const (
 
 // WebRTC says how media travels.
 type WebRTC struct {
-	// STUN and TURN servers to use besides those that KVS gives.
+	// STUN and TURN servers to use besides those of KVS.
 	ICEServers []ICEServer `yaml:"ice_servers"`
-	// Use the TURN servers that KVS gives. Without them only viewers are reached to whom there is another way, and each
-	// costs one call to KVS and two allocations less.
+	// Use the TURN servers of KVS. Without them, viewers that need a relay cannot connect, and each viewer costs one
+	// KVS call and two allocations less.
 	KVSTURN bool `yaml:"kvs_turn" default:"true"`
-	// all uses every path; no-host shows viewers none of this host's own addresses, only those that STUN and TURN
+	// all uses every path; no-host hides this host's own addresses from viewers and shows only those that STUN and TURN
 	// servers see; relay sends everything through TURN.
 	ICETransportPolicy string `yaml:"ice_transport_policy" default:"all" enum:"all,no-host,relay"`
 	// One UDP port for all viewers, for firewalls that open ports by number; 0 takes a free one for each.
 	UDPPort int `yaml:"udp_port" default:"0" min:"0" max:"65535"`
 	// Public addresses of this host behind a one-to-one NAT, offered in place of its own.
 	NAT1To1 []netip.Addr `yaml:"nat_1to1" example:"198.51.100.7"`
-	// Take TCP connections of viewers on this port, too, for those whose networks let no UDP through; 0 takes none.
+	// Also accept TCP connections of viewers on this port, for those whose networks let no UDP through; 0 accepts none.
 	TCPPort int `yaml:"tcp_port" default:"0" min:"0" max:"65535"`
 	// Interfaces whose addresses viewers are told, such as eth0 or wl*. Left out, it is all but those of containers,
-	// virtual machines and tunnels: docker*, br-*, virbr*, veth*, tun* and the like. What comes in by the others is
-	// answered all the same.
+	// virtual machines and tunnels: docker*, br-*, virbr*, veth*, tun* and the like. Packets that arrive on the others
+	// are answered all the same.
 	Interfaces []string `yaml:"interfaces" pattern:"^[a-zA-Z0-9_.:@*?-]{1,15}$" hint:"an interface's name; * and ? stand for any characters" example:"eth0,wl*"`
-	// Networks in which those addresses must be. Left out, it is all.
+	// Networks that those addresses must be in. Left out, it is all.
 	Addresses []netip.Prefix `yaml:"addresses" example:"192.168.1.0/24"`
-	// Kinds of addresses to use.
+	// IP versions to use.
 	IP string `yaml:"ip" default:"both" enum:"both,ipv4,ipv6"`
 	// Addresses that packets may be sent to because a viewer names them: on-link, those of the internet and of the
-	// networks that this host is on itself; public, those of the internet only; all, those of every network that this
-	// host has a route to. Viewers who find the way to this host by themselves are answered in any case, so those in
-	// another network of the same site need nothing else than that.
+	// networks that this host is in; public, those of the internet only; all, those of every network that this host has
+	// a route to. A viewer that reaches this host first is answered in any case, so viewers in another network of the
+	// same site need no other setting.
 	Remote string `yaml:"remote" default:"on-link" enum:"on-link,public,all"`
-	// Look up names of the local network (.local, mDNS), which browsers send in place of their addresses. Without it
-	// they reach this host first, which needs it to be reachable from there.
+	// Look up names of the local network (.local, mDNS), which browsers send in place of their addresses. Without it,
+	// the browser must reach this host first.
 	MDNS bool `yaml:"mdns" default:"false"`
 	// HTTP proxy to reach TURN servers over TCP and TLS: http://[USER:PASSWORD@]HOST:PORT or https://, or off. Left
-	// out, HTTPS_PROXY and NO_PROXY of the environment say which, as for the signaling service.
+	// out, HTTPS_PROXY and NO_PROXY in the environment apply, as for the signaling service.
 	Proxy Secret `yaml:"proxy" example:"http://192.0.2.1:3128"`
-	// File that holds what proxy would say.
+	// File that holds the value of proxy.
 	ProxyFile string `yaml:"proxy_file" example:"proxy.url"`
 }
 
@@ -298,80 +298,82 @@ type ICEServer struct {
 	CredentialFile string `yaml:"credential_file" example:"turn.password"`
 }
 
-// Limits protect this host. Whoever exceeds one of those below loses his connection, or is not heard, and nobody else
+// Limits protect this host. A remote that exceeds one of them loses its connection or is ignored, and nobody else
 // notices.
 type Limits struct {
-	// A viewer that is not connected by then is given up.
+	// A viewer that has not connected by then is dropped.
 	SetupTimeout time.Duration `yaml:"setup_timeout" default:"20s" min:"1s" max:"10m"`
 	// Viewers of one channel that may be connecting at the same time.
 	MaxPending int `yaml:"max_pending" default:"4" min:"1" max:"1000"`
 	// Longest session of one viewer; 0 is no limit.
 	MaxSession time.Duration `yaml:"max_session" default:"0s"`
-	// How long a connected viewer may stay while there is nothing for it, neither picture nor sound; 0 is no limit. A
-	// camera that restarts is away for less.
+	// How long a connected viewer may stay while there is neither video nor audio for it; 0 is no limit. A restart of a
+	// camera takes less.
 	IdleTimeout time.Duration `yaml:"idle_timeout" default:"5m" max:"24h"`
-	// How often viewers of one channel may offer. An offer beyond that waits for its turn when it is its client's
-	// newest, else it is not heard.
+	// How often viewers of one channel may offer. A client's newest offer beyond that is held until the client may
+	// offer again; any other is ignored.
 	Offers OfferLimits `yaml:"offers"`
 	// What viewers may send through the signaling channel.
 	Signaling SignalingLimits `yaml:"signaling"`
 	// What a viewer may send over its connection.
 	Inbound InboundLimits `yaml:"inbound"`
-	// What a viewer may do with data channels. We send nothing on them; many clients open one by habit.
+	// What a viewer may do with data channels. The agent sends only notices on them, such as why a viewer is refused;
+	// many clients open one by habit.
 	DataChannels DataChannelLimits `yaml:"data_channels"`
 }
 
-// OfferLimits are token buckets: so many at once, and then one after the other.
+// OfferLimits are token buckets: a burst, and then a steady rate.
 type OfferLimits struct {
-	// Offers a second of all clients of a channel together.
+	// Offers per second, of all clients of a channel together.
 	PerSecond int `yaml:"per_second" default:"5" min:"1" max:"100"`
-	// Offers at once of all clients of a channel together.
+	// Burst of offers, of all clients of a channel together.
 	Burst int `yaml:"burst" default:"10" min:"1" max:"1000"`
 	// Time between two offers of one client.
 	ClientEvery time.Duration `yaml:"client_every" default:"2s" min:"100ms" max:"30s"`
-	// Offers at once of one client.
+	// Burst of offers of one client.
 	ClientBurst int `yaml:"client_burst" default:"3" min:"1" max:"20"`
 }
 
-// SignalingLimits hold for each client of a channel.
+// SignalingLimits apply to each client of a channel.
 type SignalingLimits struct {
-	// Length of a session description. The service itself takes about 7500 bytes.
+	// Length of a session description. The service itself accepts about 7500 bytes.
 	SDPBytes int `yaml:"sdp_bytes" default:"32768" min:"8192" max:"262144"`
 	// Media sections of a session description.
 	MediaSections int `yaml:"media_sections" default:"8" min:"2" max:"64"`
-	// Candidates of a session, until its next restart of ICE.
+	// Candidates of a session, until its next ICE restart.
 	Candidates int `yaml:"candidates" default:"64" min:"8" max:"1000"`
-	// Candidates that are kept when they come before the description that they belong to.
+	// Candidates that are kept when they arrive before their description.
 	EarlyCandidates int `yaml:"early_candidates" default:"32" min:"1" max:"1000"`
-	// How long those are kept when there is no session yet.
+	// How long those are kept while there is no session.
 	EarlyLife time.Duration `yaml:"early_life" default:"20s" min:"1s" max:"5m"`
 }
 
-// InboundLimits hold for each viewer.
+// InboundLimits apply to each viewer.
 type InboundLimits struct {
 	// RTP streams.
 	Streams int `yaml:"streams" default:"8" min:"1" max:"100"`
-	// Kilobits a second of media that nobody asked for, over five seconds.
+	// Kilobits per second of unrequested media, averaged over five seconds.
 	Kilobits int `yaml:"kilobits" default:"256" min:"16" max:"100000"`
-	// RTCP packets a second, over ten seconds. A browser on a bad path sends 150.
+	// RTCP packets per second, averaged over ten seconds. A browser on a bad path sends 150.
 	RTCP int `yaml:"rtcp" default:"400" min:"20" max:"10000"`
-	// Requests for a key frame a second, over ten seconds. The source is asked once a second at most, whatever comes.
+	// Key frame requests per second, averaged over ten seconds. The agent acts on one a second for each viewer, and
+	// asks the source at most twice a second.
 	KeyFrames int `yaml:"key_frames" default:"50" min:"5" max:"1000"`
 }
 
-// DataChannelLimits hold for each viewer.
+// DataChannelLimits apply to each viewer.
 type DataChannelLimits struct {
 	// Channels that the viewer may open.
 	Count int `yaml:"count" default:"4" min:"1" max:"100"`
 	// Length of a message.
 	MessageBytes int `yaml:"message_bytes" default:"16384" min:"256" max:"262144"`
-	// Messages a second.
+	// Messages per second.
 	Messages int `yaml:"messages" default:"100" min:"1" max:"10000"`
-	// Bytes a second.
+	// Bytes per second.
 	Bytes int `yaml:"bytes" default:"262144" min:"1024" max:"16777216"`
 }
 
-// Status is the port that shows how the agent is.
+// Status is the port that shows the state of the agent.
 type Status struct {
 	// Address to listen on, or off. There is no login: whoever reaches this port sees the pictures.
 	Listen string `yaml:"listen" default:"127.0.0.1:9780" example:"127.0.0.1:9780,off"`
@@ -381,12 +383,12 @@ type Status struct {
 	Pprof bool `yaml:"pprof" default:"false"`
 }
 
-// Off says that nothing listens.
+// Off reports whether the status port is off.
 func (s Status) Off() bool { return s.Listen == "off" }
 
-// Log is what is written to standard error.
+// Log says what is logged to standard error.
 type Log struct {
-	// Least severe level that is written.
+	// Lowest level that is logged.
 	Level string `yaml:"level" default:"info" enum:"debug,info,warn,error"`
 	// text for people, json for machines.
 	Format string `yaml:"format" default:"text" enum:"text,json"`

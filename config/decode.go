@@ -11,14 +11,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Bounds on what a file can ask for: values in all, which aliases multiply, and entries of one mapping or list.
+// Limits on a file: values in total, which aliases multiply, and entries of one mapping or list.
 const (
 	maxNodes   = 100_000
 	maxEntries = 1000
 )
 
-// A decoder fills a Config from YAML nodes by reflection on its types, and collects mistakes instead of stopping at
-// one. It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
+// A decoder fills a Config from YAML nodes by reflection on its types. It collects mistakes instead of stopping at the
+// first. It knows structs, pointers to structs, maps with string keys, lists, and the scalars of setScalar.
 type decoder struct {
 	file  string
 	env   func(string) (string, bool)
@@ -28,13 +28,13 @@ type decoder struct {
 	patterns map[string]*regexp.Regexp // compiled so far
 }
 
-// fail notes a mistake at m.
+// fail records a mistake at m.
 func (d *decoder) fail(m *mark, what, hint string) {
 	m.bad = true
 	d.errs = append(d.errs, &Error{File: d.file, Line: m.line, Key: m.key, What: what, Hint: hint})
 }
 
-// root decodes the whole document into cfg. The mark it returns is bad when it is no use to check the rest.
+// root decodes the whole document into cfg. The mark it returns is bad when further checks would be pointless.
 func (d *decoder) root(n *yaml.Node, cfg *Config) *mark {
 	top := &mark{line: 1}
 	d.value(n, top, reflect.ValueOf(cfg).Elem(), "")
@@ -42,7 +42,7 @@ func (d *decoder) root(n *yaml.Node, cfg *Config) *mark {
 	return top
 }
 
-// value decodes n into v; a nil n leaves only defaults. The tag is that of the field that v is in.
+// value decodes n into v; a nil n leaves only defaults. The tag is that of the field that holds v.
 func (d *decoder) value(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
 	d.nodes++
 	if d.nodes == maxNodes {
@@ -67,7 +67,7 @@ func (d *decoder) value(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Stru
 	}
 }
 
-// structure decodes the keys of a struct, fills in what was not written, and complains of what should have been.
+// structure decodes the keys of a struct, fills in defaults for missing keys, and reports missing required ones.
 func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 	fields := make(map[string]reflect.StructField)
 	for _, f := range reflect.VisibleFields(v.Type()) {
@@ -94,8 +94,8 @@ func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 	}
 }
 
-// absent deals with a key that was not written: it has a default, or it is a section of keys that do, or it should be
-// there.
+// absent handles a key that was not written: it has a default, it is a section whose keys have defaults, or it is
+// required.
 func (d *decoder) absent(m *mark, name string, v reflect.Value, f reflect.StructField) {
 	if f.Tag.Get("required") != "" {
 		d.fail(&mark{key: m.key, line: m.line}, name+" is missing", example(f.Tag))
@@ -126,7 +126,7 @@ func (d *decoder) table(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Stru
 	})
 }
 
-// list decodes a sequence; one value stands for a list of one.
+// list decodes a sequence; a single value stands for a list of one.
 func (d *decoder) list(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.SequenceNode {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
@@ -144,7 +144,7 @@ func (d *decoder) list(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Struc
 	}
 }
 
-// few complains of more entries than anybody needs.
+// few reports a list with more entries than anybody needs.
 func (d *decoder) few(m *mark, n int) bool {
 	if n > maxEntries {
 		d.fail(m, fmt.Sprintf("%d entries", n), fmt.Sprintf("at most %d", maxEntries))
@@ -152,8 +152,8 @@ func (d *decoder) few(m *mark, n int) bool {
 	return n <= maxEntries
 }
 
-// pairs calls each for every key of a mapping, once, in the order of the file. It says whether that
-// was all there is: n is a mapping without merges, or nothing.
+// pairs calls each once for every key of a mapping, in the order of the file. It reports whether n was a mapping
+// without merge keys, or empty.
 func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *yaml.Node)) bool {
 	if n == nil {
 		return true
@@ -186,7 +186,7 @@ func (d *decoder) pairs(n *yaml.Node, m *mark, hint string, each func(key, val *
 	return !merges
 }
 
-// unknown complains of a key that does not exist here.
+// unknown reports a key that does not exist here.
 func (d *decoder) unknown(m *mark, key *yaml.Node, known []string) {
 	hint := "keys here: " + listed(known)
 	if near := nearest(key.Value, known); near != "" {
@@ -195,7 +195,7 @@ func (d *decoder) unknown(m *mark, key *yaml.Node, known []string) {
 	d.fail(&mark{key: join(m.key, printable(key.Value)), line: key.Line}, "unknown key", hint)
 }
 
-// content is the node behind aliases, nil for one that says nothing.
+// content returns the node behind aliases, or nil for an empty one.
 func content(n *yaml.Node) *yaml.Node {
 	if n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -206,7 +206,7 @@ func content(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// kindOf names what a node is, for messages.
+// kindOf names the kind of a node, for messages.
 func kindOf(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -217,11 +217,11 @@ func kindOf(n *yaml.Node) string {
 	return "a single value"
 }
 
-// tagOf is the tag of a field of T.
+// tagOf returns the tag of a field of T.
 func tagOf[T any](field string) reflect.StructTag {
 	f, _ := reflect.TypeFor[T]().FieldByName(field)
 	return f.Tag
 }
 
-// yamlName is the key of a field.
+// yamlName returns the key of a field.
 func yamlName(f reflect.StructField) string { return f.Tag.Get("yaml") }

@@ -9,11 +9,11 @@ import (
 
 // Error is one mistake in a file.
 type Error struct {
-	File string // as it was given to Load or Parse
-	Line int    // from 1; 0 is the file as a whole
+	File string // as passed to Load or Parse
+	Line int    // from 1; 0 means the file as a whole
 	Key  string // dotted path, such as channels.front-gate.role; "" when the mistake is not at a key
 	What string
-	Hint string // how to put it right; may be ""
+	Hint string // how to fix it; may be ""
 }
 
 // Error is one line: file:line: key: what; hint: hint.
@@ -34,7 +34,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors is every mistake in a file, by line. Load and Parse return no other error.
+// Errors holds every mistake in a file, by line. Load and Parse return no other error.
 type Errors []*Error
 
 // Error has one line for each mistake.
@@ -46,7 +46,7 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts the mistakes in the order of the file.
+// sort orders the mistakes as in the file.
 func (es Errors) sort() {
 	slices.SortStableFunc(es, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))

@@ -7,13 +7,13 @@ import (
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// expand puts variables into a scalar that YAML has parsed already, so that no value can change the file's structure.
+// expand replaces variables in a scalar that YAML has already parsed, so that no value can change the file's structure.
 //
 //	${VAR}          the variable; a mistake when it is not set
-//	${VAR:default}  likewise, and the default when it is not set or empty
+//	${VAR:default}  the variable, or the default when it is unset or empty
 //	$$              a dollar
 //
-// Any other dollar is itself. The values of variables are never in the error.
+// Any other dollar stands for itself. The values of variables never appear in the error.
 func expand(s string, env func(string) (string, bool)) (string, *Error) {
 	var b strings.Builder
 	for {

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// maxSecret bounds a secret file, in bytes.
+// maxSecret limits a secret file, in bytes.
 const maxSecret = 64 << 10
 
-// path makes a path of the file absolute: it is relative to the directory of the config.
+// path makes a path absolute: it is relative to the directory of the config file.
 func (c *checker) path(p string) string {
 	if !filepath.IsAbs(p) {
 		p = filepath.Join(filepath.Dir(c.file), p)
@@ -25,7 +25,7 @@ func (c *checker) path(p string) string {
 	return p
 }
 
-// secret fills in a secret from the file named by the key beside it, key_file. Writing both is a mistake.
+// secret fills in a secret from the file that key_file names, next to the key itself. Writing both is a mistake.
 func (c *checker) secret(m *mark, key string, s *Secret, file *string) {
 	fm := m.at(key + "_file")
 	if !m.has(key+"_file") || fm.bad {
@@ -85,8 +85,8 @@ func (c *checker) pem(m *mark, file *string, what string, good func([]byte) bool
 	}
 }
 
-// readFile reads a regular file of at most maxSecret bytes. Its errors do not name the path, which may have come from a
-// variable.
+// readFile reads a regular file of at most maxSecret bytes. Its errors do not contain the path, which may have come
+// from a variable.
 func readFile(path string) ([]byte, error) {
 	fi, err := os.Stat(path)
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"os"
 )
 
-// maxSize bounds the file: nobody writes more by hand, and a parser is not asked to try.
+// maxSize limits the file: nobody writes more by hand, and the parser is spared.
 const maxSize = 256 << 10
 
-// Load reads a file, puts environment variables in place, decodes strictly, fills defaults, reads secret files and
-// checks everything. Its error is an Errors with all mistakes. Paths in the file are relative to the file.
+// Load reads a file, replaces environment variables, decodes strictly, fills in defaults, reads secret files and checks
+// everything. Its error is an Errors with all mistakes. Paths in the file are relative to the file.
 func Load(path string) (*Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -30,8 +30,8 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data, os.LookupEnv)
 }
 
-// Parse is Load for bytes that were read already. The name stands in errors, and relative paths start in its directory;
-// env looks up a variable, as os.LookupEnv does.
+// Parse is Load for bytes that were read already. The name appears in errors, and relative paths start in its
+// directory. env looks up a variable as os.LookupEnv does.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, Errors{{File: name, What: fmt.Sprintf("larger than %d KiB", maxSize>>10),
@@ -55,7 +55,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return cfg, nil
 }
 
-// reason is the cause of a file error without its operation and path, which stand elsewhere in the message.
+// reason returns the cause of a file error without operation and path, which are elsewhere in the message.
 func reason(err error) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()

@@ -6,13 +6,13 @@ import "strconv"
 type mark struct {
 	key  string // dotted path
 	line int
-	text string // the scalar as it was written, before variables were put in; may be a secret
-	here bool   // it was written, and not only asked for
-	bad  bool   // a mistake was found here: more complaints would be noise
+	text string // the scalar as written, before variables were replaced; may be a secret
+	here bool   // it was written in the file
+	bad  bool   // a mistake was found here: further ones would be noise
 	kids map[string]*mark
 }
 
-// at is the mark of a key below m. For a key that was not written it stands at m's line.
+// at returns the mark of a key below m. A key that was not written gets m's line.
 func (m *mark) at(name string) *mark {
 	if k := m.kids[name]; k != nil {
 		return k
@@ -20,13 +20,13 @@ func (m *mark) at(name string) *mark {
 	return &mark{key: join(m.key, name), line: m.line}
 }
 
-// item is the mark of an element of a list.
+// item returns the mark of a list element.
 func (m *mark) item(i int) *mark { return m.at(strconv.Itoa(i)) }
 
-// has says whether a key was written.
+// has reports whether a key was written.
 func (m *mark) has(name string) bool { return m.kids[name] != nil }
 
-// add makes the mark of a key or element below m.
+// add adds the mark of a key or element below m.
 func (m *mark) add(name string, line int) *mark {
 	if m.kids == nil {
 		m.kids = make(map[string]*mark)
@@ -36,7 +36,7 @@ func (m *mark) add(name string, line int) *mark {
 	return k
 }
 
-// join makes a dotted path; elements of lists are counted from 0 in brackets.
+// join makes a dotted path; list elements are counted from 0 in brackets.
 func join(path, name string) string {
 	if path == "" {
 		return name

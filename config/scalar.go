@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// isScalar says whether values of a type are written as one YAML scalar.
+// isScalar reports whether values of a type are written as one YAML scalar.
 func isScalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64:
@@ -22,8 +22,8 @@ func isScalar(t reflect.Type) bool {
 	return t == reflect.TypeFor[netip.Addr]() || t == reflect.TypeFor[netip.Prefix]()
 }
 
-// scalar decodes a single value: variables are put in, then it is read as what v is, then held against the tag's range,
-// choices and pattern. Only a value as it was written is ever shown, and no secret is.
+// scalar decodes a single value: it replaces variables, parses the text as v's type, and checks it against the tag's
+// range, choices and pattern. Messages show a value only as it was written, and never a secret.
 func (d *decoder) scalar(n *yaml.Node, m *mark, v reflect.Value, tag reflect.StructTag) {
 	if n == nil {
 		d.fail(m, "no value", "give one, in quotes if it begins with # & * or !, or leave the key out")
@@ -52,7 +52,7 @@ func (d *decoder) scalar(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Str
 	d.fits(m, v, text, tag)
 }
 
-// setScalar reads a text into v, or says what it wants instead.
+// setScalar parses a text into v, or returns what v wants instead.
 func setScalar(v reflect.Value, text string) (want string) {
 	switch p := v.Addr().Interface().(type) {
 	case *netip.Addr:
@@ -90,7 +90,7 @@ func setScalar(v reflect.Value, text string) (want string) {
 	return ""
 }
 
-// fits holds a value against its field's range, choices and pattern.
+// fits checks a value against its field's range, choices and pattern.
 func (d *decoder) fits(m *mark, v reflect.Value, text string, tag reflect.StructTag) {
 	name, _, _ := strings.Cut(m.key[strings.LastIndexByte(m.key, '.')+1:], "[")
 	if enum := tag.Get("enum"); enum != "" {
@@ -110,7 +110,7 @@ func (d *decoder) fits(m *mark, v reflect.Value, text string, tag reflect.Struct
 	}
 }
 
-// bound reads a min or max tag as the type that it bounds.
+// bound parses a min or max tag as the type that it bounds.
 func bound(t reflect.Type, text string) int64 {
 	v := reflect.New(t).Elem()
 	if want := setScalar(v, text); want != "" {
@@ -119,7 +119,7 @@ func bound(t reflect.Type, text string) int64 {
 	return v.Int()
 }
 
-// matches says whether a text has the pattern that the tag asks for.
+// matches reports whether a text matches the pattern of the tag.
 func (d *decoder) matches(tag reflect.StructTag, text string) bool {
 	p := tag.Get("pattern")
 	if p == "" {
@@ -134,7 +134,7 @@ func (d *decoder) matches(tag reflect.StructTag, text string) bool {
 	return d.patterns[p].MatchString(text)
 }
 
-// example is a field's first example, as a hint.
+// example returns a field's first example, as a hint.
 func example(tag reflect.StructTag) string {
 	e, _, _ := strings.Cut(tag.Get("example"), ",")
 	return cmp.Or(e, tag.Get("hint"))

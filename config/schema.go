@@ -18,16 +18,16 @@ import (
 //go:embed config.go
 var source string
 
-// Patterns of the schema for what Load reads with code: a duration (time.ParseDuration without signs), and a value with
-// a variable in it, which no schema can judge.
+// Patterns of the schema for what Load parses in code: a duration (time.ParseDuration without signs), and a value with
+// a variable in it, which no schema can check.
 const (
 	durationPattern = `^(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+)$`
 	variablePattern = `\$\{[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}`
 )
 
-// Schema is the JSON Schema (draft 2020-12) of the file, for editors. Its descriptions are the comments of the types
-// here. It knows shapes, choices, ranges and patterns; what depends on other keys, files or the environment only Load
-// knows.
+// Schema returns the JSON Schema (draft 2020-12) of the file, for editors. Its descriptions are the comments of the
+// types in this package. It covers shapes, choices, ranges and patterns. Only Load checks what depends on other keys,
+// files or the environment.
 func Schema() ([]byte, error) {
 	docs, err := comments()
 	if err != nil {
@@ -58,7 +58,7 @@ func Schema() ([]byte, error) {
 	return json.MarshalIndent(s, "", "  ")
 }
 
-// comments are the doc comments of config.go by type and by type.field, without the type's own name in front.
+// comments returns the doc comments of config.go by type and by type.field, without the leading type name.
 func comments() (map[string]string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source,
 		parser.ParseComments|parser.SkipObjectResolution)
@@ -84,7 +84,7 @@ func comments() (map[string]string, error) {
 	return docs, nil
 }
 
-// prose is a comment as paragraphs of one line each.
+// prose returns a comment as paragraphs of one line each.
 func prose(c *ast.CommentGroup) string {
 	paragraphs := strings.Split(strings.TrimSpace(c.Text()), "\n\n")
 	for i, p := range paragraphs {
@@ -93,7 +93,7 @@ func prose(c *ast.CommentGroup) string {
 	return strings.Join(paragraphs, "\n\n")
 }
 
-// annotate puts the tags of a struct's fields, which the decoder obeys, into the struct's schema.
+// annotate copies the tags of a struct's fields, which the decoder obeys, into the struct's schema.
 func annotate(s *jsonschema.Schema, t reflect.Type) {
 	for _, f := range reflect.VisibleFields(t) {
 		name := yamlName(f)
@@ -128,7 +128,7 @@ func annotate(s *jsonschema.Schema, t reflect.Type) {
 	}
 }
 
-// value puts the tags of one scalar into its schema.
+// value copies the tags of one scalar into its schema.
 func value(p *jsonschema.Schema, f reflect.StructField) {
 	if pattern := f.Tag.Get("pattern"); pattern != "" {
 		p.Pattern = pattern
@@ -154,7 +154,7 @@ func value(p *jsonschema.Schema, f reflect.StructField) {
 	}
 }
 
-// orVariable lets a value that is more than plain text be a ${VAR} too.
+// orVariable also allows a ${VAR} for a value that is not plain text.
 func orVariable(p *jsonschema.Schema) {
 	if p.Type == "string" && p.Pattern == "" && p.Enum == nil {
 		return

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxShown bounds what a message repeats from the file, in characters.
+// maxShown limits how much of the file a message repeats, in characters.
 const maxShown = 60
 
 // quote shows what was written, cut to a readable length, with control characters escaped.
@@ -17,7 +17,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// printable is s itself when it is a harmless word, else quoted.
+// printable returns s itself when it is a harmless word, and quotes it otherwise.
 func printable(s string) string {
 	if q := quote(s); q != `"`+s+`"` || strings.ContainsAny(s, " :;") || s == "" {
 		return q
@@ -25,7 +25,7 @@ func printable(s string) string {
 	return s
 }
 
-// listed is a sorted list of names, the first ten of them.
+// listed returns a sorted list of names, at most ten.
 func listed(names []string) string {
 	names = slices.Sorted(slices.Values(names))
 	if len(names) == 0 {
@@ -43,7 +43,7 @@ func either(choices []string) string {
 	return strings.Join(choices[:last], ", ") + " or " + choices[last]
 }
 
-// nearest is the name that somebody who wrote s probably meant, or "".
+// nearest returns the name that somebody who wrote s probably meant, or "".
 func nearest(s string, names []string) string {
 	if len(s) > maxShown || len(names) > 100 {
 		return ""
@@ -57,7 +57,7 @@ func nearest(s string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, remove, change or swap with their neighbour to make b of a (optimal string
+// distance counts the letters to insert, delete, replace or swap with their neighbour to turn a into b (optimal string
 // alignment).
 func distance(a, b string) int {
 	rows := make([][]int, len(a)+1)

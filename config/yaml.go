@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// parse turns the bytes into the root node of their only document; nil is an empty file.
+// parse returns the root node of the only document in the bytes; nil for an empty file.
 func parse(name string, data []byte) (*yaml.Node, *Error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, next yaml.Node
@@ -42,8 +42,8 @@ var (
 	yamlAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 )
 
-// syntaxError says what the YAML parser said. The name of an unknown anchor is left out, for it may be a password that
-// begins with *.
+// syntaxError reports what the YAML parser found. It leaves out the name of an unknown anchor, which may be a password
+// that begins with *.
 func syntaxError(name string, data []byte, err error) *Error {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	e := &Error{File: name, What: "not YAML: " + strings.TrimPrefix(err.Error(), m[0])}
@@ -51,7 +51,7 @@ func syntaxError(name string, data []byte, err error) *Error {
 		e.Line, _ = strconv.Atoi(m[1])
 	}
 	if yamlBlock.MatchString(e.What) {
-		e.Line++ // yaml.v3 counts lines from 0 in what its parser, not its scanner, finds
+		e.Line++ // yaml.v3 counts lines from 0 in errors of its parser, but not of its scanner
 	}
 	if a := yamlAnchor.FindStringSubmatch(e.What); a != nil {
 		e.What, e.Hint = "not YAML: unknown anchor", "put a value that begins with * in quotes"
