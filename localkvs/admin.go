@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// serveAdmin answers what the real service does not have: everything under /localkvs/. It needs no signature, so it
-// answers only to this machine's names and not to web pages of other origins.
+// serveAdmin serves everything under /localkvs/, which the real service does not have. It needs no signature, so it
+// answers only under this machine's names, and not to web pages of other origins.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) bool {
 	if !strings.HasPrefix(r.URL.Path, "/localkvs/") {
 		return false
@@ -34,7 +34,7 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// trusted keeps other sites' pages away: by Origin, and by Host against names that were pointed at this machine.
+// trusted keeps out other sites' pages: by Origin, and by Host against names that resolve to this machine.
 func (s *Server) trusted(r *http.Request) bool {
 	u := url.URL{Host: r.Host}
 	name := strings.ToLower(u.Hostname())
@@ -45,7 +45,7 @@ func (s *Server) trusted(r *http.Request) bool {
 	return origin == "" || origin == "http://"+r.Host || origin == "https://"+r.Host
 }
 
-// postFaults does one Step, such as {"set": {"delay": "2s"}, "do": [{"do": "go_away", "channel": "cam1"}]}.
+// postFaults runs one Step, such as {"set": {"delay": "2s"}, "do": [{"do": "go_away", "channel": "cam1"}]}.
 func (s *Server) postFaults(w http.ResponseWriter, r *http.Request) {
 	body, failed := readBody(w, r)
 	if failed != nil {
@@ -66,7 +66,7 @@ func (s *Server) postFaults(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, struct {
-		Connections []int  `json:"connections"` // that each action met
+		Connections []int  `json:"connections"` // that each action reached
 		Faults      Faults `json:"faults"`
 	}{met, s.Faults()})
 }

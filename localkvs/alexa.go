@@ -2,8 +2,8 @@ package localkvs
 
 import "time"
 
-// sendAlexaOffer gives an offer to the master and waits for its answer, for as long as a message lives. The
-// documentation does not say what a caller gets then: here it is ResourceNotFoundException. (KVS dev guide,
+// sendAlexaOffer passes an offer to the master and waits for its answer, for as long as a message lives. The
+// documentation does not say what a caller gets after that; here it is ResourceNotFoundException. (KVS dev guide,
 // SendAlexaOfferToMaster.)
 func (s *Server) sendAlexaOffer(c *call, in struct {
 	ChannelARN, SenderClientId,
@@ -36,7 +36,7 @@ func (s *Server) sendAlexaOffer(c *call, in struct {
 	}
 }
 
-// ask puts an offer into the master's mailbox; the first answer to its sender comes over the channel.
+// ask puts an offer into the master's mailbox. The first answer to its sender arrives on the returned channel.
 func (c *channel) ask(sender, payload string, now time.Time, read Readings,
 	f Faults) (chan string, time.Duration, *apiError) {
 	c.mu.Lock()

@@ -9,7 +9,7 @@ type empty struct{}
 
 type singleMasterInput struct{ MessageTtlSeconds *int }
 
-// ttl is the wanted time in seconds, 0 when none is given.
+// ttl returns the requested time in seconds, 0 when none was given.
 func (m *singleMasterInput) ttl() (int, *apiError) {
 	if m == nil || m.MessageTtlSeconds == nil {
 		return 0, nil
@@ -105,7 +105,7 @@ func (s *Server) deleteChannel(c *call, in changeInput) (any, *apiError) {
 	return empty{}, nil
 }
 
-// settled is when a change that begins now is over.
+// settled returns when a change that begins now will be over.
 func (s *Server) settled(now time.Time) time.Time { return now.Add(max(0, s.opts.Limits.ActiveAfter)) }
 
 // sweep removes the channels whose deletion is over.

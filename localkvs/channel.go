@@ -15,7 +15,7 @@ const (
 	defaultTTL = 60             // seconds
 )
 
-// channel is one signaling channel: what the control plane says about it, and who is connected to it.
+// channel is one signaling channel: its description in the control plane, and its connections.
 type channel struct {
 	name, arn, region, kind string
 	created                 time.Time
@@ -51,7 +51,7 @@ func newChannel(region, name, kind string, ttl int, tags map[string]string, now 
 	}
 }
 
-// partition is the part of AWS that a region is in.
+// partition returns the AWS partition of a region.
 func partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
@@ -62,10 +62,10 @@ func partition(region string) string {
 	return "aws"
 }
 
-// newVersion is 1 to 64 letters and digits, new with every change of a channel.
+// newVersion returns 1 to 64 letters and digits, new for every change of a channel.
 func newVersion() string { return rand.Text()[:20] }
 
-// channelInfo is a channel as Describe and List show it.
+// channelInfo describes a channel as Describe and List return it.
 type channelInfo struct {
 	ChannelName, ChannelARN, ChannelType, ChannelStatus string
 	CreationTime                                        float64 // seconds since 1970
@@ -86,7 +86,7 @@ func (c *channel) info(now time.Time) channelInfo {
 	}
 }
 
-// status is what the channel is at present. The caller holds the mutex.
+// status returns the current status of the channel. The caller holds the mutex.
 func (c *channel) status(now time.Time) string {
 	if now.Before(c.settled) {
 		return c.doing
@@ -94,8 +94,8 @@ func (c *channel) status(now time.Time) string {
 	return "ACTIVE"
 }
 
-// change runs f on the channel when version is the present one, or empty, and gives the channel a new version. Until
-// settled, the channel says what it is doing, and refuses further changes.
+// change runs f on the channel when version is the current one, or empty, and gives the channel a new version. Until
+// settled, the channel reports what it is doing and refuses further changes.
 func (c *channel) change(version, doing string, now, settled time.Time, f func()) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,7 +111,7 @@ func (c *channel) change(version, doing string, now, settled time.Time, f func()
 	return nil
 }
 
-// gone says whether the channel has been deleted, and that has taken its time.
+// gone reports whether the channel was deleted and the deletion is over.
 func (c *channel) gone(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +130,7 @@ func (c *channel) setMedia(m storage) {
 	c.storage = m
 }
 
-// allow counts one call of an operation, and says whether its rate permits it.
+// allow counts one call of an operation, and reports whether its rate permits it.
 func (c *channel) allow(op string, perSecond float64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,8 +145,8 @@ func (c *channel) allow(op string, perSecond float64) bool {
 	return l.Allow()
 }
 
-// newLimiter allows so many events a second, and one second's worth at once: the size of the service's bursts is not
-// documented.
+// newLimiter allows perSecond events a second, and bursts of one second's worth: the service does not document its
+// bursts.
 func newLimiter(perSecond float64) *rate.Limiter {
 	if perSecond < 0 {
 		return rate.NewLimiter(rate.Inf, 0)

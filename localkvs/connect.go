@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// connect is ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and leaves a connection that
-// lives on its own. Errors are for the upgrade's HTTP answer. (KVS dev guide, ConnectAsMaster and ConnectAsViewer.)
+// connect implements ConnectAsMaster and ConnectAsViewer: it checks the pre-signed URL, upgrades, and leaves a
+// connection that lives on its own. Errors are for the HTTP answer to the upgrade. (KVS dev guide, ConnectAsMaster and
+// ConnectAsViewer.)
 func (s *Server) connect(ctx context.Context, w http.ResponseWriter, r *http.Request) *apiError {
 	sc, err := s.authenticate(r, nil)
 	if err != nil {
@@ -34,7 +35,7 @@ func (s *Server) connect(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return s.accept(ctx, w, r, sk)
 }
 
-// target is the channel that a connection or a call to a channel's own endpoint is for. Such endpoints belong to one
+// target returns the channel of a connection or of a call to a channel's own endpoint. Such endpoints belong to one
 // region.
 func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
 	if !isARN(arn) {
@@ -50,8 +51,8 @@ func (s *Server) target(sc scope, arn string) (*channel, *apiError) {
 	return ch, nil
 }
 
-// clientOf tells roles apart. Hosts m-... and v-... under .localhost say it, as the service's do; on any other host,
-// who gives a client id is a viewer. A master may call itself MASTER, which the service tolerates.
+// clientOf tells roles apart. Hosts m-... and v-... under .localhost name the role, as the service's do; on any other
+// host, a caller with a client ID is a viewer. A master may call itself MASTER, which the service tolerates.
 func clientOf(host, id string) (client string, err *apiError) {
 	role := roleOfHost(host)
 	if role == "" && (id == "" || id == roleMaster) {
@@ -66,7 +67,7 @@ func clientOf(host, id string) (client string, err *apiError) {
 	return id, nil
 }
 
-// roleOfHost is the role that a host name stands for, "" for none. See Options.NamedEndpoints.
+// roleOfHost returns the role that a host name stands for, or "". See Options.NamedEndpoints.
 func roleOfHost(host string) string {
 	name := (&url.URL{Host: host}).Hostname()
 	switch {
@@ -80,7 +81,8 @@ func roleOfHost(host string) string {
 	return ""
 }
 
-// accept upgrades, and serves in a goroutine of its own: the one of the HTTP server keeps buffers and a large stack.
+// accept upgrades, and serves in a goroutine of its own, since the HTTP server's goroutine keeps buffers and a large
+// stack.
 func (s *Server) accept(ctx context.Context, w http.ResponseWriter, r *http.Request, sk *socket) (refused *apiError) {
 	if !s.enter() {
 		return unavailable("shutting down")
@@ -91,7 +93,7 @@ func (s *Server) accept(ctx context.Context, w http.ResponseWriter, r *http.Requ
 			s.sockets.Done()
 		}
 	}()
-	// The seat is taken before the upgrade, whose answer is the last chance to refuse.
+	// The connection is registered before the upgrade, whose answer is the last chance to refuse.
 	if err := sk.channel.join(sk, s.opts.Limits.Viewers, s.opts.Readings.CloseDisplaced); err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const (
 // call is one request of the control plane, its signature already checked.
 type call struct {
 	*http.Request
-	service context.Context // done when the service is; what outlives the call lives by it
+	service context.Context // done when the service is; for what outlives the call
 	op      operation
 	region  string
 	now     time.Time
@@ -33,7 +33,7 @@ type call struct {
 type operation struct {
 	name   string
 	rate   *rate.Limiter // calls of the account
-	each   float64       // calls a second for one channel
+	each   float64       // calls per second for one channel
 	handle func(*call) (any, *apiError)
 }
 
@@ -69,7 +69,7 @@ func (s *Server) operations() map[string]operation {
 	return ops
 }
 
-// reads makes a handler of a function that takes its JSON decoded.
+// reads makes a handler of a function that takes its decoded JSON.
 func reads[In any](f func(*call, In) (any, *apiError)) func(*call) (any, *apiError) {
 	return func(c *call) (any, *apiError) {
 		var in In
@@ -82,10 +82,10 @@ func reads[In any](f func(*call, In) (any, *apiError)) func(*call) (any, *apiErr
 	}
 }
 
-// readBody reads a call's body, which is bounded.
+// readBody reads a call's body, up to a limit.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	http.NewResponseController(w).SetReadDeadline(time.Time{}) // the answer may take longer than the question
+	http.NewResponseController(w).SetReadDeadline(time.Time{}) // the answer may take longer than the request
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
 			"the body is too large"}
@@ -118,8 +118,7 @@ func (s *Server) serveCall(ctx context.Context, w http.ResponseWriter, r *http.R
 	return op.handle(&call{Request: r, service: ctx, op: op, region: sc.region, now: s.now(), body: body})
 }
 
-// lookup finds the channel a call is about, by its ARN or else its name, and counts the call against the channel's
-// rate.
+// lookup finds the channel of a call, by ARN or else by name, and counts the call against the channel's rate.
 func (s *Server) lookup(c *call, arn, name string) (*channel, *apiError) {
 	var ch *channel
 	switch {
@@ -145,7 +144,7 @@ func (s *Server) lookup(c *call, arn, name string) (*channel, *apiError) {
 	return ch, nil
 }
 
-// byARN is lookup for the calls that take no name.
+// byARN is lookup for calls that take no name.
 func (s *Server) byARN(c *call, arn string) (*channel, *apiError) {
 	if arn == "" {
 		return nil, invalidArgument("the ARN of the channel is required")

@@ -10,9 +10,9 @@ import (
 // directory finds channels by ARN, and by region and name.
 type directory struct {
 	limit   int           // channels; negative means any number
-	changed chan struct{} // one slot: somebody should save
+	changed chan struct{} // one slot: there is something to save
 
-	mu     sync.Mutex // guards what is below; taken before a channel's
+	mu     sync.Mutex // guards the fields below; taken before a channel's
 	byARN  map[string]*channel
 	byName map[[2]string]*channel
 }
@@ -26,10 +26,10 @@ func newDirectory(limit int) *directory {
 	}
 }
 
-// touch says that a channel has changed.
+// touch notes that a channel has changed.
 func (d *directory) touch() { wake(d.changed) }
 
-// wake makes whoever waits for the one-slot channel look again.
+// wake signals a one-slot channel.
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -52,7 +52,7 @@ func (d *directory) add(c *channel) *apiError {
 	return nil
 }
 
-// remove forgets a channel. What is connected to it is for the caller to close.
+// remove removes a channel. The caller must close its connections.
 func (d *directory) remove(c *channel) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +73,7 @@ func (d *directory) find(arn string) *channel {
 	return d.byARN[arn]
 }
 
-// all is every channel, by region and name.
+// all returns every channel, by region and name.
 func (d *directory) all() []*channel {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -87,8 +87,8 @@ func (d *directory) all() []*channel {
 	return list
 }
 
-// list is up to n channels of a region whose names begin with prefix and come after the name after, and whether there
-// are more.
+// list returns up to n channels of a region whose names begin with prefix and come after the name after, and whether
+// there are more.
 func (d *directory) list(region, prefix, after string, n int) (page []*channel, more bool) {
 	for _, c := range d.all() {
 		if c.region != region || !strings.HasPrefix(c.name, prefix) || c.name <= after {

@@ -14,9 +14,9 @@
 //	             STUN, TURN over UDP, TCP and TLS
 //	peer    ◄──────────────────────────────────────────►  relay for media
 //
-// A [Server] binds in [New], serves in [Server.Run], and answers to [Faults]: it can be told to misbehave in every way
-// that a client should survive.
+// A [Server] binds in [New] and serves in [Server.Run]. [Faults] makes it misbehave in every way that a client should
+// survive.
 package localkvs
 
 // For maintainers: this package is an independent reading of the documentation. It shares no code with the client side
-// of this repository, so that the two agreeing means something.
+// of this repository, so that agreement between the two means something.

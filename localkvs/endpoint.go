@@ -46,8 +46,8 @@ func (s *Server) getEndpoint(c *call, in struct {
 	return struct{ ResourceEndpointList []endpointItem }{list}, nil
 }
 
-// endpoint is where the caller finds one protocol of a channel: the host and port by which it came, with no path. So it
-// works over any name, address, port or tunnel that worked for the call itself.
+// endpoint returns where the caller finds one protocol of a channel: the host and port that the call itself used,
+// without a path. So it works over any name, address, port or tunnel that worked for the call.
 func (s *Server) endpoint(c *call, ch *channel, protocol, role string) string {
 	host := c.Host
 	if moved := s.faults.get().EndpointHost; moved != "" {

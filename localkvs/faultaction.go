@@ -8,9 +8,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Action is one thing that the service does once to connections, when it is told to.
+// Action is something that the service does once to connections.
 type Action struct {
-	// Do is what:
+	// Do names the action:
 	//
 	//	go_away        sends GO_AWAY; the connection stays for as long as its owner likes
 	//	reconnect_ice  sends RECONNECT_ICE_SERVER
@@ -31,7 +31,7 @@ type Action struct {
 	Client  string `json:"client,omitempty"`  // a viewer's client id, or MASTER; default everybody
 }
 
-// Act does an action to every connection it names, and returns how many those were.
+// Act runs an action on every connection that it names, and returns how many there were.
 func (s *Server) Act(a Action) (int, error) {
 	f, err := a.effect()
 	if err != nil {
@@ -90,7 +90,7 @@ func (a Action) effect() (func(*socket), error) {
 	return nil, fmt.Errorf("do: %.40q; hint: one of the actions in docs/localkvs.md", a.Do)
 }
 
-// validCloseCode says whether a code may stand in a close frame (RFC 6455 section 7.4).
+// validCloseCode reports whether a code may appear in a close frame (RFC 6455 section 7.4).
 func validCloseCode(code int) bool {
 	reserved := []int{1004, websocket.CloseNoStatusReceived, websocket.CloseAbnormalClosure}
 	return code >= 1000 && code <= 1014 && !slices.Contains(reserved, code) || code >= 3000 && code <= 4999

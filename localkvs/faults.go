@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Faults are the ways in which the service misbehaves from now on. The zero value is a service in good health. In JSON,
+// Faults are the ways in which the service misbehaves from now on. The zero value is a healthy service. In JSON,
 // durations are text such as "90s".
 type Faults struct {
 	Calls   Refusal `json:"calls,omitzero"`   // control plane and GetIceServerConfig
 	Connect Refusal `json:"connect,omitzero"` // WebSocket upgrades
 
-	ClockOffset  time.Duration `json:"clock_offset,omitempty"`  // the service's clock is off by so much
+	ClockOffset  time.Duration `json:"clock_offset,omitempty"`  // the error of the service's clock
 	ExpireTokens bool          `json:"expire_tokens,omitempty"` // every signature's token has expired
-	EndpointHost string        `json:"endpoint_host,omitempty"` // host[:port] that endpoints are said to have moved to
+	EndpointHost string        `json:"endpoint_host,omitempty"` // host[:port] that endpoints seem to have moved to
 
 	Delay     time.Duration `json:"delay,omitempty"` // of every relayed message
 	Duplicate bool          `json:"duplicate,omitempty"`
-	Reorder   bool          `json:"reorder,omitempty"` // a message overtakes all that wait
+	Reorder   bool          `json:"reorder,omitempty"` // a message overtakes all that are waiting
 
 	TURNDown  bool `json:"turn_down,omitempty"`  // STUN and TURN do not answer
-	SlowBytes int  `json:"slow_bytes,omitempty"` // bytes a second that each connection gets; 0 is as fast as it goes
+	SlowBytes int  `json:"slow_bytes,omitempty"` // bytes per second of each connection; 0 is unlimited
 }
 
 // Refusal answers requests with an error. Its zero value answers none.
@@ -33,22 +33,22 @@ type Refusal struct {
 	Status int      `json:"status,omitempty"` // HTTP status
 	Type   string   `json:"type,omitempty"`   // x-amzn-ErrorType
 	Body   string   `json:"body,omitempty"`   // default is a JSON message
-	Times  int      `json:"times,omitempty"`  // how many requests; 0 is every one, until the faults are set again
+	Times  int      `json:"times,omitempty"`  // number of requests; 0 is every one, until the faults are set again
 	Calls  []string `json:"calls,omitempty"`  // names of calls, such as GetIceServerConfig; default all
 }
 
-// SetFaults makes the service misbehave in these ways, and no longer in those set before.
+// SetFaults replaces the faults.
 func (s *Server) SetFaults(f Faults) {
 	s.faults.set(f)
 	s.opts.Log.Info("faults set", "faults", f)
 }
 
-// Faults is how the service misbehaves now.
+// Faults returns the current faults.
 func (s *Server) Faults() Faults { return s.faults.get() }
 
-// faultBox holds the faults in force. They are read with every packet and changed seldom.
+// faultBox holds the current faults. They are read with every packet and rarely changed.
 type faultBox struct {
-	mu sync.Mutex // held by those who change f
+	mu sync.Mutex // held while f is changed
 	f  atomic.Pointer[Faults]
 }
 
@@ -111,7 +111,7 @@ func (b *faultBox) use(which func(*Faults) *Refusal, name string) (Refusal, bool
 	return was, true
 }
 
-// deliver puts a letter into a mailbox, as the faults will have it.
+// deliver puts a letter into a mailbox, subject to the faults.
 func (f Faults) deliver(b *mailbox, l letter) {
 	if f.Delay > 0 {
 		l.due = time.Now().Add(f.Delay)

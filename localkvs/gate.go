@@ -8,7 +8,8 @@ import (
 
 const maxTURNConns = 1000 // TCP and TLS connections to TURN
 
-// gate is where TURN meets the network: it can be shut, and it knows every connection, so that all end with the server.
+// gate stands between TURN and the network. It can be shut, and it knows every connection, so that all end with the
+// server.
 type gate struct {
 	down func() bool
 
@@ -42,8 +43,8 @@ func (g *gate) close() {
 	}
 }
 
-// gatedPackets drops packets while the gate is down, both ways: a server that has died relays nothing to those who have
-// not noticed.
+// gatedPackets drops packets in both directions while the gate is shut: a dead server relays nothing, even to clients
+// that have not noticed.
 type gatedPackets struct {
 	net.PacketConn
 	gate *gate
@@ -65,7 +66,7 @@ func (c gatedPackets) WriteTo(b []byte, to net.Addr) (int, error) {
 	return c.PacketConn.WriteTo(b, to)
 }
 
-// gatedListener hangs up on callers while the gate is down.
+// gatedListener closes new connections while the gate is shut.
 type gatedListener struct {
 	net.Listener
 	gate *gate

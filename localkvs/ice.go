@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// iceServer is one TURN server as a client is told of it.
+// iceServer is a TURN server as clients see it.
 type iceServer struct {
 	Uris               []string
 	Username, Password string
@@ -28,19 +28,19 @@ func (s *Server) getICEServers(c *call, in struct{ ChannelARN, ClientID, Service
 	return struct{ IceServerList []iceServer }{[]iceServer{s.iceServer(ch, c.now)}}, nil
 }
 
-// iceServer is the service's TURN server with credentials for a channel.
+// iceServer returns the service's TURN server with credentials for a channel.
 func (s *Server) iceServer(ch *channel, now time.Time) iceServer {
 	life := max(0, s.opts.Limits.CredentialLife)
 	user := strconv.FormatInt(now.Add(life).Unix(), 10) + ":" + base64.StdEncoding.EncodeToString([]byte("v1:"+ch.arn))
 	return iceServer{Uris: s.turn.uris(), Username: user, Password: s.turnPassword(user), Ttl: int(life.Seconds())}
 }
 
-// turnPassword is computed from the user name, so that nothing is stored and credentials outlive a restart.
+// turnPassword derives the password from the user name, so that nothing is stored and credentials outlive a restart.
 func (s *Server) turnPassword(user string) string {
 	return base64.StdEncoding.EncodeToString(mac([]byte(s.opts.SecretKey), "turn\n"+user))
 }
 
-// turnUser checks a user name: its channel is known, and its expiry has not passed unless that is of no matter.
+// turnUser checks a user name: its channel must be known, and unless evenOld is set it must not have expired.
 func (s *Server) turnUser(user string, evenOld bool) (arn string, ok bool) {
 	until, rest, _ := strings.Cut(user, ":")
 	unix, err := strconv.ParseInt(until, 10, 64)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// roleAlias takes the alias out of /role-aliases/<alias>/credentials.
+// roleAlias extracts the alias from /role-aliases/<alias>/credentials.
 func roleAlias(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, "/role-aliases/")
 	if !ok {
@@ -19,7 +19,7 @@ func roleAlias(path string) (string, bool) {
 	return strings.CutSuffix(rest, "/credentials")
 }
 
-// iotCredentials is the answer of the credential endpoint, in its own spelling.
+// iotCredentials is the answer of the credential endpoint, in its spelling.
 type iotCredentials struct {
 	AccessKeyID     string `json:"accessKeyId"`
 	SecretAccessKey string `json:"secretAccessKey"`
@@ -27,8 +27,8 @@ type iotCredentials struct {
 	Expiration      string `json:"expiration"`
 }
 
-// serveCredentials gives temporary keys to a device that shows a certificate of our CA: the AWS IoT credentials
-// provider. Any role alias will do. (IoT Core developer guide, "Authorizing direct calls to AWS services".)
+// serveCredentials gives temporary keys to a device that presents a certificate of our CA, like the AWS IoT credentials
+// provider. It accepts any role alias. (IoT Core developer guide, "Authorizing direct calls to AWS services".)
 func (s *Server) serveCredentials(w http.ResponseWriter, r *http.Request, alias string) {
 	if s.faults.refuseCall(w, "GetCredentials") {
 		return
@@ -36,7 +36,7 @@ func (s *Server) serveCredentials(w http.ResponseWriter, r *http.Request, alias 
 	thing, err := device(r)
 	switch {
 	case err == nil && r.Method != http.MethodGet:
-		err = &apiError{http.StatusMethodNotAllowed, "MethodNotAllowedException", "credentials are asked for with GET"}
+		err = &apiError{http.StatusMethodNotAllowed, "MethodNotAllowedException", "get credentials with GET"}
 	case err == nil && (len(alias) > 128 || alias == "" || strings.Contains(alias, "/")):
 		err = notFound("role alias")
 	}
@@ -52,8 +52,7 @@ func (s *Server) serveCredentials(w http.ResponseWriter, r *http.Request, alias 
 	}{iotCredentials{t.access, t.secret, t.token, t.expires.UTC().Format(time.RFC3339)}})
 }
 
-// device is the thing whose certificate the caller has shown. The thing name in the header, if there is one, must be
-// its.
+// device returns the thing whose certificate the caller presented. A thing name in the header must be the same.
 func device(r *http.Request) (string, *apiError) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return "", forbidden("AccessDeniedException", "a device certificate is required")
@@ -66,8 +65,7 @@ func device(r *http.Request) (string, *apiError) {
 }
 
 // DeviceCertificate makes a device certificate for a thing, signed by the CA in dir (see Options.TLSDir), and returns
-// the paths of the certificate and its key. It makes the CA too when that is missing. Existing files of that thing are
-// replaced.
+// the paths of the certificate and its key. It makes the CA if there is none. It replaces existing files of that thing.
 func DeviceCertificate(dir, thing string) (certFile, keyFile string, err error) {
 	if !isID(thing) || len(thing) > 64 {
 		return "", "", fmt.Errorf("device certificate: thing %.80q must match [a-zA-Z0-9_.-]{1,64}", thing)

@@ -9,7 +9,7 @@ import (
 )
 
 // keyring knows the secret of every access key: the configured one, and the temporary ones that the credential endpoint
-// gave out. Temporary keys are computed, not stored, so that they outlive a restart.
+// issued. Temporary keys are derived, not stored, so that they outlive a restart.
 type keyring struct {
 	access, secret string
 	now            func() time.Time
@@ -21,7 +21,7 @@ type temporary struct {
 	expires               time.Time
 }
 
-// issue makes temporary keys for a holder, whose name becomes part of the access key's derivation only.
+// issue makes temporary keys for a holder. The holder's name is only used to derive the access key.
 func (k keyring) issue(holder string, expires time.Time) temporary {
 	until := strconv.FormatInt(expires.Unix(), 10)
 	id := strings.ToUpper(hex.EncodeToString(mac([]byte(k.secret), "id\n"+holder+"\n"+until))[:16])
@@ -34,8 +34,8 @@ func (k keyring) issue(holder string, expires time.Time) temporary {
 	}
 }
 
-// lookup returns the secret of an access key, or the words the service has for a key or token it does not accept. A
-// token beside the configured key is tolerated.
+// lookup returns the secret of an access key, or the service's error for a key or token that it does not accept. A
+// token with the configured key is tolerated.
 func (k keyring) lookup(access, token string) (string, *apiError) {
 	if access == k.access {
 		return k.secret, nil

@@ -9,23 +9,22 @@ const (
 	maxLetters    = 1000 // letters of one mailbox
 	maxPerSender  = 200  // letters of one sender in one mailbox
 	maxMailboxes  = 100  // mailboxes of one channel
-	masterMailbox = ""   // the key of the master's; viewers' are their client ids, which are never empty
+	masterMailbox = ""   // the key of the master's; those of viewers are their client IDs, which are never empty
 )
 
-// letter is a message on its way to one client.
+// letter is a message in a mailbox.
 type letter struct {
 	kind, from string
 	frame      []byte
 	expires    time.Time // by the service's clock
-	due        time.Time // by the wall clock; not before it may the letter go out. Zero unless a fault delays it.
+	due        time.Time // by the wall clock: the letter is not sent earlier. Zero unless a fault delays it.
 }
 
-// mailbox holds what one client has yet to receive, connected or not: that is all there is to store-and-forward.
+// mailbox holds what one client has yet to receive, connected or not. It is all of store-and-forward.
 type mailbox struct{ letters []letter }
 
-// put adds a letter. An offer or an answer takes the place of an undelivered one from the same sender; candidates are
-// kept one by one. (KVS dev guide, SendSdpOffer.) When there are too many, the sender's oldest gives way, then the
-// oldest of all.
+// put adds a letter. An offer or an answer replaces an undelivered one from the same sender; candidates are all kept.
+// (KVS dev guide, SendSdpOffer.) When there are too many, the sender's oldest is dropped, then the oldest of all.
 func (b *mailbox) put(l letter) {
 	if l.kind != iceCandidate {
 		if i := slices.IndexFunc(b.letters, func(o letter) bool {
@@ -54,7 +53,7 @@ func (b *mailbox) put(l letter) {
 	b.letters = append(b.letters, l)
 }
 
-// take removes the first letter that may go out. Without one, wait says how long until one may; 0 means for ever.
+// take removes the first letter that may be sent. If there is none, wait is how long until one may; 0 means for ever.
 func (b *mailbox) take(now time.Time) (l letter, wait time.Duration, ok bool) {
 	b.purge(now)
 	wall := time.Now()

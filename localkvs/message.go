@@ -19,9 +19,8 @@ const (
 	iceCandidate = "ICE_CANDIDATE"
 )
 
-// message is what a client sends. Keys are compared without case and unknown ones are ignored, as the service does: the
-// C SDK writes RecipientClientId and adds IceServerList. (KVS dev guide, SendSdpOffer, SendSdpAnswer,
-// SendIceCandidate.)
+// message is what a client sends. Keys match in any case and unknown ones are ignored, as by the service: the C SDK
+// writes RecipientClientId and adds IceServerList. (KVS dev guide, SendSdpOffer, SendSdpAnswer, SendIceCandidate.)
 type message struct {
 	Action            string `json:"action"`
 	RecipientClientID string `json:"recipientClientId"`
@@ -29,8 +28,8 @@ type message struct {
 	CorrelationID     string `json:"correlationId"`
 }
 
-// parseMessage reads a frame. With an error, the message still has what could be read, so that the error finds its way
-// back.
+// parseMessage parses a frame. Even with an error, the message holds what could be parsed, so that the error can be
+// sent back.
 func parseMessage(frame []byte) (message, *apiError) {
 	var m message
 	if err := json.Unmarshal(frame, &m); err != nil {
@@ -69,13 +68,13 @@ type statusResponse struct {
 	Description   string `json:"description"`
 }
 
-// encode writes one line of JSON without escaping <, > and &: the C SDK does not undo such escapes.
+// encode encodes one line of JSON without escaping <, > and &, since the C SDK does not undo such escapes.
 func encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic("localkvs: " + err.Error()) // our own types only
+		panic("localkvs: " + err.Error()) // only our own types
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// isVersion says whether s may be the version of a channel.
+// isVersion reports whether s may be the version of a channel.
 func isVersion(s string) bool { return s != "" && len(s) <= 64 && onlyOf(s, alphanumeric) }
 
 // isARN checks arn:<partition>:kinesisvideo:<region>:<account>:<kind>/<name>/<creation time>.
@@ -22,10 +22,10 @@ func isARN(s string) bool {
 		len(r) == 3 && slices.Contains([]string{"channel", "stream"}, r[0]) && isID(r[1]) && digits(r[2])
 }
 
-// isID says whether s may be a channel name, a client id or a correlation id.
+// isID reports whether s may be a channel name, a client ID or a correlation ID.
 func isID(s string) bool { return s != "" && len(s) <= maxID && onlyOf(s, idChar) }
 
-// isViewerID says whether a viewer may connect under this name: AWS_ in any case belongs to the service. (KVS dev
+// isViewerID reports whether a viewer may connect under this name: the service reserves AWS_ in any case. (KVS dev
 // guide, ConnectAsViewer.)
 func isViewerID(s string) bool {
 	return isID(s) && !(len(s) >= 4 && strings.EqualFold(s[:4], "AWS_"))
@@ -46,7 +46,7 @@ func onlyOf(s string, ok func(byte) bool) bool {
 	return true
 }
 
-// isRegion says whether s looks like a region or a partition.
+// isRegion reports whether s looks like a region or a partition.
 func isRegion(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }

@@ -13,7 +13,8 @@ type onceOnly struct {
 
 const maxRemembered = 10000
 
-// first says whether key is new. It forgets after longer than a signature's usual life, and when there are too many.
+// first reports whether key is new. It forgets keys that are older than the usual life of a signature, and when there
+// are too many.
 func (o *onceOnly) first(key string, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

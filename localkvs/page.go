@@ -8,7 +8,7 @@ import (
 //go:embed page/index.html page/page.js page/page.css
 var embedded embed.FS
 
-// pageFiles is the page that shows channels, connections and messages as they are.
+// pageFiles returns the page that shows channels, connections and messages live.
 func pageFiles() fs.FS {
 	files, err := fs.Sub(embedded, "page")
 	if err != nil {

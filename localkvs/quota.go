@@ -30,7 +30,7 @@ func (a *allocations) add(arn string, n int) {
 	}
 }
 
-// relayAddresses gives each allocation a socket that keeps to the bit rate.
+// relayAddresses gives each allocation a socket that enforces the bit rate.
 type relayAddresses struct {
 	turn.RelayAddressGeneratorStatic
 	bitrate int
@@ -46,7 +46,7 @@ func (g *relayAddresses) AllocatePacketConn(conf turn.AllocateListenerConfig) (n
 	return &shaped{c, limit(), limit()}, addr, nil
 }
 
-// shaped drops packets above a rate, as a relay with a quota does.
+// shaped drops packets above a rate, like a relay with a quota.
 type shaped struct {
 	net.PacketConn
 	in, out *rate.Limiter

@@ -7,22 +7,22 @@ import (
 
 const maxRecent = 200 // messages of the whole service
 
-// Record is one message that went through, for the page and for GET /localkvs/state.
+// Record is one message that passed through, for the page and for GET /localkvs/state.
 type Record struct {
 	Time    time.Time `json:"time"`
 	Channel string    `json:"channel"`
 	From    string    `json:"from"`
 	To      string    `json:"to,omitempty"`
 	Type    string    `json:"type"`
-	Payload string    `json:"payload,omitempty"` // as it was sent, in base64
+	Payload string    `json:"payload,omitempty"` // as sent, in base64
 	Refused string    `json:"refused,omitempty"`
 }
 
-// recent is the last messages.
+// recent holds the last messages.
 type recent struct {
 	mu   sync.Mutex // guards what is below
 	ring [maxRecent]Record
-	n    int // ever added
+	n    int // number ever added
 }
 
 func (r *recent) add(rec Record) {
@@ -32,7 +32,7 @@ func (r *recent) add(rec Record) {
 	r.n++
 }
 
-// last is the messages, newest first.
+// last returns the messages, newest first.
 func (r *recent) last() []Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 
 const maxDeaf = 64 // displaced connections of one channel that stay open
 
-// router is the part of a channel that passes messages. The channel's mutex guards it.
+// router is the part of a channel that routes messages. The channel's mutex guards it.
 type router struct {
 	master  *socket
 	viewers map[string]*socket // by client id
@@ -18,8 +18,8 @@ type router struct {
 	sessions map[string]*StorageSession // by client id
 }
 
-// join makes a connection the one that receives for its identity: the newest wins, for masters and for viewers of the
-// same id. The older one stays open but hears nothing more, as the service's does, unless closeOld.
+// join makes a connection the receiver for its identity: the newest wins, for masters and for viewers with the same ID.
+// The older one stays open but gets no more messages, like the service's, unless closeOld is set.
 func (c *channel) join(sk *socket, maxViewers int, closeOld bool) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -31,7 +31,7 @@ func (c *channel) join(sk *socket, maxViewers int, closeOld bool) *apiError {
 		c.master = sk
 	} else {
 		if old == nil && maxViewers >= 0 && len(c.viewers) >= maxViewers {
-			return limitExceeded("the channel has %d viewers, which is as many as it may have", len(c.viewers))
+			return limitExceeded("the channel has %d viewers, the most it may have", len(c.viewers))
 		}
 		if c.viewers == nil {
 			c.viewers = map[string]*socket{}
@@ -54,7 +54,7 @@ func (c *channel) displace(old *socket, closeIt bool) {
 	}
 }
 
-// leave forgets a connection. Nothing switches back to an older one.
+// leave removes a connection. Nothing switches back to an older one.
 func (c *channel) leave(sk *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *channel) leave(sk *socket) {
 	}
 }
 
-// current is the connection that receives for a client, nil when there is none.
+// current returns the receiving connection of a client, or nil.
 func (c *channel) current(client string) *socket {
 	if client == masterMailbox {
 		return c.master
@@ -83,7 +83,7 @@ func (c *channel) current(client string) *socket {
 	return c.viewers[client]
 }
 
-// sockets is every connection, the deaf ones too.
+// sockets returns every connection, including displaced ones.
 func (c *channel) sockets() []*socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,8 +97,8 @@ func (c *channel) sockets() []*socket {
 	return all
 }
 
-// post puts a message into the mailbox of whom it is for. A viewer's goes to the master, whatever recipient it names;
-// the master's to the viewer it names. (KVS dev guide, SendSdpOffer.)
+// post puts a message into its recipient's mailbox. A viewer's message goes to the master, whatever recipient it names;
+// the master's goes to the viewer that it names. (KVS dev guide, SendSdpOffer.)
 func (c *channel) post(from *socket, m message, now time.Time, read Readings, f Faults) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +123,7 @@ func (c *channel) post(from *socket, m message, now time.Time, read Readings, f 
 	}, now, read, f)
 }
 
-// put leaves a letter for a client. The caller holds the mutex.
+// put adds a letter for a client. The caller holds the mutex.
 func (c *channel) put(to string, l letter, now time.Time, read Readings, f Faults) *apiError {
 	l.expires = now.Add(time.Duration(c.ttl) * time.Second)
 	there := c.current(to)
@@ -162,7 +162,7 @@ func (c *channel) box(client string, now time.Time) (*mailbox, *apiError) {
 	return b, nil
 }
 
-// next is what a connection should write now: first what is for this connection alone, then its client's mailbox.
+// next returns what a connection should write now: first frames for this connection alone, then its client's mailbox.
 func (c *channel) next(sk *socket, now time.Time) (frame []byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,7 +184,7 @@ func (c *channel) next(sk *socket, now time.Time) (frame []byte, wait time.Durat
 	return l.frame, 0
 }
 
-// tell queues a frame for one connection alone. One that does not read its frames loses the newest.
+// tell queues a frame for one connection alone. When the connection does not read its frames, the newest is lost.
 func (c *channel) tell(sk *socket, frame []byte) {
 	const most = 64
 	c.mu.Lock()
@@ -195,7 +195,7 @@ func (c *channel) tell(sk *socket, frame []byte) {
 	wake(sk.wake)
 }
 
-// refuse tells a sender what was wrong, if it asked to be told by giving a correlation id.
+// refuse reports an error to the sender, if its message had a correlation ID.
 func (c *channel) refuse(sk *socket, m message, err *apiError) {
 	if !isID(m.CorrelationID) {
 		return
@@ -208,7 +208,7 @@ func (c *channel) refuse(sk *socket, m message, err *apiError) {
 	}}))
 }
 
-// purge drops what has outlived its time.
+// purge drops expired messages.
 func (c *channel) purge(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Step is one line of a script of faults.
+// Step is one step of a fault script.
 type Step struct {
 	After time.Duration // waited before the step
 	Set   *Faults       // the faults from now on; nil leaves them as they are
@@ -41,7 +41,7 @@ func ReadScript(file string) ([]Step, error) {
 	return steps, nil
 }
 
-// Play does the steps of a script, one after another, until they are done or ctx is.
+// Play runs the steps of a script, one after another, until they or ctx are done.
 func (s *Server) Play(ctx context.Context, steps []Step) error {
 	for i, st := range steps {
 		wait := time.NewTimer(max(0, st.After))
@@ -58,7 +58,7 @@ func (s *Server) Play(ctx context.Context, steps []Step) error {
 	return nil
 }
 
-// step does one step, all of it or nothing, and returns how many connections each action met.
+// step runs one step, completely or not at all, and returns how many connections each action reached.
 func (s *Server) step(st Step) ([]int, error) {
 	if err := st.check(); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (st Step) check() error {
 	return nil
 }
 
-// UnmarshalJSON reads a step, and knows no other keys than its own.
+// UnmarshalJSON decodes a step and refuses unknown keys.
 func (st *Step) UnmarshalJSON(b []byte) error {
 	var in struct {
 		After textDuration `json:"after"`
@@ -108,13 +108,13 @@ type jsonFaults struct {
 	Delay       textDuration `json:"delay,omitzero"`
 }
 
-// MarshalJSON writes what is wrong, and nothing else.
+// MarshalJSON writes only the faults that are set.
 func (f Faults) MarshalJSON() ([]byte, error) {
 	p := plainFaults(f)
 	return json.Marshal(jsonFaults{&p, textDuration(f.ClockOffset), textDuration(f.Delay)})
 }
 
-// UnmarshalJSON reads faults, and knows no other keys than their own.
+// UnmarshalJSON decodes faults and refuses unknown keys.
 func (f *Faults) UnmarshalJSON(b []byte) error {
 	var p plainFaults
 	in := jsonFaults{plainFaults: &p}
@@ -126,7 +126,7 @@ func (f *Faults) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// textDuration is a duration as "1m30s".
+// textDuration is a duration written as "1m30s".
 type textDuration time.Duration
 
 func (d textDuration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -31,15 +31,15 @@ type Server struct {
 	secure net.Listener // nil when off; TLS
 	turn   *turnServer
 
-	mu      sync.Mutex // guards ran and closing, and sockets against growing after the wait for it
+	mu      sync.Mutex // guards ran and closing, and keeps sockets from growing after the wait for it
 	ran     bool
 	closing bool
 	sockets sync.WaitGroup
 }
 
-// New checks the options, loads or makes the CA and the channels, and binds every address, so that URL and its like are
-// known. It starts nothing. The caller must call Run, with a context that is already done if it has changed its mind:
-// Run is what releases the addresses.
+// New checks the options, loads or makes the CA and the channels, and binds every address, so that URL and the like are
+// known. It starts nothing. The caller must call Run, if need be with a context that is already done, because Run
+// releases the addresses.
 func New(opts Options) (*Server, error) {
 	s := &Server{opts: opts.withDefaults()}
 	s.started = s.now()
@@ -92,10 +92,10 @@ func (s *Server) unbind() {
 	}
 }
 
-// URL is the base URL without TLS, such as http://127.0.0.1:9790, or "" when that is off.
+// URL returns the base URL without TLS, such as http://127.0.0.1:9790, or "" when that is off.
 func (s *Server) URL() string { return baseURL("http", s.plain) }
 
-// TLSURL is the base URL with TLS, such as https://127.0.0.1:9791, or "" when that is off.
+// TLSURL returns the base URL with TLS, such as https://127.0.0.1:9791, or "" when that is off.
 func (s *Server) TLSURL() string { return baseURL("https", s.secure) }
 
 func baseURL(scheme string, l net.Listener) string {
@@ -105,11 +105,11 @@ func baseURL(scheme string, l net.Listener) string {
 	return scheme + "://" + l.Addr().String()
 }
 
-// now is the service's clock, with its fault.
+// now returns the service's time, with its fault.
 func (s *Server) now() time.Time { return s.opts.Now().Add(s.faults.get().ClockOffset) }
 
-// Run serves until ctx is done. When it returns, everything it started has ended and every address is released. It
-// returns nil after ctx, and an error when a listener broke.
+// Run serves until ctx is done. When it returns, everything that it started has ended and every address is released. It
+// returns nil after ctx, and an error when a listener failed.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.begin() {
 		return errors.New("localkvs: run called twice; hint: make another server")
@@ -206,7 +206,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// closeServer lets calls in progress end for a moment, then cuts them off.
+// closeServer gives calls in progress a moment to finish, then cuts them off.
 func closeServer(srv *http.Server) {
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
 	defer stop()
@@ -215,7 +215,7 @@ func closeServer(srv *http.Server) {
 	}
 }
 
-// keepHouse drops what has outlived its time, so that a channel nobody looks at holds no memory.
+// keepHouse drops expired messages, so that an idle channel holds no memory.
 func (s *Server) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Second)
 	defer tick.Stop()

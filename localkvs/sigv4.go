@@ -44,7 +44,7 @@ type signature struct {
 	inQuery   bool
 }
 
-// verify returns the scope of a request whose signature is right now. body is the whole body.
+// verify returns the scope of a request with a valid signature. body is the whole body.
 func (v *verifier) verify(r *http.Request, body []byte) (scope, *apiError) {
 	s, err := readSignature(r)
 	if err != nil {
@@ -67,8 +67,8 @@ func (v *verifier) verify(r *http.Request, body []byte) (scope, *apiError) {
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 }
 
-// checkTime speaks of the two clocks the way the service does: clients look for these words to tell a wrong clock from
-// a wrong key.
+// checkTime reports the two clocks in the service's words: clients look for them to tell a wrong clock from a wrong
+// key.
 func (v *verifier) checkTime(s signature) *apiError {
 	now := v.now().UTC()
 	if early := now.Add(sigSkew); s.at.After(early) {
@@ -154,8 +154,8 @@ func (s *signature) parse(credential, signed string) *apiError {
 	return nil
 }
 
-// signedLife reads X-Amz-Expires in seconds. Values above the documented 5 minutes are accepted, as they are by the
-// service: the C SDK signs for as long as its credentials last.
+// signedLife parses X-Amz-Expires in seconds. Values above the documented 5 minutes are accepted, as by the service:
+// the C SDK signs for as long as its credentials last.
 func signedLife(text string) (time.Duration, bool) {
 	if text == "" {
 		return sigSkew, true
@@ -173,9 +173,9 @@ func isoDate(httpDate string) string {
 	return at.UTC().Format(sigTime)
 }
 
-// hostForms are the hosts a client may have signed: what it sent, or the same without the port (the C SDK's signer
-// stops at the colon), or with the default port (Go's signer keeps :443 of wss://host:443, which browsers leave out of
-// the header).
+// hostForms returns the hosts that a client may have signed: what it sent, or the same without the port (the C SDK's
+// signer stops at the colon), or with the default port (Go's signer keeps :443 of wss://host:443, which browsers leave
+// out of the header).
 func hostForms(r *http.Request) []string {
 	forms := []string{r.Host}
 	u := url.URL{Host: r.Host}
@@ -215,7 +215,7 @@ func headerValue(r *http.Request, name, host string) string {
 	return strings.Join(out, ",")
 }
 
-// canonicalPath is the escaped path with each segment escaped once more, as for every service but S3.
+// canonicalPath returns the escaped path with each segment escaped once more, as for every service but S3.
 func canonicalPath(u *url.URL) string {
 	path := u.EscapedPath()
 	if path == "" {
@@ -272,7 +272,7 @@ func hexSum(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// escape is RFC 3986 percent-encoding of everything but unreserved characters.
+// escape percent-encodes everything but unreserved characters (RFC 3986).
 func escape(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -295,7 +295,7 @@ func unescape(s string) string {
 	return u
 }
 
-// param is a query parameter by its name in any case: clients differ, and the service takes them all.
+// param returns a query parameter by its name in any case: clients differ, and the service accepts them all.
 func param(q url.Values, name string) string {
 	if v := q.Get(name); v != "" {
 		return v

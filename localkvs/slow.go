@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// slowListener gives out connections that obey Faults.SlowBytes.
+// slowListener returns connections that obey Faults.SlowBytes.
 type slowListener struct {
 	net.Listener
 	faults *faultBox
@@ -25,7 +25,7 @@ type slowConn struct {
 }
 
 func (c *slowConn) Write(b []byte) (n int, err error) {
-	const steps = 20 // a second
+	const steps = 20 // per second
 	for len(b) > 0 && err == nil {
 		chunk := b
 		if slow := c.faults.get().SlowBytes; slow > 0 {

@@ -30,9 +30,9 @@ type socket struct {
 
 	offers, answers, candidates *rate.Limiter // used by the reader only
 
-	wake    chan struct{} // one slot: there is something to write, or it is over
-	over    chan ending   // one slot: how the connection shall end
-	ended   atomic.Bool   // nothing more is read, and nothing more taken on to be written
+	wake    chan struct{} // one slot: there is something to write, or the connection is over
+	over    chan ending   // one slot: how the connection should end
+	ended   atomic.Bool   // nothing more is read or queued
 	control [][]byte      // frames for this connection alone; the channel's mutex guards it
 }
 
@@ -60,7 +60,7 @@ func (sk *socket) role() string {
 	return roleViewer
 }
 
-// end asks the writer to end the connection, after the frames it was told before. The first to ask says how.
+// end asks the writer to end the connection after the frames that are already queued. The first call decides how.
 func (sk *socket) end(e ending) {
 	sk.ended.Store(true)
 	select {
@@ -81,7 +81,7 @@ func (sk *socket) allow(action string) bool {
 	return sk.candidates.Allow()
 }
 
-// serveSocket reads and writes until the connection is over, for whatever reason.
+// serveSocket reads and writes until the connection is over.
 func (s *Server) serveSocket(ctx context.Context, sk *socket) {
 	defer sk.ws.Close()
 	// A client that does not read must not hold up the end of Run.
@@ -98,7 +98,7 @@ func (s *Server) serveSocket(ctx context.Context, sk *socket) {
 		"after", time.Since(sk.since).Round(time.Millisecond))
 }
 
-// name is how logs and the page call the client.
+// name returns the client's name for logs and the page.
 func (sk *socket) name() string {
 	if sk.client == masterMailbox {
 		return "(master)"
@@ -122,7 +122,7 @@ func (s *Server) read(sk *socket) error {
 		if !s.opts.Readings.PingsAreIdle {
 			touch()
 		}
-		// A failure shows at the next read.
+		// A failure shows in the next read.
 		sk.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
 		return nil
 	})
@@ -133,7 +133,7 @@ func (s *Server) read(sk *socket) error {
 		case timedOut(err) && !sk.ended.Load():
 			s.closeFrame(sk, ending{code: closeGoingAway, text: "idle"})
 			return err
-		case errors.Is(err, websocket.ErrReadLimit): // which the library has answered with close 1009
+		case errors.Is(err, websocket.ErrReadLimit): // the library has answered it with close code 1009
 			sk.drain()
 			return err
 		case err != nil:
@@ -149,7 +149,7 @@ func (s *Server) read(sk *socket) error {
 	}
 }
 
-// drain throws away what the client still sends for a moment: closing with bytes unread sends a reset, which may
+// drain discards, for a moment, what the client still sends: closing with unread bytes sends a reset, which may
 // overtake the close frame.
 func (sk *socket) drain() {
 	c := sk.ws.NetConn()
@@ -157,14 +157,14 @@ func (sk *socket) drain() {
 	io.CopyN(io.Discard, c, 1<<20)
 }
 
-// timedOut says whether a read met its deadline. The WebSocket library keeps only this much of the error.
+// timedOut reports whether a read hit its deadline. The WebSocket library keeps only this much of the error.
 func timedOut(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
 	return ok && e.Timeout()
 }
 
-// write sends what is for this connection, tells it to go away when it is old, and ends it. It returns when the reader
-// is gone, or when reading has been made to fail.
+// write writes the frames for this connection, sends GO_AWAY when it is old, and ends it. It returns when the reader is
+// gone, or when reading has been made to fail.
 func (s *Server) write(ctx context.Context, sk *socket, gone <-chan struct{}) {
 	defer sk.ws.NetConn().Close()
 	age := newTimer(s.opts.Limits.Life)
@@ -206,7 +206,7 @@ func (s *Server) write(ctx context.Context, sk *socket, gone <-chan struct{}) {
 	}
 }
 
-// newTimer fires after d, never when d is negative.
+// newTimer returns a timer that fires after d, or never when d is negative.
 func newTimer(d time.Duration) *time.Timer {
 	if d >= 0 {
 		return time.NewTimer(d)
@@ -221,8 +221,8 @@ func (s *Server) writeFrame(sk *socket, frame []byte) error {
 	return sk.ws.WriteMessage(websocket.TextMessage, frame)
 }
 
-// finish ends the connection as told. After a close frame the reader has a moment to hear the client's answer: closing
-// at once might send a reset that overtakes the frame.
+// finish ends the connection as asked. After a close frame it gives the reader a moment to get the client's answer:
+// closing at once might send a reset that overtakes the frame.
 func (s *Server) finish(ctx context.Context, sk *socket, e ending, gone <-chan struct{}) {
 	sk.ended.Store(true)
 	switch {

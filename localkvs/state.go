@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// State is what the service holds at one moment.
+// State is a snapshot of the service.
 type State struct {
 	Started  time.Time      `json:"started"`
 	Now      time.Time      `json:"now"` // by the service's clock
@@ -43,7 +43,7 @@ type Waiting struct {
 	Messages int    `json:"messages"`
 }
 
-// State is what the service holds now.
+// State returns the current state of the service.
 func (s *Server) State() State {
 	st := State{
 		Started: s.started, Now: s.now(), URL: s.URL(), TLSURL: s.TLSURL(), CAFile: s.CAFile(), STUN: s.STUNURI(),

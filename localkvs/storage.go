@@ -8,8 +8,8 @@ import (
 
 const maxSessionInbox = 256 // messages that a session has not received yet
 
-// StorageSession is the signaling of one storage session: the service is the peer of a master or a viewer. The media
-// end of it is Options.Storage. It is over when its context is.
+// StorageSession is the signaling of one storage session: the service is the peer of a master or a viewer.
+// Options.Storage is the media end. The session is over when its context is.
 type StorageSession struct {
 	ChannelARN, StreamARN string
 	ClientID              string // the viewer's, "" when the master joined
@@ -21,7 +21,7 @@ type StorageSession struct {
 	now     func() time.Time
 }
 
-// TURNServer is the service's own, with credentials as a client of the channel gets them. (KVS dev guide, WebRTC
+// TURNServer is the service's own, with credentials like those of a client of the channel. (KVS dev guide, WebRTC
 // ingestion: the service's candidates are relay ones.)
 type TURNServer struct {
 	URIs               []string
@@ -31,14 +31,14 @@ type TURNServer struct {
 // LogValue hides the password.
 func (t TURNServer) LogValue() slog.Value { return slog.AnyValue(t.URIs) }
 
-// StorageMessage is what a peer sent to the service, as it came.
+// StorageMessage is what a peer sent to the service, unchanged.
 type StorageMessage struct {
 	Type    string // SDP_ANSWER, ICE_CANDIDATE, SDP_OFFER
 	Payload string // base64
 }
 
-// Send gives the peer a message of a type such as SDP_OFFER. It has no sender: the peer knows by that whom it talks to.
-// (KVS dev guide, WebRTC ingestion.)
+// Send sends the peer a message, such as an SDP_OFFER. It has no sender, which tells the peer that it comes from the
+// service. (KVS dev guide, WebRTC ingestion.)
 func (ss *StorageSession) Send(m StorageMessage) error {
 	c := ss.channel
 	c.mu.Lock()
@@ -50,7 +50,7 @@ func (ss *StorageSession) Send(m StorageMessage) error {
 	return nil
 }
 
-// Receive waits for the peer's next message. A peer that sends more than anybody receives loses what comes after.
+// Receive waits for the peer's next message. Messages of a peer that sends faster than they are received are dropped.
 func (ss *StorageSession) Receive(ctx context.Context) (StorageMessage, error) {
 	select {
 	case m := <-ss.inbox:
@@ -71,8 +71,8 @@ func (s *Server) joinStorageAsViewer(c *call, in struct{ ChannelArn, ClientId st
 	return nil, s.join(c, in.ChannelArn, in.ClientId)
 }
 
-// join starts a storage session for a client that is connected, in place of one it may have. The offer follows on the
-// client's connection.
+// join starts a storage session for a connected client, and replaces an earlier one. The offer follows on the client's
+// connection.
 func (s *Server) join(c *call, arn, client string) *apiError {
 	ch, err := s.byARN(c, arn)
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Server) join(c *call, arn, client string) *apiError {
 	case m.Status != "ENABLED":
 		return invalidArgument("channel %s has no media storage", ch.name)
 	case s.opts.Storage == nil:
-		return invalidArgument("this localkvs has nothing to store media with")
+		return invalidArgument("this localkvs has no storage")
 	case !s.enter():
 		return unavailable("shutting down")
 	}
@@ -112,7 +112,7 @@ func (s *Server) join(c *call, arn, client string) *apiError {
 	return nil
 }
 
-// openSession puts a session in place of the one that its client may have.
+// openSession replaces its client's earlier session, if any.
 func (c *channel) openSession(ss *StorageSession) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +135,7 @@ func (c *channel) endSession(client string) {
 	}
 }
 
-// closeSession forgets a session that is over.
+// closeSession removes a session that is over.
 func (c *channel) closeSession(ss *StorageSession) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,8 +145,8 @@ func (c *channel) closeSession(ss *StorageSession) {
 	}
 }
 
-// toSession gives a message to its sender's storage session, if that is whom it is for: a viewer in a session talks to
-// nobody else, a master does when it names no recipient. The caller holds the mutex.
+// toSession passes a message to its sender's storage session, if it is meant for that: a viewer in a session talks to
+// nobody else; a master talks to it when it names no recipient. The caller holds the mutex.
 func (c *channel) toSession(from *socket, m message) bool {
 	ss := c.sessions[from.client]
 	stored := c.storage.Status == "ENABLED" && from.client == masterMailbox && m.RecipientClientID == ""

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// savedChannel is a channel as the state file has it.
+// savedChannel is a channel in the state file.
 type savedChannel struct {
 	Region, Name, ARN, Type, Version string
 	Created                          time.Time
@@ -21,7 +21,7 @@ type savedChannel struct {
 	Storage                          storage
 }
 
-// load reads the channels of a state file. A file that is not there has none.
+// load reads the channels of a state file. A missing file has none.
 func (d *directory) load(file string) error {
 	if file == "" {
 		return nil
@@ -64,7 +64,7 @@ func (d *directory) keep(ctx context.Context, file string, log *slog.Logger) err
 	}
 }
 
-// save writes the file whole or not at all.
+// save writes the file completely or not at all.
 func (d *directory) save(file string) error {
 	list := []savedChannel{}
 	for _, c := range d.all() {
@@ -87,7 +87,7 @@ func (d *directory) save(file string) error {
 	return nil
 }
 
-// saved is the channel for the state file, unless it is being deleted.
+// saved returns the channel for the state file, unless it is being deleted.
 func (c *channel) saved() (sc savedChannel, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-const maxTags = 50 // of one channel
+const maxTags = 50 // on one channel
 
 // tag is one tag in requests.
 type tag struct{ Key, Value *string }

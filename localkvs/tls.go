@@ -30,7 +30,7 @@ const (
 	maxLeaves = 256
 )
 
-// CAFile is the path of the certificate that clients must trust, or "" when TLS is off.
+// CAFile returns the path of the certificate that clients must trust, or "" when TLS is off.
 func (s *Server) CAFile() string {
 	if s.ca == nil {
 		return ""
@@ -47,7 +47,7 @@ type authority struct {
 	leaves map[string]*tls.Certificate
 }
 
-// loadAuthority reads the CA of a directory, or makes it.
+// loadAuthority reads the CA from a directory, or makes it.
 func loadAuthority(dir string, now time.Time) (*authority, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, caCert), filepath.Join(dir, caKey))
 	switch {
@@ -94,7 +94,7 @@ func makeAuthority(dir string, now time.Time) (*authority, error) {
 	return &authority{cert: cert, key: key}, nil
 }
 
-// writePair writes a certificate and its key as PEM; the key for its owner's eyes only.
+// writePair writes a certificate and its key as PEM. Only the owner may read the key.
 func writePair(certFile, keyFile string, der []byte, key *ecdsa.PrivateKey) error {
 	text, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -128,8 +128,8 @@ func (a *authority) sign(template *x509.Certificate, now time.Time) (der []byte,
 	return der, key, err
 }
 
-// leaf is a server certificate for what one client connects to: a client that names a host under .localhost finds that
-// very name in it, as some TLS libraries do not accept *.localhost.
+// leaf returns a server certificate for the name that a client connects to. A client that names a host under .localhost
+// gets that very name, since some TLS libraries do not accept *.localhost.
 func (a *authority) leaf(names []string, now time.Time) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -165,8 +165,8 @@ func (a *authority) leaf(names []string, now time.Time) (*tls.Certificate, error
 	return l, nil
 }
 
-// tlsConfig is how the service speaks TLS: HTTP/1.1 only, as WebSocket needs it, and with client certificates for the
-// credential endpoint welcome.
+// tlsConfig returns the TLS config of the service: HTTP/1.1 only, as WebSocket needs it, with client certificates
+// accepted for the credential endpoint.
 func (s *Server) tlsConfig() *tls.Config {
 	if s.ca == nil {
 		return nil
@@ -183,11 +183,11 @@ func (s *Server) tlsConfig() *tls.Config {
 	}
 }
 
-// certNames are the names that a client's certificate must have.
+// certNames returns the names that a client's certificate must have.
 func (s *Server) certNames(hello *tls.ClientHelloInfo) []string {
 	names := append([]string{"localhost", "*.localhost", "127.0.0.1", "::1"}, s.opts.TLSNames...)
 	if host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil {
-		host, _, _ = strings.Cut(host, "%") // a zone
+		host, _, _ = strings.Cut(host, "%") // remove a zone
 		names = appendNew(names, host)
 	}
 	if sni := strings.ToLower(hello.ServerName); len(sni) <= 253 && strings.HasSuffix(sni, ".localhost") {

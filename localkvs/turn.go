@@ -20,7 +20,7 @@ type turnServer struct {
 	ip      net.IP
 }
 
-// listenTURN binds one port for UDP and TCP, and another for TLS when that is wanted.
+// listenTURN binds one port for UDP and TCP, and another for TLS when secure is set.
 func listenTURN(addr string, secure bool) (t *turnServer, err error) {
 	udp, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
@@ -38,7 +38,7 @@ func listenTURN(addr string, secure bool) (t *turnServer, err error) {
 }
 
 func (t *turnServer) bind(addr *net.UDPAddr, secure bool) (err error) {
-	// A port that is free for UDP may be taken for TCP: try a few.
+	// A port that is free for UDP may be in use for TCP: try a few.
 	for range 10 {
 		if t.packets, err = net.ListenUDP("udp", addr); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (t *turnServer) close() {
 	}
 }
 
-// uris are where a client finds the server.
+// uris returns where a client finds the server.
 func (t *turnServer) uris() []string {
 	list := []string{
 		"turn:" + t.packets.LocalAddr().String() + "?transport=udp",
@@ -80,7 +80,7 @@ func (t *turnServer) uris() []string {
 	return list
 }
 
-// STUNURI is the STUN server for clients that are told one, such as stun:127.0.0.1:34567. AWS has it at a well-known
+// STUNURI returns the STUN server for clients that need one, such as stun:127.0.0.1:34567. AWS has it at a well-known
 // name.
 func (s *Server) STUNURI() string { return "stun:" + s.turn.packets.LocalAddr().String() }
 
@@ -92,7 +92,7 @@ func (s *Server) runTURN(ctx context.Context, conf *tls.Config) error {
 			Address: s.turn.ip.String()},
 		bitrate: s.opts.Limits.RelayBitrate,
 	}
-	// Who may use the relay from another machine may not reach this machine's own services through it.
+	// A client on another machine must not reach this machine's own services through the relay.
 	permit := func(_ net.Addr, peer net.IP) bool { return !peer.IsLoopback() || s.turn.ip.IsLoopback() }
 	g := &gate{down: func() bool { return s.faults.get().TURNDown }, open: map[net.Conn]struct{}{}}
 	cfg := turn.ServerConfig{
@@ -105,7 +105,7 @@ func (s *Server) runTURN(ctx context.Context, conf *tls.Config) error {
 			{Listener: gatedListener{s.turn.stream, g}, RelayAddressGenerator: relay, PermissionHandler: permit},
 		},
 		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			// Only new allocations need credentials that are fresh: media goes on for hours with those it began with.
+			// Only new allocations need fresh credentials: media may use the ones it began with for hours.
 			arn, ok := s.turnUser(ra.Username, ra.Method != stun.MethodAllocate)
 			return arn, turn.GenerateAuthKey(ra.Username, ra.Realm, s.turnPassword(ra.Username)), ok
 		},
@@ -127,6 +127,6 @@ func (s *Server) runTURN(ctx context.Context, conf *tls.Config) error {
 	}
 	<-ctx.Done()
 	err = srv.Close()
-	g.close() // which the library leaves to us
+	g.close() // the library leaves that to us
 	return err
 }

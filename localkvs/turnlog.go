@@ -7,7 +7,7 @@ import (
 	"github.com/pion/logging"
 )
 
-// turnLog passes on what the TURN library has to say, all of it as Debug: it is mostly about clients that went away.
+// turnLog logs everything from the TURN library as Debug: it is mostly about clients that went away.
 type turnLog struct{ log *slog.Logger }
 
 var (

@@ -10,8 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// handle tells the parts of the service apart: the page and its like under /localkvs/, WebSocket upgrades on any path,
-// and calls. ctx is the service's, which upgraded connections live by.
+// handle dispatches requests: everything under /localkvs/, WebSocket upgrades on any path, and calls. ctx is the
+// service's; upgraded connections end with it.
 func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
@@ -60,7 +60,7 @@ func (s *Server) handle(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	writeJSON(w, http.StatusOK, out)
 }
 
-// allowOrigins lets web pages of any origin make calls: they are signed, so an origin proves nothing more.
+// allowOrigins lets web pages of any origin make calls: the calls are signed, so the origin proves nothing more.
 func allowOrigins(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", "Date, x-amzn-RequestId, x-amzn-ErrorType")
@@ -86,7 +86,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Write(body)
 }
 
-// writeError answers with an error. Its type carries a suffix that clients must cut off, as the service's does.
+// writeError answers with an error. Its type carries a suffix that clients must cut off, like the service's.
 func writeError(w http.ResponseWriter, err *apiError) {
 	w.Header().Set("x-amzn-ErrorType", err.code+":http://internal.amazon.com/coral/com.amazonaws.kinesisvideo/")
 	if err.status == http.StatusForbidden {
@@ -121,8 +121,9 @@ func (s *Server) authenticate(r *http.Request, body []byte) (scope, *apiError) {
 	return sc, nil
 }
 
-// upgrader has no compression: no client of the service asks for it. Lws names a subprotocol that must be echoed to
-// please some. Buffers are small, and those for writing shared, as most connections are silent most of the time.
+// upgrader has no compression: no client of the service asks for it. It echoes a subprotocol that libwebsockets names,
+// since some clients need that. Buffers are small, and write buffers are shared, since most connections are idle most
+// of the time.
 func (s *Server) upgrader() websocket.Upgrader {
 	return websocket.Upgrader{
 		WriteBufferPool: &s.writeBuffers,

@@ -24,10 +24,10 @@ const (
 	beat          = 500 * time.Millisecond
 )
 
-// call is one peer connection and the talk about it: we offer, the peer answers, both trickle. After run has returned
-// it is finished.
+// call is one peer connection with its signaling: we offer, the peer answers, both trickle. After run has returned it
+// is finished.
 type call struct {
-	ctx    context.Context // done when the session is over; made in dial, and dead with the call
+	ctx    context.Context // done when the session is over; made in dial, cancelled with the call
 	cancel context.CancelFunc
 	ss     *localkvs.StorageSession
 	pc     *webrtc.PeerConnection
@@ -70,7 +70,7 @@ func (c *call) close() {
 	c.work.Wait()
 }
 
-// post hands f to the goroutine that owns the call.
+// post passes f to the goroutine that owns the call.
 func (c *call) post(f func() error) {
 	select {
 	case c.todo <- f:
@@ -78,7 +78,7 @@ func (c *call) post(f func() error) {
 	}
 }
 
-// run offers, and is the goroutine that owns the call until it ends.
+// run makes the offer, and is the goroutine that owns the call until it ends.
 func (c *call) run() (err error) {
 	defer func() { err = cmp.Or(c.onEnd(), err) }()
 	c.pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.post(func() error { return c.onTrack(t) }) })
@@ -145,7 +145,7 @@ func (c *call) send(kind string, v any) error {
 	return nil
 }
 
-// listen hands on what the peer says.
+// listen passes on the peer's messages.
 func (c *call) listen() {
 	for {
 		m, err := c.ss.Receive(c.ctx)
@@ -156,8 +156,8 @@ func (c *call) listen() {
 	}
 }
 
-// hear takes one message. Only an answer that cannot be used ends the session; what else makes no sense is left alone,
-// as the peer may say something better yet.
+// hear handles one message. Only an unusable answer ends the session. Other nonsense is ignored, since the peer may
+// send something better.
 func (c *call) hear(m localkvs.StorageMessage) error {
 	text, err := decode(m.Payload)
 	if err != nil {
@@ -178,7 +178,7 @@ func (c *call) hear(m localkvs.StorageMessage) error {
 		}
 		c.candidate(ic)
 	default:
-		c.log.Info("message of no use to a storage session", "type", m.Type)
+		c.log.Info("message is of no use to a storage session", "type", m.Type)
 	}
 	return nil
 }
@@ -221,10 +221,10 @@ func (c *call) state(st webrtc.PeerConnectionState) error {
 	return nil
 }
 
-// agreed says whether the answer has both kinds of media in a direction, sendonly or recvonly, or both ways, and in the
-// error which it has not.
+// agreed reports whether the answer has both kinds of media in a direction, sendonly or recvonly, or both ways; the
+// error says which is missing.
 func (c *call) agreed(direction string) error {
-	var answer sdp.SessionDescription // Pion's own is Pion's
+	var answer sdp.SessionDescription // Pion's own copy belongs to Pion
 	if err := answer.UnmarshalString(c.pc.RemoteDescription().SDP); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
@@ -251,7 +251,7 @@ func carries(m *sdp.MediaDescription, kind, direction string) bool {
 	return true // sendrecv is the default (RFC 8866, section 6.7)
 }
 
-// decode accepts both alphabets of base64, padded or not.
+// decode accepts both base64 alphabets, padded or not.
 func decode(s string) ([]byte, error) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
 	return base64.RawStdEncoding.DecodeString(s)

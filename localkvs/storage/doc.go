@@ -1,4 +1,4 @@
-// Package storage is the media end of localkvs's storage sessions: it offers, receives H.264 and Opus, writes an MP4
+// Package storage is the media end of localkvs's storage sessions. It offers, receives H.264 and Opus, writes an MP4
 // file for each session of a master, and shows viewers what the master sends.
 //
 //	master ── answers ──► Session ── RTP ──► samples ──► <channel>-<time>.mp4
@@ -8,5 +8,5 @@
 // Give [Store.Session] to localkvs.Options.Storage. (KVS WebRTC developer guide, "WebRTC ingestion".)
 package storage
 
-// For maintainers: one goroutine owns a session and runs closures that Pion's callbacks and the readers of tracks hand
-// it, so nothing in a session needs a lock. What sessions of one channel share is in outlet.go.
+// For maintainers: one goroutine owns a session and runs the closures that Pion's callbacks and the track readers post
+// to it, so a session needs no lock. outlet.go holds what the sessions of one channel share.

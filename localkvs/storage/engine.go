@@ -29,8 +29,8 @@ var (
 	}
 )
 
-// newPeer makes a peer connection that knows H.264 and Opus only, as the service's. Its candidates are of the service's
-// TURN server, as the real ones are, and of loopback where all of this is on one machine.
+// newPeer makes a peer connection that knows only H.264 and Opus, like the service's. Its candidates come from the
+// service's TURN server, like the real ones, and from loopback when everything is on one machine.
 func newPeer(turn localkvs.TURNServer, log *slog.Logger) (*webrtc.PeerConnection, error) {
 	codecs := &webrtc.MediaEngine{}
 	for kind, profile := range map[webrtc.PayloadType]string{102: "42e01f", 104: "4d001f", 106: "64001f"} {
@@ -70,7 +70,7 @@ func newPeer(turn localkvs.TURNServer, log *slog.Logger) (*webrtc.PeerConnection
 	return api.NewPeerConnection(conf)
 }
 
-// overUDP picks the URI that costs least, and says whether it is on loopback.
+// overUDP picks the cheapest URI, and reports whether it is on loopback.
 func overUDP(uris []string) (uri string, loopback bool) {
 	for _, uri := range uris {
 		address, ok := strings.CutPrefix(strings.TrimSuffix(uri, "?transport=udp"), "turn:")
@@ -83,7 +83,7 @@ func overUDP(uris []string) (uri string, loopback bool) {
 	return "", false
 }
 
-// pionLog passes on what the WebRTC library has to say, all of it as Debug: it is mostly about peers that went away.
+// pionLog logs everything from the WebRTC library as Debug: it is mostly about peers that went away.
 type pionLog struct{ log *slog.Logger }
 
 var (

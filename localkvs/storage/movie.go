@@ -12,7 +12,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 )
 
-// When a fragment ends: with the first key frame after it has lasted a second, and in any case at one of the limits.
+// A fragment ends with the first key frame after it has lasted a second, and in any case at one of these limits.
 const (
 	minFragment      = time.Second
 	maxFragment      = 5 * time.Second
@@ -21,12 +21,12 @@ const (
 
 // unit is one access unit of H.264.
 type unit struct {
-	payload  []byte // NAL units with four bytes of length each (ISO/IEC 14496-15, 5.3.4.2)
+	payload  []byte // NAL units, each after its length in four bytes (ISO/IEC 14496-15, 5.3.4.2)
 	key      bool
-	sps, pps []byte // nil when it has none
+	sps, pps []byte // nil when there are none
 }
 
-// parseUnit reads an access unit in Annex B form.
+// parseUnit parses an access unit in Annex B form.
 func parseUnit(b []byte) (unit, error) {
 	var nals h264.AnnexB
 	if err := nals.Unmarshal(b); err != nil {
@@ -49,27 +49,27 @@ func parseUnit(b []byte) (unit, error) {
 }
 
 // movie is one fragmented MP4 file, playable up to its last fragment at any time. It begins with the first key frame
-// that brings its parameter sets; before that there is no file.
+// that has parameter sets; before that there is no file.
 type movie struct {
 	dir, name string
 	file      *os.File
 	zero      time.Time // arrival of the first key frame
-	fragment  time.Time // arrival of the first sample of the present fragment
+	fragment  time.Time // arrival of the first sample of the current fragment
 	video     track
 	audio     track
-	bytes     int    // in the present fragment
+	bytes     int    // in the current fragment
 	sequence  uint32 // of fragments
 	count     int    // samples
 	buf       seekablebuffer.Buffer
 }
 
-// track is one track of the file. A sample waits in pending until the next one says how long it lasts.
+// track is one track of the file. A sample waits in pending until the next one determines its duration.
 type track struct {
 	id, rate int
 	begun    bool
 	stamp    uint32 // RTP time of pending
-	at       int64  // ticks since the beginning of the file, of pending
-	last     int64  // duration of the sample before
+	at       int64  // start of pending, in ticks since the beginning of the file
+	last     int64  // duration of the previous sample
 	pending  *fmp4.Sample
 	base     int64 // at of samples[0]
 	samples  []*fmp4.Sample
@@ -83,8 +83,8 @@ func newMovie(dir, name string) *movie {
 	}
 }
 
-// picture adds an access unit with its RTP time, arrived now. Parameter sets stay in it, as they may change, which moov
-// cannot.
+// picture adds an access unit with its RTP time, arrived at now. Parameter sets stay in it, since they may change, and
+// moov cannot.
 func (m *movie) picture(u unit, stamp uint32, now time.Time) error {
 	if m.file == nil {
 		if !u.key || u.sps == nil || u.pps == nil {
@@ -120,7 +120,7 @@ func (m *movie) sound(packet []byte, stamp uint32, now time.Time) error {
 	return nil
 }
 
-// open makes the file and writes moov.
+// open creates the file and writes moov.
 func (m *movie) open(u unit, now time.Time) error {
 	init := fmp4.Init{Tracks: []*fmp4.InitTrack{
 		{ID: m.video.id, TimeScale: videoRate, Codec: &codecs.H264{SPS: u.sps, PPS: u.pps}},
@@ -140,15 +140,15 @@ func (m *movie) open(u unit, now time.Time) error {
 	return err
 }
 
-// add completes the sample before with its duration and lets s wait for its own. The first sample of a track is placed
-// by when it arrived, the others by their RTP times.
+// add completes the previous sample with its duration, and keeps s until its own is known. The first sample of a track
+// is placed by its arrival, the others by their RTP times.
 func (m *movie) add(t *track, s *fmp4.Sample, stamp uint32, now time.Time) {
 	at := t.at + int64(int32(stamp-t.stamp))
 	if !t.begun {
 		t.begun, at = true, int64(now.Sub(m.zero))*int64(t.rate)/int64(time.Second)
 	}
 	if t.pending != nil {
-		at = max(at, t.at+1) // a duration of zero makes players divide by it
+		at = max(at, t.at+1) // a zero duration makes players divide by zero
 		t.complete(at - t.at)
 	}
 	t.pending, t.at, t.stamp = s, at, stamp
@@ -187,7 +187,8 @@ func (m *movie) flush() error {
 	return err
 }
 
-// finish writes the last fragment and closes the file. The final sample of a track lasts as long as the one before it.
+// finish writes the last fragment and closes the file. The final sample of a track gets the duration of the one before
+// it.
 func (m *movie) finish() error {
 	if m.file == nil {
 		return nil

@@ -9,12 +9,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// channel is what the sessions of one channel share: the tracks that viewers see.
+// channel holds what the sessions of one channel share: the tracks that viewers see.
 type channel struct {
 	sessions int // guarded by the store's mutex
 
 	video, audio *outlet
-	keyWanted    atomic.Bool // a viewer cannot go on without a key frame
+	keyWanted    atomic.Bool // a viewer needs a key frame
 }
 
 func newChannel() (*channel, error) {
@@ -29,12 +29,12 @@ func newChannel() (*channel, error) {
 	return &channel{video: v, audio: a}, nil
 }
 
-// outlet is a track that goes on when the master it comes from joins again: numbers and times stay in one row.
+// outlet is a track that continues when its master joins again, with continuous sequence numbers and times.
 type outlet struct {
 	track *webrtc.TrackLocalStaticRTP
-	step  uint32 // ticks from the last packet of one master to the first of the next
+	step  uint32 // ticks between the last packet of one master and the first of the next
 
-	mu   sync.Mutex // guards what is below, and keeps packets in order
+	mu   sync.Mutex // guards the fields below, and keeps packets in order
 	from *webrtc.TrackRemote
 	seq  uint16 // added to sequence numbers
 	time uint32 // added to times
@@ -50,8 +50,7 @@ func newOutlet(codec webrtc.RTPCodecCapability, name string, step uint32) (*outl
 	return &outlet{track: t, step: step}, nil
 }
 
-// forward gives a packet to every viewer. Who cannot take it has lost it: there is no other way to lose one than a
-// closed connection.
+// forward sends a packet to every viewer. A viewer only misses one when its connection is closed.
 func (o *outlet) forward(from *webrtc.TrackRemote, p *rtp.Packet) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,26 +12,26 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/samplebuilder"
 )
 
-// How many packets a missing one is waited for before what it belongs to is given up.
+// How many packets to wait for a missing one before its sample is given up.
 const (
 	lateVideo = 512
 	lateAudio = 16
 )
 
-var errIdle = errors.New("nothing came for too long")
+var errIdle = errors.New("no media for too long")
 
-// recording is a master's session. Its fields belong to the goroutine that runs the call.
+// recording is a master's session. The goroutine that runs the call owns its fields.
 type recording struct {
 	*call
 	channel *channel
 	movie   *movie
 	video   webrtc.SSRC // 0 before the track
-	gap     bool        // the picture is broken up to the next key frame
+	gap     bool        // the picture is broken until the next key frame
 	heard   time.Time   // the last sample
 	idle    time.Duration
 }
 
-// record makes a call one that a master sends to.
+// record lets a master send to the call.
 func (s *Store) record(c *call, ch *channel) error {
 	r := &recording{call: c, channel: ch, movie: newMovie(s.opts.Dir, nameOf(c.ss.ChannelARN)), gap: true,
 		heard: time.Now(), idle: s.opts.Idle}
@@ -48,7 +48,7 @@ func (s *Store) record(c *call, ch *channel) error {
 	return nil
 }
 
-// take starts to read a track.
+// take starts reading a track.
 func (r *recording) take(t *webrtc.TrackRemote) error {
 	if t.Kind() == webrtc.RTPCodecTypeVideo {
 		r.video = t.SSRC()
@@ -64,7 +64,8 @@ func (r *recording) take(t *webrtc.TrackRemote) error {
 	return nil
 }
 
-// read takes packets off a track until the connection is closed: to the viewers as they are, to the file as samples.
+// read reads packets from a track until the connection is closed. It forwards them to viewers unchanged, and to the
+// file as samples.
 func (r *recording) read(t *webrtc.TrackRemote, out *outlet, samples *samplebuilder.SampleBuilder,
 	write func(*media.Sample, time.Time) error) {
 	for {
@@ -83,7 +84,7 @@ func (r *recording) read(t *webrtc.TrackRemote, out *outlet, samples *samplebuil
 	}
 }
 
-// picture takes one access unit.
+// picture handles one access unit.
 func (r *recording) picture(s *media.Sample, now time.Time) error {
 	r.heard = now
 	u, err := parseUnit(s.Data)
@@ -103,7 +104,7 @@ func (r *recording) sound(s *media.Sample, now time.Time) error {
 	return r.movie.sound(s.Data, s.PacketTimestamp, now)
 }
 
-// beat asks for a key frame while somebody needs one, and ends a session of a master that has gone silent.
+// beat asks for a key frame while somebody needs one, and ends the session of a master that has gone silent.
 func (r *recording) beat(now time.Time) error {
 	if now.Sub(r.heard) > r.idle {
 		return errIdle
@@ -119,7 +120,7 @@ func (r *recording) askKey() {
 		return
 	}
 	if err := r.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(r.video)}}); err != nil {
-		r.log.Debug("ask for a key frame", "err", err)
+		r.log.Debug("request a key frame", "err", err)
 	}
 }
 

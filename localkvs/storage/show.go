@@ -7,7 +7,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// show makes a call one that a viewer watches.
+// show lets a viewer watch over the call.
 func show(c *call, ch *channel) error {
 	for _, out := range []*outlet{ch.video, ch.audio} {
 		t, err := c.pc.AddTransceiverFromTrack(out.track,
@@ -24,7 +24,7 @@ func show(c *call, ch *channel) error {
 	return nil
 }
 
-// feedback reads what a viewer says about a track, until its connection is closed.
+// feedback reads a viewer's RTCP about a track, until its connection is closed.
 func feedback(from *webrtc.RTPSender, ch *channel) {
 	for {
 		packets, _, err := from.ReadRTCP()

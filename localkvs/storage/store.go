@@ -16,11 +16,11 @@ import (
 // timeout.)
 const DefaultIdle = 3 * time.Minute
 
-// Options say where a Store writes. Only Dir is needed.
+// Options says where a Store writes. Only Dir is required.
 type Options struct {
-	Dir  string        // of the MP4 files; made when missing
+	Dir  string        // for the MP4 files; made when missing
 	Idle time.Duration // silence of a master after which its session ends; default DefaultIdle
-	Log  *slog.Logger  // default nowhere
+	Log  *slog.Logger  // default none
 }
 
 // Store is the media end of all storage sessions of one service.
@@ -48,8 +48,8 @@ func New(o Options) (*Store, error) {
 	return &Store{opts: o, channels: map[string]*channel{}}, nil
 }
 
-// Session is one storage session, from the offer to its end, for localkvs.Options.Storage. The error says why it ended;
-// it is ctx's when the service ended it.
+// Session runs one storage session from offer to end, for localkvs.Options.Storage. The error says why it ended; it is
+// ctx's when the service ended it.
 func (s *Store) Session(ctx context.Context, ss *localkvs.StorageSession) error {
 	ch, err := s.enter(ss.ChannelARN)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Store) Session(ctx context.Context, ss *localkvs.StorageSession) error 
 	return c.run()
 }
 
-// enter is the channel that a session belongs to, for as long as it is in it.
+// enter returns the channel of a session, and counts the session in.
 func (s *Store) enter(arn string) (*channel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Store) leave(arn string, ch *channel) {
 	}
 }
 
-// nameOf takes the name out of arn:aws:kinesisvideo:<region>:<account>:channel/<name>/<time>, which the service has
+// nameOf extracts the name from arn:aws:kinesisvideo:<region>:<account>:channel/<name>/<time>, which the service has
 // checked.
 func nameOf(arn string) string {
 	if parts := strings.Split(arn, "/"); len(parts) == 3 {
