@@ -141,7 +141,7 @@ func TestDuplicateOffer(t *testing.T) {
 	}
 }
 
-// TestReloadedPage offers again under the same client id, from a connection that is not the first one's.
+// TestReloadedPage offers again under the same client ID, from a connection that is not the first one's.
 func TestReloadedPage(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))

@@ -27,13 +27,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is how long a test waits for what must come. It is spent only by a test that fails.
 const patience = 30 * time.Second
 
-// service is a signaling service without quotas, for the length of a test.
+// service returns a signaling service without quotas, for the length of a test.
 func service(t *testing.T) *localkvs.Server {
 	t.Helper()
 	return serviceWith(t, localkvs.Options{})
 }
 
-// serviceWith is one with more than that.
+// serviceWith returns one with more than that.
 func serviceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
 	t.Helper()
 	o.Listen = "127.0.0.1:0"
@@ -141,7 +141,7 @@ func within(t *testing.T, d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// channel is what an agent reports of one channel.
+// channel returns what an agent reports of one channel.
 func channel(a *agent.Agent, name string) status.Channel {
 	for _, c := range a.Report().Channels {
 		if c.Name == name {
@@ -373,7 +373,7 @@ func (f *frames) pictures() int {
 	return f.video
 }
 
-// session is the one session of a channel.
+// session returns the one session of a channel.
 func session(t *testing.T, a *agent.Agent, name string) status.Peer {
 	t.Helper()
 	peers := channel(a, name).Peers
@@ -383,7 +383,7 @@ func session(t *testing.T, a *agent.Agent, name string) status.Peer {
 	return peers[0]
 }
 
-// reasons are why sessions of a channel ended, newest first.
+// reasons returns why sessions of a channel ended, newest first.
 func reasons(a *agent.Agent, name string) string {
 	var all []string
 	for _, e := range channel(a, name).Ended {

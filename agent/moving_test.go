@@ -86,7 +86,7 @@ func TestTURNServersMove(t *testing.T) {
 	}
 }
 
-// peers are the sessions of gate by client.
+// peers returns the sessions of gate by client.
 func peers(a *agent.Agent) map[string]status.Peer {
 	out := map[string]status.Peer{}
 	for _, p := range channel(a, "gate").Peers {

@@ -70,7 +70,7 @@ func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error)
 	return f, s.noPicture(err)
 }
 
-// noPicture says why no picture came in time.
+// noPicture returns why no picture came in time.
 func (s *source) noPicture(err error) error {
 	if err == nil {
 		return nil

@@ -296,7 +296,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 	}
 }
 
-// A generated client id is one that KVS accepts, whatever the host is called.
+// A generated client ID is one that KVS accepts, whatever the host is called.
 func TestClientIDIsGenerated(t *testing.T) {
 	name := strings.Repeat("gate.", 50)
 	cfg := parse(t, "aws: {region: eu-central-1}\nchannels: {"+name+": {role: viewer}}", noEnv)

@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// schema is what config.Schema prints, read again as an editor does.
+// schema returns what config.Schema prints, read again as an editor does.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	text, err := config.Schema()
@@ -35,7 +35,7 @@ type key struct {
 	required bool
 }
 
-// keys are all keys below s, in the order of the config's types; NAME stands for names that the operator chooses.
+// keys returns all keys below s, in the order of the config's types; NAME stands for names that the operator chooses.
 func keys(s *jsonschema.Schema, path string) []key {
 	var all []key
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
@@ -53,13 +53,13 @@ func keys(s *jsonschema.Schema, path string) []key {
 	return all
 }
 
-// section says whether a key has keys of its own.
+// section reports whether a key has keys of its own.
 func (k key) section() bool {
 	words := k.schema.AdditionalProperties != nil && k.schema.AdditionalProperties.Type == "string"
 	return k.schema.Type == "object" && !words || k.schema.Type == "array" && k.schema.Items.Properties != nil
 }
 
-// values says what may be written, in words.
+// values returns what may be written, in words.
 func values(s *jsonschema.Schema) string {
 	switch {
 	case len(s.AnyOf) > 0 && s.AnyOf[0].Type == "array":

@@ -16,7 +16,7 @@ type Error struct {
 	Hint string // how to fix it; may be ""
 }
 
-// Error is one line: file:line: key: what; hint: hint.
+// Error returns one line: file:line: key: what; hint: hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.File)

@@ -60,7 +60,7 @@ func login(cfg aws.Config) string {
 	return ""
 }
 
-// explain says where keys were looked for. login is the profile of a login that may have ended.
+// explain returns where keys were looked for. login is the profile of a login that may have ended.
 func (c *chain) explain(err error, login string) error {
 	var profile config.SharedConfigProfileNotExistError
 	switch {

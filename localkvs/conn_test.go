@@ -48,7 +48,7 @@ func message(action, to, payload, correlation string) string {
 		payload, correlation)
 }
 
-// next is the next frame, which must come.
+// next returns the next frame, which must come.
 func (c *conn) next() received {
 	c.t.Helper()
 	var r received
@@ -114,7 +114,7 @@ func (c *conn) wantsClose(code int) {
 	}
 }
 
-// refusal is a failed upgrade as "400 Type: message".
+// refusal returns a failed upgrade as "400 Type: message".
 func refusal(resp *http.Response, err error) error {
 	if resp == nil {
 		return err

@@ -37,7 +37,7 @@ type operation struct {
 	handle func(*call) (any, *apiError)
 }
 
-// operations are the calls by path. (Service models kinesisvideo 2017-09-30, kinesis-video-signaling 2019-12-04 and
+// operations returns the calls by path. (Service models kinesisvideo 2017-09-30, kinesis-video-signaling 2019-12-04 and
 // kinesis-video-webrtc-storage 2018-05-10; rates from the KVS dev guide, "Quotas".)
 func (s *Server) operations() map[string]operation {
 	ops := map[string]operation{}

@@ -136,7 +136,7 @@ func (r room) close() {
 	}
 }
 
-// round is an offer of 4,000 characters from every viewer and the master's answer to it.
+// round returns an offer of 4,000 characters from every viewer and the master's answer to it.
 func (r room) round() error {
 	payload := strings.Repeat("AAAA", 1000)
 	for _, v := range r.viewers {
@@ -207,7 +207,7 @@ func connectAll(b *testing.B, base string) []room {
 	return rooms
 }
 
-// rss is a process's resident memory in megabytes.
+// rss returns a process's resident memory in megabytes.
 func rss(b *testing.B, pid int) float64 {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
 	if err != nil {

@@ -62,7 +62,7 @@ func keys() aws.CredentialsProvider {
 		"a session token/+=")
 }
 
-// client is the official control-plane client for one base URL.
+// client returns the official control-plane client for one base URL.
 func client(t *testing.T, base string, hc *http.Client) *kinesisvideo.Client {
 	return kinesisvideo.New(kinesisvideo.Options{
 		Region: region, BaseEndpoint: aws.String(base), Credentials: keys(), HTTPClient: hc, RetryMaxAttempts: 1,
@@ -102,7 +102,7 @@ func create(t *testing.T, s *localkvs.Server, name string) string {
 	return *out.ChannelARN
 }
 
-// signed is a pre-signed URL for a connection; id is "" for the master.
+// signed returns a pre-signed URL for a connection; id is "" for the master.
 func signed(t *testing.T, endpoint, arn, id string, at time.Time) string {
 	t.Helper()
 	q := url.Values{"X-Amz-ChannelARN": {arn}, "X-Amz-Expires": {"299"}}

@@ -39,7 +39,7 @@ const vectorKey = "AKIA4F7WJQR7FMMWMNXI"
 
 func vectorTime() time.Time { return time.Date(2019, 12, 1, 0, 0, 0, 0, time.UTC) }
 
-// vectorRequest is the upgrade request of a vector, with its parameters in an order that was not signed.
+// vectorRequest returns the upgrade request of a vector, with its parameters in an order that was not signed.
 func vectorRequest(i int) *http.Request {
 	v := vectors[i]
 	q := []string{

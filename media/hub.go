@@ -140,7 +140,7 @@ func (h *Hub) poke() {
 	}
 }
 
-// wanted says whether the source should run, and else for how much longer it may.
+// wanted reports whether the source should run, and else for how much longer it may.
 func (h *Hub) wanted() (bool, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -153,7 +153,7 @@ func (h *Hub) wanted() (bool, time.Duration) {
 // keyEvery is how often the source is asked for a key frame, whoever wants one.
 const keyEvery = 500 * time.Millisecond
 
-// CanMakeKeyFrames says whether the source makes a key frame when it is asked to.
+// CanMakeKeyFrames reports whether the source makes a key frame when it is asked to.
 func (h *Hub) CanMakeKeyFrames() bool {
 	return keyFramer(h.o.Source) != nil
 }
@@ -356,7 +356,7 @@ func (s *hubSink) Tracks(tracks []Track) {
 	}
 }
 
-// maxNotes bounds what one run may say.
+// maxNotes limits what one run may say.
 const maxNotes = 8
 
 func (s *hubSink) Note(text string) {
@@ -416,7 +416,7 @@ func (h *Hub) startedAt(now time.Time, f *Frame) {
 	h.o.Log.Info("source running", "source", h.o.Name, "tracks", describe(h.tracks))
 }
 
-// joint is what places f, the first of a run, on the subscribers' time line: now, and after all that went before.
+// joint returns what places f, the first of a run, on the subscribers' time line: now, and after all that went before.
 func (h *Hub) joint(now time.Time, f *Frame) time.Duration {
 	base := now.Sub(h.epoch) - f.PTS
 	for _, last := range h.last {
@@ -457,7 +457,7 @@ type TrackReport struct {
 	FPS, Bitrate             float64 // over the last seconds
 }
 
-// Report tells what the hub does now.
+// Report returns what the hub does now.
 func (h *Hub) Report() HubReport {
 	h.mu.Lock()
 	defer h.mu.Unlock()

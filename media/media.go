@@ -29,7 +29,7 @@ const (
 	PCMA Codec = "PCMA"
 )
 
-// Video says whether the codec codes pictures.
+// Video reports whether the codec codes pictures.
 func (c Codec) Video() bool {
 	switch c {
 	case H264, H265, VP8, VP9, AV1:
@@ -38,7 +38,8 @@ func (c Codec) Video() bool {
 	return false
 }
 
-// ClockRate is the RTP clock in Hz: 90000 for video, 48000 for Opus (RFC 7587 section 4.1), 8000 for G.711 (RFC 3551).
+// ClockRate returns the RTP clock in Hz: 90000 for video, 48000 for Opus (RFC 7587 section 4.1), 8000 for G.711 (RFC
+// 3551).
 func (c Codec) ClockRate() uint32 {
 	switch c {
 	case Opus:
@@ -82,7 +83,7 @@ type Frame struct {
 	Data [][]byte
 }
 
-// Size is the number of payload bytes.
+// Size returns the number of payload bytes.
 func (f *Frame) Size() int {
 	n := 0
 	for _, d := range f.Data {

@@ -256,8 +256,8 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// recovery is the time from the fault, or from the failure that it causes, until a message has come again; 0 when there
-// was always a session.
+// recovery returns the time from the fault, or from the failure that it causes, until a message has come again; 0 when
+// there was always a session.
 func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Duration {
 	f := newFake(t)
 	opts := f.start()

@@ -73,9 +73,9 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 	return 0
 }
 
-// life is the age at which a working session is replaced: 45 to 57 minutes. That is less than the service's hour. It
-// differs within a fleet, which would otherwise reconnect together every hour after an outage. It is part of the policy
-// and pure like next.
+// life returns the age at which a working session is replaced: 45 to 57 minutes. That is less than the service's hour.
+// It differs within a fleet, which would otherwise reconnect together every hour after an outage. It is part of the
+// policy and pure like next.
 func life(u float64) time.Duration { return 45*time.Minute + backoff.Scale(12*time.Minute, u) }
 
 const (

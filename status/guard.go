@@ -34,7 +34,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// refusal says why r is turned away, or nil.
+// refusal returns why r is turned away, or nil.
 func refusal(hosts []string, r *http.Request) *Problem {
 	if !hostAllowed(hosts, r.Host) {
 		return &Problem{
@@ -87,8 +87,8 @@ func sameOrigin(r *http.Request) bool {
 	return strings.EqualFold(origin.Host, r.Host)
 }
 
-// hostAllowed says whether a Host header is localhost, an IP address or one of hosts, with any port. A page of another
-// site that has its own name point here (DNS rebinding) sends that name; an address in the header was typed by
+// hostAllowed reports whether a Host header is localhost, an IP address or one of hosts, with any port. A page of
+// another site that has its own name point here (DNS rebinding) sends that name; an address in the header was typed by
 // somebody.
 func hostAllowed(hosts []string, hostport string) bool {
 	name := hostName(hostport)

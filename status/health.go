@@ -35,7 +35,7 @@ func readyz(get func() Report) http.Handler {
 	})
 }
 
-// readinessOf says which channels are not connected. An agent without channels is ready: it has done all that it was
+// readinessOf returns which channels are not connected. An agent without channels is ready: it has done all that it was
 // asked.
 func readinessOf(r Report) readiness {
 	out := readiness{Channels: []notReady{}}
@@ -56,5 +56,5 @@ func readinessOf(r Report) readiness {
 	return out
 }
 
-// connected says whether signaling is up.
+// connected reports whether signaling is up.
 func (c *Channel) connected() bool { return c.State == "connected" }

@@ -56,7 +56,7 @@ func (h *Histogram) Observe(seconds float64) {
 	}
 }
 
-// cumulative is what Prometheus wants to know.
+// cumulative returns what Prometheus wants to know.
 func (h Histogram) cumulative() map[float64]uint64 {
 	out := make(map[float64]uint64, len(bounds))
 	for i, most := range bounds {

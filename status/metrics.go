@@ -25,7 +25,7 @@ func metrics(get func() Report, log *slog.Logger) http.Handler {
 	})
 }
 
-// A client id is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is
+// A client ID is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is
 // counted for one session is summed over the sessions of its channel.
 var (
 	forSource  = []string{"source"}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// maxOffering bounds the body of a request for an offer: a client id and what stands around it.
+// maxOffering limits the body of a request for an offer: a client ID and what stands around it.
 const maxOffering = 1 << 10
 
 // offers has the master of a channel make an offer now. The answer is empty: the report says what becomes of it.

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// maxSwitch bounds the body of a request that flips the privacy switch.
+// maxSwitch limits the body of a request that flips the privacy switch.
 const maxSwitch = 1 << 10
 
 // privacy flips the privacy switch of a source. The answer is empty: the report says what the switch and the hours

@@ -47,7 +47,7 @@ func Listen(addr string, o Options) (*Server, error) {
 	return &Server{ln: ln, handler: Handler(o), log: o.Log}, nil
 }
 
-// URL is where the page is.
+// URL returns where the page is.
 func (s *Server) URL() string {
 	host, port, err := net.SplitHostPort(s.ln.Addr().String())
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// unspecified says whether host is 0.0.0.0 or ::.
+// unspecified reports whether host is 0.0.0.0 or ::.
 func unspecified(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.IsUnspecified()

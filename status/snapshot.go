@@ -43,7 +43,7 @@ func snapshot(o Options, format, kind string) http.Handler {
 	})
 }
 
-// snapshotRefusal says why there is no picture to be had. Another site's page could not see it, but could start the
+// snapshotRefusal returns why there is no picture to be had. Another site's page could not see it, but could start the
 // camera by asking.
 func snapshotRefusal(o Options, r *http.Request, source string) *Problem {
 	switch site := r.Header.Get("Sec-Fetch-Site"); {

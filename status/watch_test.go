@@ -19,12 +19,12 @@ const offer = `{"sdp": "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"}`
 
 type watchFunc = func(ctx context.Context, channel, offer string, send func(status.Signal) error) error
 
-// answering is a Watch that answers at once and ends.
+// answering returns a Watch that answers at once and ends.
 func answering(_ context.Context, _, _ string, send func(status.Signal) error) error {
 	return send(status.Signal{Type: "answer", SDP: "v=0"})
 }
 
-// watchRequest is what the page sends to the server at base.
+// watchRequest returns what the page sends to the server at base.
 func watchRequest(ctx context.Context, t *testing.T, base, channel, body string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/channels/"+channel+"/watch",

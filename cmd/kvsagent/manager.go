@@ -49,7 +49,7 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 // it.
 func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
 
-// status is the line of systemctl status.
+// status returns the line of systemctl status.
 func (m *manager) status() string { return "STATUS=" + summary(m.report()) }
 
 // reloading is what systemd.service(5) asks of a service that reloads: the state, and when.
@@ -66,7 +66,7 @@ func (m *manager) tell(state string) {
 	}
 }
 
-// summary is one line for systemctl status.
+// summary returns one line for systemctl status.
 func summary(r status.Report) string {
 	connected, viewers := 0, 0
 	for _, c := range r.Channels {

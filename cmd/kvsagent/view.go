@@ -108,7 +108,7 @@ func progress(w io.Writer, v agent.View) {
 	fmt.Fprintf(f, "\r\033[K%s", line(v))
 }
 
-// line is a view in one line.
+// line returns a view in one line.
 func line(v agent.View) string {
 	text := v.State
 	if v.Path != "" {

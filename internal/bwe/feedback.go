@@ -80,7 +80,7 @@ func afterChunks(b []byte, count int) ([]byte, error) {
 	return b, nil
 }
 
-// symbolsIn is how many packets a chunk tells of: a run of equal ones, 14 that came or not, or 7 of any kind.
+// symbolsIn returns how many packets a chunk tells of: a run of equal ones, 14 that came or not, or 7 of any kind.
 func symbolsIn(chunk uint16) int {
 	switch {
 	case chunk&0x8000 == 0:
@@ -91,7 +91,7 @@ func symbolsIn(chunk uint16) int {
 	return 7
 }
 
-// symbolAt is what a chunk tells of its ith packet: 0 is lost, 1 and 2 are how many bytes its delta has.
+// symbolAt returns what a chunk tells of its ith packet: 0 is lost, 1 and 2 are how many bytes its delta has.
 func symbolAt(chunk uint16, i int) uint16 {
 	switch {
 	case chunk&0x8000 == 0:

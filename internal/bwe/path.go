@@ -173,10 +173,10 @@ func (p *Path) wait(way time.Duration) {
 	p.waits[0] = wait{max(now, 1), least}
 }
 
-// Queue is how long the fastest packets of late have waited in the path.
+// Queue returns how long the fastest packets of late have waited in the path.
 func (p *Path) Queue() time.Duration { return p.least(0, 4) }
 
-// least is the least waiting in some of the last slots.
+// least returns the least waiting in some of the last slots.
 func (p *Path) least(from, to int) time.Duration {
 	least := p.waits[from].least
 	for _, w := range p.waits[from+1 : to] {
@@ -185,9 +185,9 @@ func (p *Path) least(from, to int) time.Duration {
 	return least
 }
 
-// growing says whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes such
-// a queue too, for a moment, but then packets come out faster than they are sent on the whole; a path that has become
-// much too narrow is told by that.
+// growing reports whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes
+// such a queue too, for a moment, but then packets come out faster than they are sent on the whole; a path that has
+// become much too narrow is told by that.
 func (p *Path) growing(now time.Duration) bool {
 	longer := func(n int, wait, more time.Duration) bool {
 		late, before := p.least(0, n), p.least(n, 2*n)
@@ -227,7 +227,7 @@ func (p *Path) judge(now, before time.Duration) {
 	}
 }
 
-// Loss is the share of packets that did not arrive, of late: over half a second to a second.
+// Loss returns the share of packets that did not arrive, of late: over half a second to a second.
 func (p *Path) Loss() float64 {
 	if all := p.losses[0].all + p.losses[1].all; all >= fewest {
 		return float64(p.losses[0].lost+p.losses[1].lost) / float64(all)
@@ -335,7 +335,7 @@ type State struct {
 	Fine     bool          // there is feedback on each packet, so that probes tell something
 }
 
-// State tells what is known now.
+// State returns what is known now.
 func (p *Path) State() State {
 	return State{
 		Estimate: p.estimate, Arriving: p.received.bits(p.newest, slots), Queue: p.Queue(), Waiting: p.waits[0].least,

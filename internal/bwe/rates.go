@@ -22,7 +22,7 @@ func (r *rates) add(at time.Duration, n int) {
 	s.n += n
 }
 
-// bits is a rate in bit/s over the last n whole slots before now.
+// bits returns a rate in bit/s over the last n whole slots before now.
 func (r *rates) bits(now time.Duration, n int) float64 {
 	number := int64(now / slot)
 	total := 0
@@ -34,7 +34,7 @@ func (r *rates) bits(now time.Duration, n int) float64 {
 	return float64(total*8) / (time.Duration(n) * slot).Seconds()
 }
 
-// began says whether something was there already when the window began.
+// began reports whether something was there already when the window began.
 func (r *rates) began(now time.Duration) bool {
 	number := int64(now / slot)
 	for i := range r.slot {

@@ -22,7 +22,7 @@ const (
 	maxDimension = 16384                      // pixels; level 6.2 ends at 16880 (table A-1 and its note)
 )
 
-// Type is the nal_unit_type of a NAL unit, 0 when it is empty (ITU-T H.264, table 7-1).
+// Type returns the nal_unit_type of a NAL unit, 0 when it is empty (ITU-T H.264, table 7-1).
 func Type(nal []byte) h264.NALUType {
 	if len(nal) == 0 {
 		return 0
@@ -55,7 +55,7 @@ func FrameRate(sps []byte) float64 {
 	return 0
 }
 
-// Playable says why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only
+// Playable returns why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only
 // (profiles up to High; High 10, 4:2:2 and 4:4:4 are for studios). nil is that they do.
 func Playable(sps []byte) error {
 	var s h264.SPS
@@ -104,7 +104,7 @@ func sliceHeader(nal []byte) (firstMB, sliceType uint32, err error) {
 	return firstMB, sliceType, nil
 }
 
-// Bidirectional says whether an access unit has B slices: pictures that are shown before others that come earlier in
+// Bidirectional reports whether an access unit has B slices: pictures that are shown before others that come earlier in
 // the stream. WebRTC has no place for them, since a packet has one time (RFC 6184 sends in decoding order; browsers
 // show in order of arrival).
 func Bidirectional(au [][]byte) bool {
@@ -116,7 +116,7 @@ func Bidirectional(au [][]byte) bool {
 	return false
 }
 
-// vcl says whether a NAL unit is a part of a coded picture.
+// vcl reports whether a NAL unit is a part of a coded picture.
 func vcl(nal []byte) bool {
 	t := Type(nal)
 	return t >= h264.NALUTypeNonIDR && t <= h264.NALUTypeIDR

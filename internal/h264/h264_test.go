@@ -24,7 +24,7 @@ func bin(t testing.TB, s string) []byte {
 	return b
 }
 
-// encode is a byte stream of 10 pictures made by libx264.
+// encode returns a byte stream of 10 pictures made by libx264.
 func encode(t testing.TB, args ...string) []byte {
 	t.Helper()
 	out,

@@ -29,10 +29,10 @@ func (p *Params) Set(sets ...[]byte) {
 	}
 }
 
-// SPS is the sequence parameter set in force, nil when there is none yet.
+// SPS returns the sequence parameter set in force, nil when there is none yet.
 func (p *Params) SPS() []byte { return p.sps }
 
-// PPS is the picture parameter set that came first, nil when there is none yet.
+// PPS returns the picture parameter set that came first, nil when there is none yet.
 func (p *Params) PPS() []byte {
 	if len(p.pps) == 0 {
 		return nil
@@ -80,8 +80,8 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	return u, true
 }
 
-// payload says whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key frame,
-// no parameter sets, since those were put first.
+// payload reports whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key
+// frame, no parameter sets, since those were put first.
 func payload(nal []byte, key bool) bool {
 	switch Type(nal) {
 	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream, h264.NALUTypeFillerData:

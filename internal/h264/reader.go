@@ -56,9 +56,9 @@ func (r *Reader) Next() ([][]byte, error) {
 	}
 }
 
-// begins says whether a NAL unit that follows a picture is the first of the next access unit (H.264, 7.4.1.2.3; of the
-// comparisons of slice headers in 7.4.1.2.4 first_mb_in_slice is enough without arbitrary slice order, which no encoder
-// here uses).
+// begins reports whether a NAL unit that follows a picture is the first of the next access unit (H.264, 7.4.1.2.3; of
+// the comparisons of slice headers in 7.4.1.2.4 first_mb_in_slice is enough without arbitrary slice order, which no
+// encoder here uses).
 func begins(nal []byte) bool {
 	switch t := Type(nal); t {
 	case h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeSEI:

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// maxReply bounds what a proxy may say before the tunnel begins.
+// maxReply limits what a proxy may say before the tunnel begins.
 const maxReply = 16 << 10
 
 // Dial opens a connection to addr (HOST:PORT) through proxy, an http or https URL that may hold a user and a password.

@@ -95,7 +95,7 @@ func (w *watcher) clocks() {
 	w.changed()
 }
 
-// driftSince is how far the wall clock has gone ahead of the monotonic one since start. On Linux the monotonic one
+// driftSince returns how far the wall clock has gone ahead of the monotonic one since start. On Linux the monotonic one
 // stands still in a sleep.
 func driftSince(start time.Time) func() time.Duration {
 	return func() time.Duration {

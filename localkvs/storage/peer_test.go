@@ -122,7 +122,7 @@ func (s *service) join(client string) {
 	}
 }
 
-// files are the names of what is stored.
+// files returns the names of what is stored.
 func (s *service) files() []string {
 	s.t.Helper()
 	return glob(s.t, s.dir)
@@ -272,7 +272,7 @@ func (p *peer) send(action string, v any) {
 	_ = p.ws.WriteMessage(websocket.TextMessage, []byte(frame)) // a closed socket is noticed elsewhere
 }
 
-// wait is the next value, which must come.
+// wait returns the next value, which must come.
 func wait[T any](t *testing.T, what string, from <-chan T) T {
 	t.Helper()
 	select {

@@ -68,7 +68,7 @@ func (a *annexB) next() (sample, error) {
 	return sample{codec: media.H264, pts: begin, duration: a.at(a.n) - begin, data: au}, nil
 }
 
-// at is the time of frame n, without the drift that adding rounded durations has.
+// at returns the time of frame n, without the drift that adding rounded durations has.
 func (a *annexB) at(n int) time.Duration {
 	return time.Duration(float64(n) / a.rate * float64(time.Second))
 }

@@ -86,7 +86,7 @@ func isAnnexB(head []byte) bool {
 	return false
 }
 
-// noSound is the hint for audio that browsers do not take from RTP.
+// noSound returns the hint for audio that browsers do not take from RTP.
 func noSound(kind string) string {
 	return fmt.Sprintf("%s; hint: ffmpeg -i FILE -c:v copy -c:a libopus OUT.mp4, or set audio: transcode", kind)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/abema/go-mp4"
 )
 
-// maxRun bounds the samples of one trun, which can claim four billion in no bytes at all. Some minutes of video are
+// maxRun limits the samples of one trun, which can claim four billion in no bytes at all. Some minutes of video are
 // 10,000.
 const maxRun = 100_000
 

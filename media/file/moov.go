@@ -102,8 +102,8 @@ func (m *mp4File) describe(trak *mp4.BoxInfo, movieScale uint32) (*mp4Track, err
 	return t, nil
 }
 
-// shift is what an edit list comes to for playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay the
-// track, and the first other one says which moment of the media comes first.
+// shift returns what an edit list comes to for playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay
+// the track, and the first other one says which moment of the media comes first.
 func shift(elst *mp4.Elst, scale, movieScale uint32) int64 {
 	delay := int64(0)
 	for i := range elst.Entries {
@@ -224,7 +224,7 @@ func (m *mp4File) readDefaults(moov *mp4.BoxInfo) error {
 	return nil
 }
 
-// track is the played track with an id, or nil.
+// track returns the played track with an id, or nil.
 func (m *mp4File) track(id uint32) *mp4Track {
 	for _, t := range []*mp4Track{m.video, m.audio} {
 		if t != nil && t.id == id {
@@ -234,7 +234,7 @@ func (m *mp4File) track(id uint32) *mp4Track {
 	return nil
 }
 
-// codingName is how people call what a sample entry holds.
+// codingName returns how people call what a sample entry holds.
 func codingName(entry string) string {
 	switch entry {
 	case "hvc1", "hev1":

@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Bounds on what a file can make us hold.
+// Limits on what a file can make us hold.
 const (
 	maxMoov   = 64 << 20 // bytes of tables: some days of video
 	maxMoof   = 4 << 20  // bytes

@@ -12,10 +12,10 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxGap is the longest time between two samples that is believed.
+// maxGap is the longest time between two samples that is trusted.
 const maxGap = time.Hour
 
-// minStep is the shortest time between two samples that is believed, on average. Opus packets last at least 2.5 ms.
+// minStep is the shortest time between two samples that is trusted, on average. Opus packets last at least 2.5 ms.
 const minStep = time.Millisecond
 
 // maxLate is how far the player may fall behind (a suspended host, a slow disk) before it gives the time up instead of
@@ -188,7 +188,7 @@ func (p *player) write(s sample, pts time.Duration) error {
 	return nil
 }
 
-// playable says why browsers do not decode a stream with this SPS, and what helps.
+// playable returns why browsers do not decode a stream with this SPS, and what helps.
 func playable(sps []byte) error {
 	if err := h264.Playable(sps); err != nil {
 		return fmt.Errorf("%w; hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -pix_fmt yuv420p -c:a libopus "+

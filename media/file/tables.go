@@ -116,7 +116,7 @@ func (c *cursor) rewind() {
 	}
 }
 
-// done says whether there is no next sample, because the tables are over or contradict each other.
+// done reports whether there is no next sample, because the tables are over or contradict each other.
 func (c *cursor) done() bool {
 	return c.sample >= int(c.sizes.SampleCount) || c.chunk >= len(c.chunks) || len(c.groups) == 0 ||
 		c.sizes.SampleSize == 0 && c.sample >= len(c.sizes.EntrySize)
@@ -151,7 +151,7 @@ func (r *run) step(entries int, count func(int) uint32) bool {
 	return r.i < entries
 }
 
-// stepChunk goes on to the next chunk when the present one is used up.
+// stepChunk goes on to the next chunk when the current one is used up.
 func (c *cursor) stepChunk() {
 	c.inChunk++
 	if c.inChunk < c.groups[c.group].SamplesPerChunk {

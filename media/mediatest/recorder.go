@@ -89,7 +89,7 @@ func (r *recorder) Write(f *media.Frame) {
 	}
 }
 
-// missing is the codecs of the tracks that have shown no frame yet.
+// missing returns the codecs of the tracks that have shown no frame yet.
 func (r *recorder) missing() []media.Codec {
 	var none []media.Codec
 	for _, track := range r.tracks {
@@ -100,7 +100,7 @@ func (r *recorder) missing() []media.Codec {
 	return none
 }
 
-// check says what is wrong with f.
+// check returns what is wrong with f.
 func (r *recorder) check(f *media.Frame) error {
 	announced := func(track media.Track) bool { return track.Codec == f.Codec }
 	last, again := r.last[f.Codec]
@@ -135,7 +135,7 @@ func (r *recorder) unchanged() {
 	}
 }
 
-// fingerprint is a hash over all that f says.
+// fingerprint returns a hash over all that f says.
 func (r *recorder) fingerprint(f *media.Frame) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)

@@ -247,7 +247,8 @@ func (c *client) post(ctx context.Context, to *url.URL, body, authorization stri
 	return res, err
 }
 
-// security is the login as a digest (WS-Security UsernameToken Profile 1.0, section 3.1; ONVIF Core, section 5.9.4).
+// security returns the login as a digest (WS-Security UsernameToken Profile 1.0, section 3.1; ONVIF Core, section
+// 5.9.4).
 func (c *client) security(now time.Time) string {
 	if c.login.Username == "" {
 		return ""

@@ -148,7 +148,7 @@ func listen(conn *net.UDPConn) []Device {
 	return devices
 }
 
-// probe is the question (WS-Discovery 1.0, section 4.2; ONVIF Core, section 7.3).
+// probe returns the question (WS-Discovery 1.0, section 4.2; ONVIF Core, section 7.3).
 func probe(id string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"` +
 		` xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"` +
@@ -198,7 +198,7 @@ func matches(b []byte, from netip.Addr) (devices []Device) {
 	return devices
 }
 
-// scope is what a scope such as onvif://www.onvif.org/name/Front%20door says.
+// scope returns what a scope such as onvif://www.onvif.org/name/Front%20door says.
 func scope(scopes []string, key string) string {
 	for _, s := range scopes {
 		if value, ok := strings.CutPrefix(s, "onvif://www.onvif.org/"+key+"/"); ok {

@@ -123,7 +123,7 @@ func TestWorks(t *testing.T) {
 	}
 }
 
-// help is what ffmpeg says of a topic.
+// help returns what ffmpeg says of a topic.
 func help(t *testing.T, topic ...string) string {
 	t.Helper()
 	out, err := exec.Command("ffmpeg", append([]string{"-v", "quiet", "-h"}, topic...)...).Output()
@@ -133,7 +133,8 @@ func help(t *testing.T, topic ...string) string {
 	return string(out)
 }
 
-// options are those that a help text names, each with the words that it may be set to; none when it may be others, too.
+// options returns those that a help text names, each with the words that it may be set to; none when it may be others,
+// too.
 func options(text string) map[string][]string {
 	all, last := map[string][]string{}, ""
 	for line := range strings.Lines(text) {
@@ -154,7 +155,7 @@ var (
 	wordLine   = regexp.MustCompile(`^ {5}([A-Za-z0-9_.+-]+) .* [E.][D.][F.]?[V.]`)
 )
 
-// section is a part of a help text, up to the next heading.
+// section returns a part of a help text, up to the next heading.
 func section(text, heading string) string {
 	_, text, _ = strings.Cut(text, heading)
 	at := headingLine.FindStringIndex(text)

@@ -39,7 +39,7 @@ func (p Preset) Command() func(context.Context) ([]string, error) {
 	}
 }
 
-// hasDriver says whether the kernel knows cameras at all, which it does from the first one on that is plugged in.
+// hasDriver reports whether the kernel knows cameras at all, which it does from the first one on that is plugged in.
 func hasDriver() bool {
 	_, err := os.Stat("/sys/class/video4linux")
 	return err == nil
@@ -68,7 +68,7 @@ func (e *lateError) Unwrap() error { return e.error }
 // Restart says that nothing but another start of this process helps.
 func (e *lateError) Restart() bool { return true }
 
-// first is the first of the programs that is installed, or else the first.
+// first returns the first of the programs that is installed, or else the first.
 func first(programs ...string) string {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err == nil {
@@ -104,7 +104,7 @@ func works(ctx context.Context, encoder string) bool {
 	return cmd.Run() == nil
 }
 
-// candidates are the encoders that may work on the host of a file tree, those in hardware first.
+// candidates returns the encoders that may work on the host of a file tree, those in hardware first.
 func candidates(root fs.FS) []string {
 	var list []string
 	names, _ := fs.Glob(root, "sys/class/video4linux/*/name")
@@ -165,8 +165,8 @@ func fourCC(v uint32) string {
 	return strings.TrimSpace(string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}))
 }
 
-// saysHint is what helps with the last words of a command: what the C library says of a device (strerror), else to try
-// it by hand.
+// saysHint returns what helps with the last words of a command: what the C library says of a device (strerror), else to
+// try it by hand.
 func saysHint(last string) string {
 	switch {
 	case strings.Contains(last, "Device or resource busy"):

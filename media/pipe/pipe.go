@@ -140,7 +140,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	return s.explain(name, err, p)
 }
 
-// explain says why the output ended. When the command went by itself, its own words are the best.
+// explain returns why the output ended. When the command went by itself, its own words are the best.
 func (s *Source) explain(name string, err error, p *process) error {
 	e := &Error{Name: name, Err: err}
 	if _, ok := errors.AsType[*es.ProfileError](err); ok {

@@ -281,7 +281,7 @@ func await(t *testing.T, file string, n int) []int {
 	return nil
 }
 
-// alive says whether a process runs. One that has ended and whose new parent has not yet looked is as good as gone.
+// alive reports whether a process runs. One that has ended and whose new parent has not yet looked is as good as gone.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -378,7 +378,7 @@ func (r *recorder) Write(f *media.Frame) {
 	}
 }
 
-// took is how long it was from the first frame to enough.
+// took returns how long it was from the first frame to enough.
 func (r *recorder) took() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

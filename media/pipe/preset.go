@@ -111,8 +111,8 @@ func (p *Preset) check(raw string) error {
 	return nil
 }
 
-// CommandLine is what plays the camera on a host: what comes out is H.264 without B-frames with a key frame every two
-// seconds, and Opus.
+// CommandLine returns what plays the camera on a host: what comes out is H.264 without B-frames with a key frame every
+// two seconds, and Opus.
 func (p Preset) CommandLine(h Host) []string {
 	if p.Kind == "libcamera" {
 		return p.libcamera(h)
@@ -166,7 +166,7 @@ var transport = []string{"-flush_packets", "1", "-muxdelay", "0", "-muxpreload",
 
 func (p Preset) size() string { return fmt.Sprintf("%dx%d", p.Width, p.Height) }
 
-// encode is the options of an encoder: no B-frames, a key frame every two seconds, and no picture kept back.
+// encode returns the options of an encoder: no B-frames, a key frame every two seconds, and no picture kept back.
 func (p Preset) encode(encoder string) []string {
 	if encoder == "copy" {
 		return []string{"-c:v", "copy"}

@@ -153,7 +153,7 @@ func (p *process) end() {
 	<-p.gone
 }
 
-// result is what became of the command that ended by itself. Call it after end.
+// result returns what became of the command that ended by itself. Call it after end.
 func (p *process) result() error {
 	<-p.gone
 	what := "it ended (exit status 0)"
@@ -166,7 +166,7 @@ func (p *process) result() error {
 	return errors.New(what)
 }
 
-// last is the last line that the command wrote to stderr. Call it after end.
+// last returns the last line that the command wrote to stderr. Call it after end.
 func (p *process) last() string {
 	<-p.gone
 	return p.stderr.last

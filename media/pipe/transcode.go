@@ -128,7 +128,7 @@ func (s *sound) run(codec media.Codec) {
 	}
 }
 
-// transcode is one run of ffmpeg.
+// transcode returns one run of ffmpeg.
 func (s *sound) transcode(codec media.Codec) error {
 	in, to, err := os.Pipe()
 	if err != nil {

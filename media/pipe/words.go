@@ -70,7 +70,7 @@ func quoted(s []rune, word *strings.Builder) (int, error) {
 	return 0, fmt.Errorf("a %c without its second one", s[0])
 }
 
-// operator says whether an unquoted word would be a shell's: a pipe, a redirection, the end of a command.
+// operator reports whether an unquoted word would be a shell's: a pipe, a redirection, the end of a command.
 func operator(w string) bool {
 	switch w {
 	case "|", "||", "&&", "&", ";", "<", ">", ">>", "2>", "2>&1":

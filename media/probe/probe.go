@@ -122,7 +122,7 @@ func (m *meter) Tracks(tracks []media.Track) {
 	m.tracks = append([]media.Track(nil), tracks...)
 }
 
-// maxDelays bounds what is kept of a probe that somebody lets run: an hour at 60 frames a second.
+// maxDelays limits what is kept of a probe that somebody lets run: an hour at 60 frames a second.
 const maxDelays = 216_000
 
 func (m *meter) Write(f *media.Frame) {

@@ -173,7 +173,7 @@ func (m *muxer) sample(f *media.Frame) (*fmp4.Sample, error) {
 	return &fmp4.Sample{Payload: payload, IsNonSyncSample: !f.Key}, err
 }
 
-// foreign says whether an access unit has parameter sets that are not in the moov.
+// foreign reports whether an access unit has parameter sets that are not in the moov.
 func (m *muxer) foreign(au [][]byte) bool {
 	for _, nal := range au {
 		if len(nal) > 0 && parameterSet(nal) && !bytes.Equal(nal, m.sps) && !bytes.Equal(nal, m.pps) {

@@ -133,17 +133,17 @@ func (w *Writer) Close() error {
 	return w.Err()
 }
 
-// Err is the first error of the recording so far, such as a full disk; nil while all is well.
+// Err returns the first error of the recording so far, such as a full disk; nil while all is well.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Frames is how many frames were recorded, those in the fragment not yet written included.
+// Frames returns how many frames were recorded, those in the fragment not yet written included.
 func (w *Writer) Frames() uint64 { return w.frames.Load() }
 
-// Dropped is how many frames were lost because the disk was too slow.
+// Dropped returns how many frames were lost because the disk was too slow.
 func (w *Writer) Dropped() uint64 { return w.dropped.Load() }
 
 // run owns the file.

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// port is a free one, with a free one after it, which ffmpeg sends RTCP to.
+// port returns a free one, with a free one after it, which ffmpeg sends RTCP to.
 func port(t *testing.T) int {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")

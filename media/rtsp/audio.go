@@ -57,7 +57,7 @@ func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	return nil, nil
 }
 
-// codecName is how people call a format: by its RTP encoding name where it has one.
+// codecName returns how people call a format: by its RTP encoding name where it has one.
 func codecName(forma format.Format) string {
 	name, _, _ := strings.Cut(forma.RTPMap(), "/")
 	switch {

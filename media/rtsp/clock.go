@@ -22,7 +22,7 @@ func duration(ticks, rate int64) time.Duration {
 	return time.Duration(ticks/rate)*time.Second + time.Duration(ticks%rate)*time.Second/time.Duration(rate)
 }
 
-// ticksOf is the other way round.
+// ticksOf returns the other way round.
 func ticksOf(d time.Duration, rate int64) int64 {
 	return int64(d/time.Second)*rate + int64(d%time.Second)*rate/int64(time.Second)
 }

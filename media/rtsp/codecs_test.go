@@ -35,7 +35,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// units are the access units of two seconds that ffmpeg encodes: what a camera of another codec sends over and over.
+// units returns the access units of two seconds that ffmpeg encodes: what a camera of another codec sends over and
+// over.
 func units(t *testing.T, ending string, args ...string) [][][]byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a."+ending)

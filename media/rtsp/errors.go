@@ -56,7 +56,7 @@ var (
 	errNoRoute   = errors.New("no route to the host")
 )
 
-// refuse is an error that lasts until somebody has changed something.
+// refuse returns an error that lasts until somebody has changed something.
 func (s *Source) refuse(op string, err error, hint string) *Error {
 	return &Error{Op: op, URL: s.address(), Err: err, Hint: hint, slow: true}
 }

@@ -42,7 +42,7 @@ const sniffLength = 12
 
 func (s *sniffer) wrap(conn net.Conn) net.Conn { return &sniffedConn{Conn: conn, to: s} }
 
-// answer is what was sent first when it is not RTSP, "" when it is, or when nothing came.
+// answer returns what was sent first when it is not RTSP, "" when it is, or when nothing came.
 func (s *sniffer) answer() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -80,7 +80,7 @@ func (s *script) asked() string {
 
 const ok = "RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\n\r\n"
 
-// describe is an answer to DESCRIBE with this SDP.
+// describe returns an answer to DESCRIBE with this SDP.
 func describe(sdp string, headers ...string) string {
 	return fmt.Sprintf("RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nContent-Type: application/sdp\r\n%sContent-Length: "+
 		"%d\r\n\r\n%s",

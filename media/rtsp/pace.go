@@ -21,8 +21,8 @@ func (p *pace) packet(stamp uint32, now time.Time) {
 	p.started, p.stamp, p.at = true, stamp, now
 }
 
-// limit is how long to wait for the next packet: timeout, or three times the pace. Before the second picture there is
-// no pace, and the wait is twice the timeout.
+// limit returns how long to wait for the next packet: timeout, or three times the pace. Before the second picture there
+// is no pace, and the wait is twice the timeout.
 func (p *pace) limit(timeout time.Duration) time.Duration {
 	if p.longest == 0 {
 		return 2 * timeout

@@ -165,7 +165,7 @@ func New(o Options) (*Source, error) {
 	}, nil
 }
 
-// address is the URL without user and password.
+// address returns the URL without user and password.
 func (s *Source) address() string { return s.url.CloneWithoutCredentials().String() }
 
 // once logs a warning, the first time only.
@@ -175,7 +175,7 @@ func (s *Source) once(message string, args ...any) {
 	}
 }
 
-// userinfo is who logs in: nobody when it is nil.
+// userinfo returns who logs in: nobody when it is nil.
 func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 	if o.Username == "" && o.Password == "" {
 		return inURL
@@ -190,8 +190,8 @@ func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 	return url.UserPassword(user, password)
 }
 
-// plain says whether the first bytes on the connection are RTSP itself.
+// plain reports whether the first bytes on the connection are RTSP itself.
 func (s *Source) plain() bool { return s.url.Scheme == "rtsp" && s.transport != HTTP }
 
-// String is the camera's URL without user and password.
+// String returns the camera's URL without user and password.
 func (s *Source) String() string { return s.address() }

@@ -87,7 +87,7 @@ func TestPassThrough(t *testing.T) {
 	}
 }
 
-// stripped is a clip without parameter sets in it.
+// stripped returns a clip without parameter sets in it.
 func stripped(c clip) clip {
 	units := c.units
 	c.units = nil
@@ -131,7 +131,7 @@ func checkVideo(t *testing.T, frames []*media.Frame, c clip) {
 	}
 }
 
-// payload is an access unit without delimiter and parameter sets.
+// payload returns an access unit without delimiter and parameter sets.
 func payload(au [][]byte) []byte {
 	var all []byte
 	for _, nal := range au {

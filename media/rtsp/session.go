@@ -165,7 +165,7 @@ func (ss *session) answered(res *base.Response) {
 	ss.holdRedirect(res)
 }
 
-// loopback says whether a host is this one, so that nobody is on the way.
+// loopback reports whether a host is this one, so that nobody is on the way.
 func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number
@@ -244,8 +244,8 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	return ss.wait(ctx)
 }
 
-// within gives a step of the conversation that much time: the library's own is for the silence while it plays. A client
-// whose time is up is closed.
+// within returns a step of the conversation that much time: the library's own is for the silence while it plays. A
+// client whose time is up is closed.
 func (ss *session) within(limit time.Duration, step func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -305,7 +305,7 @@ func (ss *session) wait(ctx context.Context) error {
 	}
 }
 
-// silence is how long the camera may have been silent.
+// silence returns how long the camera may have been silent.
 func (ss *session) silence() time.Duration {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxUnitPackets bounds the RTP packets of one access unit, and with them what fragments of one byte each can make us
+// maxUnitPackets limits the RTP packets of one access unit, and with them what fragments of one byte each can make us
 // hold. 8 MiB, the limit of its size, is 6,000 packets of usual length.
 const maxUnitPackets = 16384
 
@@ -85,7 +85,7 @@ func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	return nil, v.unit(au, unit, pkt.Timestamp-uint32(ticks-unit), now)
 }
 
-// time gives the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the
+// time returns the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the
 // first packet of the next one, so the unit's time is not that of the packet.
 func (v *video) time(pkt *rtp.Packet, ticks int64, complete bool) int64 {
 	unit := ticks

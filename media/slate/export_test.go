@@ -9,7 +9,7 @@ import (
 // Shapes are the sizes of the stills.
 var Shapes = shapes
 
-// StillFile is the name of a still.
+// StillFile returns the name of a still.
 func StillFile(kind Kind, size image.Point, codec media.Codec) string {
 	return stillFile(kind, size, codec)
 }

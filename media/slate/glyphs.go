@@ -33,7 +33,7 @@ a     c     e     f     i     l     m     n     o     p     r     s     v     y
 ..... ..... ..... ..... ..... ..... ..... ..... ..... ..... .....
 `
 
-// glyphs is the sheet cut up: for each glyph its rows of dots.
+// glyphs returns the sheet cut up: for each glyph its rows of dots.
 func glyphs() map[byte][]string {
 	all := map[byte][]string{}
 	lines := strings.Split(strings.Trim(sheet, "\n"), "\n")

@@ -49,7 +49,7 @@ func (r *recorder) Write(f *media.Frame) {
 	r.frames = append(r.frames, f)
 }
 
-// stream is the frames as a byte stream.
+// stream returns the frames as a byte stream.
 func (r *recorder) stream() []byte {
 	var b []byte
 	for _, f := range r.frames {

@@ -25,7 +25,7 @@ var stills embed.FS
 // shapes are the sizes of the stills. Players scale them to the place that the camera's picture has.
 var shapes = []image.Point{{1280, 720}, {960, 720}, {720, 1280}}
 
-// shapeOf is the shape that is most like a picture.
+// shapeOf returns the shape that is most like a picture.
 func shapeOf(size image.Point) image.Point {
 	slant := func(p image.Point) float64 {
 		return math.Abs(math.Log(float64(p.X) * float64(size.Y) / float64(p.Y) / float64(size.X)))
@@ -59,7 +59,7 @@ func newStill(o Options) (*still, error) {
 	return s, nil
 }
 
-// stillFile is the name of a still: Annex B for H.265, and IVF for the others.
+// stillFile returns the name of a still: Annex B for H.265, and IVF for the others.
 func stillFile(kind Kind, size image.Point, codec media.Codec) string {
 	first, _, _ := strings.Cut(string(kind), "\n")
 	return fmt.Sprintf("stills/%s-%dx%d.%s", first, size.X, size.Y, strings.ToLower(string(codec)))

@@ -108,7 +108,7 @@ func TestNoStill(t *testing.T) {
 	}
 }
 
-// run is the first two seconds of a slate.
+// run returns the first two seconds of a slate.
 func run(t *testing.T, o slate.Options) *recorder {
 	t.Helper()
 	r := &recorder{}
@@ -125,7 +125,7 @@ func run(t *testing.T, o slate.Options) *recorder {
 	return r
 }
 
-// ivf is the frames as an IVF file.
+// ivf returns the frames as an IVF file.
 func (r *recorder) ivf() []byte {
 	le := binary.LittleEndian
 	b := append([]byte("DKIF\x00\x00\x20\x00"),

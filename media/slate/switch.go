@@ -36,7 +36,7 @@ func ParseHours(text string) (Hours, error) {
 	return h, nil
 }
 
-// String is what ParseHours read.
+// String returns what ParseHours read.
 func (h Hours) String() string {
 	return fmt.Sprintf("%02d:%02d-%02d:%02d", h.from/60, h.from%60, h.to/60, h.to%60)
 }
@@ -49,7 +49,7 @@ func (h Hours) at(t time.Time) bool {
 	return now >= h.from || now < h.to
 }
 
-// Why says what closes the source now, for people; "" is nothing. A file that cannot be looked at counts: when in
+// Why returns what closes the source now, for people; "" is nothing. A file that cannot be looked at counts: when in
 // doubt, nothing is shown.
 func (s Switch) Why() string {
 	if s.File != "" {

@@ -19,7 +19,7 @@ const (
 // ErrNoDecoder is why there is no JPEG on a host without ffmpeg.
 var ErrNoDecoder = errors.New("ffmpeg, which makes JPEG of pictures, is not installed")
 
-// Decoder bounds how many pictures of all cameras are made at a time.
+// Decoder limits how many pictures of all cameras are made at a time.
 type Decoder struct {
 	program string
 	turns   chan struct{}

@@ -28,7 +28,7 @@ const (
 	IVF  Format = "ivf"  // VP8, VP9 and AV1
 )
 
-// FormatOf is the format in which a codec's pictures are written as they are.
+// FormatOf returns the format in which a codec's pictures are written as they are.
 func FormatOf(c media.Codec) Format {
 	switch c {
 	case media.H264:
@@ -127,7 +127,7 @@ func Stream(f *media.Frame) []byte {
 	return out
 }
 
-// ivf is a file with one frame. Its header says no size: decoders find that in the frame.
+// ivf returns a file with one frame. Its header says no size: decoders find that in the frame.
 func ivf(f *media.Frame) []byte {
 	le, size := binary.LittleEndian, f.Size()
 	out := append(make([]byte, 0, 44+size), "DKIF"...)

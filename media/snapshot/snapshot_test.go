@@ -166,7 +166,7 @@ var clips = map[media.Codec][]string{
 	media.AV1:  strings.Fields("-c:v libsvtav1 -preset 12 -f ivf -"),
 }
 
-// key is a key frame of a codec.
+// key returns a key frame of a codec.
 func key(t *testing.T, codec media.Codec) *media.Frame {
 	t.Helper()
 	args := slices.Concat(strings.Fields("ffmpeg -nostdin -v error -f lavfi -i color=red:s=160x240:d=0.1 -f lavfi -i "+
@@ -215,7 +215,7 @@ func TestJPEG(t *testing.T) {
 	}
 }
 
-// script is a program in the place of ffmpeg.
+// script returns a program in the place of ffmpeg.
 func script(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "decoder")

@@ -40,7 +40,7 @@ func rgb(r, g, b float64) colour {
 // canvas draws on a picture.
 type canvas struct{ *avc.Picture }
 
-// bounds is the picture in cells, with those that cropping cuts or hides.
+// bounds returns the picture in cells, with those that cropping cuts or hides.
 func (c canvas) bounds() image.Rectangle { return image.Rect(0, 0, 4*c.MBs.X, 4*c.MBs.Y) }
 
 // fill paints r.
@@ -75,5 +75,5 @@ func (c canvas) blend(x, y int, luma byte, cover int) {
 	*at = byte((int(luma)*cover + int(*at)*(255-cover) + 127) / 255)
 }
 
-// even is the even number nearest to v.
+// even returns the even number nearest to v.
 func even(v float64) int { return 2 * int(math.Round(v/2)) }

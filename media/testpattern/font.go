@@ -109,7 +109,7 @@ func strokesOf(rows []string, at int) (strokes []stroke) {
 	return strokes
 }
 
-// distance is how far p is from the line.
+// distance returns how far p is from the line.
 func (s stroke) distance(p point) float64 {
 	dx, dy := s.b.x-s.a.x, s.b.y-s.a.y
 	along := 0.0

@@ -54,7 +54,7 @@ func (p *panel) scale(bars image.Rectangle) {
 	}
 }
 
-// rows is the height of the panel, with one row to spare for even places.
+// rows returns the height of the panel, with one row to spare for even places.
 func (p *panel) rows() int {
 	rows := p.title.font.size.Y + p.clock.font.size.Y + p.thick() + 4*p.gap + 1
 	if p.noted {
@@ -63,13 +63,13 @@ func (p *panel) rows() int {
 	return rows
 }
 
-// columns is the width of the panel.
+// columns returns the width of the panel.
 func (p *panel) columns() int {
 	return max(p.title.font.width(len(name)), p.clock.font.width(len(clockLayout)), p.note.font.width(p.noteLen())) +
 		4*p.gap
 }
 
-// thick is the height of the line, even because it is coloured.
+// thick returns the height of the line, even because it is coloured.
 func (p *panel) thick() int { return 2 * max(1, p.clock.font.scale/3) }
 
 func (p *panel) noteLen() int {
@@ -94,7 +94,7 @@ func (p *panel) place(bars image.Rectangle) {
 	p.note.at = p.middle(p.note.font.width(p.noteLen()), p.line.Max.Y+p.gap)
 }
 
-// middle is where something as wide as that begins at row y.
+// middle returns where something as wide as that begins at row y.
 func (p *panel) middle(wide, y int) image.Point {
 	return image.Pt((p.frame.Min.X+p.frame.Max.X-wide)/2, y)
 }

@@ -63,7 +63,7 @@ type track struct {
 	frame     func(n int64, pts time.Duration, wall time.Time) *media.Frame
 }
 
-// pts is when the next frame is due.
+// pts returns when the next frame is due.
 func (t *track) pts() time.Duration {
 	whole, rest := t.next/t.perSecond, t.next%t.perSecond
 	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(t.perSecond)

@@ -106,7 +106,8 @@ func (s *scene) drawFormat(strip, w int, format string) {
 	}
 }
 
-// draw is the picture of frame n, at pts after the beginning, at wall by the clock. It is good until the next draw.
+// draw returns the picture of frame n, at pts after the beginning, at wall by the clock. It is good until the next
+// draw.
 func (s *scene) draw(n int64, pts time.Duration, wall time.Time) *avc.Picture {
 	s.now.Copy(s.still.Picture)
 	s.now.number(n)

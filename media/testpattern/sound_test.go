@@ -99,7 +99,7 @@ func peak(samples []float64) (p float64) {
 	return p
 }
 
-// onset is the index of the first sample that is louder than level.
+// onset returns the index of the first sample that is louder than level.
 func onset(samples []float64, level float64) int {
 	for i, v := range samples {
 		if math.Abs(v) > level {

@@ -81,7 +81,7 @@ func (o Options) fill() Options {
 	return o
 }
 
-// check says what is wrong with o and what would be right.
+// check returns what is wrong with o and what would be right.
 func (o Options) check() error {
 	switch {
 	case o.Size.X < 320 || o.Size.Y < 180 || o.Size.X > 4096 || o.Size.Y > 4096:

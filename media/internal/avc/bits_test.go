@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// written is what f writes, as text.
+// written returns what f writes, as text.
 func written(f func(*writer)) string {
 	var w writer
 	w.reset()

@@ -92,8 +92,8 @@ func (b *chromaBorders) predict(mode int) (pred block2) {
 	return pred
 }
 
-// dc is the mean of the borders next to the block at x, y. The blocks off the diagonal prefer the one border that they
-// touch.
+// dc returns the mean of the borders next to the block at x, y. The blocks off the diagonal prefer the one border that
+// they touch.
 func (b *chromaBorders) dc(x, y int) int32 {
 	above, left := b.above[x], b.left[y]
 	switch {

@@ -49,13 +49,13 @@ func NewEncoder(size image.Point, rate int) (*Encoder, error) {
 	return &Encoder{sps: sps(size, p.MBs, rate, idc), pps: pps(), last: NewPicture(size), recon: p}, nil
 }
 
-// SPS is the sequence parameter set, a NAL unit. It is not to be changed.
+// SPS returns the sequence parameter set, a NAL unit. It is not to be changed.
 func (e *Encoder) SPS() []byte { return e.sps }
 
-// PPS is the picture parameter set, a NAL unit. It is not to be changed.
+// PPS returns the picture parameter set, a NAL unit. It is not to be changed.
 func (e *Encoder) PPS() []byte { return e.pps }
 
-// Recon is the last picture as decoders show it, good until the next Encode.
+// Recon returns the last picture as decoders show it, good until the next Encode.
 func (e *Encoder) Recon() *Picture { return e.recon }
 
 // Encode codes p, which has the encoder's size, as one NAL unit. The first picture must be a key picture.
@@ -144,7 +144,7 @@ func (e *Encoder) macroblock(p *Picture, x, y int, key bool) {
 	}
 }
 
-// divide is n/d to the nearest integer, d odd.
+// divide returns n/d to the nearest integer, d odd.
 func divide(n, d int32) int32 {
 	if n < 0 {
 		return -((-n + d/2) / d)

@@ -162,7 +162,7 @@ func decode(t *testing.T, stream []byte) []byte {
 	return stdout.Bytes()
 }
 
-// differ is the index of the first byte in which a and b differ.
+// differ returns the index of the first byte in which a and b differ.
 func differ(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {

@@ -95,7 +95,7 @@ func (b *lumaBorders) predict(mode uint32) (pred block4) {
 	return pred
 }
 
-// dc is the mean of the borders that are there; each of their blocks stands for four pixels.
+// dc returns the mean of the borders that are there; each of their blocks stands for four pixels.
 func (b *lumaBorders) dc() int32 {
 	sum := int32(0)
 	for i := range 4 {

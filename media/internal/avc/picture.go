@@ -25,7 +25,7 @@ func (p *Picture) Copy(q *Picture) {
 	copy(p.Cr, q.Cr)
 }
 
-// I420 is the visible pixels as three planes, one after the other, as decoders put them out.
+// I420 returns the visible pixels as three planes, one after the other, as decoders put them out.
 func (p *Picture) I420() []byte {
 	w, h := p.Size.X, p.Size.Y
 	out := make([]byte, 0, w*h*3/2)
@@ -48,7 +48,7 @@ func appendPlane(out, cells []byte, stride, w, h int) []byte {
 	return out
 }
 
-// same says whether p and q agree in the macroblock at x, y.
+// same reports whether p and q agree in the macroblock at x, y.
 func (p *Picture) same(q *Picture, x, y int) bool {
 	for row := range 4 {
 		at := (4*y+row)*4*p.MBs.X + 4*x

@@ -10,7 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// annexB says whether b begins with a start code, which zero bytes may precede (H.264, annex B.1.1).
+// annexB reports whether b begins with a start code, which zero bytes may precede (H.264, annex B.1.1).
 func annexB(b []byte) bool {
 	for i, c := range b {
 		if c != 0 {
@@ -102,8 +102,8 @@ func (r *hevcReader) Next() ([][]byte, error) {
 	}
 }
 
-// begins says whether a NAL unit that is no slice is the first of an access unit when a picture comes before it (H.265,
-// 7.4.2.4.4).
+// begins reports whether a NAL unit that is no slice is the first of an access unit when a picture comes before it
+// (H.265, 7.4.2.4.4).
 func begins(kind byte) bool {
 	return kind >= 32 && kind <= 35 || kind == 39 || kind >= 41 && kind <= 44 || kind >= 48 && kind <= 55
 }

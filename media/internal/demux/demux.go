@@ -109,7 +109,7 @@ func (t *tracks) add(track media.Track) bool {
 	return true
 }
 
-// usable says what is wrong when there is nothing to play.
+// usable returns what is wrong when there is nothing to play.
 func (t *tracks) usable(format string) error {
 	switch {
 	case len(t.list) > 0:

@@ -13,7 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxPacket bounds one Opus packet, which has at most 61,440 bytes by RFC 7845 section 6.
+// maxPacket limits one Opus packet, which has at most 61,440 bytes by RFC 7845 section 6.
 const maxPacket = 61440
 
 // ogg is Opus in Ogg (RFC 3533, RFC 7845).

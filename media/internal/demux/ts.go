@@ -155,7 +155,7 @@ func (t *ts) psi(pid uint16, b []byte) error {
 	return nil
 }
 
-// streams is the part of a PMT that lists the elementary streams.
+// streams returns the part of a PMT that lists the elementary streams.
 func streams(b []byte) []byte {
 	if len(b) < 16 {
 		return nil
@@ -415,7 +415,7 @@ func (s *section) add(start bool, b []byte) func(yield func([]byte) bool) {
 	}
 }
 
-// crc is the CRC of ISO/IEC 13818-1, annex A; over a table with its own checksum it is 0.
+// crc returns the CRC of ISO/IEC 13818-1, annex A; over a table with its own checksum it is 0.
 func crc(b []byte) uint32 {
 	c := ^uint32(0)
 	for _, x := range b {

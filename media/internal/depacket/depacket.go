@@ -27,7 +27,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// maxPackets bounds the packets of one access unit, and with them what fragments of one byte each can make us hold.
+// maxPackets limits the packets of one access unit, and with them what fragments of one byte each can make us hold.
 const maxPackets = 16384
 
 // ErrPackets says that an access unit has more packets than any real one.
@@ -130,7 +130,7 @@ func (t *Track) audio(forma format.Format) error {
 	return t.reset()
 }
 
-// name is how people call a format: by its RTP encoding name where it has one.
+// name returns how people call a format: by its RTP encoding name where it has one.
 func name(forma format.Format) string {
 	if encoding, _, _ := strings.Cut(forma.RTPMap(), "/"); encoding != "" {
 		return encoding

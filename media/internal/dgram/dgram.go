@@ -91,7 +91,7 @@ func listen(ctx context.Context, o Options) (*net.UDPConn, error) {
 	return pc.(*net.UDPConn), nil
 }
 
-// Port is where it listens.
+// Port returns where it listens.
 func (c *Conn) Port() int { return c.udp.LocalAddr().(*net.UDPAddr).Port }
 
 // Close ends Read.
@@ -111,7 +111,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// is says whether a is the sender. When nobody is, it may become it.
+// is reports whether a is the sender. When nobody is, it may become it.
 func (s *sender) is(a netip.Addr, may bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (s *sender) is(a netip.Addr, may bool) bool {
 	return s.addr == a
 }
 
-// cause is the error of the system without the address, which is said already.
+// cause returns the error of the system without the address, which is said already.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err

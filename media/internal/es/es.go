@@ -38,12 +38,12 @@ const (
 	L16  media.Codec = "linear PCM/" // followed by rate and channels, as L16/48000/2; samples of 16 bits, big endian
 )
 
-// PCM is the codec of linear samples of 16 bits, big endian.
+// PCM returns the codec of linear samples of 16 bits, big endian.
 func PCM(rate, channels int) media.Codec {
 	return media.Codec(fmt.Sprintf("%s%d/%d", L16, rate, channels))
 }
 
-// Foreign says whether c is a codec of sound that has to be transcoded.
+// Foreign reports whether c is a codec of sound that has to be transcoded.
 func Foreign(c media.Codec) bool {
 	return c == ADTS || c == MPA || c == AC3 || strings.HasPrefix(string(c), string(L16))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxParamSize bounds one parameter set; real ones are below 600 bytes.
+// maxParamSize limits one parameter set; real ones are below 600 bytes.
 const maxParamSize = 4 << 10
 
 // hevc is H.265. Its parameter sets come before each key frame (ITU-T H.265, 7.4.2.4.4).
@@ -19,7 +19,7 @@ type hevc struct {
 	changed       bool
 }
 
-// hevcType is the nal_unit_type (H.265, 7.3.1.2).
+// hevcType returns the nal_unit_type (H.265, 7.3.1.2).
 func hevcType(nal []byte) h265.NALUType {
 	if len(nal) < 2 {
 		return h265.NALUType_AUD_NUT // says nothing

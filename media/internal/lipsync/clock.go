@@ -30,7 +30,7 @@ func (c *Clock) Report(r *rtcp.SenderReport) {
 	c.ntp = time.Duration(seconds)*time.Second + time.Duration(fraction*1e9>>32)
 }
 
-// At is when the unit with an RTP timestamp was made; zero is not known.
+// At returns when the unit with an RTP timestamp was made; zero is not known.
 func (c *Clock) At(stamp uint32) time.Time {
 	if !c.known || c.ssrc != c.source || c.Rate <= 0 {
 		return time.Time{}

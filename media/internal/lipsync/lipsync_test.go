@@ -26,7 +26,7 @@ func off(d time.Duration) at { return func(pts time.Duration) time.Time { return
 
 func never(time.Duration) time.Time { return time.Time{} }
 
-// set is a clock that is right until a moment and then set.
+// set returns a clock that is right until a moment and then set.
 func set(from, by time.Duration) at {
 	return func(pts time.Duration) time.Time {
 		if pts >= from {
