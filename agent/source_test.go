@@ -21,7 +21,7 @@ func TestCheckSources(t *testing.T) {
 		"rtp:/etc/encoder.sdp?from=192.0.2.1": "",
 		"mpegts://127.0.0.1:5000":             "",
 		"testpattern:?size=1x1":               "source gate: testpattern:?size=1x1: size 1x1",
-		"exec:camera 'x":                      "source gate: exec source: a ' without its second one",
+		"exec:camera 'x":                      "source gate: exec source: unclosed quote '",
 		"v4l2:/dev/video0?rate=x":             `source gate: v4l2:/dev/video0?rate=x: rate "x"`,
 		"rtp:x.sdp?y=z":                       `unknown or repeated option "y"`,
 		"mpegts://example.org:5000":           "no IP address",

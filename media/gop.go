@@ -2,14 +2,14 @@ package media
 
 import "time"
 
-// The cached group of pictures is bounded, so that a camera without key frames cannot fill the memory.
+// The cached group of pictures is limited, so that a camera without key frames cannot fill the memory.
 const (
 	maxGOPBytes = 16 << 20
 	maxGOPTime  = 15 * time.Second
 )
 
-// gop is the last key frame of a video track and every frame since. It is empty while there is none, or when it would
-// be too large to be worth sending to a newcomer.
+// gop is the last key frame of a video track and every frame since. It is empty before the first key frame, or when it
+// has become too large to be worth sending to a newcomer.
 type gop struct {
 	frames []*Frame
 	bytes  int

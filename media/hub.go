@@ -10,65 +10,66 @@ import (
 	"time"
 )
 
-// How long a running source may be silent. One that sends seldom, such as a picture each ten seconds, has three times
-// its own pace.
+// How long a running source may be silent. A source that sends seldom, such as one picture every ten seconds, has three
+// times its own interval.
 const (
 	stalledAfter = 3 * time.Second  // shown as stalled
-	restartAfter = 10 * time.Second // started anew
-	restartMost  = time.Minute      // at any pace
-	// Connecting and the first frame may take longer, and so may the second, before which there is no pace.
+	restartAfter = 10 * time.Second // restarted
+	restartMost  = time.Minute      // upper limit for slow sources
+	// Connecting and the first frame may take longer. So may the second frame, since there is no interval before it.
 	firstFrameIn = 20 * time.Second
 )
 
-// State is what a hub's source does now.
+// State is the state of a hub's source.
 type State string
 
 // The states of a source.
 const (
-	Idle     State = "idle"     // nobody wants it
+	Idle     State = "idle"     // nobody is subscribed
 	Starting State = "starting" // connecting, no frame yet
 	Running  State = "running"
 	Stalled  State = "stalled" // connected, but no frame for a while
-	Failed   State = "failed"  // ended with an error; it will be tried again
+	Failed   State = "failed"  // ended with an error; it will be retried
 )
 
-// HubOptions says what a hub serves. Source is required; zero values mean the defaults.
+// HubOptions configures a hub. Source is required; zero values mean the defaults.
 type HubOptions struct {
 	Name     string
 	Source   Source
 	KeepWarm bool // run the source even when nobody subscribes
-	// PTS zero of what subscribers see; default is when the source first starts. Hubs of one camera share one.
+	// PTS zero for subscribers; default is when the source first starts. The hubs of one camera share one epoch.
 	Epoch   time.Time
-	Linger  time.Duration                    // how long the source goes on after the last subscription; default 10 s
-	Backoff func(failures int) time.Duration // how long to wait after the nth failure in a row, n from 1
+	Linger  time.Duration                    // how long the source runs after the last subscription; default 10 s
+	Backoff func(failures int) time.Duration // the wait after the nth consecutive failure, n from 1
 	Log     *slog.Logger
 
-	// Standby makes what is shown while the source is away, for tracks that it had when it was there; nil, and a nil
-	// source, is nothing. It may change the size of the picture, but not the codec, since viewers have negotiated that.
+	// Standby makes the source that is shown while the real one is away, for the tracks that it had. A nil func or a
+	// nil source shows nothing. The standby may change the size of the picture, but not the codec, since viewers have
+	// negotiated that.
 	Standby func(tracks []Track) Source
 }
 
-// Hub runs one source for all who want it: it starts it with the first subscription, stops it a while after the last,
-// starts it again for ever when it fails, and hands each frame to every subscriber. Across restarts of the source time
-// goes on.
+// Hub runs one source for all subscribers. It starts the source with the first subscription, stops it a while after the
+// last, restarts it for ever when it fails, and passes each frame to every subscriber. PTS continues across restarts of
+// the source.
 type Hub struct {
 	o    HubOptions
-	wake chan struct{} // 1 slot: the wish may have changed
+	wake chan struct{} // 1 slot: the wanted state may have changed
 
-	mu       sync.Mutex // guards the fields below and the order of what subscribers get
+	mu       sync.Mutex // guards the fields below and the order of calls to subscribers
 	sinks    []Sink
 	unwanted time.Time // when the last subscriber left
 	tracks   []Track   // of the source, also while it is away
-	notes    []string  // of the source's present run
-	standby  func()    // tells the standby to stop; nil when there is none
+	notes    []string  // of the current run
+	standby  func()    // stops the standby; nil when there is none
 	gop      gop
-	epoch    time.Time     // PTS zero of what subscribers see
-	ran      bool          // the source has been started before
-	base     time.Duration // of the present run of the source: what is added to its PTS
+	epoch    time.Time     // PTS zero for subscribers
+	ran      bool          // the source has run before
+	base     time.Duration // of the current run: added to the source's PTS
 	last     map[Codec]time.Duration
-	started  bool // this run has given a frame
+	started  bool // this run has produced a frame
 	frameAt  time.Time
-	pace     time.Duration // of the present run: the longest time between two frames of late; 0 before the second one
+	pace     time.Duration // of the current run: the longest recent time between two frames; 0 before the second one
 	state    State
 	err      error
 	restarts uint64
@@ -90,7 +91,7 @@ func NewHub(o HubOptions) *Hub {
 	}
 }
 
-// Subscribe hands sink the tracks known so far, the cached group of pictures and then every frame, until the returned
+// Subscribe passes to sink the known tracks, the cached group of pictures and then every frame, until the returned
 // function is called. The first video frame that sink gets is a key frame.
 func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 	h.mu.Lock()
@@ -117,7 +118,7 @@ func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 	})
 }
 
-// keyFirst is a sink that sees no video before the first key frame.
+// keyFirst is a sink that passes no video before the first key frame.
 type keyFirst struct {
 	Sink
 	seen bool
@@ -140,7 +141,7 @@ func (h *Hub) poke() {
 	}
 }
 
-// wanted reports whether the source should run, and else for how much longer it may.
+// wanted reports whether the source should run; if not, it returns for how much longer it may.
 func (h *Hub) wanted() (bool, time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,15 +151,15 @@ func (h *Hub) wanted() (bool, time.Duration) {
 	return false, max(0, h.o.Linger-time.Since(h.unwanted))
 }
 
-// keyEvery is how often the source is asked for a key frame, whoever wants one.
+// keyEvery is the shortest time between two key frame requests to the source.
 const keyEvery = 500 * time.Millisecond
 
-// CanMakeKeyFrames reports whether the source makes a key frame when it is asked to.
+// CanMakeKeyFrames reports whether the source makes key frames on request.
 func (h *Hub) CanMakeKeyFrames() bool {
 	return keyFramer(h.o.Source) != nil
 }
 
-// RequestKeyFrame asks the source for a key frame, if it is one that can make one, and not too often.
+// RequestKeyFrame asks the source for a key frame, if it can make one and was not asked just before.
 func (h *Hub) RequestKeyFrame() {
 	source := keyFramer(h.o.Source)
 	if source == nil {
@@ -200,7 +201,8 @@ func (h *Hub) Run(ctx context.Context) {
 			failures = 0
 		}
 		if unanswered && !isAway(err) {
-			// It answers, if only with an error, as cameras do that start: how long it was away says nothing of that.
+			// The camera answers, if only with an error, as one does that is starting. How long it was away no longer
+			// matters.
 			failures = 0
 		}
 		unanswered = isAway(err)
@@ -218,12 +220,12 @@ func (h *Hub) Run(ctx context.Context) {
 	h.enter(Idle, nil)
 }
 
-// slow is what an error says of itself when a quick retry would do harm: a wrong password may lock the camera's
+// slow is implemented by errors after which a quick retry would do harm: a wrong password may lock the camera's
 // account.
 type slow interface{ Slow() bool }
 
-// away is what an error says of itself when nothing answered at all: asking again costs nobody anything, and a camera
-// that comes back is to be seen at once.
+// away is implemented by errors that say that nothing answered at all. Retrying costs nothing, and a camera that comes
+// back should be seen at once.
 type away interface{ Away() bool }
 
 func isAway(err error) bool {
@@ -258,7 +260,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// runSource runs the source once. It returns nil when the source is no longer wanted, and else why it ended.
+// runSource runs the source once. It returns nil when the source is no longer wanted, and otherwise why it ended.
 func (h *Hub) runSource(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -356,7 +358,7 @@ func (s *hubSink) Tracks(tracks []Track) {
 	}
 }
 
-// maxNotes limits what one run may say.
+// maxNotes limits the notes of one run.
 const maxNotes = 8
 
 func (s *hubSink) Note(text string) {
@@ -392,7 +394,7 @@ func (s *hubSink) Write(f *Frame) {
 	h.send(f, h.base)
 }
 
-// send hands a frame, moved by base, to all subscribers, with the lock held.
+// send passes a frame, shifted by base, to all subscribers. The caller holds the lock.
 func (h *Hub) send(f *Frame, base time.Duration) {
 	out := *f
 	out.PTS = max(base+f.PTS, h.last[f.Codec])
@@ -405,7 +407,7 @@ func (h *Hub) send(f *Frame, base time.Duration) {
 	}
 }
 
-// startedAt places a new run of the source on the subscribers' time line: now, and after all that went before.
+// startedAt places a new run of the source on the subscribers' timeline: now, and after everything before.
 func (h *Hub) startedAt(now time.Time, f *Frame) {
 	h.started, h.state, h.err = true, Running, nil
 	h.base = h.joint(now, f)
@@ -416,7 +418,8 @@ func (h *Hub) startedAt(now time.Time, f *Frame) {
 	h.o.Log.Info("source running", "source", h.o.Name, "tracks", describe(h.tracks))
 }
 
-// joint returns what places f, the first of a run, on the subscribers' time line: now, and after all that went before.
+// joint returns the offset that places f, the first frame of a run, on the subscribers' timeline: now, and after
+// everything before.
 func (h *Hub) joint(now time.Time, f *Frame) time.Duration {
 	base := now.Sub(h.epoch) - f.PTS
 	for _, last := range h.last {
@@ -425,7 +428,7 @@ func (h *Hub) joint(now time.Time, f *Frame) time.Duration {
 	return base
 }
 
-// describe puts tracks into words: "H264 1280x720, opus".
+// describe formats tracks, such as "H264 1280x720, opus".
 func describe(tracks []Track) string {
 	text := ""
 	for i, t := range tracks {
@@ -440,7 +443,7 @@ func describe(tracks []Track) string {
 	return text
 }
 
-// HubReport is a hub at one moment.
+// HubReport is a snapshot of a hub.
 type HubReport struct {
 	State    State
 	Err      error
@@ -457,7 +460,7 @@ type TrackReport struct {
 	FPS, Bitrate             float64 // over the last seconds
 }
 
-// Report returns what the hub does now.
+// Report returns the current state of the hub.
 func (h *Hub) Report() HubReport {
 	h.mu.Lock()
 	defer h.mu.Unlock()

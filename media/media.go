@@ -1,9 +1,9 @@
-// Package media is the currency between sources and peers: coded frames, the tracks they belong to, and the hub that
+// Package media defines what sources and peers exchange: coded frames, the tracks that they belong to, and the hub that
 // fans one source out to many.
 //
-// The way of a picture is left to right:
+// A picture travels from left to right:
 //
-//	Source --Tracks, Write--> Hub (supervises the source, keeps the GOP) --> Subscription --> peer.Broadcast
+//	Source --Tracks, Write--> Hub (supervises the source, keeps the GOP) --Subscribe--> peer.Broadcast
 //
 // A Frame is one coded access unit, not an RTP packet: drop rules, recording, late joiners and snapshots need key-frame
 // borders.
@@ -50,8 +50,8 @@ func (c Codec) ClockRate() uint32 {
 	return 90000
 }
 
-// Track describes one elementary stream of a source. A source has at most one video and one audio track; the frames of
-// a track are told apart by their codec.
+// Track describes one elementary stream of a source. A source has at most one video and one audio track; the codec of a
+// frame tells its track.
 type Track struct {
 	Codec    Codec
 	Channels int // audio only; 0 means 1 for G.711 and 2 for Opus
@@ -64,19 +64,19 @@ type Track struct {
 	Width, Height int
 }
 
-// Frame is one coded access unit. It is immutable once written: everybody who gets it shares its bytes.
+// Frame is one coded access unit. It is immutable once written: all receivers share its bytes.
 type Frame struct {
 	Codec Codec
 
 	// PTS is the presentation time since the source began to run. It never goes back within one track, and both tracks
-	// of a source share its zero. Sources for this agent have no B-frames, so it is the decoding time too.
+	// of a source share its zero. Sources for this agent have no B-frames, so it is the decoding time, too.
 	PTS time.Duration
 
-	// Captured is the wall clock when the frame came into being or into this process; latency is counted from it.
+	// Captured is the wall-clock time when the frame was made or entered this process. Latency counts from it.
 	Captured time.Time
 
-	// Key marks a frame that can be decoded without any before it. A key frame of H.264 carries its SPS and PPS as its
-	// first units. Audio frames are not key frames.
+	// Key marks a frame that can be decoded without any earlier one. A key frame of H.264 begins with its SPS and PPS.
+	// Audio frames are not key frames.
 	Key bool
 
 	// Data holds the NAL units without start codes for H.264 and H.265, one element for everything else.
@@ -92,20 +92,19 @@ func (f *Frame) Size() int {
 	return n
 }
 
-// Sink takes what a source produces. Its methods are called from one goroutine at a time and never block.
+// Sink receives what a source produces. Its methods are called from one goroutine at a time and never block.
 type Sink interface {
-	// Tracks says what is about to come. It is called before the first Write, and again when a codec or a size has
-	// changed.
+	// Tracks announces the tracks. It is called before the first Write, and again when a codec or a size has changed.
 	Tracks([]Track)
-	// Write hands over one frame. The caller must not touch f or its bytes afterwards.
+	// Write passes one frame. The caller must not touch f or its bytes afterwards.
 	Write(f *Frame)
 }
 
-// Noter is a Sink that keeps what viewers will miss, and why, for the operator to read. The source of a run says it
-// again in each run.
+// Noter is a Sink that records what viewers will miss, and why, for the operator. A source repeats its notes in each
+// run.
 type Noter interface{ Note(text string) }
 
-// Note tells out what viewers will miss, if it wants to know. What wraps a Sink passes it on.
+// Note tells out what viewers will miss, if out is a Noter. A Sink that wraps another passes it on.
 func Note(out Sink, text string) {
 	if n, ok := out.(Noter); ok {
 		n.Note(text)
@@ -114,25 +113,24 @@ func Note(out Sink, text string) {
 
 // Source produces frames.
 type Source interface {
-	// Run writes to out until ctx is done, and then returns nil or ctx.Err(), or until the source fails, and then
-	// returns why: what, where, and a hint. It does not retry: who calls Run decides that. It may be called again after
-	// it has returned, each time as a clean start with PTS from zero and a key frame as the first video frame. Frames
-	// are delivered at their own pace (a file is played in real time). Nothing that Run started is left when it
-	// returns.
+	// Run writes to out until ctx is done, and then returns nil or ctx.Err(). When the source fails, Run returns the
+	// error: what, where, and a hint. It does not retry; that is up to the caller. Run may be called again after it has
+	// returned. Each run starts clean, with PTS from zero and a key frame as the first video frame. Frames are
+	// delivered at their own pace (a file is played in real time). Nothing that Run started is left when it returns.
 	Run(ctx context.Context, out Sink) error
 }
 
-// KeyFramer is a Source that can make a key frame when it is asked to. One that finds out that it cannot after all has
-// a method MakesKeyFrames() bool that says so.
+// KeyFramer is a Source that makes key frames on request. One that finds out that it cannot has a method
+// MakesKeyFrames() bool that then reports false.
 type KeyFramer interface {
 	// RequestKeyFrame asks for one soon. It never blocks.
 	RequestKeyFrame()
 }
 
-// Wrapper is a Source around another.
+// Wrapper is a Source that wraps another.
 type Wrapper interface{ Unwrap() Source }
 
-// keyFramer finds the source that makes key frames, in whatever is wrapped around it; nil when there is none.
+// keyFramer finds the KeyFramer among a source and what it wraps; nil if there is none.
 func keyFramer(s Source) KeyFramer {
 	for s != nil {
 		if k, ok := s.(KeyFramer); ok {

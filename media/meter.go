@@ -5,7 +5,7 @@ import "time"
 // meterSlots is how many seconds a meter looks back.
 const meterSlots = 4
 
-// Meter counts frames and bytes, and knows the rates over the last seconds. The zero value is ready; its owner locks
+// Meter counts frames and bytes, and computes the rates over the last seconds. The zero value is ready; its owner locks
 // it.
 type Meter struct {
 	Frames, KeyFrames, Bytes uint64
@@ -13,7 +13,7 @@ type Meter struct {
 	slots [meterSlots]struct{ second, frames, bytes int64 }
 }
 
-// Add counts one frame that came at now.
+// Add counts one frame that arrived at now.
 func (m *Meter) Add(now time.Time, key bool, bytes int) {
 	m.Frames++
 	m.Bytes += uint64(bytes)
@@ -29,7 +29,7 @@ func (m *Meter) Add(now time.Time, key bool, bytes int) {
 	s.bytes += int64(bytes)
 }
 
-// Rates gives frames and bits a second over the whole seconds before now.
+// Rates returns frames and bits per second over the whole seconds before now.
 func (m *Meter) Rates(now time.Time) (fps, bitrate float64) {
 	var frames, bytes, seconds int64
 	sec := now.Unix()

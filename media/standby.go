@@ -12,8 +12,8 @@ func (h *Hub) onStandby() bool {
 	return h.standby != nil
 }
 
-// showStandby runs the standby until the source has a picture again, or until the function that it returns is called,
-// which waits for its end.
+// showStandby runs the standby until the source has a picture again, or until the returned function is called, which
+// waits for its end.
 func (h *Hub) showStandby(ctx context.Context) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -42,14 +42,14 @@ func (h *Hub) showStandby(ctx context.Context) (stop func()) {
 	}
 }
 
-// standbySink is the hub as a standby sees it: its frames are no sign of life of the source.
+// standbySink is the hub as a standby sees it: its frames do not count as a sign of life of the source.
 type standbySink struct {
 	h    *Hub
 	ctx  context.Context // of the standby; done when the source has a picture again
 	base *time.Duration  // nil before the first frame
 }
 
-// Tracks tells the subscribers of the standby's picture, and of the source's sound, which comes back.
+// Tracks tells subscribers the standby's video track, and the source's audio track, which will return.
 func (s *standbySink) Tracks(tracks []Track) {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()

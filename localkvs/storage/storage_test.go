@@ -262,8 +262,8 @@ func TestIdle(t *testing.T) {
 	}
 	s.connect("", sends(t, silent(webrtc.MimeTypeH264), silent(webrtc.MimeTypeOpus)))
 	s.join("")
-	if err := wait(t, "the end of the session", s.ended); err == nil || !strings.Contains(err.Error(), "nothing came") {
-		t.Errorf("ended with %v, want one that says that nothing came", err)
+	if err := wait(t, "the end of the session", s.ended); err == nil || !strings.Contains(err.Error(), "no media") {
+		t.Errorf("ended with %v, want one that says that no media came", err)
 	}
 }
 

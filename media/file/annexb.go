@@ -11,10 +11,10 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// defaultRate is the frames a second of a byte stream that says nothing of its own.
+// defaultRate is the frame rate of a byte stream that does not state its own.
 const defaultRate = 25
 
-// annexB plays an H.264 byte stream. It has no times, so its frames come evenly.
+// annexB plays an H.264 byte stream. It has no timestamps, so its frames are evenly spaced.
 type annexB struct {
 	f      *os.File
 	reader *h264.Reader

@@ -28,15 +28,15 @@ type sample struct {
 	data     [][]byte
 }
 
-// errFormat says that a file is of no format that this source plays.
+// errFormat says that a file is in a format that this source does not play.
 var errFormat = errors.New("neither MP4, an H.264 byte stream nor Ogg with Opus; hint: ffmpeg -i FILE -c:v libx264 " +
 	"-profile:v baseline -c:a libopus OUT.mp4")
 
-// errBFrames says that the pictures of a file are not in the order in which they are shown.
+// errBFrames says that the pictures of a file are not in display order.
 var errBFrames = errors.New("the video has B-frames, which WebRTC cannot carry; hint: ffmpeg -i FILE -c:v libx264 " +
 	"-profile:v baseline -bf 0 -c:a libopus OUT.mp4")
 
-// open tells the format by the content, since .bin and no ending at all are in use too.
+// open detects the format by content, since file names end in .bin or in nothing, too.
 func (s *Source) open(f *os.File) (container, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -86,7 +86,7 @@ func isAnnexB(head []byte) bool {
 	return false
 }
 
-// noSound returns the hint for audio that browsers do not take from RTP.
+// noSound returns the hint for audio that browsers cannot play over RTP.
 func noSound(kind string) string {
 	return fmt.Sprintf("%s; hint: ffmpeg -i FILE -c:v copy -c:a libopus OUT.mp4, or set audio: transcode", kind)
 }

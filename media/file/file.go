@@ -1,9 +1,9 @@
-// Package file is a source that plays a file over and over at its own pace: MP4, plain or fragmented, with H.264 and
-// Opus, an H.264 byte stream (Annex B), or Opus in Ogg, which is sound without pictures.
+// Package file is a source that plays a file in a loop at its own pace: MP4, plain or fragmented, with H.264 and Opus,
+// an H.264 byte stream (Annex B), or Opus in Ogg, which is audio only.
 //
 //	file -> container (mp4 | annexb | ogg): next sample -> player: wait until it is due -> sink
 //
-// The file is read as it is played: one sample is in memory at a time, and the tables of an MP4.
+// The file is read while it is played: memory holds one sample at a time, and the tables of an MP4.
 package file
 
 import (
@@ -19,14 +19,14 @@ import (
 type Options struct {
 	Path string // of the file; relative to the working directory when it is not absolute
 
-	// Rate is the frames a second of a byte stream, which has no times of its own. 0 is what the stream's SPS says, or
-	// else 25. It means nothing for MP4.
+	// Rate is the frame rate of a byte stream, which has no timestamps. 0 means the rate in the stream's SPS, or else
+	// 25. It is ignored for MP4.
 	Rate float64
 
-	// Foreign lets AAC through, for somebody to transcode. Otherwise it is left out, and the log says so.
+	// Foreign lets AAC through, to be transcoded. Otherwise AAC is left out and the log says so.
 	Foreign bool
 
-	Log *slog.Logger // nil is slog.Default
+	Log *slog.Logger // nil means slog.Default
 }
 
 // Parse reads a URL such as file:rel.mp4, file:/abs.mp4, file:///abs.mp4 or file:clip.h264?rate=30.
@@ -89,7 +89,7 @@ type Source struct {
 	log  *slog.Logger
 
 	foreign bool
-	silence sync.Once // says once, not at each run, that there is no sound
+	silence sync.Once // logs only once, not in each run, that there is no sound
 }
 
 // New checks the options. It does not open the file: Run does.

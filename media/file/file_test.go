@@ -134,7 +134,7 @@ func TestOgg(t *testing.T) {
 	}
 	flac := clip(t, "flac.ogg", "-map", "1:a", "-c:a", "flac")
 	if _, err := play(t, open(t, file.Options{Path: flac}), time.Second); err == nil ||
-		!strings.Contains(err.Error(), "which browsers do not take") {
+		!strings.Contains(err.Error(), "which browsers cannot play") {
 		t.Errorf("Ogg without Opus: %v", err)
 	}
 }

@@ -39,7 +39,7 @@ func (x *fragments) next() (entry, error) {
 		}
 		box, err := boxAt(x.m.f, x.at, x.m.size)
 		if err != nil {
-			return entry{}, io.EOF // cut off in the middle of a fragment, as after a crash: what is whole is played
+			return entry{}, io.EOF // cut off in the middle of a fragment, as after a crash: the complete ones are played
 		}
 		x.at += int64(box.Size)
 		if box.Type == mp4.BoxTypeMoof() {
@@ -53,7 +53,7 @@ func (x *fragments) next() (entry, error) {
 	return e, nil
 }
 
-// read lists the samples of one moof in order of time. Those that lie behind the end of the file were never written.
+// read lists the samples of one moof in order of time. Samples beyond the end of the file were never written.
 func (x *fragments) read(moof *mp4.BoxInfo) error {
 	if moof.Size > maxMoof {
 		return fmt.Errorf("moof of %d bytes", moof.Size)
@@ -114,8 +114,8 @@ func (x *fragments) readTrack(moof, traf *mp4.BoxInfo) error {
 	return x.readRuns(traf, base, usual)
 }
 
-// readRuns lists the samples of the truns of one track, each of which begins where the one before ended. at is a sample
-// with the usual values, at the place and time of the first.
+// readRuns lists the samples of the truns of one track, each of which begins where the previous one ended. at holds the
+// default values, at the position and time of the first sample.
 func (x *fragments) readRuns(traf *mp4.BoxInfo, base uint64, at entry) error {
 	runs, err := mp4.ExtractBox(x.m.f, traf, path(mp4.BoxTypeTrun()))
 	if err != nil {
@@ -149,7 +149,7 @@ func (x *fragments) readRuns(traf *mp4.BoxInfo, base uint64, at entry) error {
 	return nil
 }
 
-// readRun reads a trun after a look at the number of its samples.
+// readRun reads a trun after checking its number of samples.
 func (x *fragments) readRun(box *mp4.BoxInfo) (*mp4.Trun, error) {
 	var head [8]byte // version, flags, sample_count
 	if _, err := x.m.f.ReadAt(head[:], int64(box.Offset+box.HeaderSize)); err != nil {

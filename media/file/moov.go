@@ -32,7 +32,7 @@ func payload[T any](m *mp4File, parent *mp4.BoxInfo, types ...mp4.BoxType) (box 
 	return box, ok, nil
 }
 
-// readTracks chooses the tracks to play.
+// readTracks selects the tracks to play.
 func (m *mp4File) readTracks(moov *mp4.BoxInfo) error {
 	movieScale := uint32(1000)
 	if mvhd, ok, err := payload[*mp4.Mvhd](m, moov, mp4.BoxTypeMvhd()); err != nil {
@@ -55,7 +55,7 @@ func (m *mp4File) readTracks(moov *mp4.BoxInfo) error {
 	return nil
 }
 
-// readTrack takes a track when it is the first of its kind that can be sent.
+// readTrack selects a track if it is the first of its kind that can be sent.
 func (m *mp4File) readTrack(trak *mp4.BoxInfo, movieScale uint32) error {
 	hdlr, ok, err := payload[*mp4.Hdlr](m, trak, mp4.BoxTypeMdia(), mp4.BoxTypeHdlr())
 	if err != nil || !ok {
@@ -102,8 +102,8 @@ func (m *mp4File) describe(trak *mp4.BoxInfo, movieScale uint32) (*mp4Track, err
 	return t, nil
 }
 
-// shift returns what an edit list comes to for playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay
-// the track, and the first other one says which moment of the media comes first.
+// shift returns the effect of an edit list on playing from the beginning (ISO/IEC 14496-12, 8.6.6): empty edits delay
+// the track, and the first other edit says where the media starts.
 func shift(elst *mp4.Elst, scale, movieScale uint32) int64 {
 	delay := int64(0)
 	for i := range elst.Entries {
@@ -117,7 +117,7 @@ func shift(elst *mp4.Elst, scale, movieScale uint32) int64 {
 	return delay
 }
 
-// sampleEntry names the coding of a track: the type of the first box in its stsd.
+// sampleEntry returns the coding of a track: the type of the first box in its stsd.
 func (m *mp4File) sampleEntry(t *mp4Track) (string, error) {
 	entries, err := mp4.ExtractBox(m.f, t.box,
 		path(mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.BoxTypeAny()))
@@ -185,8 +185,8 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	return nil
 }
 
-// readAAC takes AAC for a transcoder, which wants the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header for each
-// sample.
+// readAAC prepares AAC for a transcoder, which needs the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header before
+// each sample.
 func (m *mp4File) readAAC(t *mp4Track) error {
 	esds, ok, err := payload[*mp4.Esds](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(),
 		mp4.BoxTypeStsd(), mp4.BoxTypeMp4a(), mp4.BoxTypeEsds())
@@ -206,7 +206,7 @@ func (m *mp4File) readAAC(t *mp4Track) error {
 	return nil
 }
 
-// readDefaults reads what fragments leave out (trex, ISO/IEC 14496-12, 8.8.3).
+// readDefaults reads the defaults for what fragments leave out (trex, ISO/IEC 14496-12, 8.8.3).
 func (m *mp4File) readDefaults(moov *mp4.BoxInfo) error {
 	all, err := mp4.ExtractBoxWithPayload(m.f, moov, path(mp4.BoxTypeMvex(), mp4.BoxTypeTrex()))
 	if err != nil {
@@ -234,7 +234,7 @@ func (m *mp4File) track(id uint32) *mp4Track {
 	return nil
 }
 
-// codingName returns how people call what a sample entry holds.
+// codingName returns the usual name for the content of a sample entry.
 func codingName(entry string) string {
 	switch entry {
 	case "hvc1", "hev1":

@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Limits on what a file can make us hold.
+// Limits on what a file can make us store.
 const (
 	maxMoov   = 64 << 20 // bytes of tables: some days of video
 	maxMoof   = 4 << 20  // bytes
@@ -26,9 +26,9 @@ type mp4File struct {
 	f       *os.File
 	size    int64
 	video   *mp4Track
-	audio   *mp4Track // nil when there is none that can be sent
+	audio   *mp4Track // nil when no audio can be sent
 	foreign bool      // AAC will do too
-	silent  string    // why there is audio but no sound
+	silent  string    // why the audio is not played
 	index   index
 }
 
@@ -38,7 +38,7 @@ type index interface {
 	rewind()
 }
 
-// entry is where a sample is and when.
+// entry is the position and time of a sample.
 type entry struct {
 	track    *mp4Track
 	offset   uint64
@@ -48,7 +48,7 @@ type entry struct {
 	duration uint32
 }
 
-// mp4Track is what the moov says of one track.
+// mp4Track is a track as the moov describes it.
 type mp4Track struct {
 	id         uint32
 	media      media.Track
@@ -91,7 +91,7 @@ func findMoov(f *os.File, size int64) (moov, moof *mp4.BoxInfo, err error) {
 		box, err := boxAt(f, at, size)
 		if err != nil {
 			if moov != nil {
-				break // cut off behind the tables; the samples will tell
+				break // cut off after the tables; the samples will tell
 			}
 			return nil, nil, fmt.Errorf("damaged at byte %d: %w; hint: the recording was cut off before it was finished", at, err)
 		}
@@ -113,7 +113,7 @@ func findMoov(f *os.File, size int64) (moov, moof *mp4.BoxInfo, err error) {
 	return moov, nil, nil
 }
 
-// boxAt reads the header of the box at a place.
+// boxAt reads the header of the box at an offset.
 func boxAt(f *os.File, at, size int64) (*mp4.BoxInfo, error) {
 	if _, err := f.Seek(at, io.SeekStart); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func boxAt(f *os.File, at, size int64) (*mp4.BoxInfo, error) {
 	return box, nil
 }
 
-// openIndex chooses between the two ways to find samples.
+// openIndex selects one of the two ways to find samples.
 func (m *mp4File) openIndex(moov, moof *mp4.BoxInfo) error {
 	if moof != nil {
 		if err := m.readDefaults(moov); err != nil {
@@ -145,8 +145,8 @@ func (m *mp4File) openIndex(moov, moof *mp4.BoxInfo) error {
 	return nil
 }
 
-// probe looks at the times of the first samples, without reading them, so that a file with B-frames is refused before
-// it plays.
+// probe checks the times of the first samples, without reading them, so that a file with B-frames is refused before it
+// plays.
 func (m *mp4File) probe() error {
 	last := int64(0)
 	seen := 0

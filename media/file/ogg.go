@@ -12,7 +12,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/demux"
 )
 
-// oggFile plays Opus in Ogg: sound without pictures.
+// oggFile plays Opus in Ogg, without video.
 type oggFile struct {
 	f      *os.File
 	stream demux.Stream

@@ -12,20 +12,20 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxGap is the longest time between two samples that is trusted.
+// maxGap is the longest plausible time between two samples.
 const maxGap = time.Hour
 
-// minStep is the shortest time between two samples that is trusted, on average. Opus packets last at least 2.5 ms.
+// minStep is the shortest plausible average time between two samples. Opus packets last at least 2.5 ms.
 const minStep = time.Millisecond
 
-// maxLate is how far the player may fall behind (a suspended host, a slow disk) before it gives the time up instead of
-// hurrying after it.
+// maxLate is how far the player may fall behind (a suspended host, a slow disk) before it skips the time instead of
+// catching up.
 const maxLate = time.Second
 
 var _ media.Source = (*Source)(nil)
 
-// Run plays the file until ctx is done or the file cannot be played, as media.Source says. From one pass to the next
-// PTS goes on.
+// Run plays the file until ctx is done or the file cannot be played, as media.Source requires. PTS continues from one
+// pass to the next.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	if err := s.run(ctx, out); err != nil {
 		if ctx.Err() != nil {
@@ -45,7 +45,7 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("file source %s: %v", e.Path, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Slow says that trying again will not help until somebody has changed the file.
+// Slow reports that a retry will not help until the file has been changed.
 func (e *Error) Slow() bool { return true }
 
 func (s *Source) run(ctx context.Context, out media.Sink) error {
@@ -96,10 +96,10 @@ type player struct {
 	out    media.Sink
 	tracks []media.Track
 	params h264.Params
-	start  time.Time // when PTS 0 was, or would have been
+	start  time.Time // the time of PTS 0
 	timer  *time.Timer
 
-	offset time.Duration // what is added to the times of the file in this pass
+	offset time.Duration // added to the times of the file in this pass
 	begin  time.Duration // PTS of the beginning of this pass
 	end    time.Duration // PTS of the end of the last sample so far
 	keyed  bool          // this pass has shown a key frame

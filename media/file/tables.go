@@ -51,7 +51,7 @@ func (t *tables) next() (entry, error) {
 type cursor struct {
 	track  *mp4Track
 	times  []mp4.SttsEntry
-	shown  *mp4.Ctts // nil when each sample is shown when it is decoded
+	shown  *mp4.Ctts // nil when samples are shown when they are decoded
 	sizes  *mp4.Stsz
 	groups []mp4.StscEntry
 	chunks []uint64 // offsets
@@ -61,15 +61,15 @@ type cursor struct {
 	offset  uint64 // of the next sample
 	time    run    // where we are in times
 	show    run    // in shown
-	chunk   int    // number of the present chunk
+	chunk   int    // number of the current chunk
 	group   int    // which of groups it belongs to
-	inChunk uint32 // samples taken out of it
+	inChunk uint32 // samples already taken from it
 }
 
-// run is a place in a run-length coded table.
+// run is a position in a run-length coded table.
 type run struct {
 	i    int    // the entry
-	used uint32 // samples taken out of it
+	used uint32 // samples already taken from it
 }
 
 var errTables = errors.New("damaged: the sample tables of a track do not fit together")
@@ -116,7 +116,7 @@ func (c *cursor) rewind() {
 	}
 }
 
-// done reports whether there is no next sample, because the tables are over or contradict each other.
+// done reports whether there is no next sample, because the tables end or contradict each other.
 func (c *cursor) done() bool {
 	return c.sample >= int(c.sizes.SampleCount) || c.chunk >= len(c.chunks) || len(c.groups) == 0 ||
 		c.sizes.SampleSize == 0 && c.sample >= len(c.sizes.EntrySize)
@@ -142,7 +142,7 @@ func (c *cursor) next() entry {
 	return e
 }
 
-// step goes on by one sample and says whether the table has an entry for it.
+// step advances by one sample and reports whether the table has an entry for it.
 func (r *run) step(entries int, count func(int) uint32) bool {
 	for r.i < entries && r.used >= count(r.i) {
 		r.i, r.used = r.i+1, 0
@@ -151,7 +151,7 @@ func (r *run) step(entries int, count func(int) uint32) bool {
 	return r.i < entries
 }
 
-// stepChunk goes on to the next chunk when the current one is used up.
+// stepChunk advances to the next chunk when the current one is used up.
 func (c *cursor) stepChunk() {
 	c.inChunk++
 	if c.inChunk < c.groups[c.group].SamplesPerChunk {

@@ -12,13 +12,13 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// recorder is a media.Sink that checks each call and remembers what each frame was. Its fields belong to the goroutine
-// that calls the sink, and to the test once Run has returned.
+// recorder is a media.Sink that checks each call and records each frame. Its fields belong to the goroutine that calls
+// the sink, and to the test once Run has returned.
 type recorder struct {
 	t        *testing.T
 	name     string
 	begin    time.Time
-	busy     sync.Mutex    // held during a call, to see two at a time
+	busy     sync.Mutex    // held during a call, to detect concurrent ones
 	complete chan struct{} // closed when each track has shown a frame
 
 	seed   maphash.Seed
@@ -46,7 +46,7 @@ func (r *recorder) errorf(format string, args ...any) {
 	r.t.Errorf(r.name+": "+format, args...)
 }
 
-// enter waits for a call that is under way, and reports that it had to.
+// enter waits for a call in progress, and reports that it had to.
 func (r *recorder) enter(call string) (leave func()) {
 	if !r.busy.TryLock() {
 		r.errorf("%s was called while another call to the sink was under way", call)
@@ -100,7 +100,7 @@ func (r *recorder) missing() []media.Codec {
 	return none
 }
 
-// check returns what is wrong with f.
+// check returns what is wrong with f, or nil.
 func (r *recorder) check(f *media.Frame) error {
 	announced := func(track media.Track) bool { return track.Codec == f.Codec }
 	last, again := r.last[f.Codec]
@@ -135,7 +135,7 @@ func (r *recorder) unchanged() {
 	}
 }
 
-// fingerprint returns a hash over all that f says.
+// fingerprint returns a hash of all fields and data of f.
 func (r *recorder) fingerprint(f *media.Frame) uint64 {
 	var h maphash.Hash
 	h.SetSeed(r.seed)
@@ -178,8 +178,8 @@ func checkVideo(f *media.Frame) error {
 	return nil
 }
 
-// checkUnits checks that f has no start codes and that a key frame, and no other, begins with the parameter sets sets
-// and has a slice of a type from lo to hi (H.264 table 7-1, H.265 table 7-1).
+// checkUnits checks that f has no start codes, that a key frame, and no other frame, begins with the parameter sets in
+// sets, and that it has a slice of a type from lo to hi (H.264 table 7-1, H.265 table 7-1).
 func checkUnits(f *media.Frame, kind func([]byte) byte, lo, hi byte, sets ...byte) error {
 	intra := false
 	kinds := []byte{}

@@ -1,5 +1,4 @@
-// Package mediatest is the conformance suite of media: what every media.Source promises, checked the same way for all
-// of them.
+// Package mediatest is the conformance suite for media.Source: all sources are checked in the same way.
 package mediatest
 
 import (
@@ -14,10 +13,10 @@ import (
 )
 
 const (
-	watch    = 1500 * time.Millisecond // how long the first run lasts at least
+	watch    = 1500 * time.Millisecond // the minimum length of the first run
 	patience = 10 * time.Second        // how long a run may take to show a frame of each track
 	prompt   = time.Second             // how long Run may take to return once its context is done
-	ahead    = time.Second             // how far PTS may be before the time since Run began
+	ahead    = time.Second             // how far PTS may be ahead of the time since Run began
 )
 
 // Source checks that the sources that make returns keep the promises of media.Source:
@@ -83,7 +82,7 @@ func run(t *testing.T, src media.Source, name string, d time.Duration) *recorder
 	return rec
 }
 
-// done runs src with a context that is over before it begins.
+// done runs src with a context that is done before it begins.
 func done(t *testing.T, src media.Source) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

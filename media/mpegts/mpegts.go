@@ -1,4 +1,4 @@
-// Package mpegts is a source that plays an MPEG transport stream that comes in over UDP, plain or in RTP (RFC 2250).
+// Package mpegts is a source that receives an MPEG transport stream over UDP, plain or in RTP (RFC 2250).
 //
 //	sender --UDP--> dgram (one sender) --bytes--> demux --units--> es.Writer --frames--> sink
 package mpegts
@@ -19,17 +19,17 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// Options says where the stream comes in. Port is needed.
+// Options says where the stream arrives. Port is required.
 type Options struct {
-	Host      string     // address of this host, or a multicast group; "" is every address of this host
+	Host      string     // an address of this host, or a multicast group; "" means all addresses of this host
 	Port      int        // UDP
 	Interface string     // that joins the group; "" is the system's choice
-	From      netip.Addr // the sender; without it the first that sends is the one, until the next run
+	From      netip.Addr // the sender; if not set, the first one that sends, until the next run
 
-	// Foreign lets sound through that browsers do not take. Otherwise it is left out, and the log says so.
+	// Foreign lets through audio that browsers cannot play. Otherwise it is left out and the log says so.
 	Foreign bool
 
-	Log *slog.Logger // nil is slog.Default
+	Log *slog.Logger // nil means slog.Default
 }
 
 // Parse reads mpegts://HOST:PORT, mpegts://:PORT or mpegts://GROUP:PORT?interface=eth0&from=192.0.2.10.
@@ -44,7 +44,7 @@ func Parse(raw string) (Options, error) {
 		return o, fmt.Errorf("mpegts source %q: no port; hint: %s", raw, form)
 	}
 	if _, err := netip.ParseAddr(o.Host); o.Host != "" && err != nil {
-		return o, fmt.Errorf("mpegts source %q: %q is no IP address; hint: %s", raw, o.Host, form)
+		return o, fmt.Errorf("mpegts source %q: %q is not an IP address; hint: %s", raw, o.Host, form)
 	}
 	var d dgram.Options
 	if err := d.Query(u.RawQuery); err != nil {
@@ -73,7 +73,7 @@ func New(o Options) (*Source, error) {
 	return &Source{o: o}, nil
 }
 
-// Run listens until ctx is done or the stream cannot be played, as media.Source says.
+// Run listens until ctx is done or the stream cannot be played, as media.Source requires.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -122,7 +122,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// choose leaves out sound that nobody can hear, unless somebody makes it into such that can be heard.
+// choose leaves out audio that browsers cannot play, unless it will be transcoded.
 func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
 	if s.o.Foreign {
 		return stream.Tracks()
@@ -130,7 +130,7 @@ func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
 	return s.silence.Audible(stream.Tracks(), out, s.o.Log, "set the sender's audio to Opus")
 }
 
-// reader makes a byte stream of datagrams.
+// reader turns datagrams into a byte stream.
 type reader struct {
 	conn *dgram.Conn
 	buf  []byte
@@ -150,8 +150,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// plain takes the RTP header off (RFC 2250 section 2, RFC 3550 section 5.1), where there is one: 0x47, with which
-// transport packets begin, is not of RTP version 2.
+// plain removes the RTP header, if any (RFC 2250 section 2, RFC 3550 section 5.1): transport packets begin with 0x47,
+// which is not RTP version 2.
 func plain(b []byte) []byte {
 	if len(b) < 12 || b[0]>>6 != 2 {
 		return b

@@ -156,7 +156,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if err := source(t, "mpegts://192.0.2.1:5000").Run(t.Context(), &counter{}); err == nil ||
-		!strings.Contains(err.Error(), "no address of this host") {
+		!strings.Contains(err.Error(), "does not have this address") {
 		t.Errorf("%v", err)
 	}
 }

@@ -21,11 +21,11 @@ import (
 	"time"
 )
 
-// ErrLogin says that a camera wants a user and a password, or others.
+// ErrLogin says that a camera needs a user and a password, or other ones.
 var ErrLogin = errors.New("user and password refused; hint: many cameras have ONVIF users of their own, apart from " +
 	"those of the web page")
 
-// ErrUnsupported says that a camera does not do what it was asked for.
+// ErrUnsupported says that a camera does not support the request.
 var ErrUnsupported = errors.New("the camera does not do that")
 
 // Profile is one stream of a camera.
@@ -39,7 +39,7 @@ type Profile struct {
 	Token         string // by which the camera knows it
 }
 
-// Login is a user of a camera; the zero value is nobody.
+// Login is a user of a camera; the zero value means no login.
 type Login struct{ Username, Password string }
 
 // Profiles asks a camera for its streams. address is the URL of its device service.
@@ -58,7 +58,7 @@ func Profiles(ctx context.Context, address string, login Login) ([]Profile, erro
 func newClient(address string, login Login) (*client, *url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
-		return nil, nil, fmt.Errorf("onvif: %q is no address; hint: http://HOST/onvif/device_service", address)
+		return nil, nil, fmt.Errorf("onvif: %q is not an address; hint: http://HOST/onvif/device_service", address)
 	}
 	return &client{host: u.Hostname(), login: login, http: &http.Client{
 		Timeout:       10 * time.Second,
@@ -72,7 +72,7 @@ type client struct {
 	host  string
 	login Login
 	http  *http.Client
-	skew  time.Duration // of the camera's clock, which the digest of a login has to meet
+	skew  time.Duration // of the camera's clock, which the digest of a login must match
 }
 
 func (c *client) profiles(ctx context.Context, device *url.URL) ([]Profile, error) {
@@ -117,8 +117,8 @@ func (c *client) profiles(ctx context.Context, device *url.URL) ([]Profile, erro
 	return profiles, nil
 }
 
-// readClock asks for the camera's time, which everybody may (ONVIF Core, section 5.9.4.2). Without an answer it is
-// taken to be right.
+// readClock asks for the camera's time, which needs no login (ONVIF Core, section 5.9.4.2). Without an answer it is
+// assumed to be right.
 func (c *client) readClock(ctx context.Context, device *url.URL) {
 	var answer struct {
 		Time struct {
@@ -137,8 +137,8 @@ func (c *client) readClock(ctx context.Context, device *url.URL) {
 	}
 }
 
-// mediaService asks where the streams are known. A camera behind a NAT gives addresses that are not ours to reach: its
-// port and path count, on the host that was asked.
+// mediaService asks for the address of the media service. A camera behind a NAT returns addresses that we cannot reach:
+// only port and path are used, on the host that was asked.
 func (c *client) mediaService(ctx context.Context, device *url.URL) (*url.URL, error) {
 	var answer struct {
 		XAddr string `xml:"Body>GetCapabilitiesResponse>Capabilities>Media>XAddr"`
@@ -154,7 +154,7 @@ func (c *client) mediaService(ctx context.Context, device *url.URL) (*url.URL, e
 	return c.own(u, device), nil
 }
 
-// own is u on the host of the camera.
+// own returns u on the host of the camera.
 func (c *client) own(u, device *url.URL) *url.URL {
 	if u.Hostname() == c.host {
 		return u
@@ -192,7 +192,7 @@ func (c *client) streamURI(ctx context.Context, media *url.URL, token string) (s
 	return u.String(), nil
 }
 
-// call sends one request and reads the answer into v: with the login in the message (WS-Security), and in HTTP when the
+// call sends one request and decodes the answer into v. The login is in the message (WS-Security), and in HTTP when the
 // camera asks for that.
 func (c *client) call(ctx context.Context, to *url.URL, body string, v any) error {
 	res, err := c.post(ctx, to, body, "")
@@ -242,7 +242,7 @@ func (c *client) post(ctx context.Context, to *url.URL, body, authorization stri
 	}
 	res, err := c.http.Do(req)
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the address is said already
+		err = u.Err // the message already has the address
 	}
 	return res, err
 }
@@ -267,8 +267,8 @@ func (c *client) security(now time.Time) string {
 		`</u:Created></w:UsernameToken></w:Security>`
 }
 
-// digest answers a challenge of HTTP digest (RFC 7616). Basic is not answered: it would show the password to everybody
-// on the way.
+// digest answers an HTTP digest challenge (RFC 7616). It does not answer Basic, which would expose the password on the
+// network.
 func digest(challenge string, login Login, method, uri string) (string, bool) {
 	rest, ok := cutPrefixFold(challenge, "digest ")
 	if !ok {
@@ -312,7 +312,7 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 	return s[len(prefix):], true
 }
 
-// parameters reads a list such as realm="a, b", nonce=c.
+// parameters parses a list such as realm="a, b", nonce=c.
 func parameters(s string) map[string]string {
 	p := map[string]string{}
 	for s != "" && len(p) < 32 {

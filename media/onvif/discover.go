@@ -1,10 +1,12 @@
 // Package onvif finds cameras on the local network and asks them for their streams.
 //
 //	we --WS-Discovery Probe (UDP multicast 239.255.255.250:3702)--> everybody
-//	cameras --ProbeMatches: their addresses--> we --SOAP over HTTP: time, capabilities, profiles, stream URIs--> camera
+//	cameras --ProbeMatches: their addresses--> we
+//	we --SOAP over HTTP: time, capabilities, profiles, stream URIs--> camera
 //
-// It reads the little of ONVIF that all cameras speak: ONVIF Core (Device), and Media version 1. What a camera says is
-// bounded, and an address that it gives is followed on its own host only: a password is for the camera that was asked.
+// It uses the small part of ONVIF that all cameras support: ONVIF Core (Device), and Media version 1. Answers are
+// limited, and an address in an answer is followed only on the camera's own host: a password is only for the camera
+// that was asked.
 package onvif
 
 import (
@@ -23,7 +25,7 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// Limits on what comes back.
+// Limits on answers.
 const (
 	maxDevices  = 256
 	maxDatagram = 64 << 10
@@ -33,9 +35,9 @@ const (
 // Group is where cameras listen (WS-Discovery 1.0, section 2.4).
 var group = netip.MustParseAddrPort("239.255.255.250:3702")
 
-// Options says how to look. The zero value asks on every interface and waits three seconds.
+// Options says how to search. The zero value asks on every interface and waits three seconds.
 type Options struct {
-	Interface string         // "" is every one that has multicast and IPv4
+	Interface string         // "" means every one with multicast and IPv4
 	Target    netip.AddrPort // whom to ask; default: the group
 	Wait      time.Duration  // for answers; default 3 s
 }
@@ -43,14 +45,14 @@ type Options struct {
 // Device is a camera that answered.
 type Device struct {
 	ID      string   // its endpoint reference, a URN
-	Name    string   // by its scopes, "" when it does not say
-	Model   string   // likewise
+	Name    string   // from its scopes, "" if missing
+	Model   string   // see Name
 	Address string   // URL of its device service
 	Host    string   // of that URL
 	Scopes  []string // all of them
 }
 
-// Discover asks and returns who has answered when the wait is over, sorted by host.
+// Discover asks and returns the devices that answered in time, sorted by host.
 func Discover(ctx context.Context, o Options) ([]Device, error) {
 	if !o.Target.IsValid() {
 		o.Target = group
@@ -77,7 +79,7 @@ func Discover(ctx context.Context, o Options) ([]Device, error) {
 	return listen(conn), nil
 }
 
-// ask sends the question, out of each interface.
+// ask sends the probe on each interface.
 func ask(conn *net.UDPConn, o Options) error {
 	question := []byte(probe(uuid()))
 	to := net.UDPAddrFromAddrPort(o.Target)
@@ -109,7 +111,7 @@ func ask(conn *net.UDPConn, o Options) error {
 	return nil
 }
 
-// choose is the interfaces to ask on.
+// choose returns the interfaces to ask on.
 func choose(name string) ([]net.Interface, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -148,7 +150,7 @@ func listen(conn *net.UDPConn) []Device {
 	return devices
 }
 
-// probe returns the question (WS-Discovery 1.0, section 4.2; ONVIF Core, section 7.3).
+// probe returns the probe message (WS-Discovery 1.0, section 4.2; ONVIF Core, section 7.3).
 func probe(id string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"` +
 		` xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"` +
@@ -164,8 +166,7 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// matches reads an answer. Of the addresses in it one on the host that it came from counts; who answers for another
-// host is not believed.
+// matches parses an answer. It only accepts an address on the host that the answer came from.
 func matches(b []byte, from netip.Addr) (devices []Device) {
 	var envelope struct {
 		Matches []struct {
@@ -198,7 +199,7 @@ func matches(b []byte, from netip.Addr) (devices []Device) {
 	return devices
 }
 
-// scope returns what a scope such as onvif://www.onvif.org/name/Front%20door says.
+// scope returns the value of a scope such as onvif://www.onvif.org/name/Front%20door.
 func scope(scopes []string, key string) string {
 	for _, s := range scopes {
 		if value, ok := strings.CutPrefix(s, "onvif://www.onvif.org/"+key+"/"); ok {

@@ -7,18 +7,18 @@ import (
 	"net/url"
 )
 
-// Stream is one stream of a camera, to be asked for key frames. One goroutine at a time uses it.
+// Stream is one stream of a camera that can be asked for key frames. It is used by one goroutine at a time.
 type Stream struct {
 	client *client
 	device *url.URL
 	uri    *url.URL
 
-	media *url.URL // nil until the camera was asked which of its streams this is
+	media *url.URL // nil until the camera was asked for its profiles
 	token string
 }
 
-// NewStream makes one: address is the URL of the camera's device service, uri the stream's rtsp:// address. It asks
-// nothing yet.
+// NewStream returns a stream. address is the URL of the camera's device service, uri the stream's rtsp:// URL. It makes
+// no request yet.
 func NewStream(address string, login Login, uri string) (*Stream, error) {
 	c, device, err := newClient(address, login)
 	if err != nil {
@@ -31,8 +31,8 @@ func NewStream(address string, login Login, uri string) (*Stream, error) {
 	return &Stream{client: c, device: device, uri: u}, nil
 }
 
-// RequestKeyFrame asks the camera for a key frame now (ONVIF Media Service Specification, SetSynchronizationPoint).
-// ErrUnsupported is a camera that makes none.
+// RequestKeyFrame asks the camera for a key frame now (ONVIF Media Service Specification, SetSynchronizationPoint). It
+// returns ErrUnsupported when the camera cannot.
 func (s *Stream) RequestKeyFrame(ctx context.Context) error {
 	if err := s.find(ctx); err != nil {
 		return fmt.Errorf("onvif %s: %w", s.device.Host, err)
@@ -46,8 +46,7 @@ func (s *Stream) RequestKeyFrame(ctx context.Context) error {
 	return nil
 }
 
-// find asks once which profile the stream is. Ports and hosts may differ, where a camera stands behind a NAT; paths do
-// not.
+// find asks once for the profile of the stream. Ports and hosts may differ when a camera is behind a NAT; paths do not.
 func (s *Stream) find(ctx context.Context) error {
 	if s.media != nil {
 		return nil

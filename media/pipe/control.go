@@ -9,22 +9,23 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// controlled is a source whose command makes key frames when it is asked to.
+// controlled is a source whose command makes key frames on request.
 type controlled struct{ *Source }
 
 var _ media.KeyFramer = controlled{}
 
-// RequestKeyFrame implements media.KeyFramer: one line on the control pipe. A command that does not read loses wishes.
+// RequestKeyFrame implements media.KeyFramer: it writes one line to the control pipe. Requests are lost when the
+// command does not read them.
 func (c controlled) RequestKeyFrame() { c.control.wish() }
 
-// control is the writing end of the pipe to the command that runs now.
+// control is the writing end of the pipe to the running command.
 type control struct {
 	mu sync.Mutex // guards the field below
 	w  *os.File   // nil while no command runs
 }
 
-// open makes a pipe for a command that is about to run, and gives its end of it; nil when it takes no wishes. shut is
-// called when the command has ended.
+// open makes a pipe for a command that is about to run, and returns the command's end; nil when it takes no requests.
+// Call shut when the command has ended.
 func (c *control) open() (wishes *os.File, shut func(), err error) {
 	if c == nil {
 		return nil, func() {}, nil
@@ -50,7 +51,7 @@ func (c *control) wish() {
 	if c.w == nil {
 		return
 	}
-	if c.w.SetWriteDeadline(time.Now().Add(time.Millisecond)) == nil { // a full pipe is waited for no longer
+	if c.w.SetWriteDeadline(time.Now().Add(time.Millisecond)) == nil { // do not wait longer for a full pipe
 		_, _ = c.w.WriteString("keyframe\n")
 	}
 }

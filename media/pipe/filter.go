@@ -14,9 +14,9 @@ import (
 // ErrNotFound is why Filter could not run a program that is not installed.
 var ErrNotFound = exec.ErrNotFound
 
-// Filter runs a command line, program first, to its end: in is what it reads, and what it writes comes back. More than
-// most bytes of that are an error, and so is an exit status other than 0. When ctx is done the command is ended, as
-// that of a Source is, with all that it has started.
+// Filter runs a command line, program first, to its end. in is its input; its output is returned. Output beyond most
+// bytes is an error, and so is a non-zero exit status. When ctx is done the command is ended like that of a Source,
+// with everything that it has started.
 func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.Logger) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.L
 	}
 	var fed sync.WaitGroup
 	fed.Go(func() {
-		_, _ = to.Write(in) // one that does not read to the end has had enough, or says what it did not like
+		_, _ = to.Write(in) // a command that does not read to the end has had enough, or reports its error itself
 		_ = to.Close()
 	})
 	stop := context.AfterFunc(ctx, func() { _ = to.Close(); p.end() })

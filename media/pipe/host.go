@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Command is what Options needs of a preset: it looks at the host each time, since cameras are plugged and unplugged,
-// and tries the encoders once.
+// Command returns the Command of Options for a preset. It looks at the host each time, since cameras are plugged and
+// unplugged, and tries the encoders once.
 func (p Preset) Command() func(context.Context) ([]string, error) {
 	var mu sync.Mutex
 	var encoders []string
@@ -39,16 +39,15 @@ func (p Preset) Command() func(context.Context) ([]string, error) {
 	}
 }
 
-// hasDriver reports whether the kernel knows cameras at all, which it does from the first one on that is plugged in.
+// hasDriver reports whether the kernel has a camera driver loaded, which is so once a camera was plugged in.
 func hasDriver() bool {
 	_, err := os.Stat("/sys/class/video4linux")
 	return err == nil
 }
 
-// late is err, the reason why a device could not be opened, unless a start of this process would mend it: systemd
-// allows a class of devices (DeviceAllow=char-video4linux) by the numbers that the class has when the unit starts, and
-// a class whose driver comes later has none. After that start the class was there, so that nobody restarts for it
-// twice.
+// late wraps err, the reason why a device could not be opened, when a restart of this process would help: systemd
+// resolves a class of devices (DeviceAllow=char-video4linux) when the unit starts, and finds nothing for a class whose
+// driver is loaded later. After the restart the class exists, so nobody restarts twice for it.
 func late(err error, then, now bool) error {
 	if errors.Is(err, unix.EPERM) && !then && now {
 		return &lateError{err}
@@ -65,10 +64,10 @@ func (e *lateError) Error() string {
 
 func (e *lateError) Unwrap() error { return e.error }
 
-// Restart says that nothing but another start of this process helps.
+// Restart reports that only a restart of this process helps.
 func (e *lateError) Restart() bool { return true }
 
-// first returns the first of the programs that is installed, or else the first.
+// first returns the first of the programs that is installed, or else the first one.
 func first(programs ...string) string {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err == nil {
@@ -78,11 +77,10 @@ func first(programs ...string) string {
 	return programs[0]
 }
 
-// tryFor is how long an encoder has for its trial. A driver that hangs costs no more than that, and leaves time for
-// those after it.
+// tryFor limits the trial of an encoder. A driver that hangs costs only that, and leaves time for the next ones.
 const tryFor = 5 * time.Second
 
-// findEncoders tries the H.264 encoders for which there is a device, and those in software, best first.
+// findEncoders tries the H.264 encoders whose device exists, and those in software, best first.
 func findEncoders(ctx context.Context, root fs.FS, works func(context.Context, string) bool) []string {
 	return slices.DeleteFunc(candidates(root), func(encoder string) bool {
 		ctx, cancel := context.WithTimeout(ctx, tryFor)
@@ -91,7 +89,7 @@ func findEncoders(ctx context.Context, root fs.FS, works func(context.Context, s
 	})
 }
 
-// works has an encoder of ffmpeg make three small pictures.
+// works lets an ffmpeg encoder encode three small pictures.
 func works(ctx context.Context, encoder string) bool {
 	p := Preset{Width: 320, Height: 240, Rate: 10, Bitrate: 300_000}
 	args := []string{"-v", "error"}
@@ -104,7 +102,7 @@ func works(ctx context.Context, encoder string) bool {
 	return cmd.Run() == nil
 }
 
-// candidates returns the encoders that may work on the host of a file tree, those in hardware first.
+// candidates returns the encoders that may work on the host with this file tree, hardware first.
 func candidates(root fs.FS) []string {
 	var list []string
 	names, _ := fs.Glob(root, "sys/class/video4linux/*/name")
@@ -138,7 +136,7 @@ const (
 	maxFormats    = 64
 )
 
-// pixelFormats asks a V4L2 device for the formats that it captures in.
+// pixelFormats asks a V4L2 device for its capture formats.
 func pixelFormats(device string) ([]string, error) {
 	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -165,8 +163,8 @@ func fourCC(v uint32) string {
 	return strings.TrimSpace(string([]byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)}))
 }
 
-// saysHint returns what helps with the last words of a command: what the C library says of a device (strerror), else to
-// try it by hand.
+// saysHint returns a hint for the last words of a command: for the C library's device errors (strerror), or else to run
+// it by hand.
 func saysHint(last string) string {
 	switch {
 	case strings.Contains(last, "Device or resource busy"):

@@ -7,19 +7,18 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// How far a command may be ahead of the clock: it may begin with a burst, and is held back by its full pipe when it
-// goes on like that.
+// How far a command may be ahead of the clock. It may begin with a burst; after that its full pipe holds it back.
 const (
 	lead    = 500 * time.Millisecond
-	resync  = 10 * time.Second // a jump of the stream's clock, nothing to wait for
-	fastest = 120              // frames a second of a stream that does not say how many it has
+	resync  = 10 * time.Second // a jump of the stream's clock, not worth waiting for
+	fastest = 120              // frame rate of a stream that does not state its own
 )
 
 // pacer holds back commands that write faster than real time, such as one that reads a file.
 type pacer struct {
 	ctx    context.Context
 	timer  *time.Timer
-	begin  time.Time // when zero was, or would have been
+	begin  time.Time // the time of zero
 	zero   time.Duration
 	frames int
 }
@@ -32,7 +31,7 @@ func newPacer(ctx context.Context) *pacer {
 
 func (p *pacer) stop() { p.timer.Stop() }
 
-// wait returns when a unit that is at pts by the stream's clock may go on.
+// wait returns when a unit with time pts on the stream's clock is due.
 func (p *pacer) wait(pts time.Duration, video bool, rate float64) error {
 	if pts == es.Untimed {
 		if !video {

@@ -1,12 +1,12 @@
-// Package pipe is a source that plays what a command writes to its standard output: ffmpeg, GStreamer, rpicam-vid, or
-// anything else.
+// Package pipe is a source that plays the standard output of a command: ffmpeg, GStreamer, rpicam-vid, or anything
+// else.
 //
 //	command --stdout--> demux (Annex B, IVF, Ogg, MPEG-TS, fragmented MP4) --units--> es.Writer --frames--> sink
-//	        --stderr--> log, at a bounded rate
+//	        --stderr--> log, at a limited rate
 //
-// The command is the operator's, from the config file and from nowhere else: there is no shell, and no way to it from a
-// network. It runs in a process group of its own, which is gone when Run returns: asked to end, and killed when it does
-// not.
+// The command is the operator's, from the config file and from nowhere else: there is no shell, and no network input in
+// it. It runs in a process group of its own, which is gone when Run returns: the command is asked to end, and killed if
+// it does not.
 package pipe
 
 import (
@@ -22,34 +22,35 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// Options says what to run. Command is needed.
+// Options says what to run. Command is required.
 type Options struct {
-	// Command gives the command line, program first, when Run begins: a preset looks at the host's devices then.
+	// Command returns the command line, program first. It is called when Run begins, since a preset then looks at the
+	// host's devices.
 	Command func(ctx context.Context) ([]string, error)
 
-	// Name is how logs and errors call the source: a command line may hold passwords. Default: the program.
+	// Name is the name of the source in logs and errors, since a command line may hold passwords. Default: the program.
 	Name string
 
-	// Stall is how long there may be no picture, once there was one, before the command is ended; 0 is for ever. A
-	// driver that hangs does not wake up by itself.
+	// Stall ends the command when there was no picture for that long, once there has been one; 0 never does. A driver
+	// that hangs does not recover by itself.
 	Stall time.Duration
 
-	// Foreign lets sound through that browsers do not take, for Transcode to make Opus of. Otherwise it is left out,
-	// and the log says so.
+	// Foreign lets through audio that browsers cannot play, for Transcode. Otherwise it is left out and the log says
+	// so.
 	Foreign bool
 
-	// Control gives the command a pipe as descriptor 3 (KVSAGENT_CONTROL_FD=3), on which each line is a wish:
+	// Control gives the command a pipe as descriptor 3 (KVSAGENT_CONTROL_FD=3). Each line on it is a request:
 	// "keyframe".
 	Control bool
 
-	Log *slog.Logger // nil is slog.Default
+	Log *slog.Logger // nil means slog.Default
 }
 
 // Source plays one command. Make it with New.
 type Source struct {
 	o       Options
 	silence es.Silence
-	control *control // nil when the command takes no wishes
+	control *control // nil when the command takes no requests
 }
 
 // New checks the options and starts nothing. With a control pipe the source is a media.KeyFramer.
@@ -66,12 +67,12 @@ func New(o Options) (media.Source, error) {
 	return &Source{o: o}, nil
 }
 
-// Line is the Command of Options for a command line that is always the same.
+// Line returns the Command of Options for a fixed command line.
 func Line(args ...string) func(context.Context) ([]string, error) {
 	return func(context.Context) ([]string, error) { return args, nil }
 }
 
-// Error is why a command could not be played, or no longer.
+// Error is why a command could not be played, or stopped.
 type Error struct {
 	Name string
 	Err  error
@@ -89,10 +90,10 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Slow says that trying again will not help until somebody has changed something.
+// Slow reports that a retry will not help until something was changed.
 func (e *Error) Slow() bool { return e.slow }
 
-// Run runs the command until ctx is done or its output ends, as media.Source says.
+// Run runs the command until ctx is done or its output ends, as media.Source requires.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	err := s.run(ctx, out)
 	if ctx.Err() != nil {
@@ -125,7 +126,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	if err != nil {
 		return &Error{Name: name, Err: err, slow: true}
 	}
-	// A blocked read knows no context: the end of the process ends it.
+	// A context does not interrupt a blocked read: ending the process does.
 	stop := context.AfterFunc(ctx, p.end)
 	stall := s.watch(p)
 	err = s.play(ctx, p.stdout, out, stall)
@@ -140,7 +141,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	return s.explain(name, err, p)
 }
 
-// explain returns why the output ended. When the command went by itself, its own words are the best.
+// explain returns why the output ended. When the command ended by itself, its own words are the best reason.
 func (s *Source) explain(name string, err error, p *process) error {
 	e := &Error{Name: name, Err: err}
 	if _, ok := errors.AsType[*es.ProfileError](err); ok {
@@ -172,7 +173,7 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *s
 	}
 	tracks := s.choose(stream, out)
 	if len(tracks) == 0 {
-		return fmt.Errorf("its sound is %s, which browsers do not take, and there is no video",
+		return fmt.Errorf("its sound is %s, which browsers cannot play, and there is no video",
 			stream.Tracks()[0].Codec)
 	}
 	w := es.NewWriter(out, tracks...)
@@ -193,7 +194,7 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *s
 	}
 }
 
-// choose leaves out sound that nobody can hear, unless somebody makes it into such that can be heard.
+// choose leaves out audio that browsers cannot play, unless it will be transcoded.
 func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
 	if s.o.Foreign {
 		return stream.Tracks()

@@ -13,21 +13,21 @@ type Preset struct {
 	Kind string // v4l2 or libcamera
 	// /dev/video0, better /dev/v4l/by-id/...; for libcamera the number or name of the camera, "" being the first.
 	Device        string
-	ALSA          string // microphone, such as hw:1,0 or default; "" is no sound
+	ALSA          string // microphone, such as hw:1,0 or default; "" means no sound
 	Width, Height int    // pixels
-	Rate          int    // frames a second
-	Bitrate       int    // bits a second of our own encoder; 0 follows from the size
-	Encoder       string // of ffmpeg: "" takes the best that there is
+	Rate          int    // frames per second
+	Bitrate       int    // bits per second of our own encoder; 0 derives it from the size
+	Encoder       string // of ffmpeg; "" selects the best available
 }
 
-// Host is what there is on this host, as far as presets care.
+// Host is what presets need to know about this host.
 type Host struct {
-	Formats  []string // of the camera, as V4L2 calls them: H264, MJPG, YUYV
-	Encoders []string // H.264 encoders that work here, as ffmpeg calls them, best first
-	Program  string   // of libcamera: rpicam-vid, or libcamera-vid as it was called before
+	Formats  []string // of the camera, in V4L2's spelling: H264, MJPG, YUYV
+	Encoders []string // working H.264 encoders, in ffmpeg's spelling, best first
+	Program  string   // libcamera's: rpicam-vid, or its former name libcamera-vid
 }
 
-// ParsePreset reads v4l2:/dev/video0?size=1280x720&rate=30&alsa=hw:1,0&bitrate=2M&encoder=libx264 or
+// ParsePreset parses v4l2:/dev/video0?size=1280x720&rate=30&alsa=hw:1,0&bitrate=2M&encoder=libx264 or
 // libcamera:?size=1920x1080.
 func ParsePreset(raw string) (Preset, error) {
 	kind, rest, _ := strings.Cut(raw, ":")
@@ -111,8 +111,8 @@ func (p *Preset) check(raw string) error {
 	return nil
 }
 
-// CommandLine returns what plays the camera on a host: what comes out is H.264 without B-frames with a key frame every
-// two seconds, and Opus.
+// CommandLine returns the command that plays the camera on a host: H.264 without B-frames, with a key frame every two
+// seconds, and Opus.
 func (p Preset) CommandLine(h Host) []string {
 	if p.Kind == "libcamera" {
 		return p.libcamera(h)
@@ -120,11 +120,11 @@ func (p Preset) CommandLine(h Host) []string {
 	return p.v4l2(h)
 }
 
-// The render node through which VA-API encodes.
+// The render node that VA-API encodes on.
 const renderNode = "/dev/dri/renderD128"
 
-// v4l2 takes the camera's own H.264 where it has that, since it costs nothing; or else motion JPEG, with which USB has
-// room for large pictures; or else raw pictures, of which ffmpeg chooses the format.
+// v4l2 uses the camera's own H.264 if it has any, since that costs nothing. Otherwise it uses motion JPEG, whose large
+// pictures fit through USB, or else raw pictures, for which ffmpeg chooses the format.
 func (p Preset) v4l2(h Host) []string {
 	encoder, format := p.Encoder, "mjpeg"
 	switch {
@@ -160,13 +160,13 @@ func (p Preset) v4l2(h Host) []string {
 	return append(args, transport...)
 }
 
-// transport is MPEG-TS that waits for nothing: it keeps the times of capture, and tells the length of each picture.
+// transport is MPEG-TS without delay: it keeps the capture times, and states the length of each picture.
 var transport = []string{"-flush_packets", "1", "-muxdelay", "0", "-muxpreload", "0", "-pes_payload_size", "0",
 	"-omit_video_pes_length", "0", "-f", "mpegts", "-"}
 
 func (p Preset) size() string { return fmt.Sprintf("%dx%d", p.Width, p.Height) }
 
-// encode returns the options of an encoder: no B-frames, a key frame every two seconds, and no picture kept back.
+// encode returns the options of an encoder: no B-frames, a key frame every two seconds, and no delayed pictures.
 func (p Preset) encode(encoder string) []string {
 	if encoder == "copy" {
 		return []string{"-c:v", "copy"}
@@ -182,13 +182,13 @@ func (p Preset) encode(encoder string) []string {
 	case "h264_nvenc":
 		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder, "-preset", "p3", "-tune", "ull", "-delay", "0",
 			"-profile:v", "baseline"}
-	default: // h264_v4l2m2m, libopenh264 and others know the common options only
+	default: // h264_v4l2m2m, libopenh264 and others only know the common options
 		args = []string{"-pix_fmt", "yuv420p", "-c:v", encoder}
 	}
 	return append(args, "-bf", "0", "-g", strconv.Itoa(2*p.Rate), "-b:v", strconv.Itoa(p.Bitrate))
 }
 
-// libcamera lets the camera's program encode: in hardware on the boards that have it. With a microphone the program
+// libcamera lets the camera's program encode, in hardware on the boards that have it. With a microphone the program
 // needs its libav part.
 func (p Preset) libcamera(h Host) []string {
 	program := h.Program

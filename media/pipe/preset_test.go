@@ -29,8 +29,8 @@ func TestSplit(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		`a 'b`:               "a ' without its second one",
-		`a "b\"`:             `a " without its second one`,
+		`a 'b`:               "unclosed quote '",
+		`a "b\"`:             `unclosed quote "`,
 		`a \`:                "a backslash at the end",
 		`a | b`:              "there is no shell, so | does nothing; hint: quote it, or write sh -c '...'",
 		`a >/dev/null`:       "so >/dev/null does",
@@ -185,7 +185,7 @@ func TestParse(t *testing.T) {
 		"exec:":                  "without a command",
 		"exec:   ":               "without a command",
 		"exec:a | b":             "there is no shell",
-		"http://192.0.2.1/":      "is no command",
+		"http://192.0.2.1/":      "is not a command",
 		"v4l2:/dev/video0?size=": "size=1280x720",
 	} {
 		if _, err := pipe.Parse(url); err == nil || !strings.Contains(err.Error(), want) {

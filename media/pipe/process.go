@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grace is how long a command has to end when it is asked to.
+// grace is how long a command may take to end when it is asked to.
 const grace = 2 * time.Second
 
-// process is a running command with all that it starts. After end it is gone.
+// process is a running command with all processes that it starts. After end it is gone.
 type process struct {
 	cmd    *exec.Cmd
 	stdout *os.File
@@ -26,12 +26,12 @@ type process struct {
 	gone   chan struct{} // closed when the command has ended and its group was killed
 	err    error         // of the command; valid when gone is closed
 	ended  sync.Once
-	ask    chan struct{} // closed when the command is to end
+	ask    chan struct{} // closed when the command should end
 }
 
-// start runs a command line in a process group of its own. Of our descriptors it gets stdin, stdout and stderr, and as
-// the fourth the reading end of a control pipe, unless that is nil: Go opens all others close-on-exec, and those that
-// we were started with ourselves are made so.
+// start runs a command line in a process group of its own. It inherits stdin, stdout and stderr, and the reading end of
+// a control pipe as descriptor 3, unless that is nil. Go opens all other descriptors close-on-exec; those that we
+// inherited ourselves are made so here.
 func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no command")
@@ -40,7 +40,7 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 	if cmd.Err != nil {
 		return nil, fmt.Errorf("%w; hint: install it, or write its path", cmd.Err)
 	}
-	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; before, who starts us has to see to it
+	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; before that, our parent must take care of it
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 	return p, nil
 }
 
-// environment leaves out what is meant for us alone: keys, and the line to the service manager.
+// environment removes variables that are for us alone: keys, and the socket of the service manager.
 func environment(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -95,7 +95,7 @@ func (p *process) watch() {
 	case <-exited:
 	case <-p.ask:
 		p.signal(unix.SIGTERM)
-		p.signal(unix.SIGCONT) // one that was stopped could not hear us
+		p.signal(unix.SIGCONT) // a stopped process could not react
 		t := time.NewTimer(grace)
 		select {
 		case <-exited:
@@ -103,13 +103,13 @@ func (p *process) watch() {
 		}
 		t.Stop()
 	}
-	// Whoever is left of the group goes too: a camera that an orphan holds could not be opened again. The command
-	// itself is not yet reaped, so that its number still names this group and no other.
+	// The rest of the group goes, too: an orphan could keep the camera open. The command itself has not been reaped
+	// yet, so its number still names this group and no other.
 	p.signal(unix.SIGKILL)
 	<-exited
 	p.err = p.cmd.Wait()
 	wg.Wait()
-	for range 100 { // what was killed goes in its own time, and lets go of its devices only then
+	for range 100 { // killed processes take their time, and release their devices only at their end
 		if unix.Kill(-p.cmd.Process.Pid, 0) != nil {
 			break
 		}
@@ -117,7 +117,7 @@ func (p *process) watch() {
 	}
 }
 
-// await returns when the command has ended, and leaves it to Wait to reap it.
+// await returns when the command has ended. It leaves the reaping to Wait.
 func (p *process) await() {
 	for {
 		err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -129,10 +129,10 @@ func (p *process) await() {
 
 func (p *process) signal(s unix.Signal) { _ = unix.Kill(-p.cmd.Process.Pid, s) }
 
-// lastWords is how long a command whose output has ended may take to end by itself.
+// lastWords is how long a command may take to end by itself after its output has ended.
 const lastWords = 500 * time.Millisecond
 
-// settle waits for a command whose output has ended: what it says at its end, and its own exit status, are the reason.
+// settle waits for a command whose output has ended: its last words and its exit status are the reason.
 func (p *process) settle() {
 	t := time.NewTimer(lastWords)
 	defer t.Stop()
@@ -142,8 +142,8 @@ func (p *process) settle() {
 	}
 }
 
-// end asks the command to end, and returns when it has, with all that it started. A command that waits for us to read
-// does not hear that it is asked, so nobody reads from then on. end may be called more than once.
+// end asks the command to end, and returns when it has, with everything that it started. A command that is blocked
+// writing to us does not notice the request, so reading stops before. end may be called more than once.
 func (p *process) end() {
 	p.ended.Do(func() {
 		p.stderr.ended.Store(true)
@@ -153,7 +153,7 @@ func (p *process) end() {
 	<-p.gone
 }
 
-// result returns what became of the command that ended by itself. Call it after end.
+// result returns the result of a command that ended by itself. Call it after end.
 func (p *process) result() error {
 	<-p.gone
 	what := "it ended (exit status 0)"

@@ -8,7 +8,7 @@ import (
 
 var errStalled = errors.New("no picture")
 
-// stall ends a command that gives no more pictures. A nil one never does.
+// stall ends a command that produces no more pictures. A nil stall never does.
 type stall struct {
 	limit time.Duration
 	end   func()
@@ -19,7 +19,7 @@ type stall struct {
 	wg    sync.WaitGroup
 }
 
-// watch makes the stall of a command, if it is to have one.
+// watch returns the stall of a command, or nil if Stall is 0.
 func (s *Source) watch(p *process) *stall {
 	if s.o.Stall == 0 {
 		return nil
@@ -27,7 +27,7 @@ func (s *Source) watch(p *process) *stall {
 	return &stall{limit: s.o.Stall, end: p.end}
 }
 
-// fed takes note of a unit.
+// fed records a unit.
 func (s *stall) fed(video bool) {
 	if s == nil || !video {
 		return
@@ -39,7 +39,7 @@ func (s *stall) fed(video bool) {
 		s.timer = time.AfterFunc(s.limit, s.out)
 		return
 	}
-	if s.timer.Stop() { // else it has run out
+	if s.timer.Stop() { // otherwise it has fired
 		s.timer.Reset(s.limit)
 	}
 }
@@ -52,7 +52,7 @@ func (s *stall) out() {
 	s.end()
 }
 
-// over stops the watch, and says whether it has ended the command.
+// over stops the watch, and reports whether it has ended the command.
 func (s *stall) over() bool {
 	if s == nil {
 		return false

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// What of a command's stderr comes into the log.
+// How much of a command's stderr is logged.
 const (
 	maxLine    = 300              // bytes of a line
 	maxLines   = 10               // in each period
-	linePeriod = 10 * time.Second // and then it is quiet, and counts
+	linePeriod = 10 * time.Second // after that it only counts
 )
 
 // tail reads the stderr of a command to its end.
 type tail struct {
 	r     io.ReadCloser
 	log   *slog.Logger
-	ended atomic.Bool // it was asked to end: what it says now is of that
+	ended atomic.Bool // it was asked to end: what it says now is about that
 
-	last    string // line that says something; owned by run
+	last    string // last meaningful line; owned by run
 	lines   int    // in this period
 	skipped int
 	until   time.Time
@@ -72,8 +72,8 @@ func (t *tail) line(s string) {
 	t.log.Log(context.Background(), level, "command says", "line", s)
 }
 
-// clean makes a line fit for a log. Of a line that was written over and over (a progress) the last stands; the login in
-// a URL is left out.
+// clean makes a line fit for a log. Of a line that was overwritten repeatedly (a progress bar) it keeps the last state;
+// it removes the login from URLs.
 func clean(s string) string {
 	s = strings.TrimRight(s, "\r ")
 	if i := strings.LastIndexByte(s, '\r'); i >= 0 {
@@ -88,7 +88,7 @@ func clean(s string) string {
 	return hideLogin(strings.TrimSpace(s))
 }
 
-// hideLogin takes user and password out of the URLs in a line.
+// hideLogin removes user and password from the URLs in a line.
 func hideLogin(s string) string {
 	var b strings.Builder
 	for {

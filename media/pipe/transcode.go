@@ -15,14 +15,14 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// How sound goes to the transcoder and how often that is tried.
+// How much audio waits for the transcoder, and how often the transcoder is started.
 const (
 	soundQueue = 128             // frames; more than two seconds
 	soundRetry = 5 * time.Second // after ffmpeg has ended by itself
 )
 
-// Transcode wraps a source whose sound may be foreign (AAC, say) and makes Opus of it with ffmpeg. Video goes straight
-// through. Without ffmpeg there is no sound, and the log says so.
+// Transcode wraps a source whose audio may be foreign (AAC, for example) and converts that to Opus with ffmpeg. Video
+// passes unchanged. Without ffmpeg there is no sound, and the log says so.
 func Transcode(src media.Source, log *slog.Logger) media.Source {
 	return &transcoder{src: src, log: log, program: "ffmpeg"}
 }
@@ -37,7 +37,7 @@ type transcoder struct {
 // Unwrap implements media.Wrapper.
 func (t *transcoder) Unwrap() media.Source { return t.src }
 
-// Run runs the source, and ffmpeg beside it for as long as its sound is foreign.
+// Run runs the source, and ffmpeg beside it while its audio is foreign.
 func (t *transcoder) Run(ctx context.Context, out media.Sink) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &sound{t: t, ctx: ctx, out: out, frames: make(chan *media.Frame, soundQueue)}
@@ -54,14 +54,14 @@ type sound struct {
 	frames chan *media.Frame
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex // guards the fields below, and lets one at a time call out
+	mu      sync.Mutex // guards the fields below, and serialises calls of the sink
 	out     media.Sink
-	foreign media.Codec   // what is transcoded; "" is nothing
-	fed     time.Duration // sound that ffmpeg was given in its present run
+	foreign media.Codec   // the codec that is transcoded; "" means none
+	fed     time.Duration // duration of the audio that ffmpeg got in its current run
 	end     time.Duration // PTS at the end of it
 }
 
-// Tracks puts Opus in the place of foreign sound.
+// Tracks replaces a foreign audio track with Opus.
 func (s *sound) Tracks(tracks []media.Track) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,14 +90,14 @@ func (s *sound) Tracks(tracks []media.Track) {
 	s.out.Tracks(tracks)
 }
 
-// Note passes on what the source says.
+// Note passes on the source's notes.
 func (s *sound) Note(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	media.Note(s.out, text)
 }
 
-// Write passes a frame on, or to the transcoder. When that is behind by the length of the queue the frame is lost.
+// Write passes a frame on, or to the transcoder. When the transcoder's queue is full the frame is lost.
 func (s *sound) Write(f *media.Frame) {
 	if !es.Foreign(f.Codec) {
 		s.mu.Lock()
@@ -150,7 +150,7 @@ func (s *sound) transcode(codec media.Codec) error {
 	s.fed = 0
 	s.mu.Unlock()
 
-	// ffmpeg does not hear that it is to end while it waits for input.
+	// ffmpeg does not notice that it should end while it waits for input.
 	stop := context.AfterFunc(s.ctx, func() { _ = to.Close(); p.end() })
 	defer stop()
 	var wg sync.WaitGroup
@@ -165,7 +165,7 @@ func (s *sound) transcode(codec media.Codec) error {
 	return err
 }
 
-// feed writes what comes to ffmpeg.
+// feed writes frames to ffmpeg.
 func (s *sound) feed(codec media.Codec, to *os.File, gone <-chan struct{}) {
 	for {
 		select {
@@ -191,8 +191,8 @@ func (s *sound) feed(codec media.Codec, to *os.File, gone <-chan struct{}) {
 	}
 }
 
-// collect passes on what ffmpeg makes. Its time is counted back from the end of what it was given, so that lost sound
-// moves nothing.
+// collect passes on ffmpeg's output. Times count back from the end of ffmpeg's input, so that lost audio shifts
+// nothing.
 func (s *sound) collect(p *process) error {
 	stream, err := demux.Open(p.stdout)
 	if err != nil {

@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// presetStall is the Stall of presets, which give at least a picture each second.
+// presetStall is the Stall of presets, which produce at least a picture each second.
 const presetStall = 3 * time.Second
 
-// Parse reads exec:COMMAND LINE, to whose words args are added as they are, or a preset: v4l2:/dev/video0?...,
-// libcamera:?...
+// Parse parses exec:COMMAND LINE, with args added unchanged, or a preset: v4l2:/dev/video0?..., libcamera:?...
 func Parse(raw string, args ...string) (Options, error) {
 	scheme, line, _ := strings.Cut(raw, ":")
 	switch scheme {
@@ -36,5 +35,5 @@ func Parse(raw string, args ...string) (Options, error) {
 		return Options{Command: p.Command(), Name: strings.TrimSuffix(p.Kind+":"+p.Device, ":"),
 			Stall: presetStall}, nil
 	}
-	return Options{}, fmt.Errorf("%q is no command; hint: exec:, v4l2: or libcamera:", scheme)
+	return Options{}, fmt.Errorf("%q is not a command; hint: exec:, v4l2: or libcamera:", scheme)
 }

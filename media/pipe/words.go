@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Split cuts a command line into words as a shell does, without being one: blanks part words, '...' and "..." hold them
-// together, a backslash takes the next character as it is. What only a shell could do is an error.
+// Split splits a command line into words like a shell, without being one: blanks separate words, '...' and "..." group
+// them, a backslash takes the next character literally. Anything that needs a shell is an error.
 func Split(line string) ([]string, error) {
 	var (
 		words  []string
@@ -56,7 +56,7 @@ func Split(line string) ([]string, error) {
 	return words, end()
 }
 
-// quoted writes what is between quotes, and says at which character of s the second one is.
+// quoted writes the text between quotes, and returns the index of the closing one in s.
 func quoted(s []rune, word *strings.Builder) (int, error) {
 	for i := 1; i < len(s); i++ {
 		switch {
@@ -67,10 +67,10 @@ func quoted(s []rune, word *strings.Builder) (int, error) {
 		}
 		word.WriteRune(s[i])
 	}
-	return 0, fmt.Errorf("a %c without its second one", s[0])
+	return 0, fmt.Errorf("unclosed quote %c", s[0])
 }
 
-// operator reports whether an unquoted word would be a shell's: a pipe, a redirection, the end of a command.
+// operator reports whether an unquoted word is a shell operator: a pipe, a redirection, a command separator.
 func operator(w string) bool {
 	switch w {
 	case "|", "||", "&&", "&", ";", "<", ">", ">>", "2>", "2>&1":

@@ -10,24 +10,24 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// Verdict is how a source will look in a browser.
+// Verdict says how a source will look in a browser.
 type Verdict string
 
 // The verdicts, from best to worst.
 const (
-	Good Verdict = "good" // as it should be
-	Fair Verdict = "fair" // it plays, with what the findings say
-	Bad  Verdict = "bad"  // there is nothing to see
+	Good Verdict = "good" // no complaints
+	Fair Verdict = "fair" // it plays, with the flaws in the findings
+	Bad  Verdict = "bad"  // nothing to see
 )
 
-// Finding is one thing that matters, and what to do about it.
+// Finding is one relevant observation, and what to do about it.
 type Finding struct {
-	Verdict Verdict `json:"verdict"` // what it alone would make of the source
+	Verdict Verdict `json:"verdict"` // the verdict on the source if this were the only finding
 	What    string  `json:"what"`
 	Hint    string  `json:"hint,omitempty"`
 }
 
-// What is too much.
+// Thresholds of findings.
 const (
 	longGOP   = 4000 // ms
 	highRate  = 8e6  // bits a second
@@ -79,7 +79,7 @@ func (r *Result) judgeError(err error) {
 	}
 }
 
-// judgeCodec says who can decode it, by what browsers offer in WebRTC.
+// judgeCodec says which browsers can decode it, going by what they offer in WebRTC.
 func (r *Result) judgeCodec(v *Video) {
 	switch media.Codec(v.Codec) {
 	case media.H264:
@@ -135,7 +135,7 @@ func (r *Result) judgeAudio() {
 	case a == nil:
 		r.add(Good, "no sound", "")
 	case es.Foreign(media.Codec(a.Codec)):
-		r.add(Fair, fmt.Sprintf("sound in %s, which browsers do not take: there is none", a.Codec),
+		r.add(Fair, fmt.Sprintf("sound in %s, which browsers cannot play: there is none", a.Codec),
 			"set the camera's audio to Opus or G.711, or set audio: transcode, which needs ffmpeg")
 	case a.Packets == 0:
 		r.add(Fair, fmt.Sprintf("sound in %s is announced, but does not come", a.Codec),

@@ -1,4 +1,4 @@
-// Package probe watches a source for a while and says what it is and how it will look in a browser.
+// Package probe watches a source for a while, and reports what it is and how it will look in a browser.
 //
 //	source --Tracks, frames--> meter --numbers--> Result --judge--> verdict and findings, in plain words
 package probe
@@ -13,7 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Result is what was seen. Times are in milliseconds, rates in bits a second.
+// Result is what was seen. Times are in milliseconds, rates in bits per second.
 type Result struct {
 	Verdict  Verdict   `json:"verdict"`
 	Findings []Finding `json:"findings"`
@@ -34,7 +34,7 @@ type Video struct {
 	FPS       float64 `json:"fps"`
 	Frames    int     `json:"frames"`
 	KeyFrames int     `json:"key_frames"`
-	GOPMS     float64 `json:"gop_ms"` // the longest time between two key frames; 0 when there was one only
+	GOPMS     float64 `json:"gop_ms"` // the longest time between two key frames; 0 if there was only one
 	BFrames   bool    `json:"b_frames"`
 	Bitrate   float64 `json:"bitrate"`
 	PeakMS    float64 `json:"largest_frame_ms"` // how long the largest frame takes at the average rate
@@ -47,15 +47,15 @@ type Audio struct {
 	Bitrate float64 `json:"bitrate"`
 }
 
-// Clock is how the source's times compare with ours.
+// Clock compares the source's times with ours.
 type Clock struct {
-	JitterMS float64 `json:"jitter_ms"` // how much later than usual the latest of 20 pictures came
-	DriftPPM float64 `json:"drift_ppm"` // above 0 the source is fast; only over 15 s and more
+	JitterMS float64 `json:"jitter_ms"` // by how much the latest of 20 pictures was later than usual
+	DriftPPM float64 `json:"drift_ppm"` // above 0 the source is fast; only from 15 s on
 	Jumps    int     `json:"jumps"`     // steps of more than a second
 }
 
-// Run watches src for d after its first frame, or until ctx is done or the source fails, and at most d and half a
-// minute in all.
+// Run watches src for d after its first frame, or until ctx is done or the source fails, and in total at most d plus
+// half a minute.
 func Run(ctx context.Context, src media.Source, d time.Duration) Result {
 	ctx, cancel := context.WithTimeout(ctx, d+30*time.Second)
 	defer cancel()
@@ -69,7 +69,7 @@ func Run(ctx context.Context, src media.Source, d time.Duration) Result {
 	return r
 }
 
-// meter is the sink that counts.
+// meter is the counting sink.
 type meter struct {
 	begin  time.Time
 	enough time.Duration
@@ -87,7 +87,7 @@ type meter struct {
 	delays []delay
 }
 
-// delay is how much later by our clock than by its own a picture came.
+// delay is how much later a picture came by our clock than by its own.
 type delay struct{ at, late time.Duration }
 
 // counter counts one track.
@@ -108,7 +108,7 @@ func (c *counter) add(f *media.Frame) {
 	c.to = f.PTS
 }
 
-// perSecond scales a count that was made in frames-1 steps of the clock.
+// perSecond scales a count made over frames-1 frame intervals.
 func (c *counter) perSecond(n float64) float64 {
 	if c.to <= c.from {
 		return 0
@@ -122,7 +122,7 @@ func (m *meter) Tracks(tracks []media.Track) {
 	m.tracks = append([]media.Track(nil), tracks...)
 }
 
-// maxDelays limits what is kept of a probe that somebody lets run: an hour at 60 frames a second.
+// maxDelays limits the delays kept for a long probe: an hour at 60 frames per second.
 const maxDelays = 216_000
 
 func (m *meter) Write(f *media.Frame) {
@@ -196,8 +196,8 @@ func (m *meter) videoResult(t media.Track, err error) *Video {
 	return v
 }
 
-// clock compares the times of the pictures with when they came. The earliest say how fast the clock is, the late ones
-// how much it jitters.
+// clock compares the times of the pictures with their arrival. The earliest arrivals give the drift of the clock, the
+// late ones its jitter.
 func (m *meter) clock() *Clock {
 	c := &Clock{Jumps: m.jumps}
 	least := m.delays[0].late

@@ -84,7 +84,7 @@ func TestVerdicts(t *testing.T) {
 		"H.265": {with(func(c *camera) { c.codec = media.H265 }), probe.Fair,
 			"not in Firefox; hint: set the camera to H.264"},
 		"AAC": {with(func(c *camera) { c.audio = "AAC" }), probe.Fair,
-			"sound in AAC, which browsers do not take: there is none; hint: set the camera's audio to Opus"},
+			"sound in AAC, which browsers cannot play: there is none; hint: set the camera's audio to Opus"},
 		"mute":     {with(func(c *camera) { c.audio = media.PCMU }), probe.Fair, "is announced, but does not come"},
 		"long GOP": {with(func(c *camera) { c.gop = 200 }), probe.Fair, "8.0 s from one key frame to the next"},
 		"no GOP":   {with(func(c *camera) { c.gop = 0 }), probe.Fair, "one key frame only in 20 s"},

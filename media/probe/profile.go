@@ -14,14 +14,14 @@ import (
 
 var errBFrames = es.ErrBFrames
 
-// profile is what the parameter sets say.
+// profile is what the parameter sets contain.
 type profile struct {
 	name      string
 	bad       string // why no browser decodes it
 	reordered bool
 }
 
-// track looks at what was announced, for streams that never came to a frame.
+// track reads the announced parameter sets, for streams that never reach a frame.
 func (p *profile) track(t media.Track) {
 	if p.name == "" && t.Codec == media.H264 && len(t.SPS) >= 4 {
 		p.avc(t.SPS)

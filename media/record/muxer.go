@@ -16,24 +16,23 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// When a fragment ends: at a key frame when it holds at least minFragment, and in any case at maxFragment or
-// maxFragmentBytes.
+// A fragment ends at a key frame when it has at least minFragment, and in any case at maxFragment or maxFragmentBytes.
 const (
 	minFragment      = 500 * time.Millisecond
 	maxFragment      = 2 * time.Second
 	maxFragmentBytes = 4 << 20
 )
 
-// muxer turns frames into the boxes of a fragmented MP4. It is owned by Writer.run.
+// muxer turns frames into the boxes of a fragmented MP4. Writer.run owns it.
 type muxer struct {
 	out io.Writer
 
 	wantVideo bool
 	wantAudio bool
 	channels  int           // of Opus
-	refused   []media.Codec // said already
+	refused   []media.Codec // already logged
 	video     *track        // nil until the moov is written, or when there is none
-	audio     *track        // likewise
+	audio     *track        // see video
 	sps, pps  []byte        // those in the moov
 	changed   bool          // there were others since
 	zero      time.Duration // PTS of the first frame of the file
@@ -43,18 +42,18 @@ type muxer struct {
 	buf       seekablebuffer.Buffer
 }
 
-// track is one track of the file. A frame waits in pending until the next one says how long it lasts.
+// track is one track of the file. A frame waits in pending until the next one determines its duration.
 type track struct {
 	id      int
 	scale   int64 // ticks a second
-	last    int64 // duration of the last complete sample in ticks: the guess for the final one
+	last    int64 // duration of the last complete sample in ticks; used for the final one
 	pending *fmp4.Sample
 	at      int64 // of pending, in ticks
 	base    int64 // of samples[0], in ticks
 	samples []*fmp4.Sample
 }
 
-// tracks takes what the source says of itself. Once the moov is written it can only be compared.
+// tracks takes the source's tracks. Once the moov is written they can only be compared.
 func (m *muxer) tracks(tracks []media.Track, log *slog.Logger) {
 	video, audio := false, false
 	for _, t := range tracks {
@@ -92,7 +91,7 @@ func (m *muxer) refuse(c media.Codec, log *slog.Logger) {
 
 func (m *muxer) started() bool { return m.video != nil || m.audio != nil }
 
-// write takes one frame and says whether it went into the recording.
+// write takes one frame and reports whether it was recorded.
 func (m *muxer) write(f *media.Frame) (bool, error) {
 	if !m.started() {
 		if err := m.start(f); err != nil || !m.started() {
@@ -125,7 +124,7 @@ func (m *muxer) write(f *media.Frame) (bool, error) {
 	return true, nil
 }
 
-// start writes ftyp and moov when f is a frame that a recording can begin with.
+// start writes ftyp and moov if f is a frame that a recording can begin with.
 func (m *muxer) start(f *media.Frame) error {
 	var init fmp4.Init
 	switch {
@@ -155,9 +154,9 @@ func (m *muxer) start(f *media.Frame) error {
 	return err
 }
 
-// sample makes the payload: NAL units with four bytes of length (ISO/IEC 14496-15, 5.3.4.2), or one Opus packet.
-// Parameter sets stay out while they are those of the moov, as avc1 wants. Once there were others, all stay in, which
-// ffmpeg and browsers take: the moov of a file cannot change.
+// sample makes the payload: NAL units, each after its length in four bytes (ISO/IEC 14496-15, 5.3.4.2), or one Opus
+// packet. Parameter sets are left out while they match the moov, as avc1 requires. Once they have changed, all stay in,
+// which ffmpeg and browsers accept: the moov of a file cannot change.
 func (m *muxer) sample(f *media.Frame) (*fmp4.Sample, error) {
 	if f.Codec == media.Opus {
 		return &fmp4.Sample{Payload: f.Data[0], Duration: uint32(max(0, opus.PacketDuration2(f.Data[0])))}, nil
@@ -188,10 +187,10 @@ func parameterSet(nal []byte) bool {
 	return t == h264.NALUTypeSPS || t == h264.NALUTypePPS
 }
 
-// add completes the sample before with its duration and lets s wait for its own.
+// add completes the previous sample with its duration and keeps s until its own is known.
 func (t *track) add(s *fmp4.Sample, at int64) {
 	if t.pending != nil {
-		at = max(at, t.at+1) // a duration of zero makes players divide by it
+		at = max(at, t.at+1) // a zero duration makes players divide by zero
 		t.complete(at - t.at)
 	}
 	t.pending, t.at = s, at
@@ -229,8 +228,8 @@ func (m *muxer) flush() error {
 	return err
 }
 
-// finish writes the last fragment. The final sample of a track lasts as long as the one before it, an Opus packet as
-// long as it says.
+// finish writes the last fragment. The final sample of a track gets the duration of the previous one; an Opus packet
+// has its own.
 func (m *muxer) finish() error {
 	for _, t := range []*track{m.video, m.audio} {
 		if t == nil || t.pending == nil {

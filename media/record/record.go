@@ -1,10 +1,10 @@
-// Package record writes the frames of a source to a file that players play: H.264 and Opus in fragmented MP4 (ISO/IEC
-// 14496-12).
+// Package record writes the frames of a source to a file that players can play: H.264 and Opus in fragmented MP4
+// (ISO/IEC 14496-12).
 //
 //	Write(frame) -> queue -> goroutine: muxer -> ftyp moov, then moof mdat, moof mdat, ... -> file
 //
-// The moov is written at the first key frame, a fragment at least every two seconds of media, so that a recording cut
-// short by a crash or a full disk is playable up to its last whole fragment.
+// The moov is written at the first key frame, and a fragment at least every two seconds of media. A recording cut short
+// by a crash or a full disk is playable up to its last complete fragment.
 package record
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// What may wait for the disk. Beyond it frames are dropped, video up to the next key frame.
+// Limits of the queue for the disk. Beyond them frames are dropped, video up to the next key frame.
 const (
 	maxQueued      = 512      // frames
 	maxQueuedBytes = 32 << 20 // payload bytes
@@ -33,8 +33,8 @@ var _ media.Sink = (*Writer)(nil)
 // Writer is one recording. It is a media.Sink; make it with Create. After Close, or after Err has returned an error, it
 // ignores frames.
 type Writer struct {
-	// Log gets a line about each track that MP4 cannot hold and about frames that the disk was too slow for. It is set,
-	// if at all, before the first call of Tracks; nil means slog.Default.
+	// Log receives a line about each track that MP4 cannot hold and about frames that the disk was too slow for. Set it
+	// before the first call of Tracks; nil means slog.Default.
 	Log *slog.Logger
 
 	path  string
@@ -48,17 +48,17 @@ type Writer struct {
 	mu     sync.Mutex // guards the fields below
 	closed bool
 	err    error // the first one
-	// skipVideo is set after a video frame was dropped: the ones up to the next key frame cannot be decoded.
+	// skipVideo is set after a video frame was dropped: the frames up to the next key frame cannot be decoded.
 	skipVideo bool
 }
 
-// item is what passes through the queue: new tracks or a frame.
+// item is an element of the queue: new tracks or a frame.
 type item struct {
 	tracks []media.Track
 	frame  *media.Frame
 }
 
-// Create makes or truncates the file at path (mode 0640) and starts a recording, which the caller ends with Close.
+// Create creates or truncates the file at path (mode 0640) and starts a recording, which the caller ends with Close.
 func Create(path string) (*Writer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -73,7 +73,7 @@ func newWriter(path string, out io.WriteCloser) *Writer {
 	return w
 }
 
-// Tracks says what is about to come. H.264 and Opus are recorded; anything else is left out with a log line.
+// Tracks announces the tracks. H.264 and Opus are recorded; anything else is left out with a log line.
 func (w *Writer) Tracks(tracks []media.Track) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,13 +82,13 @@ func (w *Writer) Tracks(tracks []media.Track) {
 	}
 	select {
 	case w.queue <- item{tracks: append([]media.Track(nil), tracks...)}:
-	default: // cannot happen unless hundreds of frames wait; the tracks in force stay
+	default: // cannot happen unless hundreds of frames wait; the previous tracks stay
 		w.dropped.Add(1)
 	}
 }
 
-// Write records one frame. It never blocks and never touches the disk itself: a frame that finds the queue full is
-// dropped and counted, and with it the video up to the next key frame.
+// Write records one frame. It never blocks and never touches the disk: a frame that finds the queue full is dropped and
+// counted, and so is the video up to the next key frame.
 func (w *Writer) Write(f *media.Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,8 +120,8 @@ func (w *Writer) Write(f *media.Frame) {
 	}
 }
 
-// Close writes what is left, closes the file and returns the first error of the recording. It waits for the disk. Calls
-// after the first return the same.
+// Close writes the rest, closes the file and returns the first error of the recording. It waits for the disk. Later
+// calls return the same.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	if !w.closed {
@@ -133,14 +133,14 @@ func (w *Writer) Close() error {
 	return w.Err()
 }
 
-// Err returns the first error of the recording so far, such as a full disk; nil while all is well.
+// Err returns the first error of the recording so far, such as a full disk; nil if there is none.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Frames returns how many frames were recorded, those in the fragment not yet written included.
+// Frames returns how many frames were recorded, including those of the unwritten fragment.
 func (w *Writer) Frames() uint64 { return w.frames.Load() }
 
 // Dropped returns how many frames were lost because the disk was too slow.
@@ -168,7 +168,7 @@ func (w *Writer) run(out io.WriteCloser) {
 	}
 }
 
-// record gives one frame to the muxer. After an error it only empties the queue.
+// record passes one frame to the muxer. After an error it only drains the queue.
 func (w *Writer) record(m *muxer, f *media.Frame) {
 	if w.Err() != nil {
 		return

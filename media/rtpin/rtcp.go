@@ -15,14 +15,14 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
-// control is where the RTCP of a track comes in. Port 0 is its RTP's own socket.
+// control is where the RTCP of a track arrives. Port 0 means on its RTP socket.
 type control struct {
 	host string
 	port int
 }
 
-// controlOf reads where a track's RTCP comes in: on the RTP port with a=rtcp-mux (RFC 5761 section 5.1.1), where a=rtcp
-// says (RFC 3605 section 2.1), else on the next port (RFC 3550 section 11).
+// controlOf returns where a track's RTCP arrives: on the RTP port with a=rtcp-mux (RFC 5761 section 5.1.1), where
+// a=rtcp says (RFC 3605 section 2.1), or else on the next port (RFC 3550 section 11).
 func controlOf(md *sdp.MediaDescription, host string, port int) control {
 	c := control{host, port + 1}
 	if _, mux := md.Attribute("rtcp-mux"); mux {
@@ -33,7 +33,7 @@ func controlOf(md *sdp.MediaDescription, host string, port int) control {
 		if len(fields) == 0 {
 			return control{}
 		}
-		c.port, _ = strconv.Atoi(fields[0]) // what is no number is no port
+		c.port, _ = strconv.Atoi(fields[0]) // not a number means no port
 		if len(fields) == 4 {
 			address, _, _ := strings.Cut(fields[3], "/")
 			if ip, err := netip.ParseAddr(address); err == nil && !ip.IsUnspecified() {
@@ -47,8 +47,8 @@ func controlOf(md *sdp.MediaDescription, host string, port int) control {
 	return c
 }
 
-// listenReports opens the socket for a track's RTCP, of whom its RTP comes from. Without one there is a picture and
-// sound all the same.
+// listenReports opens the socket for a track's RTCP, for the sender of its RTP. Without one there is still video and
+// audio.
 func (s *Source) listenReports(ctx context.Context, in *input, all []*input, of *dgram.Conn) *dgram.Conn {
 	if in.rtcp.port == 0 {
 		return nil
@@ -67,7 +67,7 @@ func (s *Source) listenReports(ctx context.Context, in *input, all []*input, of 
 	return conn
 }
 
-// hear takes RTCP until the socket is closed.
+// hear reads RTCP until the socket is closed.
 func (in *input) hear(conn *dgram.Conn, ss *session) {
 	buf := make([]byte, 2048)
 	for {
@@ -82,7 +82,7 @@ func (in *input) hear(conn *dgram.Conn, ss *session) {
 // isRTCP tells RTCP from RTP on one port by its packet type (RFC 5761 section 4).
 func isRTCP(packet []byte) bool { return len(packet) >= 8 && packet[1] >= 192 && packet[1] <= 223 }
 
-// report takes a compound RTCP packet of a track.
+// report handles a compound RTCP packet of a track.
 func (ss *session) report(in *input, compound []byte) {
 	packets, err := rtcp.Unmarshal(compound)
 	if err != nil {
@@ -97,11 +97,11 @@ func (ss *session) report(in *input, compound []byte) {
 	}
 }
 
-// avSync is the sink of a session, which places the sound beside the picture. It is used with session.mu held.
+// avSync is the sink of a session. It aligns the audio with the video. It is used with session.mu held.
 type avSync struct {
 	out   media.Sink
 	doubt func(error)
-	made  time.Time // when the unit that is being written was made, by the sender's clock; zero is not known
+	made  time.Time // capture time of the current unit, by the sender's clock; zero if unknown
 	sync  lipsync.Sync
 }
 
@@ -122,7 +122,7 @@ func (a *avSync) Write(f *media.Frame) {
 	a.out.Write(f)
 }
 
-// doubt says once why sender reports are not followed.
+// doubt logs once why sender reports are not followed.
 func (s *Source) doubt(err error) {
 	s.doubted.Do(func() {
 		s.o.Log.Warn("rtp sender reports are not followed; picture and sound are aligned by when they come",

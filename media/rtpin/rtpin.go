@@ -1,10 +1,11 @@
-// Package rtpin is a source that plays RTP that comes in over UDP, as an SDP file describes it.
+// Package rtpin is a source that receives RTP over UDP, as an SDP file describes it.
 //
-//	sender --RTP over UDP--> dgram (one sender) --> reordered --> depacket --units--> es.Writer --frames--> lipsync --> sink
-//	       --RTCP----------> on the next port, where a=rtcp says, or on the same: its sender reports keep the sound beside the picture
+//	sender --RTP over UDP--> dgram (one sender) --> reordered --> depacket --units--> es.Writer
+//	       --RTCP----------> on the next port, where a=rtcp says, or on the same port: sender reports for lipsync
+//	es.Writer --frames--> lipsync --> sink
 //
-// The file is what the sender prints: ffmpeg with -sdp_file, GStreamer, an encoder's web page. Ports and addresses in
-// it are where the packets come in.
+// The sender prints the file: ffmpeg with -sdp_file, GStreamer, an encoder's web page. Its ports and addresses are
+// where the packets arrive.
 package rtpin
 
 import (
@@ -41,16 +42,16 @@ const (
 	maxMedias = 8
 )
 
-// Options says what comes in. Path is needed.
+// Options says what arrives. Path is required.
 type Options struct {
 	Path      string     // of the SDP file
 	Interface string     // that joins a multicast group; "" is the system's choice
-	From      netip.Addr // the sender; without it the first that sends to a port is the one, until the next run
+	From      netip.Addr // the sender; if not set, the first one that sends to a port, until the next run
 
-	// Foreign lets sound through that browsers do not take. Otherwise it is left out, and the log says so.
+	// Foreign lets through audio that browsers cannot play. Otherwise it is left out and the log says so.
 	Foreign bool
 
-	Log *slog.Logger // nil is slog.Default
+	Log *slog.Logger // nil means slog.Default
 }
 
 // Parse reads rtp:PATH or rtp:PATH?interface=eth0&from=192.0.2.10.
@@ -88,7 +89,7 @@ func New(o Options) (*Source, error) {
 	return &Source{o: o}, nil
 }
 
-// Run listens until ctx is done or the session cannot be played, as media.Source says.
+// Run listens until ctx is done or the session cannot be played, as media.Source requires.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -160,7 +161,7 @@ func (ss *session) fail(err error) {
 	ss.stop()
 }
 
-// input is one track of the session, and where its packets come in.
+// input is one track of the session, with the address of its packets.
 type input struct {
 	host  string
 	port  int
@@ -170,7 +171,7 @@ type input struct {
 	clock lipsync.Clock // guarded by session.mu
 }
 
-// read takes from the file what can be played.
+// read reads the playable tracks from the file.
 func (s *Source) read(out media.Sink) ([]*input, error) {
 	info, err := os.Stat(s.o.Path)
 	if err == nil && info.Size() > maxSDP {
@@ -190,7 +191,7 @@ func (s *Source) read(out media.Sink) ([]*input, error) {
 	return inputs, err
 }
 
-// parse chooses the first usable track of video and of audio. silent is the codec of sound that was left out.
+// parse selects the first usable video and audio track. silent is the codec of audio that was left out.
 func parse(text []byte, foreign bool) (inputs []*input, silent string, err error) {
 	ssd, err := sdpunmarshaler.Unmarshal(text)
 	if err != nil {
@@ -289,7 +290,7 @@ func (in *input) play(conn *dgram.Conn, ss *session) error {
 	}
 }
 
-// packet takes one packet in order. Damage costs a frame.
+// packet handles one packet, in order. Damage costs a frame.
 func (ss *session) packet(in *input, pkt *rtp.Packet, now time.Time) error {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()

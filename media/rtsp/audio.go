@@ -20,7 +20,7 @@ type audio struct {
 	out      output
 }
 
-// newAudio takes a format that viewers can be sent as it is, or says why it cannot be.
+// newAudio accepts a format that viewers can get unchanged, or returns why not.
 func newAudio(forma format.Format) (*audio, error) {
 	a := &audio{clock: clock{rate: int64(forma.ClockRate())}}
 	switch f := forma.(type) {
@@ -47,7 +47,7 @@ func (a *audio) shown() bool { return true }
 
 func (a *audio) track() media.Track { return media.Track{Codec: a.codec, Channels: a.channels} }
 
-// packet takes one RTP packet that came in at now, with its time in ticks.
+// packet handles one RTP packet that arrived at now, with its time in ticks.
 func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	if len(pkt.Payload) == 0 {
 		return nil, nil
@@ -57,7 +57,7 @@ func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	return nil, nil
 }
 
-// codecName returns how people call a format: by its RTP encoding name where it has one.
+// codecName returns the usual name of a format: its RTP encoding name if it has one.
 func codecName(forma format.Format) string {
 	name, _, _ := strings.Cut(forma.RTPMap(), "/")
 	switch {

@@ -7,13 +7,13 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
-// avSync is what keeps the sound of a session beside its picture.
+// avSync aligns the audio of a session with its video.
 type avSync struct {
 	picture, sound lipsync.Clock
 	sync           lipsync.Sync
 }
 
-// report takes an RTCP packet of a track.
+// report handles an RTCP packet of a track.
 func (ss *session) report(clock *lipsync.Clock, pkt rtcp.Packet) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -22,7 +22,7 @@ func (ss *session) report(clock *lipsync.Clock, pkt rtcp.Packet) {
 	}
 }
 
-// showPicture and playSound hand frames on, with the lock held.
+// showPicture and playSound pass frames on. The caller holds the lock.
 func (ss *session) showPicture(f *media.Frame, stamp uint32) {
 	ss.doubt(ss.avSync.sync.Picture(f.PTS, ss.avSync.picture.At(stamp)))
 	ss.out.Write(f)
@@ -35,7 +35,7 @@ func (ss *session) playSound(f *media.Frame, stamp uint32) {
 	ss.out.Write(f)
 }
 
-// doubt says once why sender reports are not followed.
+// doubt logs once why sender reports are not followed.
 func (ss *session) doubt(err error) {
 	if err != nil {
 		ss.s.once("rtsp sender reports are not followed; picture and sound are aligned by when they come",

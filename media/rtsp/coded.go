@@ -11,33 +11,33 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// output takes a frame and its RTP timestamp.
+// output receives a frame and its RTP timestamp.
 type output func(f *media.Frame, stamp uint32)
 
 // stream turns the RTP packets of one track into frames. It is used by one goroutine at a time.
 type stream interface {
-	// packet takes one packet that came in at now, with its time in ticks. damage is what is wrong with the packet,
-	// which costs no more than a frame; fatal ends the session.
+	// packet handles one packet that arrived at now, with its time in ticks. damage is a fault of the packet, which
+	// costs at most a frame; fatal ends the session.
 	packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error)
 	// track describes the stream as far as it is known.
 	track() media.Track
-	// shown says whether a frame came of it.
+	// shown reports whether a frame has come of it.
 	shown() bool
 }
 
-// coded is a track of any codec but H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and sound
-// that is to be transcoded.
+// coded is a track of any codec except H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and
+// audio to be transcoded.
 type coded struct {
 	in      *depacket.Track
 	w       *es.Writer
 	rate    int64 // ticks a second
 	out     output
 	stamp   uint32 // RTP timestamp of the unit that is being written
-	changed func() // the track is another; called before the frame that shows it
+	changed func() // the track has changed; called before the first frame that shows it
 	seen    bool
 }
 
-// newCoded takes a format that there is a decoder for, or says why there is none.
+// newCoded accepts a format that has a decoder, or returns why there is none.
 func newCoded(forma format.Format, out output, changed func()) (*coded, error) {
 	in, err := depacket.New(forma)
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 	return damage, nil
 }
 
-// codedSink is where the writer of a track writes to.
+// codedSink receives what the writer of a track writes.
 type codedSink coded
 
 func (s *codedSink) Tracks(tracks []media.Track) {

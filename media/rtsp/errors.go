@@ -13,12 +13,12 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 )
 
-// Error is why a camera could not be played, or no longer: one line that holds no secret.
+// Error is why a camera could not be played, or stopped: one line without secrets.
 type Error struct {
 	Op   string // what was being done: connect, describe, setup, play, receive
 	URL  string // of the camera, without user and password
 	Err  error  // what went wrong
-	Hint string // what to do about it; may be empty
+	Hint string // what to do; may be empty
 
 	slow bool
 }
@@ -32,14 +32,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Slow says that trying again will not help until somebody has changed something, such as a password: who retries
-// should do so seldom. Many cameras lock an account after a few wrong passwords.
+// Slow reports that a retry will not help until something was changed, such as a password. Retry rarely: many cameras
+// lock an account after a few wrong passwords.
 func (e *Error) Slow() bool { return e.slow }
 
-// Away says that nothing answered: the camera is off, or starts. Who retries may do so often.
+// Away reports that nothing answered: the camera is off, or starting. Retries may be frequent.
 func (e *Error) Away() bool { return e.Op == "connect" && !e.slow }
 
-// errors that are told apart.
+// Errors that are told apart.
 var (
 	errPassword = errors.New("user or password refused (401)")
 	errNoUser   = errors.New("the camera wants a user and a password (401)")
@@ -56,12 +56,12 @@ var (
 	errNoRoute   = errors.New("no route to the host")
 )
 
-// refuse returns an error that lasts until somebody has changed something.
+// refuse returns an error that lasts until something was changed.
 func (s *Source) refuse(op string, err error, hint string) *Error {
 	return &Error{Op: op, URL: s.address(), Err: err, Hint: hint, slow: true}
 }
 
-// fail makes an *Error of what the library or the network says.
+// fail makes an *Error from an error of the library or the network.
 func (s *Source) fail(op string, err error) error {
 	e := &Error{Op: op, URL: s.address(), Err: err}
 	if already, ok := errors.AsType[*Error](err); ok {
@@ -128,7 +128,7 @@ func (s *Source) explainStatus(e *Error, status liberrors.ErrClientBadStatusCode
 	case base.StatusForbidden:
 		e.Err, e.Hint = errForbidden, "allow this user to view the stream, or this host's address, in the camera"
 	case base.StatusNotFound:
-		e.slow = false // cameras that start say so too, until their streams are there
+		e.slow = false // cameras that are starting say so, too, until their streams exist
 		e.Err, e.Hint = errPath, "check the path after the host; each make of camera has its own (see its manual)"
 	default:
 		e.Err = fmt.Errorf("the camera answers %d (%s)", status.Code, printable(status.Message))

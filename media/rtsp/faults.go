@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// faultPeriod is the least time between two log lines about damage in a stream.
+// faultPeriod is the shortest time between two log lines about damage in a stream.
 const faultPeriod = 10 * time.Second
 
-// faults counts what is wrong in a stream and logs it now and then, so that a bad cable does not fill the log.
+// faults counts faults of a stream and logs them now and then, so that a bad cable does not fill the log.
 type faults struct {
 	log *slog.Logger
 
 	mu    sync.Mutex // guards the fields below
 	n     int        // since the last line
-	until time.Time  // when the next line may come
+	until time.Time  // when the next line may be logged
 }
 
-// count takes one fault.
+// count counts one fault.
 func (f *faults) count(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -31,18 +31,18 @@ func (f *faults) count(err error) {
 	}
 }
 
-// sniffer remembers the first bytes that a server sends, to tell what speaks there when it is not RTSP.
+// sniffer keeps the first bytes that a server sends, to tell what answers when it is not RTSP.
 type sniffer struct {
 	mu    sync.Mutex // guards the fields below
 	first []byte
 }
 
-// sniffLength is how much is remembered: "HTTP/1.1 400", "SSH-2.0-Open".
+// sniffLength is how much is kept: "HTTP/1.1 400", "SSH-2.0-Open".
 const sniffLength = 12
 
 func (s *sniffer) wrap(conn net.Conn) net.Conn { return &sniffedConn{Conn: conn, to: s} }
 
-// answer returns what was sent first when it is not RTSP, "" when it is, or when nothing came.
+// answer returns what was received first if it is not RTSP, and "" if it is or nothing came.
 func (s *sniffer) answer() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -111,7 +111,7 @@ func TestHostile(t *testing.T) {
 		}, true, "more than 3 redirects"},
 		{"redirect to nonsense", func(string, *base.Request) string {
 			return "RTSP/1.0 302 Found\r\nCSeq: CSEQ\r\nLocation: ::\r\n\r\n"
-		}, true, "redirects to what is no URL"},
+		}, true, "redirects to something that is not a URL"},
 		{"control attribute that makes no URL", byMethod(describe(sdpHead + sdpVideo + "a=control:%zz\r\n")), true,
 			`control attribute "%zz"`},
 		{"nine tracks", byMethod(describe(sdpHead + strings.Repeat(sdpVideo, 9))), true,

@@ -1,11 +1,12 @@
-// Package rtsp is a source that plays an RTSP camera: H.264, H.265, VP8, VP9 or AV1, with Opus or G.711 sound, passed
-// on as it comes.
+// Package rtsp is a source that plays an RTSP camera: H.264, H.265, VP8, VP9 or AV1, with Opus or G.711 audio, passed
+// on unchanged.
 //
-//	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12), or over UDP--> gortsplib --packets--> video, audio --frames--> sink
+//	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12), or over UDP--> gortsplib
+//	gortsplib --packets--> video, audio --frames--> sink
 //
-// What the camera says is bounded and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL
-// units, timestamps that may wrap and jump, and no redirect to another host. A camera that cannot be used gets one
-// clear *Error that says what, where, and what to do.
+// The camera's input is limited and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL
+// units, timestamps that may wrap and jump, and no redirect to another host. A camera that cannot be used returns one
+// clear *Error: what, where, and what to do.
 package rtsp
 
 import (
@@ -22,49 +23,49 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 )
 
-// DefaultTimeout is the Timeout of Options that have none.
+// DefaultTimeout is the default of Options.Timeout.
 const DefaultTimeout = 10 * time.Second
 
-// Options says which camera to play and how. URL is needed.
+// Options says which camera to play and how. URL is required.
 type Options struct {
 	// URL is rtsp://[user[:password]@]host[:port]/path, port 554 by default, or rtsps:// with TLS, port 322.
 	URL string
 
-	// Transport is how packets come; "" is TCP. With TLS only TCP and HTTP keep them secret, and others are refused.
+	// Transport is how packets arrive; "" means TCP. With TLS only TCP and HTTP keep them secret; the others are
+	// refused.
 	Transport Transport
 
-	// Fingerprint is the SHA-256 of the camera's certificate in hex. Without it the certificate has to be one that the
-	// system trusts.
+	// Fingerprint is the SHA-256 of the camera's certificate in hex. Without it, the system must trust the certificate.
 	Fingerprint string
 
-	// Basic lets the password go over the network in clear text when the camera wants it so.
+	// Basic allows the password to cross the network in clear text when the camera asks for that.
 	Basic bool
 
-	// Foreign lets sound through that browsers do not take (AAC, linear PCM and others), for somebody to transcode.
-	// Otherwise it is left out, and the log says so.
+	// Foreign lets through audio that browsers cannot play (AAC, linear PCM and others), to be transcoded. Otherwise it
+	// is left out and the log says so.
 	Foreign bool
 
-	// Username and Password, each when set, take the place of what URL has.
+	// Username and Password, each if set, replace those in URL.
 	Username string
 	Password string
 
-	// Timeout is how long to wait for the connection, for each answer, and for the next video packet of a camera that
-	// does not send seldom anyway; 0 is DefaultTimeout.
+	// Timeout is how long to wait for the connection, for each answer, and for the next video packet, unless the camera
+	// usually sends less often; 0 means DefaultTimeout.
 	Timeout time.Duration
 
-	Log *slog.Logger // nil is slog.Default
+	Log *slog.Logger // nil means slog.Default
 
-	// DialContext makes the TCP connection; nil is that of a net.Dialer.
+	// DialContext makes the TCP connection; nil means that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Transport is how the packets of a camera come.
+// Transport is how the packets of a camera arrive.
 type Transport string
 
-// The ways there are.
+// The transports.
 const (
-	TCP       Transport = "tcp"       // in the connection itself; goes through firewalls, loses nothing
-	UDP       Transport = "udp"       // for cameras that know nothing else
+	TCP       Transport = "tcp"       // in the RTSP connection; passes firewalls, loses nothing
+	UDP       Transport = "udp"       // for cameras that support nothing else
 	Multicast Transport = "multicast" // one stream for all who watch the camera
 	HTTP      Transport = "http"      // in HTTP, for networks that let nothing else through
 )
@@ -90,7 +91,7 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("url", address), slog.Duration("timeout", o.Timeout))
 }
 
-// Parse reads a URL as described at Options.URL. User and password stay in it: show Options by its LogValue, or Source
+// Parse parses a URL as described at Options.URL. User and password stay in it: show Options by its LogValue, or Source
 // by its String.
 func Parse(raw string) (Options, error) {
 	if _, err := parseURL(raw); err != nil {
@@ -99,7 +100,7 @@ func Parse(raw string) (Options, error) {
 	return Options{URL: raw}, nil
 }
 
-// parseURL never shows the URL in its error: one that cannot be read may hold a password anywhere.
+// parseURL never shows the URL in its error: a malformed one may hold a password anywhere.
 func parseURL(raw string) (*base.URL, error) {
 	u, err := base.ParseURL(raw)
 	switch {
@@ -117,7 +118,7 @@ func parseURL(raw string) (*base.URL, error) {
 
 // Source plays one camera. Make it with New.
 type Source struct {
-	url     *base.URL // with user and password: never shown, see address
+	url     *base.URL // with user and password: never shown; see address
 	timeout time.Duration
 	log     *slog.Logger
 
@@ -128,7 +129,7 @@ type Source struct {
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	said sync.Map // what was said once and is not repeated at each run
+	said sync.Map // what was logged once and is not repeated in each run
 }
 
 // New checks the options. It does not connect: Run does.
@@ -175,7 +176,7 @@ func (s *Source) once(message string, args ...any) {
 	}
 }
 
-// userinfo returns who logs in: nobody when it is nil.
+// userinfo returns the login; nil means none.
 func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 	if o.Username == "" && o.Password == "" {
 		return inURL
@@ -190,7 +191,7 @@ func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 	return url.UserPassword(user, password)
 }
 
-// plain reports whether the first bytes on the connection are RTSP itself.
+// plain reports whether the connection begins with RTSP itself.
 func (s *Source) plain() bool { return s.url.Scheme == "rtsp" && s.transport != HTTP }
 
 // String returns the camera's URL without user and password.

@@ -25,21 +25,20 @@ import (
 const (
 	maxMedias    = 8                // in the camera's SDP
 	maxRedirects = 3                // on the same host
-	keyNote      = 10 * time.Second // without a key frame, before the operator is told
+	keyNote      = 10 * time.Second // without a key frame, until the operator is told
 	keyTimeout   = 15 * time.Second // for the first key frame; a hub would give up after 20 and know less
 	stallMost    = time.Minute      // from one picture to the next, at any pace
 )
 
-// hintProfile is the cure for all H.264 that browsers do not take.
+// hintProfile is the hint for H.264 that browsers cannot decode.
 const hintProfile = "set the camera's H.264 profile to Baseline, or to one without B-frames, 10 bits and 4:2:2"
 
-// hintKey is the cure for streams that nobody can join.
+// hintKey is the hint for streams that nobody can join.
 const hintKey = "set the camera's key frame (I-frame) interval to 2 seconds or less"
 
 var _ media.Source = (*Source)(nil)
 
-// Run plays the camera until ctx is done or something breaks, as media.Source says. Its errors are *Error, which have
-// Slow.
+// Run plays the camera until ctx is done or something breaks, as media.Source requires. Its errors are of type *Error.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	u := s.url
 	for range maxRedirects + 1 {
@@ -64,21 +63,21 @@ type session struct {
 	audio  stream // nil when there is no sound
 
 	avSync   avSync
-	mu       sync.Mutex  // lets one packet at a time in: over UDP each track has a reader of its own
+	mu       sync.Mutex  // one packet at a time: over UDP each track has its own reader
 	withheld bool        // the camera wants the password in clear text
 	signed   bool        // the last request had a login
-	loggedIn bool        // the camera took it
+	loggedIn bool        // the camera accepted it
 	redirect string      // Location of the last answer that had one
 	playing  bool        // PLAY was answered
 	pace     pace        // of the pictures
 	stall    *time.Timer // runs out when no video packet comes
 	keyframe *time.Timer // runs out when no key frame comes
-	over     bool        // something is wrong that more pictures do not mend
+	over     bool        // a fault that more pictures do not cure
 	failed   chan error  // from the packet callbacks; the first one counts
 	faults   faults
 }
 
-// session connects, plays and cleans up. It returns a URL when the camera redirects to another path of its own.
+// session connects, plays and cleans up. It returns a URL when the camera redirects to another path on its host.
 func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*base.URL, error) {
 	ss := &session{s: s, out: out, failed: make(chan error, 1), faults: faults{log: s.log}}
 	sniffer := &sniffer{}
@@ -89,7 +88,7 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 
 	defer ss.client.Close()
 
-	// The client has no context: closing it is how it is told.
+	// The client takes no context: closing it interrupts it.
 	told := make(chan struct{})
 	untell := context.AfterFunc(ctx, func() { defer close(told); ss.client.Close() })
 	defer func() {
@@ -99,7 +98,7 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 	}()
 
 	err := ss.run(ctx, u)
-	ss.client.Close() // the callbacks are over: what they wrote may be read
+	ss.client.Close() // the callbacks are over: their fields may be read
 	if ss.redirect != "" && !ss.playing {
 		return s.follow(u, ss.redirect)
 	}
@@ -122,8 +121,8 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	return &gortsplib.Client{
 		Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, Tunnel: tunnel,
 		TLSConfig: tlsConfig(u.Hostname(), s.fingerprint),
-		// Our own watches come first: they know the pace of the pictures, and each step of the conversation has its
-		// time.
+		// Our own timers come first: they know the interval of the pictures, and each step of the handshake has its
+		// limit.
 		ReadTimeout: stallMost + max(s.timeout, time.Second), WriteTimeout: s.timeout,
 		UserAgent: "kvsagent",
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -142,8 +141,8 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 	}
 }
 
-// guardBasic keeps the password back where everybody on the way could read it, unless the operator has said that it may
-// go, and then tells so, once.
+// guardBasic withholds the password when others on the network could read it, unless the operator has allowed that;
+// then it logs a warning, once.
 func (ss *session) guardBasic(req *base.Request) {
 	v := req.Header["Authorization"]
 	ss.signed = len(v) == 1
@@ -159,17 +158,17 @@ func (ss *session) guardBasic(req *base.Request) {
 		"url", ss.s.address())
 }
 
-// answered looks at each answer before the library does.
+// answered sees each answer before the library does.
 func (ss *session) answered(res *base.Response) {
 	ss.loggedIn = ss.loggedIn || ss.signed && res.StatusCode == base.StatusOK
 	ss.holdRedirect(res)
 }
 
-// loopback reports whether a host is this one, so that nobody is on the way.
+// loopback reports whether a host is this one, so that nothing crosses a network.
 func loopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
-// holdRedirect takes the Location out of a redirect before the library sees it: it would follow to any host, any number
-// of times, and log in there with our password.
+// holdRedirect removes the Location of a redirect before the library sees it: the library would follow to any host, any
+// number of times, and log in there with our password.
 func (ss *session) holdRedirect(res *base.Response) {
 	if res.StatusCode < base.StatusMovedPermanently || res.StatusCode > base.StatusUseProxy {
 		return
@@ -180,7 +179,7 @@ func (ss *session) holdRedirect(res *base.Response) {
 	delete(res.Header, "Location")
 }
 
-// follow decides on a redirect: another path of the same host and port, or an error.
+// follow handles a redirect: it returns another path on the same host and port, or an error.
 func (s *Source) follow(from *base.URL, location string) (*base.URL, error) {
 	to, err := base.ParseURL(location)
 	if err == nil && to.Scheme == from.Scheme && sameHost(to, from) {
@@ -188,7 +187,7 @@ func (s *Source) follow(from *base.URL, location string) (*base.URL, error) {
 		return to, nil
 	}
 	if err != nil {
-		return nil, s.refuse("describe", errors.New("the camera redirects to what is no URL"),
+		return nil, s.refuse("describe", errors.New("the camera redirects to something that is not a URL"),
 			"check the path after the host")
 	}
 	return nil, s.refuse("describe",
@@ -209,10 +208,10 @@ func sameHost(a, b *base.URL) bool {
 	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
-// run goes through the steps of RFC 2326 and then waits for the end.
+// run takes the steps of RFC 2326 and then waits for the end.
 func (ss *session) run(ctx context.Context, u *base.URL) error {
 	var desc *description.Session
-	// This is the connection too, and up to three requests.
+	// This includes connecting, and up to three requests.
 	err := ss.within(2*ss.s.timeout, func() (err error) {
 		desc, _, err = ss.client.Describe(u)
 		return err
@@ -244,8 +243,8 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	return ss.wait(ctx)
 }
 
-// within returns a step of the conversation that much time: the library's own is for the silence while it plays. A
-// client whose time is up is closed.
+// within limits the time of one step of the handshake: the library's own timeout is for silence while playing. It
+// closes a client that takes longer.
 func (ss *session) within(limit time.Duration, step func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -259,7 +258,7 @@ func (ss *session) within(limit time.Duration, step func() error) error {
 	return os.ErrDeadlineExceeded
 }
 
-// step names the first step for errors of the connection itself, which the library makes at the first request.
+// step names the first step in errors of the connection itself, which the library makes at the first request.
 func step(err error, otherwise string) string {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return "connect"
@@ -305,14 +304,14 @@ func (ss *session) wait(ctx context.Context) error {
 	}
 }
 
-// silence returns how long the camera may have been silent.
+// silence returns how long the camera may be silent.
 func (ss *session) silence() time.Duration {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	return ss.pace.limit(ss.s.timeout)
 }
 
-// waitForKey says that there is no key frame yet, and waits for so much longer.
+// waitForKey reports that there is no key frame yet, and waits for another d.
 func (ss *session) waitForKey(d time.Duration) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -323,7 +322,7 @@ func (ss *session) waitForKey(d time.Duration) bool {
 	return true
 }
 
-// setup chooses a video and an audio track out of the SDP and asks for them.
+// setup selects a video and an audio track of the SDP and sets them up.
 func (ss *session) setup(desc *description.Session) error {
 	if len(desc.Medias) > maxMedias {
 		return ss.s.refuse("describe", fmt.Errorf("the camera offers %d tracks", len(desc.Medias)),
@@ -335,7 +334,7 @@ func (ss *session) setup(desc *description.Session) error {
 	return ss.setupAudio(desc)
 }
 
-// setupVideo takes H.264 where there is any, since every browser plays that, or else the first codec that can be sent.
+// setupVideo selects H.264 if there is any, since every browser plays it, or else the first codec that can be sent.
 func (ss *session) setupVideo(desc *description.Session) error {
 	var offered []string
 	for _, h264 := range []bool{true, false} {
@@ -400,7 +399,7 @@ func (ss *session) setupAudio(desc *description.Session) error {
 	return nil
 }
 
-// newAudio takes what viewers can be sent as it is, and what a transcoder reads when there is one.
+// newAudio accepts what viewers can get unchanged, and what a transcoder reads if there is one.
 func (ss *session) newAudio(forma format.Format) (stream, error) {
 	a, err := newAudio(forma)
 	if err == nil {
@@ -415,7 +414,7 @@ func (ss *session) newAudio(forma format.Format) (stream, error) {
 	return nil, err
 }
 
-// ask sends SETUP for one track. clock is told of its sender reports.
+// ask sends SETUP for one track. clock gets its sender reports.
 func (ss *session) ask(address *base.URL, medi *description.Media, forma format.Format, clock *lipsync.Clock,
 	packet func(pkt *rtp.Packet, ticks int64, timed bool)) error {
 	// The library would ask for no URL at all.

@@ -40,7 +40,7 @@ func rgb(r, g, b float64) colour {
 // canvas draws on a picture.
 type canvas struct{ *avc.Picture }
 
-// bounds returns the picture in cells, with those that cropping cuts or hides.
+// bounds returns the picture in cells, including those that cropping cuts or hides.
 func (c canvas) bounds() image.Rectangle { return image.Rect(0, 0, 4*c.MBs.X, 4*c.MBs.Y) }
 
 // fill paints r.
@@ -66,7 +66,7 @@ func (c canvas) light(r image.Rectangle, luma byte) {
 	}
 }
 
-// blend moves the luma of one cell towards luma; cover says how far, 255 being all the way.
+// blend moves the luma of one cell towards luma. cover says how far; 255 is all the way.
 func (c canvas) blend(x, y int, luma byte, cover int) {
 	if !image.Pt(x, y).In(c.bounds()) {
 		return

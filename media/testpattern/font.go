@@ -64,7 +64,7 @@ func newFont(scale int) *font {
 	return f
 }
 
-// draw draws the glyph whose dots begin at column at of rows, with a round pen one dot wide that goes from dot to dot.
+// draw draws the glyph whose dots begin at column at of rows, with a round pen one dot wide that moves from dot to dot.
 func (f *font) draw(rows []string, at int) []byte {
 	strokes := strokesOf(rows, at)
 	scale := float64(f.scale)
@@ -83,14 +83,14 @@ func (f *font) draw(rows []string, at int) []byte {
 	return cells
 }
 
-// point is a place in dots.
+// point is a position in dots.
 type point struct{ x, y float64 }
 
 // stroke is a straight line from a to b.
 type stroke struct{ a, b point }
 
-// strokesOf joins each dot with itself, so that it is seen when it is alone, and with its neighbours; those across a
-// corner only when there is no way around the corner.
+// strokesOf joins each dot with itself, so that a single one is visible, and with its neighbours; with diagonal ones
+// only when there is no path around the corner.
 func strokesOf(rows []string, at int) (strokes []stroke) {
 	dot := func(x, y int) bool {
 		return x >= 0 && x < glyphWidth && y < glyphHeight && rows[y][at+x] == '#'
@@ -109,7 +109,7 @@ func strokesOf(rows []string, at int) (strokes []stroke) {
 	return strokes
 }
 
-// distance returns how far p is from the line.
+// distance returns the distance of p from the line.
 func (s stroke) distance(p point) float64 {
 	dx, dy := s.b.x-s.a.x, s.b.y-s.a.y
 	along := 0.0
@@ -119,7 +119,7 @@ func (s stroke) distance(p point) float64 {
 	return math.Hypot(s.a.x+along*dx-p.x, s.a.y+along*dy-p.y)
 }
 
-// width is that of a text of n glyphs, in cells.
+// width returns the width of a text of n glyphs, in cells.
 func (f *font) width(n int) int { return (n*advance - 1) * f.scale }
 
 // label is a place for text: its font, and its upper left corner in cells.

@@ -2,7 +2,7 @@ package testpattern
 
 import "image"
 
-// The frame number for machines: see FrameNumber.
+// The machine-readable frame number: see FrameNumber.
 const (
 	numberBits   = 20
 	numberCell   = 16 // pixels

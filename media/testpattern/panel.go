@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What the panel says.
+// The texts of the panel.
 const (
 	name        = "kvsagent"
 	clockLayout = "15:04:05.000"
@@ -15,8 +15,8 @@ const (
 	frameLayout = "frame 0000000"
 )
 
-// panel is the sign before the bars: below each other the name, the clock, a line that fills once a second, and a note
-// with the date and the frame number. Small ones do without the date, and the smallest without the note.
+// panel is the sign in front of the bars: from top to bottom the name, the clock, a line that fills once a second, and
+// a note with the date and the frame number. Small ones omit the date, and the smallest ones the note.
 type panel struct {
 	frame image.Rectangle
 	title label
@@ -37,7 +37,7 @@ func newPanel(bars image.Rectangle) *panel {
 	return p
 }
 
-// scale chooses the fonts and what there is room for.
+// scale selects the fonts and what there is room for.
 func (p *panel) scale(bars image.Rectangle) {
 	scale := max(1, min(bars.Dx()/100, bars.Dy()/26))
 	p.title.font, p.clock.font, p.gap = newFont(scale+1), newFont(scale), 2*scale
@@ -94,7 +94,7 @@ func (p *panel) place(bars image.Rectangle) {
 	p.note.at = p.middle(p.note.font.width(p.noteLen()), p.line.Max.Y+p.gap)
 }
 
-// middle returns where something as wide as that begins at row y.
+// middle returns where something of that width begins at row y.
 func (p *panel) middle(wide, y int) image.Point {
 	return image.Pt((p.frame.Min.X+p.frame.Max.X-wide)/2, y)
 }

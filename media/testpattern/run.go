@@ -10,11 +10,11 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
-// lateness is how far Run may fall behind the clock before it leaves frames out instead of catching up.
+// lateness is how far Run may fall behind the clock before it skips frames instead of catching up.
 const lateness = time.Second
 
-// Run writes the pattern to out in real time until ctx is done, and then returns nil. A frame's PTS follows from its
-// number alone, so that nothing drifts; frames that are late come at once, one after the other.
+// Run writes the pattern to out in real time until ctx is done, and then returns nil. The PTS of a frame follows from
+// its number alone, so that nothing drifts. Late frames are written at once, one after the other.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	v, err := newVideo(s.opts)
 	if err != nil {
@@ -63,13 +63,13 @@ type track struct {
 	frame     func(n int64, pts time.Duration, wall time.Time) *media.Frame
 }
 
-// pts returns when the next frame is due.
+// pts returns the due time of the next frame.
 func (t *track) pts() time.Duration {
 	whole, rest := t.next/t.perSecond, t.next%t.perSecond
 	return time.Duration(whole)*time.Second + time.Duration(rest)*time.Second/time.Duration(t.perSecond)
 }
 
-// skip goes on to the first frame that is due at since or later.
+// skip advances to the first frame that is due at since or later.
 func (t *track) skip(since time.Duration) {
 	t.next = int64(since/time.Second) * t.perSecond
 	for t.pts() < since {
@@ -83,7 +83,7 @@ type video struct {
 	encoder *avc.Encoder
 	gop     int64        // frames from one key frame to the next
 	key     int64        // number of the next key frame
-	wanted  *atomic.Bool // somebody has asked for one
+	wanted  *atomic.Bool // a key frame was requested
 }
 
 func newVideo(opts Options) (*video, error) {
@@ -95,7 +95,7 @@ func newVideo(opts Options) (*video, error) {
 	return &video{scene: newScene(opts.Size, opts.Rate), encoder: encoder, gop: gop, wanted: new(atomic.Bool)}, nil
 }
 
-// frame makes picture n.
+// frame returns picture n.
 func (v *video) frame(n int64, pts time.Duration, wall time.Time) *media.Frame {
 	key := n >= v.key || v.wanted.Swap(false)
 	data := [][]byte{v.encoder.Encode(v.scene.draw(n, pts, wall), key)}
@@ -106,7 +106,7 @@ func (v *video) frame(n int64, pts time.Duration, wall time.Time) *media.Frame {
 	return &media.Frame{Codec: media.H264, PTS: pts, Captured: wall, Key: key, Data: data}
 }
 
-// packet is sound packet n.
+// packet returns audio packet n.
 func (s *Source) packet(n int64, pts time.Duration, wall time.Time) *media.Frame {
 	return &media.Frame{Codec: media.Opus, PTS: pts, Captured: wall, Data: [][]byte{s.sound[n%int64(len(s.sound))]}}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	beat = time.Second // from one hit of the ball to the next
-	glow = 0.3         // how long a paddle shines after a hit, as a share of a beat
+	beat = time.Second // time between two hits of the ball
+	glow = 0.3         // how long a paddle glows after a hit, as a share of a beat
 )
 
 // scene is what the pattern shows, from top to bottom: a strip with the frame number for machines and the format,
@@ -75,7 +75,7 @@ func (s *scene) drawBars(bars, reverse image.Rectangle) {
 	}
 }
 
-// drawRamp draws the way from black to white.
+// drawRamp draws the ramp from black to white.
 func (s *scene) drawRamp(r image.Rectangle) {
 	for x := range r.Dx() {
 		luma := black + (white-black)*x/(r.Dx()-1)
@@ -116,8 +116,8 @@ func (s *scene) draw(n int64, pts time.Duration, wall time.Time) *avc.Picture {
 	return s.now.Picture
 }
 
-// drawLane throws the ball: it is at the left paddle at even beats and at the right one at odd beats, when the sound
-// hits too. Where it was before trails behind it.
+// drawLane draws the ball: it is at the left paddle on even beats and at the right one on odd beats, when the hit
+// sounds, too. A trail shows its earlier positions.
 func (s *scene) drawLane(pts time.Duration) {
 	hit := s.left
 	if pts/beat%2 == 1 {
@@ -137,8 +137,8 @@ func (s *scene) drawLane(pts time.Duration) {
 	}
 }
 
-// drawBall draws the ball where it is at pts, lit from the upper left; cover, up to 255, is how much of what is behind
-// it goes.
+// drawBall draws the ball at its position at pts, lit from the upper left. cover, up to 255, is how much it hides of
+// the background.
 func (s *scene) drawBall(pts time.Duration, cover int) {
 	r := s.radius
 	x, y := s.ball(pts)
@@ -155,7 +155,7 @@ func (s *scene) drawBall(pts time.Duration, cover int) {
 	}
 }
 
-// ball is the middle of the ball at pts, in cells: it flies from paddle to paddle in one beat, in an arc.
+// ball returns the middle of the ball at pts, in cells: it flies from paddle to paddle in one beat, in an arc.
 func (s *scene) ball(pts time.Duration) (x, y float64) {
 	way := float64(pts%beat) / float64(beat)
 	low := float64(s.left.Max.Y) - s.radius

@@ -8,7 +8,7 @@ import (
 
 //go:generate sh hits.sh
 
-// hits is an Ogg file of Opus packets, as hits.sh made it.
+// hits is an Ogg file of Opus packets, made by hits.sh.
 //
 //go:embed hits.ogg
 var hits []byte
@@ -18,8 +18,8 @@ const (
 	loopFrom, loopTo = 2, 4
 )
 
-// loop is the packets of two seconds of sound that follow upon each other without a seam: they are taken from where the
-// encoder had settled, and what comes before and after them is the same.
+// loop returns the packets of two seconds of sound that repeat without a seam: they are taken after the encoder has
+// settled, where the preceding and following packets are alike.
 func loop(ogg []byte) ([][]byte, error) {
 	packets, err := oggPackets(ogg)
 	if err != nil {
@@ -33,7 +33,7 @@ func loop(ogg []byte) ([][]byte, error) {
 	return packets[from:to], nil
 }
 
-// oggPackets is the packets of an Ogg file with one stream (RFC 3533 section 6).
+// oggPackets returns the packets of an Ogg file with one stream (RFC 3533 section 6).
 func oggPackets(ogg []byte) (packets [][]byte, err error) {
 	const header = 27
 	var packet []byte

@@ -1,5 +1,5 @@
-// Package testpattern is a source that needs no camera: colour bars, a bouncing ball that is heard where it hits, a
-// clock, and a frame number that machines read, as H.264 Constrained Baseline and Opus, made in this package.
+// Package testpattern is a source that needs no camera: colour bars, a bouncing ball whose hits are heard, a clock, and
+// a machine-readable frame number, as H.264 Constrained Baseline and Opus, made in this package.
 //
 // From top to bottom the picture shows
 //
@@ -13,7 +13,7 @@
 //	a lane: the ball hits the left paddle at even seconds of PTS, the right one at odd seconds
 //	a ramp from black to white
 //
-// It moves in every frame, costs some 0.4 Mbit/s at 1280x720, and a fraction of a millisecond to make.
+// It moves in every frame, takes about 0.4 Mbit/s at 1280x720, and a fraction of a millisecond to make.
 package testpattern
 
 import (
@@ -31,11 +31,11 @@ import (
 type Options struct {
 	Size image.Point   // pixels, even, at least 320x180; default 1280x720
 	Rate int           // frames a second, 1 to 120; default 30
-	GOP  time.Duration // from one key frame to the next, at most 1 minute; default 2s
-	Log  *slog.Logger  // default: nothing is logged
+	GOP  time.Duration // time between key frames, at most 1 minute; default 2s
+	Log  *slog.Logger  // nil discards
 }
 
-// Source makes the pattern. It holds no state between runs, so that several may go on at a time.
+// Source makes the pattern. It holds no state between runs, so that several can run at the same time.
 type Source struct {
 	opts  Options
 	sound [][]byte // Opus packets, played in a loop
@@ -81,7 +81,7 @@ func (o Options) fill() Options {
 	return o
 }
 
-// check returns what is wrong with o and what would be right.
+// check returns what is wrong with o and what would be right, or nil.
 func (o Options) check() error {
 	switch {
 	case o.Size.X < 320 || o.Size.Y < 180 || o.Size.X > 4096 || o.Size.Y > 4096:
@@ -94,6 +94,6 @@ func (o Options) check() error {
 	case o.GOP < 0 || o.GOP > time.Minute:
 		return fmt.Errorf("gop %v: outside 0 to 1m; hint: gop=2s", o.GOP)
 	}
-	_, err := avc.NewEncoder(o.Size, o.Rate) // does a level of H.264 allow so much?
+	_, err := avc.NewEncoder(o.Size, o.Rate) // checks that a level of H.264 allows it
 	return err
 }

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// Parse reads a URL such as testpattern:?size=640x360&rate=15&gop=1s. What it leaves out stays zero, which New fills
-// in.
+// Parse parses a URL such as testpattern:?size=640x360&rate=15&gop=1s. Missing options stay zero, which New fills in.
 func Parse(raw string) (Options, error) {
 	opts, err := parse(raw)
 	if err != nil {
@@ -43,7 +42,7 @@ func parse(raw string) (opts Options, err error) {
 	return opts, opts.fill().check()
 }
 
-// set reads one parameter of the query.
+// set parses one parameter of the query.
 func (o *Options) set(key, value string) (err error) {
 	switch key {
 	case "size":
@@ -64,7 +63,7 @@ func (o *Options) set(key, value string) (err error) {
 	return err
 }
 
-// parseSize reads a size such as 640x360.
+// parseSize parses a size such as 640x360.
 func parseSize(value string) (image.Point, error) {
 	w, h, _ := strings.Cut(value, "x")
 	x, errX := strconv.Atoi(w)

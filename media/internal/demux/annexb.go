@@ -20,8 +20,8 @@ func annexB(b []byte) bool {
 	return false
 }
 
-// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. The headers of
-// those in H.265 (table 7-1; two bytes, the second of them 1) are none that an H.264 stream begins with.
+// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. An H.264
+// stream never begins with the headers that those have in H.265 (table 7-1; two bytes, the second of them 1).
 func openAnnexB(br *bufio.Reader) (Stream, error) {
 	head, err := br.Peek(16)
 	if err != nil && len(head) < 6 {
@@ -51,7 +51,7 @@ func openAnnexB(br *bufio.Reader) (Stream, error) {
 
 func video(c media.Codec) tracks { return tracks{list: []media.Track{{Codec: c}}} }
 
-// bytestream is Annex B, which has no clock.
+// bytestream is Annex B, which has no timestamps.
 type bytestream struct {
 	tracks
 	codec media.Codec
@@ -71,7 +71,7 @@ type hevcReader struct {
 	br      *bufio.Reader
 	started bool
 	ended   bool
-	next    []byte // the NAL unit that began the next access unit
+	next    []byte // the NAL unit that begins the next access unit
 }
 
 func newHEVCReader(br *bufio.Reader) *hevcReader { return &hevcReader{br: br} }
@@ -102,13 +102,13 @@ func (r *hevcReader) Next() ([][]byte, error) {
 	}
 }
 
-// begins reports whether a NAL unit that is no slice is the first of an access unit when a picture comes before it
-// (H.265, 7.4.2.4.4).
+// begins reports whether a NAL unit other than a slice begins an access unit when it follows a picture (H.265,
+// 7.4.2.4.4).
 func begins(kind byte) bool {
 	return kind >= 32 && kind <= 35 || kind == 39 || kind >= 41 && kind <= 44 || kind >= 48 && kind <= 55
 }
 
-// nal returns the next NAL unit that has a header.
+// nal returns the next non-empty NAL unit.
 func (r *hevcReader) nal() ([]byte, error) {
 	if nal := r.next; nal != nil {
 		r.next = nil
@@ -120,7 +120,7 @@ func (r *hevcReader) nal() ([]byte, error) {
 			return nil, err
 		}
 		if first := !r.started; first {
-			r.started = true // what comes before the first start code is zeros
+			r.started = true // before the first start code there are only zeros
 			continue
 		}
 		if len(nal) >= 2 {
@@ -130,7 +130,7 @@ func (r *hevcReader) nal() ([]byte, error) {
 	return nil, io.EOF
 }
 
-// cut reads up to the next start code and returns what came before it, without trailing zeros.
+// cut reads up to the next start code and returns what precedes it, without trailing zeros.
 func (r *hevcReader) cut() ([]byte, error) {
 	var nal []byte
 	zeros := 0

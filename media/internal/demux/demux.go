@@ -1,9 +1,9 @@
-// Package demux takes a byte stream apart that a program or a network writes: it tells the format by the first bytes
-// and gives access units and audio packets, as they come.
+// Package demux demultiplexes a byte stream that a program or a network writes. It detects the format by the first
+// bytes and returns access units and audio packets as they arrive.
 //
 //	Annex B of H.264 or H.265 | IVF (VP8, VP9, AV1) | Ogg (Opus) | MPEG-TS | fragmented MP4  -->  Unit, Unit, ...
 //
-// A reader holds one unit, fragment or page at a time; what claims to be larger than the limits below ends the stream.
+// A reader holds one unit, fragment or page at a time. A stream that exceeds the limits below ends.
 package demux
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// Limits on what a stream may make us hold.
+// Limits on what a stream may make us store.
 const (
 	maxUnit = h264.MaxUnitSize // bytes in one access unit
 	maxNALs = h264.MaxUnitNALs // NAL units in one access unit
 )
 
-// Unit is one access unit of video, as es.Writer takes it, or one packet of audio.
+// Unit is one access unit of video, in the form for es.Writer, or one packet of audio.
 type Unit struct {
 	Codec media.Codec
 	PTS   time.Duration // by the stream's clock; es.Untimed when it has none
@@ -34,20 +34,20 @@ type Unit struct {
 
 // Stream is a byte stream of one of the formats. After an error it is finished.
 type Stream interface {
-	// Tracks describes what is in it: at most one track of video and one of audio, which may be foreign (es.Foreign).
+	// Tracks describes the content: at most one video and one audio track, which may be foreign (es.Foreign).
 	Tracks() []media.Track
-	// Left names what is in it that nobody can use, for people.
+	// Left lists the content that cannot be used, for people.
 	Left() []string
-	// Rate is the frames a second that the stream says it has, 0 when it does not.
+	// Rate is the frame rate that the stream states, 0 if none.
 	Rate() float64
 	// Next gives the next unit, or io.EOF at the end of the stream.
 	Next() (Unit, error)
 }
 
-// ErrFormat says that a stream is of no format that is known here.
+// ErrFormat says that a stream is in an unknown format.
 var ErrFormat = errors.New("neither H.264 or H.265 (Annex B), IVF, Ogg, MPEG-TS nor fragmented MP4")
 
-// Open tells the format and reads up to what describes the tracks.
+// Open detects the format and reads up to the description of the tracks.
 func Open(r io.Reader) (Stream, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, err := br.Peek(4)
@@ -78,10 +78,10 @@ func Open(r io.Reader) (Stream, error) {
 	return nil, fmt.Errorf("%w: it begins with %q", ErrFormat, head)
 }
 
-// OpenTS takes an MPEG transport stream that one may have joined in the middle.
+// OpenTS opens an MPEG transport stream, which may begin in the middle.
 func OpenTS(r io.Reader) (Stream, error) { return openTS(r) }
 
-// tracks are those of a stream: the first of video and the best of audio.
+// tracks holds the first video track of a stream and its best audio track.
 type tracks struct {
 	list []media.Track
 	left []string
@@ -91,7 +91,7 @@ func (t *tracks) Tracks() []media.Track { return t.list }
 func (t *tracks) Left() []string        { return t.left }
 func (t *tracks) Rate() float64         { return 0 }
 
-// add takes a track unless there is one of its kind that is as good, and says whether it did.
+// add adds a track unless there is one of its kind that is as good, and reports whether it did.
 func (t *tracks) add(track media.Track) bool {
 	for i, have := range t.list {
 		switch {
@@ -109,13 +109,13 @@ func (t *tracks) add(track media.Track) bool {
 	return true
 }
 
-// usable returns what is wrong when there is nothing to play.
+// usable returns an error when there is nothing to play.
 func (t *tracks) usable(format string) error {
 	switch {
 	case len(t.list) > 0:
 		return nil
 	case len(t.left) > 0:
-		return fmt.Errorf("%s with %s only, which browsers do not take", format, strings.Join(t.left, ", "))
+		return fmt.Errorf("%s with %s only, which browsers cannot play", format, strings.Join(t.left, ", "))
 	}
 	return fmt.Errorf("%s without video or audio", format)
 }

@@ -57,13 +57,13 @@ func (v *ivf) Next() (Unit, error) {
 	return Unit{Codec: v.codec, PTS: scaled(ticks, v.rate, v.scale), Data: [][]byte{b}}, nil
 }
 
-// scaled is ticks of scale/rate seconds as a duration, as far as that goes.
+// scaled converts ticks of scale/rate seconds to a duration, up to its maximum.
 func scaled(ticks, rate, scale uint64) time.Duration {
 	seconds := float64(ticks) * float64(scale) / float64(rate)
 	return time.Duration(min(seconds, 1e9) * float64(time.Second))
 }
 
-// ended makes one kind of end of a stream that is cut off.
+// ended maps the errors of a truncated stream to one.
 func ended(err error) error {
 	if err == io.ErrUnexpectedEOF {
 		return io.EOF

@@ -32,7 +32,7 @@ type mp4 struct {
 	tracks
 	r      *bufio.Reader
 	byID   map[int]*mp4Track
-	params [][]byte // parameter sets from the moov, given with the first unit of video
+	params [][]byte // parameter sets from the moov, returned with the first unit of video
 	queue  []Unit
 }
 
@@ -66,7 +66,7 @@ func openMP4(br *bufio.Reader) (Stream, error) {
 	}
 }
 
-// box reads one box, whole. It skips what is not needed.
+// box reads one complete box. It skips those that are not needed.
 func (m *mp4) box() (kind string, box []byte, err error) {
 	var h [8]byte
 	if _, err := io.ReadFull(m.r, h[:]); err != nil {
@@ -162,7 +162,7 @@ func (m *mp4) Next() (Unit, error) {
 	return u, nil
 }
 
-// fragment reads up to the end of the next mdat and lists its samples in order of decoding.
+// fragment reads up to the end of the next mdat and lists its samples in decoding order.
 func (m *mp4) fragment() error {
 	var moof []byte
 	for {
@@ -217,7 +217,7 @@ func (m *mp4) samples(moof, mdat []byte) error {
 	return nil
 }
 
-// countSamples adds up what the truns of a moof claim, which costs no bytes when all samples are alike.
+// countSamples adds up the sample counts of the truns of a moof. A trun of identical samples takes no bytes for them.
 func countSamples(moof []byte) (n uint64) {
 	for kind, body := range boxes(moof[8:]) {
 		if kind != "traf" {
@@ -232,7 +232,7 @@ func countSamples(moof []byte) (n uint64) {
 	return n
 }
 
-// boxes gives the boxes of b up to the first that is damaged.
+// boxes yields the boxes of b up to the first damaged one.
 func boxes(b []byte) func(yield func(kind string, body []byte) bool) {
 	return func(yield func(string, []byte) bool) {
 		for len(b) >= 8 {
@@ -245,7 +245,7 @@ func boxes(b []byte) func(yield func(kind string, body []byte) bool) {
 	}
 }
 
-// adts puts a header before a frame of AAC.
+// adts prepends a header to a frame of AAC.
 func adts(c *mpeg4audio.AudioSpecificConfig, au []byte) ([]byte, error) {
 	return mpeg4audio.ADTSPackets{{
 		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: c.SampleRate, ChannelConfig: c.ChannelConfig, AU: au,

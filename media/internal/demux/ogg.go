@@ -13,7 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// maxPacket limits one Opus packet, which has at most 61,440 bytes by RFC 7845 section 6.
+// maxPacket limits one Opus packet, which has at most 61,440 bytes (RFC 7845 section 6).
 const maxPacket = 61440
 
 // ogg is Opus in Ogg (RFC 3533, RFC 7845).
@@ -21,10 +21,10 @@ type ogg struct {
 	tracks
 	r       io.Reader
 	serial  uint32
-	headers int   // packets of headers seen: OpusHead and OpusTags
+	headers int   // header packets seen: OpusHead and OpusTags
 	samples int64 // at 48 kHz, since the beginning
 	partial []byte
-	packets [][]byte // complete, not yet given
+	packets [][]byte // complete, not yet returned
 }
 
 func openOgg(r io.Reader) (Stream, error) {
@@ -73,7 +73,7 @@ func (o *ogg) page() error {
 	}
 	serial := binary.LittleEndian.Uint32(h[14:])
 	switch {
-	case h[5]&2 != 0 && bytes.HasPrefix(body, []byte("OpusHead")): // a stream begins, or a next one after the first
+	case h[5]&2 != 0 && bytes.HasPrefix(body, []byte("OpusHead")): // a stream begins, the first or a chained one
 		o.serial, o.headers, o.partial = serial, 0, nil
 	case o.headers == 0 && h[5]&2 != 0:
 		o.left = append(o.left, "another stream than Opus")
@@ -87,7 +87,7 @@ func (o *ogg) page() error {
 	return o.split(lacing, body)
 }
 
-// split puts the segments of a page together to packets.
+// split assembles packets from the segments of a page.
 func (o *ogg) split(lacing, body []byte) error {
 	for _, n := range lacing {
 		o.partial = append(o.partial, body[:n]...)

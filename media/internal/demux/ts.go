@@ -18,22 +18,22 @@ import (
 const (
 	tsPacket = 188
 	tsSync   = 0x47
-	maxProbe = 8 << 20 // bytes that may go by before the tables are known, which come some times a second
+	maxProbe = 8 << 20 // bytes to read before the tables are known, which are repeated several times a second
 )
 
-// errProgram says that the tables are not what they were, so that the stream has to be read anew.
+// errProgram says that the tables have changed, so that the stream must be reopened.
 var errProgram = errors.New("MPEG-TS: the program has other streams now")
 
-// ts is an MPEG transport stream (ISO/IEC 13818-1), of which the first program is played.
+// ts is an MPEG transport stream (ISO/IEC 13818-1). Its first program is played.
 //
 //	packets of 188 bytes --PID--> PAT, PMT: what there is | PES: one access unit or some audio frames, with their time
 type ts struct {
 	tracks
 	r      *bufio.Reader
 	read   int64
-	pmt    uint16 // PID of the PMT; 0 is none yet
+	pmt    uint16 // PID of the PMT; 0 until known
 	tables map[uint16]*section
-	table  []byte // the PMT that is in force
+	table  []byte // the current PMT
 	pes    map[uint16]*pes
 	clock  wrap
 	queue  []Unit
@@ -67,14 +67,14 @@ func (t *ts) Next() (Unit, error) {
 	return u, nil
 }
 
-// flush gives what was put together when the stream ended.
+// flush returns the units that were incomplete when the stream ended.
 func (t *ts) flush() {
 	for _, p := range t.pes {
 		t.finish(p)
 	}
 }
 
-// packet reads one packet, and the way to it when the stream was joined in the middle.
+// packet reads one packet. It first synchronises when the stream was joined in the middle.
 func (t *ts) packet() error {
 	for {
 		b, err := t.r.Peek(1)
@@ -91,7 +91,7 @@ func (t *ts) packet() error {
 		return ended(err)
 	}
 	if len(b) > tsPacket && b[tsPacket] != tsSync {
-		t.skip(1) // a byte that looked like the beginning of a packet
+		t.skip(1) // a byte that looked like the start of a packet
 		return nil
 	}
 	p := bytes.Clone(b[:tsPacket])
@@ -100,11 +100,11 @@ func (t *ts) packet() error {
 }
 
 func (t *ts) skip(n int) {
-	_, _ = t.r.Discard(n) // they were peeked at
+	_, _ = t.r.Discard(n) // already peeked at
 	t.read += int64(n)
 }
 
-// demux takes the packet's header off (section 2.4.3.2).
+// demux parses the packet's header (section 2.4.3.2).
 func (t *ts) demux(p []byte) error {
 	pid := uint16(p[1]&0x1f)<<8 | uint16(p[2])
 	start, counter := p[1]&0x40 != 0, p[3]&0xf
@@ -133,7 +133,7 @@ func (t *ts) demux(p []byte) error {
 	return nil
 }
 
-// psi takes one table (section 2.4.4).
+// psi handles one table (section 2.4.4).
 func (t *ts) psi(pid uint16, b []byte) error {
 	switch {
 	case pid == 0 && b[0] == 0: // program association
@@ -164,7 +164,7 @@ func streams(b []byte) []byte {
 	return b[min(from, len(b)-4) : len(b)-4]
 }
 
-// program chooses tracks of a program (section 2.4.4.9).
+// program selects the tracks of a program (section 2.4.4.9).
 func (t *ts) program(b []byte) error {
 	chosen := map[bool]uint16{}
 	for s := streams(b); len(s) >= 5; {
@@ -185,7 +185,7 @@ func (t *ts) program(b []byte) error {
 	return nil
 }
 
-// describe translates a stream type (table 2-34) and the descriptors of a stream; name is for people when there is no
+// describe translates a stream type (table 2-34) and the descriptors of a stream. name is for people when there is no
 // track.
 func describe(kind byte, descriptors []byte) (track media.Track, name string) {
 	switch kind {
@@ -211,8 +211,7 @@ func describe(kind byte, descriptors []byte) (track media.Track, name string) {
 	return track, name
 }
 
-// private looks at the descriptors of a stream that has no type of its own: AC-3 (ETSI EN 300 468, annex D), Opus in
-// TS.
+// private reads the descriptors of a stream without a type of its own: AC-3 (ETSI EN 300 468, annex D), Opus in TS.
 func private(d []byte) (track media.Track, name string) {
 	opus := false
 	for len(d) >= 2 && len(d) >= 2+int(d[1]) {
@@ -240,20 +239,20 @@ func private(d []byte) (track media.Track, name string) {
 	return track, ""
 }
 
-// pes puts one elementary stream together (section 2.4.3.6).
+// pes assembles one elementary stream (section 2.4.3.6).
 type pes struct {
 	codec   media.Codec
 	open    bool
 	counter byte
 	buf     []byte
-	want    int // bytes in all, 0 when the next packet's beginning is the end
+	want    int // total bytes, 0 when the start of the next PES packet is the end
 }
 
-// addPES takes the payload of one packet. After a lost packet the rest of the unit is dropped.
+// addPES adds the payload of one packet. After a lost packet the rest of the unit is dropped.
 func (t *ts) addPES(p *pes, start bool, counter byte, body []byte) {
 	lost := p.open && counter != (p.counter+1)&0xf
 	if lost && counter == p.counter && !start {
-		return // sent twice, as is allowed
+		return // a permitted duplicate
 	}
 	p.counter = counter
 	if start {
@@ -282,7 +281,7 @@ func (t *ts) addPES(p *pes, start bool, counter byte, body []byte) {
 	}
 }
 
-// finish makes units of a whole PES packet.
+// finish makes units from a complete PES packet.
 func (t *ts) finish(p *pes) {
 	b := p.buf
 	p.buf = nil
@@ -310,8 +309,8 @@ func (t *ts) push(codec media.Codec, pts time.Duration, data [][]byte) {
 	t.queue = append(t.queue, Unit{Codec: codec, PTS: pts, Data: data})
 }
 
-// opus takes the access units of a PES packet apart: each has a control header with its size (ETSI TS "Opus in
-// MPEG-TS", section 3).
+// opus splits a PES packet into access units. Each has a control header with its size (ETSI TS "Opus in MPEG-TS",
+// section 3).
 func (t *ts) opus(at time.Duration, b []byte) {
 	for len(b) > 2 && b[0] == 0x7f && b[1]&0xe0 == 0xe0 {
 		flags, size := b[1], 0
@@ -344,7 +343,7 @@ func (t *ts) opus(at time.Duration, b []byte) {
 	}
 }
 
-// split cuts a piece of an Annex B stream at its start codes. The slices share b.
+// split splits a part of an Annex B stream at its start codes. The slices share b.
 func split(b []byte) (nals [][]byte) {
 	mark := []byte{0, 0, 1}
 	at := bytes.Index(b, mark)
@@ -369,7 +368,7 @@ func split(b []byte) (nals [][]byte) {
 	return nals
 }
 
-// wrap is the clock of 90 kHz in 33 bits, unwrapped.
+// wrap unwraps the 90 kHz clock of 33 bits.
 type wrap struct {
 	started bool
 	last    int64
@@ -381,15 +380,15 @@ func (w *wrap) time(ticks int64) time.Duration {
 	if !w.started {
 		w.started, w.last, w.total = true, ticks, ticks
 	}
-	step := (ticks - w.last) << (64 - bits) >> (64 - bits) // the shorter way round
+	step := (ticks - w.last) << (64 - bits) >> (64 - bits) // the shorter way around
 	w.last, w.total = ticks, w.total+step
 	return time.Duration(w.total/90000)*time.Second + time.Duration(w.total%90000)*time.Second/90000
 }
 
-// section puts tables together, which may begin in the middle of a packet and go on in the next.
+// section assembles tables, which may begin in the middle of a packet and continue in the next.
 type section struct{ buf []byte }
 
-// add gives the tables that are whole, and have the right checksum.
+// add yields the tables that are complete and have a valid checksum.
 func (s *section) add(start bool, b []byte) func(yield func([]byte) bool) {
 	if start {
 		pointer := int(b[0])
@@ -415,7 +414,7 @@ func (s *section) add(start bool, b []byte) func(yield func([]byte) bool) {
 	}
 }
 
-// crc returns the CRC of ISO/IEC 13818-1, annex A; over a table with its own checksum it is 0.
+// crc returns the CRC of ISO/IEC 13818-1, annex A. Over a table with its own checksum it is 0.
 func crc(b []byte) uint32 {
 	c := ^uint32(0)
 	for _, x := range b {

@@ -1,7 +1,7 @@
-// Package depacket takes the RTP packets of one track apart: access units of video and packets of audio, as es.Writer
-// takes them.
+// Package depacket turns the RTP packets of one track into access units of video and packets of audio, in the form for
+// es.Writer.
 //
-// The decoders are gortsplib's; what is here chooses, bounds and translates.
+// The decoders are gortsplib's; this package selects, limits and translates.
 package depacket
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// maxPackets limits the packets of one access unit, and with them what fragments of one byte each can make us hold.
+// maxPackets limits the packets of one access unit, and so what fragments of one byte each can make us store.
 const maxPackets = 16384
 
 // ErrPackets says that an access unit has more packets than any real one.
@@ -43,16 +43,16 @@ type Track struct {
 	held   int // packets since the last access unit
 }
 
-// decoder gives the units that pkt completes. More says that there are none yet.
+// decoder returns the units that pkt completes. more says that there are none yet.
 type decoder func(pkt *rtp.Packet) (units []Unit, more bool, err error)
 
-// Unit is what goes into one call of es.Writer.
+// Unit is the input of one call of es.Writer.
 type Unit struct {
 	Offset time.Duration // after the time of the packet
 	Data   [][]byte
 }
 
-// New chooses a decoder, or says why there is none: the name of the codec, for people.
+// New selects a decoder. Its error is the name of an unsupported codec, for people.
 func New(forma format.Format) (*Track, error) {
 	t := &Track{}
 	switch f := forma.(type) {
@@ -82,7 +82,7 @@ func New(forma format.Format) (*Track, error) {
 	return t, t.reset()
 }
 
-// audio chooses among the codecs of sound.
+// audio selects among the audio codecs.
 func (t *Track) audio(forma format.Format) error {
 	plain := func() (decoder, error) {
 		return func(pkt *rtp.Packet) ([]Unit, bool, error) {
@@ -130,7 +130,7 @@ func (t *Track) audio(forma format.Format) error {
 	return t.reset()
 }
 
-// name returns how people call a format: by its RTP encoding name where it has one.
+// name returns the usual name of a format: its RTP encoding name if it has one.
 func name(forma format.Format) string {
 	if encoding, _, _ := strings.Cut(forma.RTPMap(), "/"); encoding != "" {
 		return encoding
@@ -144,8 +144,8 @@ func (t *Track) reset() (err error) {
 	return err
 }
 
-// Packet takes the next packet. Its payload belongs to the track from then on. An error is about damage, which costs
-// what was being put together and no more.
+// Packet handles the next packet. Its payload belongs to the track from then on. An error reports damage, which costs
+// only the unit being assembled.
 func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
 	if t.held++; t.held > maxPackets {
 		return nil, errors.Join(ErrPackets, t.reset())
@@ -157,7 +157,7 @@ func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
 	return units, err
 }
 
-// whole makes a decoder of one of gortsplib's that give one access unit at a time.
+// whole wraps one of gortsplib's decoders that return one access unit at a time.
 func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byte, error), more,
 	lost error) func() (decoder, error) {
 	return func() (decoder, error) {
@@ -171,7 +171,7 @@ func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byt
 			case errors.Is(err, more):
 				return nil, true, nil
 			case errors.Is(err, lost):
-				return nil, false, nil // it was told when it got lost
+				return nil, false, nil // its loss was already reported
 			case err != nil || len(data) == 0:
 				return nil, false, err
 			}
@@ -191,7 +191,7 @@ func one[D any](decode func(D, *rtp.Packet) ([]byte, error)) func(D, *rtp.Packet
 	}
 }
 
-// temporalUnit puts the OBUs of a temporal unit together as a low-overhead bitstream (AV1 specification, section 5.2).
+// temporalUnit assembles the OBUs of a temporal unit into a low-overhead bitstream (AV1 specification, section 5.2).
 func temporalUnit(d *rtpav1.Decoder, pkt *rtp.Packet) ([][]byte, error) {
 	tu, err := d.Decode(pkt)
 	if err != nil {
@@ -201,7 +201,7 @@ func temporalUnit(d *rtpav1.Decoder, pkt *rtp.Packet) ([][]byte, error) {
 	return [][]byte{b}, err
 }
 
-// aac gives each access unit its header, and its time after the first of the packet.
+// aac gives each access unit its header, and its time relative to the first of the packet.
 func aac(f *format.MPEG4Audio) (decoder, error) {
 	d, err := f.CreateDecoder()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package dgram is a UDP socket that media comes in on: unicast or multicast, from one sender. It also knows the
-// options that URLs of such sources share.
+// Package dgram is a UDP socket for incoming media: unicast or multicast, from one sender. It also parses the options
+// that URLs of such sources share.
 package dgram
 
 import (
@@ -14,19 +14,20 @@ import (
 	"syscall"
 )
 
-// bufferSize is what we ask the system to hold for us: a large key frame comes in one burst. It may give less.
+// bufferSize is the receive buffer that we ask for, since a large key frame arrives in one burst. The system may grant
+// less.
 const bufferSize = 2 << 20
 
 // Options says where to listen.
 type Options struct {
-	Host      string     // address of this host or of a multicast group; "" is every address of this host
+	Host      string     // an address of this host or a multicast group; "" means all addresses of this host
 	Port      int        // 1 to 65535; 0 is a free one
 	Interface string     // that joins the multicast group; "" is the system's choice
-	From      netip.Addr // the sender; when it is not valid the first that sends is the one
-	Beside    *Conn      // takes the place of From: what the sender of that one sends, and nothing before it is known
+	From      netip.Addr // the sender; when not valid, the first one that sends
+	Beside    *Conn      // replaces From: accept the sender of that socket, and nothing before it is known
 }
 
-// Query reads Interface and From as the query of a URL has them: interface=eth0&from=192.0.2.10.
+// Query parses Interface and From from the query of a URL: interface=eth0&from=192.0.2.10.
 func (o *Options) Query(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -38,7 +39,7 @@ func (o *Options) Query(query string) error {
 			o.Interface = value[0]
 		case key == "from" && len(value) == 1:
 			if o.From, err = netip.ParseAddr(value[0]); err != nil {
-				return fmt.Errorf("from: %q is no IP address", value[0])
+				return fmt.Errorf("from: %q is not an IP address", value[0])
 			}
 			o.From = o.From.Unmap()
 		default:
@@ -48,17 +49,17 @@ func (o *Options) Query(query string) error {
 	return nil
 }
 
-// Conn is one socket. Close it.
+// Conn is one socket. The caller must close it.
 type Conn struct {
 	udp    *net.UDPConn
 	beside bool
 	from   *sender
 }
 
-// sender is who sends to one socket, or to some that belong together.
+// sender is the peer of one socket, or of several that belong together.
 type sender struct {
 	mu   sync.Mutex // guards the field below
-	addr netip.Addr // not valid before it is known
+	addr netip.Addr // not valid until known
 }
 
 // Listen opens the socket.
@@ -91,14 +92,14 @@ func listen(ctx context.Context, o Options) (*net.UDPConn, error) {
 	return pc.(*net.UDPConn), nil
 }
 
-// Port returns where it listens.
+// Port returns the port that it listens on.
 func (c *Conn) Port() int { return c.udp.LocalAddr().(*net.UDPAddr).Port }
 
 // Close ends Read.
 func (c *Conn) Close() error { return c.udp.Close() }
 
-// Read reads one datagram of the sender. Those of others are left out: on a port that is open to a network anybody
-// could mix in a picture.
+// Read reads one datagram of the sender. It drops those of others: anybody could otherwise inject a picture through a
+// port that is open to a network.
 func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		n, addr, err := c.udp.ReadFromUDPAddrPort(p)
@@ -111,7 +112,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 }
 
-// is reports whether a is the sender. When nobody is, it may become it.
+// is reports whether a is the sender. If there is none yet and may is set, a becomes the sender.
 func (s *sender) is(a netip.Addr, may bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +122,7 @@ func (s *sender) is(a netip.Addr, may bool) bool {
 	return s.addr == a
 }
 
-// cause returns the error of the system without the address, which is said already.
+// cause returns the system's error without the address, which the message already has.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
@@ -134,7 +135,7 @@ func hint(err error) string {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "; hint: another program listens there, or another source"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "; hint: this is no address of this host; leave the host out to listen on all"
+		return "; hint: this host does not have this address; leave the host out to listen on all"
 	case errors.Is(err, syscall.EACCES):
 		return "; hint: ports below 1024 are for root"
 	}

@@ -2,32 +2,32 @@ package es
 
 import "time"
 
-// When a time counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter, and for how
-// long it may stand still before it is not believed any more.
+// When a step counts as a jump of the stream's clock (set by NTP, a restarted encoder) and not as jitter, and how long
+// the clock may stand still before it is ignored.
 const (
 	jumpBack  = 100 * time.Millisecond
 	jumpAhead = time.Second
 	standMost = 500 * time.Millisecond
 )
 
-// Clock keeps the times of one track: they never go back, and after a jump they go on from where they were by the time
-// that passed here. A clock that stands still is left alone after a while: then the time that passes here is all there
-// is. The zero value is ready.
+// Clock keeps the times of one track. They never go back. After a jump they continue from where they were, by the time
+// that passed here. A clock that stands still is ignored after a while, and only the time that passes here counts. The
+// zero value is ready.
 type Clock struct {
 	started bool
 	last    time.Duration // PTS of the last unit
 	arrived time.Time     // when it came
 	shift   time.Duration // added to the stream's times
-	stood   time.Duration // how long the stream's time has not gone on
+	stood   time.Duration // how long the stream's clock has stood still
 }
 
-// At is the PTS of a unit that is at raw by the stream's clock and came at now. back says that the stream's time went
-// back, as with B-frames.
+// At returns the PTS of a unit with time raw on the stream's clock that arrived at now. back reports that the stream's
+// time went back, as with B-frames.
 func (c *Clock) At(raw time.Duration, now time.Time) (pts time.Duration, back bool) {
 	pts = raw + c.shift
 	switch {
 	case !c.started:
-		// The other track may have begun long ago by another clock.
+		// The other track may have begun long ago on another clock.
 		if pts < 0 || pts > time.Minute {
 			pts = 0
 		}

@@ -1,9 +1,9 @@
-// Package es turns elementary streams of any codec into media frames: it finds key frames, puts parameter sets first,
-// keeps times from zero and never back, and announces the tracks when they are known.
+// Package es turns elementary streams of any codec into media frames. It finds key frames, puts parameter sets first,
+// keeps times starting from zero and monotonic, and announces the tracks when they are known.
 //
-//	access units, audio packets --Write--> coder of the codec (key? size? changed?) --> clock --> Tracks, Write of a media.Sink
+//	access units, audio packets --Write--> coder of the codec (key? size? changed?) --> clock --> media.Sink
 //
-// The sources of media that read containers and packets share it. What it is given is bounded by who reads it.
+// The sources that read containers and packets share it. Its callers limit its input.
 package es
 
 import (
@@ -15,22 +15,22 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// keyWithin is how long video may come without a key frame at the beginning.
+// keyWithin is how long video may arrive at the start without a key frame.
 const keyWithin = 15 * time.Second
 
 // Why a stream cannot go on.
 var (
-	// ErrBFrames says that pictures come in another order than they are shown.
+	// ErrBFrames says that pictures are not in display order.
 	ErrBFrames = errors.New("the video has B-frames, which WebRTC cannot carry")
-	// ErrNoKey says that there is nothing to begin with.
+	// ErrNoKey says that there is no key frame to begin with.
 	ErrNoKey = fmt.Errorf("no key frame with parameter sets in %v of video", keyWithin)
 )
 
 // ProfileError says that the video is coded in a way that browsers do not decode.
 type ProfileError struct{ error }
 
-// Codecs of sound that browsers do not take, so that they have to be transcoded first. A frame of them holds bytes that
-// ffmpeg reads when it is told the format.
+// Codecs of audio that browsers cannot play, so that it must be transcoded first. A frame holds bytes that ffmpeg can
+// read when it is told the format.
 const (
 	ADTS media.Codec = "AAC"         // with an ADTS header for each frame (ISO/IEC 14496-3, 1.A.2)
 	MPA  media.Codec = "MPEG audio"  // layers 1 to 3, with their headers
@@ -43,20 +43,20 @@ func PCM(rate, channels int) media.Codec {
 	return media.Codec(fmt.Sprintf("%s%d/%d", L16, rate, channels))
 }
 
-// Foreign reports whether c is a codec of sound that has to be transcoded.
+// Foreign reports whether c is an audio codec that must be transcoded.
 func Foreign(c media.Codec) bool {
 	return c == ADTS || c == MPA || c == AC3 || strings.HasPrefix(string(c), string(L16))
 }
 
 // coder knows one video codec.
 type coder interface {
-	// next puts an access unit into the form of media.Frame. ok is false when there is nothing to show in it.
+	// next converts an access unit to the form of media.Frame. ok is false when it holds no picture.
 	next(data [][]byte) (u unit, ok bool)
-	// track describes the stream as far as it is known.
+	// track describes the stream as far as known.
 	track() media.Track
-	// playable says why browsers do not decode the stream, as far as that is known.
+	// playable returns why browsers cannot decode the stream, as far as known.
 	playable() error
-	// reorders says whether pictures of the stream may be shown in another order than they come.
+	// reorders reports whether pictures of the stream may be out of display order.
 	reorders(u unit) bool
 }
 
@@ -64,7 +64,7 @@ type coder interface {
 type unit struct {
 	data    [][]byte
 	key     bool
-	changed bool // the size or the parameter sets are not those of the unit before
+	changed bool // the size or the parameter sets differ from those of the previous unit
 }
 
 func newCoder(t media.Track) coder {
@@ -93,10 +93,10 @@ type Writer struct {
 
 	announced bool
 	keyed     bool
-	waiting   time.Time // since when there is video without a key frame
+	waiting   time.Time // since when there is video but no key frame
 }
 
-// NewWriter makes a writer for at most one track of video and one of audio.
+// NewWriter returns a writer for at most one video and one audio track.
 func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
 	w := &Writer{out: out, tracks: tracks, clocks: map[media.Codec]*Clock{}}
 	for _, t := range tracks {
@@ -108,22 +108,22 @@ func NewWriter(out media.Sink, tracks ...media.Track) *Writer {
 	return w
 }
 
-// Zero is where the stream's clock stands at PTS zero, when that is not its first unit: a source of two writers has one
-// zero for both.
+// Zero sets the stream time of PTS zero, when that is not the first unit's: a source with two writers has one zero for
+// both.
 func (w *Writer) Zero(at time.Duration) {
 	shift := -at
 	w.shift = &shift
 }
 
-// Parameters gives the writer parameter sets that came outside of the stream.
+// Parameters passes parameter sets that came outside the stream.
 func (w *Writer) Parameters(sets ...[]byte) {
 	if p, ok := w.video.(interface{ set(...[]byte) }); ok {
 		p.set(sets...)
 	}
 }
 
-// Write takes one access unit or audio packet of a codec among the tracks, which begins at pts by the stream's clock
-// and came at now. Its bytes belong to the writer from then on. Untimed is the pts of a stream that has no clock.
+// Write writes one access unit or audio packet of one of the tracks' codecs. pts is its time on the stream's clock,
+// Untimed for a stream without one; now is when it arrived. Its bytes belong to the writer from then on.
 func (w *Writer) Write(codec media.Codec, pts time.Duration, now time.Time, data [][]byte) error {
 	if codec.Video() {
 		return w.writeVideo(codec, pts, now, data)
@@ -137,7 +137,7 @@ func (w *Writer) Write(codec media.Codec, pts time.Duration, now time.Time, data
 	return nil
 }
 
-// Untimed is the pts of units without a time: they are shown when they come.
+// Untimed is the pts of units without a time: they are shown when they arrive.
 const Untimed = time.Duration(-1 << 63)
 
 func (w *Writer) writeVideo(codec media.Codec, pts time.Duration, now time.Time, data [][]byte) error {
@@ -164,7 +164,7 @@ func (w *Writer) writeVideo(codec media.Codec, pts time.Duration, now time.Time,
 	return nil
 }
 
-// unusable counts the time in which video comes but cannot be shown.
+// unusable measures how long video has arrived that cannot be shown.
 func (w *Writer) unusable(now time.Time) error {
 	if w.keyed {
 		return nil
@@ -178,7 +178,7 @@ func (w *Writer) unusable(now time.Time) error {
 	return nil
 }
 
-// announce tells the sink of the tracks, unless it knows.
+// announce tells the sink the tracks, unless it knows them.
 func (w *Writer) announce() {
 	if w.announced {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// FFmpegFormat returns the options with which ffmpeg reads frames of foreign sound, one after the other.
+// FFmpegFormat returns the options with which ffmpeg reads a sequence of frames of foreign audio.
 func FFmpegFormat(c media.Codec) []string {
 	switch c {
 	case ADTS:
@@ -33,7 +33,7 @@ func pcm(c media.Codec) (rate, channels int) {
 	return rate, channels
 }
 
-// Duration returns how long a frame of foreign sound lasts; 0 when it is damaged.
+// Duration returns the duration of a frame of foreign audio; 0 when it is damaged.
 func Duration(c media.Codec, b []byte) time.Duration {
 	samples, rate := 0, 1
 	switch c {

@@ -22,7 +22,7 @@ type hevc struct {
 // hevcType returns the nal_unit_type (H.265, 7.3.1.2).
 func hevcType(nal []byte) h265.NALUType {
 	if len(nal) < 2 {
-		return h265.NALUType_AUD_NUT // says nothing
+		return h265.NALUType_AUD_NUT // carries nothing
 	}
 	return h265.NALUType(nal[0] >> 1 & 0x3f)
 }
@@ -33,7 +33,7 @@ func (v *hevc) set(sets ...[]byte) {
 	}
 }
 
-// keep remembers a parameter set and says whether nal is one.
+// keep stores a parameter set and reports whether nal is one.
 func (v *hevc) keep(nal []byte) bool {
 	var at *[]byte
 	switch hevcType(nal) {
@@ -56,7 +56,7 @@ func (v *hevc) keep(nal []byte) bool {
 	return true
 }
 
-// read takes what matters out of an SPS.
+// read reads the relevant parts of an SPS.
 func (v *hevc) read(nal []byte) bool {
 	var s h265.SPS
 	if s.Unmarshal(nal) != nil || s.Width() < 1 || s.Height() < 1 || s.Width() > 16384 || s.Height() > 16384 {

@@ -8,10 +8,10 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Silence says why a source has no sound: to the hub each time it runs, in the log once. The zero value is ready.
+// Silence reports why a source has no sound: to the hub in each run, and to the log once. The zero value is ready.
 type Silence struct{ once sync.Once }
 
-// Tell says that browsers do not take codec, and what to do: hint, or audio: transcode.
+// Tell reports that browsers cannot play codec, and the remedy: hint, or audio: transcode.
 func (s *Silence) Tell(out media.Sink, log *slog.Logger, codec, hint string) {
 	media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: %s, or set audio: transcode", codec, hint))
 	s.once.Do(func() {
@@ -19,7 +19,7 @@ func (s *Silence) Tell(out media.Sink, log *slog.Logger, codec, hint string) {
 	})
 }
 
-// Audible leaves the tracks out that browsers do not take, and tells so.
+// Audible removes the tracks that browsers cannot play, and reports that.
 func (s *Silence) Audible(tracks []media.Track, out media.Sink, log *slog.Logger, hint string) []media.Track {
 	var audible []media.Track
 	for _, t := range tracks {

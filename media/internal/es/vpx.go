@@ -9,7 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// vpx is a codec whose access unit is one piece, with all that a decoder needs in the key frame: VP8, VP9 or AV1.
+// vpx is a codec whose access unit is one piece, with everything that a decoder needs in the key frame: VP8, VP9 or
+// AV1.
 type vpx struct {
 	codec media.Codec
 	look  func(frame []byte) (key bool, width, height int)
@@ -39,7 +40,7 @@ func (v *vpx) track() media.Track {
 
 func (v *vpx) playable() error { return nil }
 
-func (v *vpx) reorders(unit) bool { return false } // hidden frames travel inside of what is shown
+func (v *vpx) reorders(unit) bool { return false } // hidden frames travel inside of those that are shown
 
 // lookVP8 reads the uncompressed header (RFC 6386, section 9.1).
 func lookVP8(b []byte) (key bool, width, height int) {

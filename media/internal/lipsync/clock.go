@@ -6,23 +6,22 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// Clock says when the packets of one track were made, by the sender's clock.
+// Clock converts the RTP times of one track to the sender's clock.
 type Clock struct {
 	Rate int // RTP ticks a second
 
-	source uint32 // who sends packets
+	source uint32 // the SSRC of the packets
 
 	known bool          // there is a report
-	ssrc  uint32        // of whom
+	ssrc  uint32        // of its sender
 	ntp   time.Duration // since 1900
 	stamp uint32        // the same moment in RTP ticks
 }
 
-// Packet notes who sends the packets of the track: reports of others say nothing about them.
+// Packet records the SSRC of the track's packets: reports of other senders are ignored.
 func (c *Clock) Packet(ssrc uint32) { c.source = ssrc }
 
-// Report takes a sender report. One whose NTP time is zero comes from a sender that has no clock (RFC 3550 section
-// 6.4.1).
+// Report handles a sender report. An NTP time of zero comes from a sender without a clock (RFC 3550 section 6.4.1).
 func (c *Clock) Report(r *rtcp.SenderReport) {
 	c.known = r.NTPTime != 0
 	c.ssrc, c.stamp = r.SSRC, r.RTPTime
@@ -30,7 +29,7 @@ func (c *Clock) Report(r *rtcp.SenderReport) {
 	c.ntp = time.Duration(seconds)*time.Second + time.Duration(fraction*1e9>>32)
 }
 
-// At returns when the unit with an RTP timestamp was made; zero is not known.
+// At returns when the unit with an RTP timestamp was captured; zero if unknown.
 func (c *Clock) At(stamp uint32) time.Time {
 	if !c.known || c.ssrc != c.source || c.Rate <= 0 {
 		return time.Time{}
@@ -39,5 +38,5 @@ func (c *Clock) At(stamp uint32) time.Time {
 	return time.Unix(-since1900, 0).Add(c.ntp + time.Duration(ticks*int64(time.Second)/int64(c.Rate)))
 }
 
-// since1900 is how many seconds 1970 is after 1900, from which NTP counts.
+// since1900 is the number of seconds from 1900, where NTP begins, to 1970.
 const since1900 = 2_208_988_800

@@ -1,11 +1,11 @@
-// Package lipsync places the sound of a stream beside its picture by the sender's clock, which RTCP sender reports tell
+// Package lipsync aligns the audio of a stream with its video by the sender's clock, which RTCP sender reports convey
 // (RFC 3550 section 6.4.1).
 //
 //	picture  PTS 12.0 s <-> 09:00:00.0 by the sender's clock
 //	sound    PTS 12.4 s <-> 09:00:00.0   it came late: it is moved by -0.4 s, little by little
 //
-// Two values, and nothing else: Clock keeps the reports of one track, Sync says by how much the sound is to be moved.
-// They read no clock of their own and are used by one goroutine at a time.
+// It is two values: Clock keeps the reports of one track, Sync computes by how much to shift the audio. They read no
+// clock themselves and are used by one goroutine at a time.
 package lipsync
 
 import (
@@ -14,44 +14,44 @@ import (
 )
 
 const (
-	slowness = 20                     // the sound is moved by one part in so many of the time that has passed
-	slack    = 40 * time.Millisecond  // so little is not noticed (ITU-R BT.1359), and reports are hardly better
-	most     = 2 * time.Second        // further apart are two clocks, not two tracks
-	leap     = 200 * time.Millisecond // from one unit to the next is a clock that was set
-	// After that, for both tracks to have been reported on anew; most senders report every 5 s.
+	slowness = 20                     // the audio shifts by at most 1/slowness of the time that has passed
+	slack    = 40 * time.Millisecond  // not noticed (ITU-R BT.1359), and reports are hardly more precise
+	most     = 2 * time.Second        // a larger difference means two clocks, not two tracks
+	leap     = 200 * time.Millisecond // a step between two units that means that the clock was set
+	// After a leap, until both tracks were reported again; most senders report every 5 s.
 	calm    = 15 * time.Second
-	longest = time.Second // between two units of sound that count as time in which it plays
+	longest = time.Second // a longer time between two units of audio does not count as playing
 )
 
-// Why reports are not followed. The sound stays where it is then.
+// Why reports are not followed. The audio then stays where it is.
 var (
 	ErrApart = errors.New("by its reports the sound is more than 2 s from the picture")
 	ErrLeap  = errors.New("the clock of its reports jumps")
 )
 
-// Sync moves the sound of one run of a source. The zero value is ready, and moves nothing.
+// Sync shifts the audio of one run of a source. The zero value is ready, and shifts nothing.
 type Sync struct {
 	picture, sound side
-	zero           time.Time // of the sender's clock, as good as any
+	zero           time.Time // of the sender's clock; arbitrary
 
-	last    time.Duration // PTS of the last unit of sound, as it came
-	moved   time.Duration // what is added to it
+	last    time.Duration // PTS of the last unit of audio, as it arrived
+	moved   time.Duration // the shift added to it
 	moving  bool
-	unquiet time.Duration // how long the sound has to play before reports are believed again
+	unquiet time.Duration // how long the audio has to play before reports are trusted again
 }
 
-// side is what is known of one track.
+// side is the state of one track.
 type side struct {
 	known  bool
-	offset time.Duration // the sender's clock less PTS
+	offset time.Duration // the sender's clock minus PTS
 }
 
-// Picture takes the PTS of a picture, and when it was taken by the sender's clock; zero is not known. The error is why
-// that is not followed.
+// Picture takes the PTS of a picture and its capture time on the sender's clock, zero if unknown. The error says why
+// that time is not followed.
 func (s *Sync) Picture(pts time.Duration, at time.Time) error { return s.note(&s.picture, pts, at) }
 
-// Sound takes the PTS of a unit of sound, likewise, and gives the one that it is to have. That goes back no more than
-// pts does, and a second of sound is placed into 0.95 to 1.05 s.
+// Sound takes the same for a unit of audio, and returns its shifted PTS. That goes back no more than pts does, and a
+// second of audio becomes 0.95 to 1.05 s.
 func (s *Sync) Sound(pts time.Duration, at time.Time) (time.Duration, error) {
 	err := s.note(&s.sound, pts, at)
 	passed := min(max(0, pts-s.last), longest)
