@@ -1,4 +1,4 @@
-// Package status is how the agent is seen: one Report, shown as page, JSON, metrics and health.
+// Package status shows the state of the agent: one Report as page, JSON, metrics and health.
 //
 //	GET  /                              the page: channels, viewers, sources and the live picture
 //	GET  /healthz                       200 while the process is alive
@@ -14,18 +14,18 @@
 //
 // # Watching
 //
-// The page watches a channel the way every KVS viewer does, through the real signaling channel, but the agent does the
+// The page watches a channel as every KVS viewer does, through the real signaling channel, but the agent does the
 // signing: no pre-signed URL and no key ever reaches the page.
 //
 //	page --{"sdp": offer}--> Handler --Options.Watch--> the agent's own KVS viewer --SDP_OFFER--> the channel's master
 //	page <--NDJSON, one Signal a line-- Handler <--send-- the same <--SDP_ANSWER, ICE_CANDIDATE-- the channel's master
 //
-// The offer carries all of the page's candidates, so nothing needs to go up after it. The stream stays open while the
-// page watches, so that late candidates arrive; closing it ends signaling and never the picture.
+// The offer contains all candidates of the page, so nothing needs to be sent after it. The stream stays open while the
+// page watches, so that late candidates arrive. Closing it ends signaling, but not the picture.
 //
 // # Who may look
 //
-// The handler has no login. It is meant for a loopback address, and holds two gates against the web pages of other
-// sites that run in a browser on this machine: the Host header must be a loopback name or one of Options.Hosts (against
-// DNS rebinding), and a POST or PUT must come from our own page (against cross-site requests).
+// The handler has no login and is meant for a loopback address. It has two protections against the web pages of other
+// sites that run in a browser on this machine. The Host header must be a loopback name or one of Options.Hosts (against
+// DNS rebinding). A POST or PUT must come from our own page (against cross-site requests).
 package status

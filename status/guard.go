@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// policy lets the page load its own files and talk to its own server, and nothing else.
+// policy allows the page to load its own files and to talk to its own server, and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"media-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// guard sets the security headers and turns away what other sites' pages could send through a browser on this machine.
+// guard sets the security headers and refuses what other sites' pages could send through a browser on this machine.
 func guard(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -34,7 +34,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// refusal returns why r is turned away, or nil.
+// refusal returns why r is refused, or nil.
 func refusal(hosts []string, r *http.Request) *Problem {
 	if !hostAllowed(hosts, r.Host) {
 		return &Problem{
@@ -54,8 +54,8 @@ func refusal(hosts []string, r *http.Request) *Problem {
 		Hint: "use GET, HEAD, POST or PUT"}
 }
 
-// postRefusal lets only our own page post and put: a form of another site cannot send JSON, and a script of another
-// site cannot hide its origin.
+// postRefusal allows POST and PUT only from our own page: a form on another site cannot send JSON, and a script on
+// another site cannot hide its origin.
 func postRefusal(r *http.Request) *Problem {
 	if !sameOrigin(r) {
 		return &Problem{
@@ -74,8 +74,8 @@ func postRefusal(r *http.Request) *Problem {
 	return nil
 }
 
-// sameOrigin believes Sec-Fetch-Site, which no script can set, and where the browser sends none (plain HTTP beyond
-// loopback) the Origin.
+// sameOrigin trusts Sec-Fetch-Site, which no script can set. Where the browser sends none (plain HTTP beyond loopback),
+// it trusts the Origin.
 func sameOrigin(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site == "same-origin"
@@ -88,8 +88,8 @@ func sameOrigin(r *http.Request) bool {
 }
 
 // hostAllowed reports whether a Host header is localhost, an IP address or one of hosts, with any port. A page of
-// another site that has its own name point here (DNS rebinding) sends that name; an address in the header was typed by
-// somebody.
+// another site that points its own name at this host (DNS rebinding) sends that name. An IP address was typed by a
+// user.
 func hostAllowed(hosts []string, hostport string) bool {
 	name := hostName(hostport)
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
@@ -101,7 +101,7 @@ func hostAllowed(hosts []string, hostport string) bool {
 	return slices.ContainsFunc(hosts, func(h string) bool { return name != "" && hostName(h) == name })
 }
 
-// hostName takes the port, the brackets of IPv6 and the root's dot off, and lowers the case.
+// hostName removes the port, the brackets of IPv6 and the root's dot, and lowers the case.
 func hostName(hostport string) string {
 	name, _, err := net.SplitHostPort(hostport)
 	if err != nil {

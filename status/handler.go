@@ -7,42 +7,41 @@ import (
 	"net/http"
 )
 
-// Options is what the handler shows and who may see it. The zero value shows an empty report on loopback.
+// Options configures the handler. The zero value shows an empty report on loopback.
 type Options struct {
-	// Report returns the agent as it is now. It is called once for each request, from many goroutines. Default: an
+	// Report returns the state of the agent. It is called once for each request, from many goroutines. Default: an
 	// empty report.
 	Report func() Report
 
-	// Watch plays a KVS viewer for the page: it sends the offer (SDP, with all of the page's candidates) to the master
-	// of the channel (Channel.Name) and calls send for the answer and for each candidate that comes back, until ctx is
-	// done or signaling ends. It may call send from several goroutines; once send has returned an error the page is
-	// gone. Return a *Problem to choose the HTTP status and to give a hint; any other error is a 502. Default: no
-	// picture.
+	// Watch plays a KVS viewer for the page. It sends the offer (SDP with all of the page's candidates) to the master
+	// of the channel (Channel.Name), and calls send for the answer and for each candidate that comes back, until ctx is
+	// done or signaling ends. It may call send from several goroutines; when send returns an error the page is gone.
+	// Return a *Problem to choose the HTTP status and to give a hint; any other error is a 502. Default: no picture.
 	Watch func(ctx context.Context, channel, offer string, send func(Signal) error) error
 
-	// Privacy flips the privacy switch of a source (Source.Name). Return a *Problem to choose the HTTP status; any
-	// other error is a 502. Default: there is no switch.
+	// Privacy sets the privacy switch of a source (Source.Name). Return a *Problem to choose the HTTP status; any other
+	// error is a 502. Default: there is no switch.
 	Privacy func(source string, on bool) error
 
-	// Snapshot gives the newest picture of a source (Source.Name) in a format (jpg, h264, h265, ivf). Return a *Problem
-	// to choose the HTTP status; any other error is a 502. Default: there are none.
+	// Snapshot returns the newest picture of a source (Source.Name) in a format (jpg, h264, h265, ivf). Return a
+	// *Problem to choose the HTTP status; any other error is a 502. Default: none.
 	Snapshot func(ctx context.Context, source, format string) (Snapshot, error)
 
-	// Offer has the master of a channel (Channel.Name) make an offer to a client. Return a *Problem to choose the HTTP
-	// status; any other error is a 502. Default: none are made.
+	// Offer makes the master of a channel (Channel.Name) offer to a client. Return a *Problem to choose the HTTP
+	// status; any other error is a 502. Default: none.
 	Offer func(ctx context.Context, channel, client string) error
 
-	// Hosts are the names, without port, that the Host header may carry beside the loopback ones. Default: none.
+	// Hosts are the names, without port, that the Host header may contain besides the loopback ones. Default: none.
 	Hosts []string
 
-	// Pprof serves Go profiles under /debug/pprof/, to this host only. Default: there are none.
+	// Pprof serves Go profiles under /debug/pprof/, to this host only. Default: off.
 	Pprof bool
 
-	// Log gets what went wrong. Default: nothing is logged.
+	// Log receives errors. Default: none.
 	Log *slog.Logger
 }
 
-// withDefaults fills what was left out.
+// withDefaults fills in the defaults.
 func (o Options) withDefaults() Options {
 	if o.Report == nil {
 		o.Report = func() Report { return Report{} }
@@ -80,7 +79,7 @@ func report(get func() Report) http.Handler {
 	})
 }
 
-// filled returns r with empty lists in place of missing ones, so that readers of the JSON may loop without asking.
+// filled returns r with empty lists in place of nil ones, so that readers of the JSON can loop without checks.
 func filled(r Report) Report {
 	r.Sources = append([]Source{}, r.Sources...)
 	for i := range r.Sources {
@@ -93,11 +92,11 @@ func filled(r Report) Report {
 	return r
 }
 
-// writeJSON answers with v, indented for the people who read it in a terminal.
+// writeJSON answers with v, indented for people who read it in a terminal.
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the client is gone; nobody is left to tell
+	_ = e.Encode(v) // the client is gone
 }

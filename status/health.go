@@ -35,8 +35,7 @@ func readyz(get func() Report) http.Handler {
 	})
 }
 
-// readinessOf returns which channels are not connected. An agent without channels is ready: it has done all that it was
-// asked.
+// readinessOf returns the channels that are not connected. An agent without channels is ready.
 func readinessOf(r Report) readiness {
 	out := readiness{Channels: []notReady{}}
 	for _, c := range r.Channels {

@@ -18,7 +18,7 @@ const (
 	StageFrame     Stage = "frame"
 )
 
-// All gives the stages that were reached, in seconds.
+// All yields the stages that were reached, in seconds.
 func (s Stages) All() iter.Seq2[Stage, float64] {
 	return func(yield func(Stage, float64) bool) {
 		for _, x := range []struct {
@@ -43,7 +43,7 @@ var bounds = [...]float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}
 type Histogram struct {
 	Count uint64  `json:"count"`
 	Sum   float64 `json:"sum"` // seconds
-	// Up to 5, 10, 20, 50, 100, 200 and 500 ms, 1, 2, 5 and 10 s, each with those before it.
+	// Up to 5, 10, 20, 50, 100, 200 and 500 ms, 1, 2, 5 and 10 s; each includes the ones before it.
 	Buckets [len(bounds)]uint64 `json:"buckets"`
 }
 
@@ -56,7 +56,7 @@ func (h *Histogram) Observe(seconds float64) {
 	}
 }
 
-// cumulative returns what Prometheus wants to know.
+// cumulative returns the buckets in the form of Prometheus.
 func (h Histogram) cumulative() map[float64]uint64 {
 	out := make(map[float64]uint64, len(bounds))
 	for i, most := range bounds {

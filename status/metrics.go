@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics serves the Report, and the Go runtime and the process beside it, in the Prometheus text format.
+// metrics serves the Report, with the Go runtime and the process, in the Prometheus text format.
 func metrics(get func() Report, log *slog.Logger) http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
@@ -25,8 +25,8 @@ func metrics(get func() Report, log *slog.Logger) http.Handler {
 	})
 }
 
-// A client ID is never a label: clients choose theirs, so the number of series would be theirs to choose too. What is
-// counted for one session is summed over the sessions of its channel.
+// A client ID is never a label: clients choose theirs, and could create any number of series. Counts of sessions are
+// summed over the sessions of a channel.
 var (
 	forSource  = []string{"source"}
 	forChannel = []string{"channel", "role"}
@@ -34,9 +34,9 @@ var (
 	descBuild = desc("build_info", "The version of this agent; always 1.", "version", "go_version")
 	descStart = desc("start_time_seconds", "When this agent started, in seconds since 1970.")
 
-	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not take.")
+	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not accept.")
 	descPanics = desc("panics_total",
-		"Faults of the agent's own, each of which has ended one connection. The log has the stack.")
+		"Bugs in the agent, each of which has ended one connection. The log has the stack.")
 	descFirstFrames = desc("first_frame_seconds",
 		"How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
 
@@ -59,7 +59,7 @@ var (
 	descSent     = desc("channel_messages_sent_total", "Signaling messages sent.", forChannel...)
 	descRefused  = desc("channel_messages_refused_total", "Signaling messages that the service refused.",
 		forChannel...)
-	descIgnored = desc("channel_messages_ignored_total", "Signaling frames received that nobody could use.",
+	descIgnored = desc("channel_messages_ignored_total", "Signaling frames received that could not be used.",
 		forChannel...)
 
 	descPeers      = desc("channel_peers", "Sessions now, in any state.", forChannel...)
@@ -99,7 +99,7 @@ var _ prometheus.Collector = collector{}
 
 func newCollector(get func() Report) collector { return collector{get} }
 
-// Describe names no metric: which ones there are depends on the report, so the registry checks each scrape instead.
+// Describe describes no metric: the report decides which ones exist, so the registry checks each scrape instead.
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect turns one report into metrics.
@@ -137,7 +137,7 @@ func (e emitter) histogram(d *prometheus.Desc, h Histogram, labels ...string) {
 	e <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, h.cumulative(), labels...)
 }
 
-// metric sends one value; a label that is not UTF-8 is mended, since it would cost the scrape all other values.
+// metric sends one value. It repairs a label that is not UTF-8, which would otherwise fail the whole scrape.
 func (e emitter) metric(d *prometheus.Desc, t prometheus.ValueType, v float64, labels []string) {
 	for i, l := range labels {
 		labels[i] = strings.ToValidUTF8(l, "?")
@@ -214,7 +214,7 @@ func (e emitter) peers(c *Channel) {
 	}
 }
 
-// sums adds up the tracks of each codec: a scrape must not hold the same labels twice.
+// sums adds up the tracks of each codec: a scrape must not contain the same labels twice.
 func sums(tracks []Track) map[string]Track {
 	out := make(map[string]Track)
 	for _, t := range tracks {

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// maxOffering limits the body of a request for an offer: a client ID and what stands around it.
+// maxOffering limits the body of a request for an offer: a client ID with its JSON.
 const maxOffering = 1 << 10
 
-// offers has the master of a channel make an offer now. The answer is empty: the report says what becomes of it.
+// offers makes the master of a channel offer now. The answer is empty: the report shows what comes of it.
 func offers(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")

@@ -10,7 +10,7 @@ import (
 //go:embed web
 var files embed.FS
 
-// page registers the page's files, each under its own name: nothing else of the embedded tree can be asked for.
+// page registers the page's files, each under its own name: nothing else of the embedded tree is served.
 func page(mux *http.ServeMux) {
 	for route, name := range map[string]string{
 		"GET /{$}":       "index.html",
@@ -27,7 +27,7 @@ func page(mux *http.ServeMux) {
 func file(name string) http.Handler {
 	body, err := files.ReadFile("web/" + name)
 	if err != nil {
-		panic(err) // the list above and the embedded tree are one thing
+		panic(err) // the list above matches the embedded tree
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")

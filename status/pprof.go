@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// profiles serves Go profiles to this host. They tell what is in memory, and taking one costs time, so nobody else gets
-// them.
+// profiles serves Go profiles to this host. They reveal what is in memory and cost time, so nobody else gets them.
 func profiles(mux *http.ServeMux) {
 	mux.HandleFunc("GET /debug/pprof/", fromHere(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", fromHere(pprof.Profile))
@@ -25,7 +24,7 @@ func fromHere(next http.HandlerFunc) http.HandlerFunc {
 				Hint: "fetch them there, or through an SSH tunnel"}).write(w)
 			return
 		}
-		// A CPU profile takes longer than other answers may.
+		// A CPU profile takes longer than other answers.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		next(w, r)
 	}

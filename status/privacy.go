@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// maxSwitch limits the body of a request that flips the privacy switch.
+// maxSwitch limits the body of a request that sets the privacy switch.
 const maxSwitch = 1 << 10
 
-// privacy flips the privacy switch of a source. The answer is empty: the report says what the switch and the hours
-// together make of it.
+// privacy sets the privacy switch of a source. The answer is empty: the report shows the effect of the switch and the
+// hours together.
 func privacy(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")

@@ -2,10 +2,10 @@ package status
 
 import "net/http"
 
-// Problem is an error as the page and other clients read it: {"error": ..., "hint": ...} with an HTTP status.
+// Problem is an error as the page and other clients see it: {"error": ..., "hint": ...} with an HTTP status.
 // Options.Watch may return one.
 type Problem struct {
-	Status int    `json:"-"` // HTTP status, 400 to 599; 0 is 502
+	Status int    `json:"-"` // HTTP status, 400 to 599; 0 means 502
 	Text   string `json:"error"`
 	Hint   string `json:"hint,omitempty"`
 }

@@ -2,8 +2,8 @@ package status
 
 import "time"
 
-// Report is the agent as it is at one moment. The page, the JSON at /api/v1/report, the metrics and the health checks
-// are all views of it. It holds no secret: URLs come without user and password.
+// Report is a snapshot of the agent. The page, the JSON at /api/v1/report, the metrics and the health checks are views
+// of it. It holds no secret: URLs come without user and password.
 type Report struct {
 	Version  string    `json:"version"`
 	Started  time.Time `json:"started"`
@@ -11,12 +11,12 @@ type Report struct {
 	Sources  []Source  `json:"sources"`  // by name
 	Channels []Channel `json:"channels"` // by name
 
-	// FirstFrames counts how long sessions took to each of the Stages, in seconds, since the agent started. A session
-	// is counted when its first key frame has been sent or received.
+	// FirstFrames counts how long sessions took to reach each of the Stages, in seconds, since the agent started. A
+	// session is counted when its first key frame has been sent or received.
 	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
 
-	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not take
-	Panics uint64 `json:"panics"`           // faults of the agent's own, each of which has ended one connection
+	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
+	Panics uint64 `json:"panics"`           // bugs in the agent, each of which has ended one connection
 }
 
 // Source is one source and its hub.
@@ -30,7 +30,7 @@ type Source struct {
 	Watchers int     `json:"watchers"` // subscriptions now
 	Sub      *Sub    `json:"sub,omitempty"`
 
-	Privacy string `json:"privacy,omitempty"` // what closes it now: its switch, or the hours of the day
+	Privacy string `json:"privacy,omitempty"` // what closes it now: its switch, or the privacy hours
 
 	Notes []string `json:"notes,omitempty"` // what viewers miss, why, and what to do: "no sound: ...; hint: ..."
 }
@@ -38,7 +38,7 @@ type Source struct {
 // Sub is a source's smaller stream. It runs only while a viewer needs it.
 type Sub struct {
 	URL      string  `json:"url"`
-	State    string  `json:"state"` // as a source's
+	State    string  `json:"state"` // like a source's
 	Error    string  `json:"error,omitempty"`
 	Restarts uint64  `json:"restarts"`
 	Tracks   []Track `json:"tracks"`
@@ -52,15 +52,15 @@ type Track struct {
 	Frames    uint64  `json:"frames"`
 	KeyFrames uint64  `json:"key_frames,omitempty"`
 	Bytes     uint64  `json:"bytes"`
-	FPS       float64 `json:"fps,omitempty"` // frames a second, over the last seconds
-	Bitrate   float64 `json:"bitrate"`       // bits a second, over the last seconds
+	FPS       float64 `json:"fps,omitempty"` // frames per second, over the last seconds
+	Bitrate   float64 `json:"bitrate"`       // bits per second, over the last seconds
 	Packets   uint64  `json:"packets,omitempty"`
 	Lost      uint64  `json:"lost,omitempty"`    // packets
 	Dropped   uint64  `json:"dropped,omitempty"` // frames that the peer was too slow for
-	// Those, by reason: start (before the first key frame), behind (the path was too slow), overrun (this host was)
+	// Dropped, by reason: start (before the first key frame), behind (the path was too slow), overrun (this host was)
 	DroppedFor map[string]uint64 `json:"dropped_for,omitempty"`
-	Resent     uint64            `json:"resent,omitempty"`     // packets that the peer missed and got again
-	KeysAsked  uint64            `json:"keys_asked,omitempty"` // key frames that the peer asked for
+	Resent     uint64            `json:"resent,omitempty"`     // packets that were lost and retransmitted
+	KeysAsked  uint64            `json:"keys_asked,omitempty"` // key frames that the peer requested
 }
 
 // Channel is one signaling channel.
@@ -72,52 +72,51 @@ type Channel struct {
 	State      string    `json:"state"`              // connecting, connected, waiting
 	Error      string    `json:"error,omitempty"`    // why it is not connected
 	RetryIn    float64   `json:"retry_in,omitempty"` // seconds
-	Since      time.Time `json:"since,omitzero"`     // of the present state
+	Since      time.Time `json:"since,omitzero"`     // of the current state
 	Connects   uint64    `json:"connects"`
 	Received   uint64    `json:"received"` // messages
 	Sent       uint64    `json:"sent"`     // messages
 	Refused    uint64    `json:"refused"`  // messages the service refused (STATUS_RESPONSE)
-	Ignored    uint64    `json:"ignored"`  // frames that were no message, and messages that nobody could use
+	Ignored    uint64    `json:"ignored"`  // frames that were not a message, and messages that could not be used
 	Source     string    `json:"source,omitempty"`
 	MaxViewers int       `json:"max_viewers,omitempty"`
 	Peers      []Peer    `json:"peers"`
 
-	// Storage is how media gets to the channel's stream: "" when it does not (storage is off), waiting, connecting or
-	// connected.
+	// Storage is how media gets to the channel's stream: "" when storage is off, or waiting, connecting, connected.
 	Storage      string `json:"storage,omitempty"`
 	StorageError string `json:"storage_error,omitempty"` // why it is not connected
 
 	Ended []Ended `json:"ended,omitempty"` // the last sessions, newest first, at most 10
 
 	// EndedBy counts the sessions that are over by reason, since the channel started. The keys are a few fixed words
-	// (closed, failed, refused, never_connected, ended_by_us), never a text with an address or an id in it: each
-	// becomes a time series.
+	// (closed, failed, refused, never_connected, ended_by_us), never a text with an address or an ID: each becomes a
+	// time series.
 	EndedBy map[string]uint64 `json:"ended_by,omitempty"`
 }
 
 // Peer is one session with one remote client.
 type Peer struct {
-	ClientID string    `json:"client_id"` // "" is the master
-	Session  string    `json:"session"`   // short id, as in the log
+	ClientID string    `json:"client_id"` // "" means the master
+	Session  string    `json:"session"`   // short ID, as in the log
 	State    string    `json:"state"`     // negotiating, connecting, connected, disconnected
 	Offerer  string    `json:"offerer"`   // us, them
 	Since    time.Time `json:"since"`
-	Local    string    `json:"local,omitempty"`  // chosen candidate: host, srflx, prflx, relay
-	Remote   string    `json:"remote,omitempty"` // likewise
-	RTT      float64   `json:"rtt,omitempty"`    // seconds, as the client reports it, before that by ICE
-	// Of the arrival of the pictures that we send, as the client reports it.
+	Local    string    `json:"local,omitempty"`  // type of the selected candidate: host, srflx, prflx, relay
+	Remote   string    `json:"remote,omitempty"` // see Local
+	RTT      float64   `json:"rtt,omitempty"`    // seconds, as the client reports it, or else by ICE
+	// Jitter of the pictures that we send, as the client reports it.
 	Jitter float64 `json:"jitter_ms,omitempty"`
-	// Which stream of the source it gets: main, sub; "" when there is only one.
+	// The stream of the source that it gets: main, sub; "" when there is only one.
 	Level      string  `json:"level,omitempty"`
-	Moves      uint64  `json:"moves,omitempty"`        // from one to the other
-	Estimate   float64 `json:"estimate_bps,omitempty"` // bits a second that its path carries, as far as is known
-	Behind     float64 `json:"behind_ms,omitempty"`    // that a picture waits here and in its path's queue
+	Moves      uint64  `json:"moves,omitempty"`        // changes from one stream to the other
+	Estimate   float64 `json:"estimate_bps,omitempty"` // bits per second that its path can carry, as far as known
+	Behind     float64 `json:"behind_ms,omitempty"`    // how long a picture waits here and in its path's queue
 	Sending    []Track `json:"sending,omitempty"`
 	Receiving  []Track `json:"receiving,omitempty"`
 	FirstFrame Stages  `json:"first_frame"`
 }
 
-// Stages is how long each step to the first frame took, in milliseconds since the session began; 0 is not yet.
+// Stages is how long each step up to the first frame took, in milliseconds since the session began; 0 means not yet.
 type Stages struct {
 	Offer     float64 `json:"offer_ms,omitempty"`  // sent or received
 	Answer    float64 `json:"answer_ms,omitempty"` // sent or received
@@ -127,7 +126,7 @@ type Stages struct {
 	Frame     float64 `json:"frame_ms,omitempty"`     // first key frame sent or received
 }
 
-// Ended is a session that is over.
+// Ended is a finished session.
 type Ended struct {
 	ClientID string    `json:"client_id"`
 	Session  string    `json:"session"`

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxConns    = 128 // connections at a time
+	maxConns    = 128 // concurrent connections
 	stopTimeout = 900 * time.Millisecond
 )
 
@@ -25,9 +25,9 @@ type Server struct {
 	log     *slog.Logger
 }
 
-// Listen opens addr ("host:port") without serving it yet; the caller must call Run, which closes it. An empty host is
-// 127.0.0.1: to be seen from other machines takes an address that says so. A host written in addr is allowed in the
-// Host header too.
+// Listen opens addr ("host:port") without serving it yet. The caller must call Run, which closes it. An empty host
+// means 127.0.0.1: other machines can only reach an address that is written out. A host in addr is also allowed in the
+// Host header.
 func Listen(addr string, o Options) (*Server, error) {
 	o = o.withDefaults()
 	host, port, err := net.SplitHostPort(addr)
@@ -47,7 +47,7 @@ func Listen(addr string, o Options) (*Server, error) {
 	return &Server{ln: ln, handler: Handler(o), log: o.Log}, nil
 }
 
-// URL returns where the page is.
+// URL returns the address of the page.
 func (s *Server) URL() string {
 	host, port, err := net.SplitHostPort(s.ln.Addr().String())
 	if err != nil {
@@ -59,15 +59,15 @@ func (s *Server) URL() string {
 	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
-// Run serves until ctx is done and then returns nil within a second: requests under way are finished, watch streams are
-// told to end. It returns earlier only with the error of the listener.
+// Run serves until ctx is done and then returns nil within a second: requests in progress are finished, and watch
+// streams are told to end. It returns earlier only with the error of the listener.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
 		Handler:           s.handler,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the watch streams
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      10 * time.Second, // watch streams move theirs
+		WriteTimeout:      10 * time.Second, // watch streams extend theirs
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

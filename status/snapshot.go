@@ -12,10 +12,10 @@ type Snapshot struct {
 	At   time.Time // when it was taken
 }
 
-// snapshotWithin is how long a picture may take: a camera has to be started, and ffmpeg too.
+// snapshotWithin is how long a picture may take: a camera must be started, and ffmpeg, too.
 const snapshotWithin = 30 * time.Second
 
-// snapshotTypes are the media types of what Options.Snapshot gives, by format. IVF has none of its own.
+// snapshotTypes are the media types of the results of Options.Snapshot, by format. IVF has none of its own.
 var snapshotTypes = map[string]string{
 	"jpg": "image/jpeg", "h264": "video/h264", "h265": "video/h265", "ivf": "application/octet-stream",
 }
@@ -39,12 +39,12 @@ func snapshot(o Options, format, kind string) http.Handler {
 		}
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Last-Modified", s.At.UTC().Format(http.TimeFormat))
-		_, _ = w.Write(s.Body) // the client is gone; nobody is left to tell
+		_, _ = w.Write(s.Body) // the client is gone
 	})
 }
 
-// snapshotRefusal returns why there is no picture to be had. Another site's page could not see it, but could start the
-// camera by asking.
+// snapshotRefusal returns why there is no picture for this request. Another site's page could not see it, but its
+// request could start the camera.
 func snapshotRefusal(o Options, r *http.Request, source string) *Problem {
 	switch site := r.Header.Get("Sec-Fetch-Site"); {
 	case o.Snapshot == nil:

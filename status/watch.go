@@ -15,18 +15,18 @@ import (
 
 const (
 	maxOffer    = 64 << 10         // bytes of the request's body
-	maxWatching = 16               // watch streams at a time
-	lineTimeout = 10 * time.Second // to hand one line to the client
+	maxWatching = 16               // concurrent watch streams
+	lineTimeout = 10 * time.Second // for writing one line to the client
 )
 
-// Signal is one message from the channel's master to the page, in the names of the browser's RTCSessionDescriptionInit
-// and RTCIceCandidateInit (WebRTC 1.0, sections 4.7.3 and 4.8.1).
+// Signal is one message from the channel's master to the page, with the field names of the browser's
+// RTCSessionDescriptionInit and RTCIceCandidateInit (WebRTC 1.0, sections 4.7.3 and 4.8.1).
 type Signal struct {
 	Type          string  `json:"type"`                    // answer, candidate
 	SDP           string  `json:"sdp,omitempty"`           // of an answer
 	Candidate     string  `json:"candidate,omitempty"`     // of a candidate; "" ends them
-	SDPMid        *string `json:"sdpMid,omitempty"`        // likewise
-	SDPMLineIndex *uint16 `json:"sdpMLineIndex,omitempty"` // likewise
+	SDPMid        *string `json:"sdpMid,omitempty"`        // see Candidate
+	SDPMLineIndex *uint16 `json:"sdpMLineIndex,omitempty"` // see Candidate
 }
 
 // watching serves the watch streams.
@@ -66,7 +66,7 @@ func (h *watching) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.log(channel, err, time.Since(start))
 }
 
-// offer returns the SDP of the request, or why it cannot be watched with.
+// offer returns the SDP of the request, or why it cannot be used.
 func (h *watching) offer(w http.ResponseWriter, r *http.Request, channel string) (string, *Problem) {
 	if h.Watch == nil {
 		return "", &Problem{Status: http.StatusNotImplemented, Text: "this agent shows no picture"}
@@ -86,7 +86,7 @@ func (h *watching) offer(w http.ResponseWriter, r *http.Request, channel string)
 		err = json.Unmarshal(raw, &body)
 	}
 	if err != nil || !strings.HasPrefix(body.SDP, "v=0") {
-		return "", &Problem{Status: http.StatusBadRequest, Text: "the body is no offer", Hint: `send {"sdp": "v=0..."}`}
+		return "", &Problem{Status: http.StatusBadRequest, Text: "the body is not an offer", Hint: `send {"sdp": "v=0..."}`}
 	}
 	return body.SDP, nil
 }
@@ -99,8 +99,8 @@ func (h *watching) log(channel string, err error, after time.Duration) {
 	h.Log.Log(context.Background(), level, "page stopped watching", "channel", channel, "err", err, "after", after)
 }
 
-// problemOf translates what Watch returned; nil is a good end. When ctx is done either the client is gone, and nobody
-// reads the problem, or the server is stopping.
+// problemOf translates the error of Watch; nil means a normal end. When ctx is done, either the client is gone, and
+// nobody reads the problem, or the server is stopping.
 func problemOf(ctx context.Context, err error) *Problem {
 	if err == nil {
 		return nil
@@ -114,7 +114,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 	return &Problem{Status: http.StatusBadGateway, Text: err.Error()}
 }
 
-// stream writes lines of JSON, each at once. After end it is finished.
+// stream writes lines of JSON and flushes each. After end it is finished.
 type stream struct {
 	mu      sync.Mutex // guards the fields below
 	w       http.ResponseWriter
@@ -128,7 +128,7 @@ func newStream(w http.ResponseWriter) *stream {
 	return &stream{w: w, rc: http.NewResponseController(w)}
 }
 
-// errEnded is what a Watch gets that sends after it has returned.
+// errEnded is returned to a Watch that sends after it has returned.
 var errEnded = errors.New("the watch stream has ended")
 
 // send writes one line.
@@ -141,7 +141,7 @@ func (s *stream) send(m Signal) error {
 	return s.line(m)
 }
 
-// end finishes the stream: with a problem of its own when nothing was sent yet, else with a last line.
+// end finishes the stream: with a problem as the answer when nothing was sent yet, or else with a last line.
 func (s *stream) end(p *Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +154,7 @@ func (s *stream) end(p *Problem) {
 		p.write(s.w)
 		return
 	}
-	_ = s.line(struct { // the client is gone, or will be told by the end of the stream
+	_ = s.line(struct { // the client is gone, or learns it from the end of the stream
 		Type string `json:"type"`
 		*Problem
 	}{"error", p})
@@ -166,7 +166,7 @@ func (s *stream) line(v any) error {
 	if !s.started {
 		s.started = true
 		s.w.Header().Set("Content-Type", "application/x-ndjson")
-		s.w.Header().Set("X-Accel-Buffering", "no") // a proxy in between must not hold lines back
+		s.w.Header().Set("X-Accel-Buffering", "no") // a proxy must not hold lines back
 	}
 	if err := json.NewEncoder(s.w).Encode(v); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// demoConfig is the whole config of the demo. The two gaps are the service's URL and the page's address, quoted.
+// demoConfig is the whole config of the demo. The two verbs are the service's URL and the page's address, quoted.
 const demoConfig = `
 aws:
   endpoint: %q
@@ -39,7 +39,7 @@ func demoCommand() *cobra.Command {
 		log := newLog(c.ErrOrStderr(), config.Log{Level: *level})
 		quiet := *level
 		if quiet == "info" {
-			quiet = "warn" // the agent tells the same story from its side
+			quiet = "warn" // the agent logs the same from its side
 		}
 		kvs, err := localkvs.New(localkvs.Options{
 			Listen: *kvsListen, Log: newLog(c.ErrOrStderr(), config.Log{Level: quiet}).With("service", "localkvs"),
@@ -62,7 +62,7 @@ func demoCommand() *cobra.Command {
 	return c
 }
 
-// otherPort adds what to do when a port is taken.
+// otherPort adds a hint for a port that is in use.
 func otherPort(err error, flag string) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; for the demo that is %s 127.0.0.1:0, say", err, flag)

@@ -20,7 +20,7 @@ func discoverCommand() *cobra.Command {
 		Use: "discover", Short: "Find ONVIF cameras on the local network and print them as config", Args: noArgs,
 		Long: "Ask the local network for ONVIF cameras (WS-Discovery), ask each for its streams, and print YAML for " +
 			"the sources section of the\n" +
-			"config. Most cameras tell their streams only to a user. Nothing is sent but the question until a camera " +
+			"config. Most cameras list their streams only after a login. Only the probe is sent until a camera " +
 			"has answered, and the password\n" +
 			"is sent as a digest. Exit status 1 when no camera answers.",
 		Example: "  kvsagent sources discover --interface eth0 --username viewer --password-file cameras.password",
@@ -70,7 +70,7 @@ func discoverCommand() *cobra.Command {
 	return c
 }
 
-// printCameras writes what goes under sources: in a config.
+// printCameras prints the entries for sources: in a config.
 func printCameras(w io.Writer, cameras []agent.Camera, username, passwordFile string) error {
 	var b strings.Builder
 	if len(cameras) > 0 {

@@ -113,7 +113,7 @@ func deviceCertificateCommand() *cobra.Command {
 	return c
 }
 
-// describeKVS says where a service with the default keys is, and what it takes to use it.
+// describeKVS prints where a service with the default keys is, and how to use it.
 func describeKVS(w io.Writer, s *localkvs.Server) {
 	describeAccess(w, s, "access key localkvs, secret localkvs")
 }

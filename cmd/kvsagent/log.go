@@ -7,7 +7,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// newLog writes to w as the config says. Its words were checked there.
+// newLog returns a logger that writes to w as configured. The config has already been checked.
 func newLog(w io.Writer, c config.Log) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level))

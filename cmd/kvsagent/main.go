@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes, as in sysexits.h where it has one; the systemd unit does not restart on exitConfig.
+// Exit codes, as in sysexits.h where it has one. The systemd unit does not restart on exitConfig.
 const (
 	exitError  = 1
 	exitUsage  = 2
@@ -30,7 +30,7 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// usageError is a command line that makes no sense.
+// usageError is a wrong command line.
 type usageError struct{ error }
 
 func command() *cobra.Command {
@@ -51,8 +51,8 @@ func command() *cobra.Command {
 	return root
 }
 
-// explain puts an error the way people read it. Mistakes in a config stand one on each line, without a prefix, for
-// editors to jump to.
+// explain formats an error for people. Config mistakes are one per line, without a prefix, so that editors can jump to
+// them.
 func explain(err error) string {
 	if _, ok := errors.AsType[config.Errors](err); ok {
 		return err.Error()

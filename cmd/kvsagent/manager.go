@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manager tells systemd how we are (sd_notify). Without systemd it says nothing.
+// manager reports to systemd (sd_notify). Without systemd it does nothing.
 type manager struct {
 	log    *slog.Logger
 	report func() status.Report
 }
 
-// run says that we are ready, once the agent is running, and then, for as long as the watchdog wants it, that we are
-// alive: each time only after the agent has given its whole report, which takes every lock that there is. An agent that
-// is stuck is killed and started again.
+// run reports ready once the agent is running, and then, as often as the watchdog requires, that the agent is alive.
+// Each time the agent must first return its whole report, which takes every lock. So a stuck agent is killed and
+// restarted.
 func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	defer m.tell(daemon.SdNotifyStopping)
 	select {
@@ -46,13 +46,13 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 }
 
 // ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for
-// it.
+// that.
 func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
 
-// status returns the line of systemctl status.
+// status returns the line for systemctl status.
 func (m *manager) status() string { return "STATUS=" + summary(m.report()) }
 
-// reloading is what systemd.service(5) asks of a service that reloads: the state, and when.
+// reloading sends what systemd.service(5) requires of a service that reloads: the state and the time.
 func (m *manager) reloading() {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {

@@ -32,8 +32,8 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// serve runs an agent and its status page until ctx is done. path is where a reload reads from, "" if nowhere; started
-// gets the page's URL, "" if there is none.
+// serve runs an agent and its status page until ctx is done. path is the file that a reload reads, "" if there is none.
+// started gets the page's URL, "" if there is no page.
 func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logger, started func(page string)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	page := ""
@@ -66,7 +66,7 @@ func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logge
 	return err
 }
 
-// reloads reads the config again at each SIGHUP. A bad one changes nothing.
+// reloads reads the config again on each SIGHUP. A bad config changes nothing.
 func reloads(ctx context.Context, path string, log *slog.Logger, m *manager, out chan<- *config.Config) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

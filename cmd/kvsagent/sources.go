@@ -78,7 +78,7 @@ func probeCommand() *cobra.Command {
 
 var errNothingToSee = errors.New("there is nothing to see")
 
-// probeConfig is the config file, or one made of a URL and flags.
+// probeConfig returns the config file, or a config made from a URL and flags.
 func probeConfig(path, source string, keys map[string]string, basic bool) (*config.Config, string, error) {
 	if path != "" {
 		cfg, err := config.Load(path)
@@ -98,7 +98,7 @@ func probeConfig(path, source string, keys map[string]string, basic bool) (*conf
 	return cfg, "source", err
 }
 
-// printProbe writes a result for people.
+// printProbe prints a result for people.
 func printProbe(w io.Writer, r agent.ProbeResult) error {
 	var b strings.Builder
 	if v := r.Video; v != nil {

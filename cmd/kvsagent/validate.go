@@ -14,10 +14,11 @@ func configFlag(c *cobra.Command) *string {
 	return c.Flags().StringP("config", "c", defaultConfig, "config file")
 }
 
-// sourceError is a config with sources that cannot be made.
+// sourceError says that some sources of a config cannot be made.
 type sourceError struct{ error }
 
-// load reads a config file that can be served: also what the sources' own packages want of their URLs is there.
+// load reads a config file and checks that it can be served, including what the sources' own packages require of their
+// URLs.
 func load(path string) (*config.Config, error) {
 	cfg, err := config.Load(path)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// linked is set by the packages at link time; else the version is the one of the module or of the commit.
+// linked is set at link time by the packages. Otherwise the version is the module's or the commit's.
 var linked string
 
 func version() string {

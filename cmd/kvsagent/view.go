@@ -68,7 +68,7 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// viewConfig is the config file, or one made of flags.
+// viewConfig returns the config file, or a config made from flags.
 func viewConfig(path, channel, endpoint, region, ca string) (*config.Config, error) {
 	if path != "" {
 		cfg, err := config.Load(path)
@@ -96,7 +96,8 @@ func viewConfig(path, channel, endpoint, region, ca string) (*config.Config, err
 	return config.Parse("command line", []byte(text), os.LookupEnv)
 }
 
-// progress rewrites one line on a terminal; elsewhere it writes nothing, and the last line stands on standard output.
+// progress rewrites one line on a terminal. Elsewhere it writes nothing, and only the last line is printed, on standard
+// output.
 func progress(w io.Writer, v agent.View) {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -108,7 +109,7 @@ func progress(w io.Writer, v agent.View) {
 	fmt.Fprintf(f, "\r\033[K%s", line(v))
 }
 
-// line returns a view in one line.
+// line formats a view on one line.
 func line(v agent.View) string {
 	text := v.State
 	if v.Path != "" {

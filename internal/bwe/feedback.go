@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// errFeedback is feedback that is none.
+// errFeedback says that a message is not valid feedback.
 var errFeedback = errors.New("transport-wide feedback is malformed")
 
 const (
@@ -15,8 +15,8 @@ const (
 	reference    = 64 * time.Millisecond
 )
 
-// arrivals walks over a feedback message, from its base sequence number on. each is called with every sequence number,
-// and when it came by the remote's clock; got is false for one that did not.
+// arrivals walks over a feedback message, from its base sequence number on. It calls each with every sequence number
+// and its arrival time by the remote's clock; got is false for a packet that did not arrive.
 //
 //	| base sequence number | packet status count |
 //	| reference time (24 bits, 64 ms) | feedback count |
@@ -27,7 +27,7 @@ func arrivals(fci []byte, each func(seq uint16, at time.Duration, got bool)) err
 	}
 	seq, count := binary.BigEndian.Uint16(fci), int(binary.BigEndian.Uint16(fci[2:]))
 	if count > inFlight {
-		return errFeedback // more than can be on its way
+		return errFeedback // more than can be in flight
 	}
 	at := time.Duration(int32(binary.BigEndian.Uint32(fci[4:]))>>8) * reference
 	deltas, err := afterChunks(fci[feedbackHead:], count)
@@ -64,7 +64,7 @@ func arrivals(fci []byte, each func(seq uint16, at time.Duration, got bool)) err
 	return nil
 }
 
-// afterChunks gives what follows the chunks that tell of count packets.
+// afterChunks returns what follows the chunks for count packets.
 func afterChunks(b []byte, count int) ([]byte, error) {
 	for count > 0 {
 		if len(b) < 2 {
@@ -80,7 +80,7 @@ func afterChunks(b []byte, count int) ([]byte, error) {
 	return b, nil
 }
 
-// symbolsIn returns how many packets a chunk tells of: a run of equal ones, 14 that came or not, or 7 of any kind.
+// symbolsIn returns how many packets a chunk covers: a run of equal symbols, 14 of one bit, or 7 of two bits.
 func symbolsIn(chunk uint16) int {
 	switch {
 	case chunk&0x8000 == 0:
@@ -91,7 +91,7 @@ func symbolsIn(chunk uint16) int {
 	return 7
 }
 
-// symbolAt returns what a chunk tells of its ith packet: 0 is lost, 1 and 2 are how many bytes its delta has.
+// symbolAt returns a chunk's symbol for its ith packet: 0 means lost, 1 and 2 are the bytes of its delta.
 func symbolAt(chunk uint16, i int) uint16 {
 	switch {
 	case chunk&0x8000 == 0:

@@ -7,48 +7,48 @@ import (
 )
 
 const (
-	inFlight  = 2048                   // packets that are remembered until feedback comes; a power of two
-	window    = 500 * time.Millisecond // over which rates and losses are taken
+	inFlight  = 2048                   // packets that are kept until feedback comes; a power of two
+	window    = 500 * time.Millisecond // for rates and losses
 	slot      = 50 * time.Millisecond  // a part of it
 	slots     = int(window / slot)
-	emptyFor  = 15 * time.Second // how long the fastest packet ever counts as one that did not wait, at least
-	choked    = 0.75             // of what is sent: less than this comes out of a path that has become much too narrow
+	emptyFor  = 15 * time.Second // the shortest time for which the fastest packet counts as one that did not wait
+	choked    = 0.75             // of what is sent: if less arrives, the path has become much too narrow
 	pause     = 4 * slot
-	recent    = 4 // slots: as many as a path that has become narrow needs to be found out
+	recent    = 4 // slots: how many it takes to detect that a path has become narrow
 	least     = 100_000
 	rising    = 15 * time.Millisecond
-	standing  = 30 * time.Millisecond  // of waiting is no queue yet: clocks and radios are coarse
-	lossy     = 0.12                   // of all packets: more than this is what a full path drops
-	fewest    = 10                     // packets, for a share of lost ones
-	overtaken = 150 * time.Millisecond // a packet is lost when one that left so much later has arrived
-	keep      = 0.90                   // of what a full path carried is what it is good for
-	growth    = 0.08                   // of the estimate each second
-	headroom  = 1.5                    // times what has arrived is as far as it grows without a probe
+	standing  = 30 * time.Millisecond  // shorter waits are not a queue: clocks and radios are coarse
+	lossy     = 0.12                   // of all packets: only a full path drops more
+	fewest    = 10                     // packets, for a loss ratio
+	overtaken = 150 * time.Millisecond // a packet is lost when one sent so much later has arrived
+	keep      = 0.90                   // of what a full path carried becomes the estimate
+	growth    = 0.08                   // of the estimate per second
+	headroom  = 1.5                    // the estimate grows up to this multiple of the arriving rate without a probe
 	firstRate = 300_000
 )
 
-// Path is what is known of one path. The zero value is ready; its owner locks it. Times are what the owner says, so
-// that tests need no clock.
+// Path is what is known of one path. The zero value is ready; its owner locks it. Callers pass the time, so that tests
+// need no clock.
 type Path struct {
-	Most float64 // bit/s, an upper bound that is known from elsewhere; 0 is none
+	Most float64 // bit/s, an upper bound from elsewhere; 0 means none
 
-	zero time.Time // of the sending times
+	zero time.Time // of the send times
 	next uint16    // sequence number
 	ring *[inFlight]sent
 
-	last     uint32 // base sequence number, feedback count: of the last feedback
+	last     uint32 // base sequence number and feedback count of the last feedback
 	origin   time.Duration
 	started  bool
 	newest   time.Duration // arrival by the remote's clock
 	received rates
 	offered  rates
-	judged   uint16 // the first packet of which is not known whether it is lost
+	judged   uint16 // the first packet that is not yet known to be lost or not
 	losses   [2]losses
 	lossesAt time.Duration
 
-	floor, nextFloor time.Duration // least one-way time, clocks' difference and all: of now, and of the window to come
-	floorAt          time.Duration // when that was last moved on
-	waits            [8]wait       // least waiting of late, the newest first
+	floor, nextFloor time.Duration // least one-way time, including the clocks' difference, of the current and the next window
+	floorAt          time.Duration // when the floor was last updated
+	waits            [8]wait       // recent least waits, newest first
 
 	probe    probe
 	estimate float64
@@ -58,8 +58,8 @@ type Path struct {
 	remb     float64
 }
 
-// sent is one packet on its way: when it left, in ticks since zero, which go around in 12 days; its size, and the part
-// of its number that its place does not tell.
+// sent is one packet in flight: its send time, in ticks since zero, which wrap in 12 days; its size; and the part of
+// its number that its index does not give.
 type sent struct {
 	at   uint32
 	size uint16
@@ -69,12 +69,12 @@ type sent struct {
 
 func lap(seq uint16) uint8 { return uint8(seq / inFlight) }
 
-// wait is the least waiting of the packets of a while.
+// wait is the least wait of the packets of a period.
 type wait struct {
 	since, least time.Duration
 }
 
-// Send notes that a packet of size bytes leaves now, and gives its transport-wide sequence number.
+// Send records that a packet of size bytes leaves now, and returns its transport-wide sequence number.
 func (p *Path) Send(now time.Time, size int) uint16 {
 	if p.ring == nil {
 		p.ring, p.zero = &[inFlight]sent{}, now
@@ -88,7 +88,7 @@ func (p *Path) Send(now time.Time, size int) uint16 {
 	return seq
 }
 
-// Feedback takes a feedback message without its RTCP header and SSRCs. One that came twice counts once.
+// Feedback handles a feedback message without its RTCP header and SSRCs. A duplicate counts once.
 func (p *Path) Feedback(now time.Time, fci []byte) error {
 	if len(fci) < feedbackHead {
 		return errFeedback
@@ -111,7 +111,7 @@ func (p *Path) Feedback(now time.Time, fci []byte) error {
 		}
 		known++
 		if !got {
-			return // it may still come: a later feedback tells
+			return // it may still arrive: later feedback will tell
 		}
 		s.out = false
 		at = p.unwrapped(at)
@@ -132,8 +132,8 @@ func (p *Path) Feedback(now time.Time, fci []byte) error {
 	return err
 }
 
-// unwrapped makes the remote's clock, which starts anywhere and goes around in 12 days, one that starts at zero and
-// goes on.
+// unwrapped converts the remote's clock, which starts anywhere and wraps in 12 days, to one that starts at zero and
+// does not wrap.
 func (p *Path) unwrapped(at time.Duration) time.Duration {
 	const around = reference << 24
 	if !p.started {
@@ -151,7 +151,7 @@ func (p *Path) unwrapped(at time.Duration) time.Duration {
 	return at
 }
 
-// wait takes the time that the fastest packet of a feedback was on its way.
+// wait records the one-way time of the fastest packet of a feedback.
 func (p *Path) wait(way time.Duration) {
 	now := p.newest
 	switch {
@@ -167,16 +167,16 @@ func (p *Path) wait(way time.Duration) {
 		return
 	}
 	if now-p.waits[0].since > pause {
-		p.waits = [8]wait{} // what was before tells nothing of now
+		p.waits = [8]wait{} // the earlier waits no longer apply
 	}
 	copy(p.waits[1:], p.waits[:])
 	p.waits[0] = wait{max(now, 1), least}
 }
 
-// Queue returns how long the fastest packets of late have waited in the path.
+// Queue returns how long the fastest recent packets have waited in the path.
 func (p *Path) Queue() time.Duration { return p.least(0, 4) }
 
-// least returns the least waiting in some of the last slots.
+// least returns the least wait of some of the last slots.
 func (p *Path) least(from, to int) time.Duration {
 	least := p.waits[from].least
 	for _, w := range p.waits[from+1 : to] {
@@ -185,9 +185,9 @@ func (p *Path) least(from, to int) time.Duration {
 	return least
 }
 
-// growing reports whether even the fastest packets wait, and longer than they did a moment ago. A large picture makes
-// such a queue too, for a moment, but then packets come out faster than they are sent on the whole; a path that has
-// become much too narrow is told by that.
+// growing reports whether even the fastest packets wait, and longer than a moment ago. A large picture also makes such
+// a queue for a moment, but then packets arrive faster than they are sent on average. A path that has become much too
+// narrow is detected by its arriving rate.
 func (p *Path) growing(now time.Duration) bool {
 	longer := func(n int, wait, more time.Duration) bool {
 		late, before := p.least(0, n), p.least(n, 2*n)
@@ -200,7 +200,7 @@ func (p *Path) growing(now time.Duration) bool {
 // losses counts packets whose fate is known.
 type losses struct{ lost, all int }
 
-// judge counts the packets that left before a time: those that are still out are lost.
+// judge counts the packets sent before a time: those without an arrival are lost.
 func (p *Path) judge(now, before time.Duration) {
 	switch since := now - p.lossesAt; {
 	case since > 2*window:
@@ -218,7 +218,7 @@ func (p *Path) judge(now, before time.Duration) {
 			return
 		}
 		if age > 2*window {
-			continue // nothing was heard for a while
+			continue // no feedback for a while
 		}
 		p.losses[0].all++
 		if s.out {
@@ -227,7 +227,7 @@ func (p *Path) judge(now, before time.Duration) {
 	}
 }
 
-// Loss returns the share of packets that did not arrive, of late: over half a second to a second.
+// Loss returns the recent share of lost packets, over half a second to a second.
 func (p *Path) Loss() float64 {
 	if all := p.losses[0].all + p.losses[1].all; all >= fewest {
 		return float64(p.losses[0].lost+p.losses[1].lost) / float64(all)
@@ -235,7 +235,7 @@ func (p *Path) Loss() float64 {
 	return 0
 }
 
-// update makes the estimate follow what was seen.
+// update adjusts the estimate to the measurements.
 func (p *Path) update(now time.Time) {
 	arrived := p.received.bits(p.newest, slots)
 	since := now.Sub(p.zero)
@@ -263,8 +263,8 @@ func (p *Path) update(now time.Time) {
 	p.bound()
 }
 
-// fill notes that the path is full and carries that much, in bit/s. What came out tells that only while more was put
-// in, all the time.
+// fill records that the path is full and carries that many bit/s. The arriving rate shows that only while more was sent
+// the whole time.
 func (p *Path) fill(now time.Time, since time.Duration, carried float64) {
 	p.full, p.fullAt = true, now
 	if p.offered.bits(since, slots) > carried && p.offered.began(since) {
@@ -282,8 +282,8 @@ func (p *Path) bound() {
 	}
 }
 
-// Report takes the share of packets lost that a receiver report tells (RFC 3550 section 6.4.1), and the rate at which
-// was sent meanwhile. It is heard only while there is no feedback on each packet, which tells more.
+// Report handles the loss ratio of a receiver report (RFC 3550 section 6.4.1) and the rate that was sent meanwhile. It
+// is ignored while there is feedback on each packet, which is more precise.
 func (p *Path) Report(now time.Time, lost, rate float64) {
 	if p.started {
 		return
@@ -306,7 +306,7 @@ func (p *Path) Report(now time.Time, lost, rate float64) {
 	p.bound()
 }
 
-// REMB takes the remote's own estimate in bit/s (draft-alvestrand-rmcat-remb-03): never more than that.
+// REMB handles the remote's own estimate in bit/s (draft-alvestrand-rmcat-remb-03), an upper bound.
 func (p *Path) REMB(now time.Time, rate float64) {
 	p.remb = rate
 	if p.started {
@@ -317,25 +317,25 @@ func (p *Path) REMB(now time.Time, rate float64) {
 	p.bound()
 }
 
-// Moved forgets what was known: the packets go another way now.
+// Moved resets the state: packets now take another path.
 func (p *Path) Moved() {
 	p.floorAt, p.waits, p.received, p.losses, p.full, p.estimate = 0, [8]wait{}, rates{}, [2]losses{}, false, 0
 	p.probe.forget()
 }
 
-// State is what is known of a path at one moment.
+// State is a snapshot of a path.
 type State struct {
-	Estimate float64       // bit/s that it carries, as far as is known; 0 is not known
-	Arriving float64       // bit/s that come out at the far end
-	Queue    time.Duration // that a packet waits in it at least
-	Waiting  time.Duration // that the last packets have waited in it
+	Estimate float64       // bit/s that the path can carry, as far as known; 0 means unknown
+	Arriving float64       // bit/s that arrive at the far end
+	Queue    time.Duration // the least wait of a packet in the path
+	Waiting  time.Duration // the wait of the last packets
 	Loss     float64       // share of packets
-	Full     bool          // more is sent than it carries
-	FullAt   time.Time     // when that was so last; zero is never
-	Fine     bool          // there is feedback on each packet, so that probes tell something
+	Full     bool          // more is sent than the path can carry
+	FullAt   time.Time     // when it was last full; zero means never
+	Fine     bool          // there is feedback on each packet, so probes work
 }
 
-// State returns what is known now.
+// State returns the current state.
 func (p *Path) State() State {
 	return State{
 		Estimate: p.estimate, Arriving: p.received.bits(p.newest, slots), Queue: p.Queue(), Waiting: p.waits[0].least,

@@ -2,7 +2,7 @@ package bwe
 
 import "time"
 
-// probe is a train of packets that is sent faster than usual, to see whether the path carries that.
+// probe is a train of packets that is sent faster than usual, to test whether the path carries that.
 type probe struct {
 	open, active    bool
 	first, last     uint16
@@ -12,22 +12,22 @@ type probe struct {
 	got             int
 	gotAt, gotEnd   time.Duration
 	sizes           [maxProbe]uint16
-	gotBytes        int // all, and the first
+	gotBytes        int // of all packets, and of the first
 	firstSize       int
 	lastSeen        bool
 }
 
-// maxProbe is how many packets a probe has at most.
+// maxProbe is the maximum number of packets in a probe.
 const maxProbe = 64
 
-// BeginProbe makes the packets that are sent from now on, until EndProbe, a probe. What an earlier one has shown counts
-// no longer.
+// BeginProbe makes a probe of the packets that are sent from now until EndProbe. The result of an earlier probe is
+// dropped.
 func (p *Path) BeginProbe() {
 	p.probe = probe{open: true, active: true}
 	p.estimate = min(p.estimate, max(firstRate, headroom*p.received.bits(p.newest, slots)))
 }
 
-// EndProbe ends it. Its result becomes the estimate once feedback has come.
+// EndProbe ends the probe. Its result becomes the estimate once feedback has arrived.
 func (p *Path) EndProbe() { p.probe.open = false }
 
 func (b *probe) forget() { *b = probe{} }
@@ -61,7 +61,7 @@ func (b *probe) arrived(seq uint16, at time.Duration) {
 	b.lastSeen = b.lastSeen || seq == b.last
 }
 
-// result is the rate at which a probe came through, in bit/s, once most of it and its end have.
+// result returns the rate at which a probe arrived, in bit/s, once most of it, including its end, has.
 func (b *probe) result() (rate float64, done bool) {
 	if b.open || !b.active || b.packets < 3 || !b.lastSeen || b.got*10 < b.packets*8 {
 		return 0, false
@@ -70,7 +70,7 @@ func (b *probe) result() (rate float64, done bool) {
 	sending := float64(b.sentBytes*8) / max(out, tick).Seconds()
 	coming := float64((b.gotBytes-b.firstSize)*8) / in.Seconds()
 	if coming < keep*sending {
-		return coming * 0.95, true // the train has grown longer on its way: this is what the path carries
+		return coming * 0.95, true // the train was stretched on its way: this is what the path carries
 	}
 	return min(sending, coming), true
 }

@@ -34,7 +34,7 @@ func (r *rates) bits(now time.Duration, n int) float64 {
 	return float64(total*8) / (time.Duration(n) * slot).Seconds()
 }
 
-// began reports whether something was there already when the window began.
+// began reports whether there were events already when the window began.
 func (r *rates) began(now time.Duration) bool {
 	number := int64(now / slot)
 	for i := range r.slot {

@@ -1,7 +1,7 @@
-// Package h264 is the little of H.264 that sources and recorders share: picture size and rate of an SPS, slice types,
-// parameter sets put where media.Frame wants them, and access units out of an Annex B byte stream.
+// Package h264 holds the parts of H.264 that sources and recorders share: picture size and rate of an SPS, slice types,
+// parameter sets in the order of media.Frame, and access units of an Annex B byte stream.
 //
-// Bit parsing is mediacommon's; what is here decides, bounds and groups. Nothing in it panics or grows without bound on
+// Bit parsing is mediacommon's; this package decides, limits and groups. Nothing in it panics or grows without limit on
 // bytes that a camera or a file made up (see the fuzz tests).
 package h264
 
@@ -13,7 +13,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// Limits on what one remote or file may make us hold.
+// Limits on what one remote or file may make us store.
 const (
 	MaxUnitSize  = h264.MaxAccessUnitSize     // bytes in one access unit
 	MaxUnitNALs  = h264.MaxNALUsPerAccessUnit // NAL units in one access unit
@@ -30,7 +30,7 @@ func Type(nal []byte) h264.NALUType {
 	return h264.NALUType(nal[0] & 0x1f)
 }
 
-// Size reads the picture size in pixels, after cropping, out of an SPS NAL unit.
+// Size returns the picture size of an SPS NAL unit in pixels, after cropping.
 func Size(sps []byte) (width, height int, err error) {
 	var s h264.SPS
 	if err := s.Unmarshal(sps); err != nil {
@@ -43,7 +43,7 @@ func Size(sps []byte) (width, height int, err error) {
 	return width, height, nil
 }
 
-// FrameRate reads frames a second out of the VUI timing of an SPS NAL unit; 0 when it says nothing or nothing sensible.
+// FrameRate returns the frame rate in the VUI timing of an SPS NAL unit; 0 when it has none or an implausible one.
 func FrameRate(sps []byte) float64 {
 	var s h264.SPS
 	if s.Unmarshal(sps) != nil {
@@ -55,8 +55,8 @@ func FrameRate(sps []byte) float64 {
 	return 0
 }
 
-// Playable returns why browsers do not decode a stream with this SPS NAL unit: they take 8 bits a sample and 4:2:0 only
-// (profiles up to High; High 10, 4:2:2 and 4:4:4 are for studios). nil is that they do.
+// Playable returns why browsers cannot decode a stream with this SPS NAL unit, or nil: they support only 8 bits per
+// sample and 4:2:0 (profiles up to High; High 10, 4:2:2 and 4:4:4 are for studios).
 func Playable(sps []byte) error {
 	var s h264.SPS
 	if err := s.Unmarshal(sps); err != nil {
@@ -105,7 +105,7 @@ func sliceHeader(nal []byte) (firstMB, sliceType uint32, err error) {
 }
 
 // Bidirectional reports whether an access unit has B slices: pictures that are shown before others that come earlier in
-// the stream. WebRTC has no place for them, since a packet has one time (RFC 6184 sends in decoding order; browsers
+// the stream. WebRTC cannot carry them, since a packet has only one time (RFC 6184 sends in decoding order; browsers
 // show in order of arrival).
 func Bidirectional(au [][]byte) bool {
 	for _, nal := range au {
@@ -122,8 +122,8 @@ func vcl(nal []byte) bool {
 	return t >= h264.NALUTypeNonIDR && t <= h264.NALUTypeIDR
 }
 
-// SplitLengths cuts a sample of an MP4 into NAL units, each of which is preceded by its length in lengthSize bytes
-// (ISO/IEC 14496-15, 5.3.4.2). The slices share b.
+// SplitLengths splits a sample of an MP4 into NAL units, each after its length in lengthSize bytes (ISO/IEC 14496-15,
+// 5.3.4.2). The slices share b.
 func SplitLengths(b []byte, lengthSize int) ([][]byte, error) {
 	if lengthSize != 1 && lengthSize != 2 && lengthSize != 4 {
 		return nil, fmt.Errorf("NAL unit lengths of %d bytes", lengthSize)

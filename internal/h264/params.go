@@ -11,28 +11,28 @@ import (
 type Unit struct {
 	NALs    [][]byte // no delimiters and no filler; in a key frame the parameter sets come first
 	Key     bool     // an IDR picture
-	Changed bool     // the parameter sets are not those of the unit before
+	Changed bool     // the parameter sets differ from those of the previous unit
 }
 
-// Params remembers the parameter sets of one stream and puts them before each key frame. The zero value knows none.
-// It is used by one goroutine at a time.
+// Params keeps the parameter sets of one stream and puts them before each key frame. The zero value has none. It is
+// used by one goroutine at a time.
 type Params struct {
 	sps     []byte
 	pps     [][]byte // one for each pic_parameter_set_id, in order of arrival, at most maxParams
 	changed bool     // since the last unit
 }
 
-// Set gives parameter sets that came outside of the stream (SDP, avcC). Ones that make no sense are ignored.
+// Set passes parameter sets that came outside the stream (SDP, avcC). Invalid ones are ignored.
 func (p *Params) Set(sets ...[]byte) {
 	for _, nal := range sets {
 		p.keep(nal)
 	}
 }
 
-// SPS returns the sequence parameter set in force, nil when there is none yet.
+// SPS returns the current sequence parameter set, nil before the first.
 func (p *Params) SPS() []byte { return p.sps }
 
-// PPS returns the picture parameter set that came first, nil when there is none yet.
+// PPS returns the first picture parameter set, nil before the first.
 func (p *Params) PPS() []byte {
 	if len(p.pps) == 0 {
 		return nil
@@ -40,18 +40,18 @@ func (p *Params) PPS() []byte {
 	return p.pps[0]
 }
 
-// Size is the picture size in pixels by the SPS in force, 0 x 0 when there is none yet.
+// Size returns the picture size in pixels of the current SPS, 0 x 0 before the first.
 func (p *Params) Size() (width, height int) {
 	if p.sps == nil {
 		return 0, 0
 	}
-	width, height, _ = Size(p.sps) // keep let no bad one in
+	width, height, _ = Size(p.sps) // keep accepts no invalid one
 	return width, height
 }
 
-// Next takes the NAL units of one access unit in stream order and gives them in the form of media.Frame. ok is false
-// when nothing is left to show (a unit of parameter sets or delimiters only), or when a key frame cannot be decoded for
-// want of parameter sets. The slices of au are shared, not copied.
+// Next takes the NAL units of one access unit in stream order and returns them in the form of media.Frame. ok is false
+// when nothing is left to show (a unit of parameter sets or delimiters only), or when a key frame cannot be decoded
+// because parameter sets are missing. The slices of au are shared, not copied.
 func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	picture := false
 	for _, nal := range au {
@@ -80,8 +80,8 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	return u, true
 }
 
-// payload reports whether a NAL unit of an access unit is passed on: no delimiters, ends and filler, and, in a key
-// frame, no parameter sets, since those were put first.
+// payload reports whether a NAL unit of an access unit is passed on: not delimiters, ends and filler, and, in a key
+// frame, not parameter sets, since those were put first.
 func payload(nal []byte, key bool) bool {
 	switch Type(nal) {
 	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream, h264.NALUTypeFillerData:
@@ -92,7 +92,7 @@ func payload(nal []byte, key bool) bool {
 	return true
 }
 
-// keep remembers one parameter set, replacing the one that it overrides.
+// keep stores a parameter set, in place of the one that it overrides.
 func (p *Params) keep(nal []byte) {
 	if len(nal) < 2 || len(nal) > maxParamSize {
 		return
@@ -128,7 +128,7 @@ func (p *Params) keepPPS(nal []byte) {
 	}
 }
 
-// ppsID is pic_parameter_set_id (H.264, 7.3.2.2), or a number that no set can have.
+// ppsID returns pic_parameter_set_id (H.264, 7.3.2.2), or a number that no set can have.
 func ppsID(nal []byte) uint32 {
 	pos := 0
 	id, err := bits.ReadGolombUnsigned(h264.EmulationPreventionRemove(nal[1:min(len(nal), 8)]), &pos)
@@ -138,5 +138,5 @@ func ppsID(nal []byte) uint32 {
 	return id
 }
 
-// Settle makes what Set gave count as announced: the next unit is Changed only when it brings others.
+// Settle marks the sets from Set as announced: the next unit is Changed only when it has different ones.
 func (p *Params) Settle() { p.changed = false }

@@ -12,16 +12,16 @@ import (
 // ErrNotAnnexB says that a byte stream does not begin with a start code.
 var ErrNotAnnexB = errors.New("not an H.264 byte stream: no start code at its beginning")
 
-// ErrTooBig says that an access unit is above MaxUnitSize or MaxUnitNALs.
+// ErrTooBig says that an access unit exceeds MaxUnitSize or MaxUnitNALs.
 var ErrTooBig = fmt.Errorf("access unit above %d bytes or %d NAL units", MaxUnitSize, MaxUnitNALs)
 
-// Reader cuts an Annex B byte stream (H.264, annex B) into access units, holding one unit at a time. After an error it
-// is finished.
+// Reader splits an Annex B byte stream (H.264, annex B) into access units. It holds one unit at a time. After an error
+// it is finished.
 type Reader struct {
 	br      *bufio.Reader
 	started bool
-	next    []byte // the NAL unit that ended the last access unit by beginning this one
-	err     error  // why there is no more
+	next    []byte // the NAL unit that begins the next access unit
+	err     error  // why there are no more
 }
 
 // NewReader reads access units from r.
@@ -30,7 +30,7 @@ func NewReader(r io.Reader) *Reader {
 }
 
 // Next returns the NAL units of the next access unit, without start codes, in memory of their own. At the end of the
-// stream it returns io.EOF; ErrNotAnnexB, ErrTooBig and what the reader below says are the other ends.
+// stream it returns io.EOF; it may also return ErrNotAnnexB, ErrTooBig or an error of the reader.
 func (r *Reader) Next() ([][]byte, error) {
 	var au [][]byte
 	size, picture := 0, false
@@ -56,9 +56,8 @@ func (r *Reader) Next() ([][]byte, error) {
 	}
 }
 
-// begins reports whether a NAL unit that follows a picture is the first of the next access unit (H.264, 7.4.1.2.3; of
-// the comparisons of slice headers in 7.4.1.2.4 first_mb_in_slice is enough without arbitrary slice order, which no
-// encoder here uses).
+// begins reports whether a NAL unit after a picture begins the next access unit (H.264, 7.4.1.2.3). Of the comparisons
+// of slice headers in 7.4.1.2.4, first_mb_in_slice is enough without arbitrary slice order, which no encoder here uses.
 func begins(nal []byte) bool {
 	switch t := Type(nal); t {
 	case h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeSEI:
@@ -71,7 +70,7 @@ func begins(nal []byte) bool {
 	}
 }
 
-// nal returns the next NAL unit that is not empty.
+// nal returns the next non-empty NAL unit.
 func (r *Reader) nal() ([]byte, error) {
 	if nal := r.next; nal != nil {
 		r.next = nil
@@ -111,8 +110,8 @@ func (r *Reader) start() error {
 	return ErrNotAnnexB
 }
 
-// cut reads up to the next start code and returns what came before it, without trailing zero bytes
-// (trailing_zero_8bits, annex B.1.1). It sets r.err at the end of the stream.
+// cut reads up to the next start code and returns what precedes it, without trailing zero bytes (trailing_zero_8bits,
+// annex B.1.1). It sets r.err at the end of the stream.
 func (r *Reader) cut() []byte {
 	var nal []byte
 	zeros := 0

@@ -24,7 +24,7 @@ import (
 const maxReply = 16 << 10
 
 // Dial opens a connection to addr (HOST:PORT) through proxy, an http or https URL that may hold a user and a password.
-// roots are whom to trust for an https one; nil is the system's. The proxy resolves the host. ctx bounds the dialling,
+// roots are the CAs for an https proxy; nil means the system's. The proxy resolves the host. ctx limits the dialling,
 // not the connection.
 func Dial(ctx context.Context, proxy *url.URL, roots *x509.CertPool, addr string) (_ net.Conn, err error) {
 	defer func() {

@@ -1,8 +1,8 @@
-// Package netwatch says when this host's network is not what it was: another address or default route, or a sleep in
+// Package netwatch reports when this host's network has changed: another address or default route, or a sleep in
 // between.
 //
-// It looks at what is there instead of believing every message of the kernel: routers that announce themselves every
-// few seconds change nothing. On systems other than Linux it notices sleeps only.
+// It compares states instead of reacting to every message of the kernel: routers that announce themselves every few
+// seconds change nothing. On systems other than Linux it only notices sleeps.
 package netwatch
 
 import (
@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	settle = time.Second      // after a message of the kernel, while a network comes up there are many
-	glance = 5 * time.Second  // between two looks at the clocks
-	asleep = 10 * time.Second // by which the wall clock is ahead or behind after a sleep, or after it was set
+	settle = time.Second      // after a message of the kernel: many come while a network starts
+	glance = 5 * time.Second  // between two checks of the clocks
+	asleep = 10 * time.Second // difference of the wall clock after a sleep, or after it was set
 )
 
-// Run calls changed each time until ctx is done. When the kernel cannot be listened to, it says so in the log and
-// notices sleeps only.
+// Run calls changed after each change until ctx is done. When it cannot listen to the kernel, it logs that and only
+// notices sleeps.
 func Run(ctx context.Context, log *slog.Logger, changed func()) {
 	w := watcher{look: look, drift: driftSince(time.Now()), changed: changed, log: log}
 	messages, stop, err := listen()
@@ -33,7 +33,7 @@ func Run(ctx context.Context, log *slog.Logger, changed func()) {
 
 // watcher is one Run.
 type watcher struct {
-	look    func() (string, error) // addresses and default routes, as a text to compare
+	look    func() (string, error) // addresses and default routes, as text to compare
 	drift   func() time.Duration   // of the wall clock against the monotonic one
 	changed func()
 	log     *slog.Logger
@@ -42,7 +42,7 @@ type watcher struct {
 	drawn time.Duration
 }
 
-// run compares what there is with what was, once after each burst of messages, and the clocks now and then.
+// run compares the state with the previous one, once after each burst of messages, and the clocks now and then.
 func (w *watcher) run(ctx context.Context, messages <-chan struct{}) {
 	w.seen, _ = w.look()
 	w.drawn = w.drift()
@@ -95,8 +95,8 @@ func (w *watcher) clocks() {
 	w.changed()
 }
 
-// driftSince returns how far the wall clock has gone ahead of the monotonic one since start. On Linux the monotonic one
-// stands still in a sleep.
+// driftSince returns how far the wall clock has moved ahead of the monotonic clock since start. On Linux the monotonic
+// clock stops during a sleep.
 func driftSince(start time.Time) func() time.Duration {
 	return func() time.Duration {
 		now := time.Now()

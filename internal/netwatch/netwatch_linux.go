@@ -14,7 +14,7 @@ import (
 )
 
 // listen opens a netlink socket (rtnetlink(7)). Each message of the kernel about addresses and routes puts a token into
-// the channel, unless there is one already; stop ends that and waits.
+// the channel, unless it holds one already. stop ends that and waits.
 func listen() (messages <-chan struct{}, stop func(), err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -35,7 +35,7 @@ func listen() (messages <-chan struct{}, stop func(), err error) {
 	wg.Go(func() {
 		buf := make([]byte, 64<<10)
 		for {
-			// Too many messages for the socket are an error too, and mean the same as one.
+			// Too many messages for the socket cause an error, which means the same as a message.
 			if _, err := socket.Read(buf); err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return
 			}
@@ -73,7 +73,7 @@ func look() (string, error) {
 	return strings.Join(out, "\n"), nil
 }
 
-// defaults lists the default routes of all tables, each as what says where it leads: gateway, interface, order.
+// defaults lists the default routes of all tables, each by where it leads: gateway, interface, order.
 func defaults() ([]string, error) {
 	rib, err := syscall.NetlinkRIB(unix.RTM_GETROUTE, unix.AF_UNSPEC)
 	if err != nil {
