@@ -24,7 +24,7 @@ func TestCheckSources(t *testing.T) {
 		"exec:camera 'x":                      "source gate: exec source: unclosed quote '",
 		"v4l2:/dev/video0?rate=x":             `source gate: v4l2:/dev/video0?rate=x: rate "x"`,
 		"rtp:x.sdp?y=z":                       `unknown or repeated option "y"`,
-		"mpegts://example.org:5000":           "no IP address",
+		"mpegts://example.org:5000":           "not an IP address",
 		"gopher://192.0.2.1/":                 `unknown kind of source "gopher"`,
 	} {
 		for _, audio := range []config.Audio{config.AudioPass, config.AudioTranscode, config.AudioOff} {

@@ -135,7 +135,7 @@ func TestErrors(t *testing.T) {
 		"mpegts:":                             "no port",
 		"mpegts://127.0.0.1":                  "no port",
 		"mpegts://127.0.0.1:0":                "no port",
-		"mpegts://example.org:5000":           "no IP address",
+		"mpegts://example.org:5000":           "not an IP address",
 		"mpegts://127.0.0.1:5000/x":           "hint: mpegts://HOST:PORT",
 		"mpegts://127.0.0.1:5000?from=x":      "from",
 		"mpegts://127.0.0.1:5000?pkt_size=99": `unknown or repeated option "pkt_size"`,

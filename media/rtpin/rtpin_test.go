@@ -105,7 +105,7 @@ func TestErrors(t *testing.T) {
 	for url, want := range map[string]string{
 		"rtp:":                  "names an SDP file",
 		"rtp://192.0.2.1:5000":  "names an SDP file",
-		"rtp:a.sdp?from=x":      "no IP address",
+		"rtp:a.sdp?from=x":      "not an IP address",
 		"rtp:a.sdp?port=5":      `"port"`,
 		"rtp:a.sdp?from=x;from": "invalid semicolon",
 	} {
