@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,28 +36,19 @@ func (c *Conn) onOffer(ctx context.Context, o Offer) error {
 		return c.answer(ctx, l, o)
 	case answerIt:
 		return c.answer(ctx, l, o)
-	case startOver:
-		c.startOver(l, o)
+	case startOver: // nothing has come of our first offer yet
+		l.close(&c.outgoing.work, c.guard)
+		c.setLink(nil)
+		c.outgoing.retireAll()
+		c.negotiation.keepEarly(identityOf(o.SDP))
 	}
-	c.reached(func(st *Stages) *time.Duration { return &st.Offer })
+	c.progress.reached(func(st *Stages) *time.Duration { return &st.Offer })
 	l, err := c.openFor(ctx, o)
 	if err != nil {
 		return err
 	}
-	c.setOffered(false)
+	c.progress.setOffered(false)
 	return c.answer(ctx, l, o)
-}
-
-// startOver drops our first offer, of which nothing has come yet. The connection starts over as the one that answers.
-func (c *Conn) startOver(l *link, o Offer) {
-	c.closeLink(l)
-	c.mu.Lock()
-	c.link = nil
-	c.mu.Unlock()
-	for _, x := range c.outgoing.all() {
-		c.outgoing.retire(x)
-	}
-	c.negotiation.keepEarly(identityOf(o.SDP))
 }
 
 // openFor makes the peer connection that fits a first offer.
@@ -70,14 +60,14 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	if c.o.Refuse != "" {
 		return nil, c.refuse(ctx, o, errors.New(c.o.Refuse))
 	}
-	tracks, err := c.sourceTracks(ctx)
+	tracks, err := c.outgoing.sourceTracks(ctx)
 	if err != nil {
 		return nil, c.refuse(ctx, o, err)
 	}
 	if err := lacking(tracks, c.o.Needs); err != nil {
 		return nil, c.refuse(ctx, o, err)
 	}
-	tracks = c.withSub(ctx, tracks, offered["video"])
+	tracks = c.outgoing.withSub(ctx, tracks, offered["video"])
 	set, err := newCodecSet()
 	if err != nil {
 		return nil, err
@@ -85,12 +75,19 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	if err := set.addUnused(offered["audio"]); err != nil {
 		return nil, err
 	}
-	fitting, err := c.fit(set, tracks, offered)
+	fitting, mute, err := set.fit(tracks, offered)
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
 		return nil, c.refuse(ctx, o, refused.Reason)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if mute != "" {
+		c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(offered["audio"]), "source_gives", mute)
+		c.negotiation.asked[mute] = true // in vain
+	}
+	if len(offered["audio"]) == 0 {
+		c.negotiation.ruleOut(webrtc.RTPCodecTypeAudio)
 	}
 	if c.o.Receive {
 		if err := set.addReceivable(); err != nil {
@@ -102,66 +99,12 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 			return nil, err
 		}
 	}
-	l, err := c.open(ctx, set)
+	l, err := c.open(set, c.o.servers(ctx))
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.addTracks(l.pc, fitting)
+	_, err = c.outgoing.addTracks(l, fitting)
 	return l, err
-}
-
-// fit gives the tracks that the remote takes, and puts their codecs into the set in the remote's words. A picture that it does not take is
-// a RefusedError.
-func (c *Conn) fit(set *codecSet, tracks []media.Track, offered map[string][]remoteCodec) (fitting []media.Track, err error) {
-	for _, t := range tracks {
-		takes := offered[kindOf(t.Codec).String()]
-		match, ok := matchCodec(t, takes)
-		switch {
-		case ok:
-			if err := set.add(t.Codec, match.Fmtp); err != nil {
-				return nil, err
-			}
-			fitting = append(fitting, t)
-		case t.Codec.Video():
-			return nil, &RefusedError{fmt.Errorf("no common video codec: the remote takes %s; the source gives %s; "+
-				"hint: a browser without that codec cannot show this camera", names(takes), t.Codec)}
-		case len(takes) > 0:
-			c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(takes), "source_gives", t.Codec)
-			c.negotiation.asked[t.Codec] = true // in vain
-		}
-	}
-	if len(offered["audio"]) == 0 {
-		c.negotiation.ruleOut(webrtc.RTPCodecTypeAudio)
-	}
-	return fitting, nil
-}
-
-// withSub puts the smaller stream's video in the place of the main one's when the remote takes that alone: most browsers take no H.265, and
-// cameras give H.264 beside it.
-func (c *Conn) withSub(ctx context.Context, tracks []media.Track, offered []remoteCodec) []media.Track {
-	b := c.o.Broadcast
-	i := slices.IndexFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
-	if i < 0 || !b.hasSub() {
-		return tracks
-	}
-	if _, ok := matchCodec(tracks[i], offered); ok {
-		return tracks
-	}
-	c.outgoing.joinSub()
-	subs, err := b.waitTracks(ctx, Sub, tracksWithin)
-	if err != nil {
-		c.o.Log.Warn("the smaller stream, which this viewer could take, is not there", "err", err)
-		return tracks
-	}
-	for _, sub := range subs {
-		if _, ok := matchCodec(sub, offered); ok {
-			c.outgoing.level = Sub
-			tracks = slices.Clone(tracks)
-			tracks[i] = sub
-			return tracks
-		}
-	}
-	return tracks
 }
 
 // refuse answers an offer with a refusal and gives the error that ends the connection. A viewer with a data channel is told there, too, if
@@ -177,7 +120,7 @@ func (c *Conn) refuse(ctx context.Context, o Offer, reason error) error {
 // answer answers an offer on the connection that there is.
 func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	c.out.hold()
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.o.clean(o.SDP)}); err != nil {
 		return c.refuse(ctx, o, fmt.Errorf("offer not understood: %w", err))
 	}
 	c.setRemote(o.SDP)
@@ -187,7 +130,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		return c.refuse(ctx, o, fmt.Errorf("no answer to this offer: %w", err))
 	}
 	l.expect(negotiatedCodecs(desc.SDP))
-	out := c.directed(withMids(desc.SDP, o.SDP))
+	out := c.o.directed(withMids(desc.SDP, o.SDP))
 	gathered := webrtc.GatheringCompletePromise(l.pc)
 	trickles := l.pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
@@ -199,7 +142,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = shortened(c.directed(withMids(l.pc.LocalDescription().SDP, o.SDP)))
+		out = shortened(c.o.directed(withMids(l.pc.LocalDescription().SDP, o.SDP)))
 		c.out.hold() // forgets those of before
 		c.out.description(Answer{SDP: out})
 	}
@@ -225,9 +168,18 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 			return fmt.Errorf("set local offer: %w", err)
 		}
 	}
-	answer := withMids(c.clean(a.SDP), l.pc.LocalDescription().SDP)
-	if err := c.agree(l.pc, answer); err != nil {
+	answer := withMids(c.o.clean(a.SDP), l.pc.LocalDescription().SDP)
+	takes, err := offeredCodecs(answer)
+	if err != nil {
+		return fmt.Errorf("answer not understood: %w", err)
+	}
+	mute, err := l.agree(takes)
+	if err != nil {
 		return err
+	}
+	if mute != "" {
+		c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(takes["audio"]), "source_gives", mute)
+		c.negotiation.asked[mute] = true
 	}
 	l.expect(negotiatedCodecs(a.SDP))
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
@@ -240,8 +192,8 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 
 // agreed goes on after offer and answer have been exchanged.
 func (c *Conn) agreed(ctx context.Context, l *link) error {
-	c.reached(func(st *Stages) *time.Duration { return &st.Answer })
-	if err := c.takeEarly(l.pc); err != nil {
+	c.progress.reached(func(st *Stages) *time.Duration { return &st.Answer })
+	if err := c.takeEarly(l); err != nil {
 		return err
 	}
 	if err := c.syncTracks(ctx); err != nil {
@@ -253,10 +205,9 @@ func (c *Conn) agreed(ctx context.Context, l *link) error {
 // setRemote notes who the remote is. With new ICE credentials its candidates are counted anew.
 func (c *Conn) setRemote(sdp string) {
 	id := identityOf(sdp)
-	c.mu.Lock()
-	newICE := !c.remote.SameICE(id)
-	c.remote = id
-	c.mu.Unlock()
+	newICE := !c.negotiation.remote.SameICE(id)
+	c.negotiation.remote = id
+	c.progress.know(id)
 	c.recovery.onDescription(time.Now(), newICE, c.o.SetupTimeout)
 	if newICE {
 		c.negotiation.taken = 0
@@ -271,13 +222,13 @@ func (l *link) expect(codecs []media.Codec) {
 }
 
 // clean is a description as Pion may see it.
-func (c *Conn) clean(sdp string) string { return withoutForbidden(sdp, c.o.Engine.rule(c.o.Trusted)) }
+func (o *Config) clean(sdp string) string { return withoutForbidden(sdp, o.Engine.rule(o.Trusted)) }
 
 // directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to receive whenever the
 // remote would like to send, and promises to send where it has no track. A page that is told of a track without a stream shows that in
 // place of the picture.
-func (c *Conn) directed(sdp string) string {
-	if c.o.Receive {
+func (o *Config) directed(sdp string) string {
+	if o.Receive {
 		return sdp
 	}
 	sections := strings.Split(sdp, "\nm=")

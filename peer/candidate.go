@@ -17,13 +17,13 @@ func ufragOf(c Candidate) string {
 }
 
 // judged reads a candidate, judges it, and writes it anew: what is kept or given to Pion has nothing of the remote's text in it.
-func (c *Conn) judged(cand Candidate) (Candidate, error) {
+func (o *Config) judged(cand Candidate) (Candidate, error) {
 	read, err := sdp.ParseCandidate(cand.Candidate)
 	if err == nil && ufragOf(cand) != "" {
 		err = read.SetUfrag(*cand.UsernameFragment)
 	}
 	if err == nil {
-		err = c.o.Engine.rule(c.o.Trusted).Judge(read)
+		err = o.Engine.rule(o.Trusted).Judge(read)
 	}
 	if err != nil {
 		return Candidate{}, err
@@ -41,44 +41,44 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	if cand.Candidate == "" {
 		return nil // the end of candidates, which not everybody sends
 	}
-	cand, err := c.judged(cand)
+	cand, err := c.o.judged(cand)
 	if err != nil {
 		if err != sdp.ErrNoUse {
 			c.o.Log.Warn("candidate ignored", "err", err)
 		}
 		return nil
 	}
-	pc := c.connection()
-	if ufrag := ufragOf(cand); pc == nil || pc.RemoteDescription() == nil || ufrag != "" && !c.knows(ufrag) {
+	l := c.current()
+	if ufrag := ufragOf(cand); l == nil || l.pc.RemoteDescription() == nil || ufrag != "" && !c.negotiation.remote.Has(ufrag) {
 		if len(c.negotiation.early) < c.o.Engine.o.Limits.EarlyCandidates {
 			c.negotiation.early = append(c.negotiation.early, cand)
 		}
 		return nil
 	}
-	return c.take(pc, cand)
+	return c.take(l, cand)
 }
 
 // takeEarly takes the candidates that waited for this description. Those of another are late, and dropped.
-func (c *Conn) takeEarly(pc *webrtc.PeerConnection) error {
+func (c *Conn) takeEarly(l *link) error {
 	early := c.negotiation.early
 	c.negotiation.early = nil
 	for _, cand := range early {
-		if ufrag := ufragOf(cand); ufrag != "" && !c.knows(ufrag) {
+		if ufrag := ufragOf(cand); ufrag != "" && !c.negotiation.remote.Has(ufrag) {
 			continue
 		}
-		if err := c.take(pc, cand); err != nil {
+		if err := c.take(l, cand); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Conn) take(pc *webrtc.PeerConnection, cand Candidate) error {
+func (c *Conn) take(l *link, cand Candidate) error {
 	if most := c.o.Engine.o.Limits.Candidates; c.negotiation.taken >= most {
 		return fmt.Errorf("the remote sent more than %d candidates", most)
 	}
 	c.negotiation.taken++
-	if err := pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: cand.Candidate}); err != nil {
+	if err := l.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: cand.Candidate}); err != nil {
 		c.o.Log.Warn("candidate ignored", "err", err)
 		return nil
 	}

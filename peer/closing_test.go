@@ -22,7 +22,7 @@ func TestClosingHangs(t *testing.T) {
 		release := make(chan struct{})
 		c.outgoing.work.Go(func() { <-release })
 		began := time.Now()
-		c.closeLink(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {})})
+		(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {})}).close(&c.outgoing.work, c.guard)
 		if took := time.Since(began); took != closeWithin {
 			t.Errorf("closing took %v, want %v", took, closeWithin)
 		}

@@ -48,6 +48,28 @@ func kindOf(codec media.Codec) webrtc.RTPCodecType {
 	return webrtc.RTPCodecTypeAudio
 }
 
+// fit gives the tracks that the remote takes, and puts their codecs into the set in the remote's words. mute is a sound that it does not
+// take though it takes others. A picture that it does not take is a RefusedError.
+func (s *codecSet) fit(tracks []media.Track, offered map[string][]remoteCodec) (fitting []media.Track, mute media.Codec, err error) {
+	for _, t := range tracks {
+		takes := offered[kindOf(t.Codec).String()]
+		match, ok := matchCodec(t, takes)
+		switch {
+		case ok:
+			if err := s.add(t.Codec, match.Fmtp); err != nil {
+				return nil, "", err
+			}
+			fitting = append(fitting, t)
+		case t.Codec.Video():
+			return nil, "", &RefusedError{fmt.Errorf("no common video codec: the remote takes %s; the source gives %s; "+
+				"hint: a browser without that codec cannot show this camera", names(takes), t.Codec)}
+		case len(takes) > 0:
+			mute = t.Codec
+		}
+	}
+	return fitting, mute, nil
+}
+
 // settle lets each section of what we describe name the codec first that we send: who wants only one takes that.
 func settle(pc *webrtc.PeerConnection) {
 	for _, tr := range pc.GetTransceivers() {

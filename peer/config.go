@@ -3,10 +3,12 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
 )
 
 const defaultSetup = 20 * time.Second
@@ -55,4 +57,39 @@ func (o Config) filled() (Config, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o, nil
+}
+
+// policy is which kinds of candidates we gather.
+func (o *Config) policy() webrtc.ICETransportPolicy {
+	switch {
+	case o.RelayOnly:
+		return webrtc.ICETransportPolicyRelay
+	case o.NoHost:
+		return webrtc.ICETransportPolicyNoHost
+	}
+	return webrtc.ICETransportPolicyAll
+}
+
+// setupError says how far a connection came that did not come about.
+func (o *Config) setupError(stages Stages, l *link) error {
+	switch {
+	case stages.Answer == 0 && o.Offer:
+		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", o.SetupTimeout)
+	case stages.Answer == 0:
+		return fmt.Errorf("no offer in %v", o.SetupTimeout)
+	case stages.ICE == 0 && o.RelayOnly && !l.hasRelay():
+		return errors.New("no TURN server gave us a relay, and no other path is allowed; " +
+			"hint: is UDP and TCP to the servers open, and is there room for one more session?")
+	case stages.ICE == 0:
+		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
+	}
+	return errors.New("the dtls handshake did not end")
+}
+
+// servers asks for ICE servers.
+func (o *Config) servers(ctx context.Context) []ICEServer {
+	if o.ICEServers == nil {
+		return nil
+	}
+	return o.ICEServers(ctx)
 }

@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -17,7 +16,6 @@ const signalsQueued = 128
 // is restarted and when to give up, outgoing what is sent.
 type Conn struct {
 	o       Config
-	began   time.Time
 	signals chan Signal
 	wake    wakeUp
 	out     *signalQueue
@@ -27,17 +25,12 @@ type Conn struct {
 	recovery    recovery
 	outgoing    *outgoing
 	liveness    liveness
-	framed      bool   // OnFrame was called
-	route       *route // nil before the first sender has started
+	framed      bool // OnFrame was called
+	progress    progress
 
 	mu       sync.Mutex // guards the fields below
 	link     *link      // nil before the first description
-	section  webrtc.ICECandidateInit
-	state    State
-	stages   Stages
-	offered  bool     // by us; else by the remote
-	remote   identity // once known
-	overflow uint64   // signals that were dropped
+	overflow uint64     // signals that were dropped
 }
 
 // New checks the config. Run starts the connection.
@@ -47,11 +40,16 @@ func New(o Config) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{
-		o: o, began: time.Now(), signals: make(chan Signal, signalsQueued), wake: newWakeUp(), out: &signalQueue{send: o.Send},
-		negotiation: negotiation{polite: o.Polite, asked: map[media.Codec]bool{}}, state: Negotiating,
+		o: o, signals: make(chan Signal, signalsQueued), wake: newWakeUp(), out: &signalQueue{send: o.Send},
+		negotiation: negotiation{polite: o.Polite, asked: map[media.Codec]bool{}},
+		progress:    progress{began: time.Now(), state: Negotiating},
+	}
+	onFrame := func() { // from whatever goroutine: Run tells of it, since a sender has no time for that
+		c.progress.reached(func(st *Stages) *time.Duration { return &st.Frame })
+		c.wake.add(stateChanged)
 	}
 	c.guard = &guard{wake: func() { c.wake.add(broken) }, log: o.Log, panics: &o.Engine.panics}
-	c.outgoing = newOutgoing(o.Broadcast, c.onFrame, c.guard)
+	c.outgoing = newOutgoing(o, onFrame, c.guard)
 	return c, nil
 }
 
@@ -59,7 +57,7 @@ func New(o Config) (*Conn, error) {
 func (c *Conn) Handle(s Signal) {
 	defer c.guard.contain("signal")
 	if o, ok := s.(Offer); ok {
-		c.meet(o.SDP)
+		c.progress.meet(identityOf(o.SDP))
 	}
 	select {
 	case c.signals <- s:
@@ -70,23 +68,13 @@ func (c *Conn) Handle(s Signal) {
 	}
 }
 
-// meet notes who the remote is by its first offer, so that Takes knows it before Run has come to it.
-func (c *Conn) meet(offer string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.remote.Fingerprint == "" {
-		c.remote = identityOf(offer)
-	}
-}
-
 // Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC 8839 section
 // 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
 // connection is to be replaced.
 func (c *Conn) Takes(offer string) bool {
 	defer c.guard.contain("signal")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.remote.Fingerprint == "" || c.remote.Same(identityOf(offer))
+	id, known := identityOf(offer), c.progress.who()
+	return known.Fingerprint == "" || known.Same(id)
 }
 
 // RefusedError is an offer that was answered with a refusal, or an offer or answer that could not be understood.
@@ -163,7 +151,7 @@ func (c *Conn) onEvents(ctx context.Context, e events) error {
 		{stateChanged, func() error { return c.onState(ctx) }},
 		{restartWanted, c.restart},
 		{migrateWanted, func() error { return c.migrateRelay(ctx, migrateDeadline, errNotMigrated) }},
-		{relayRefused, func() error { return c.onRelayRefused(ctx) }},
+		{relayRefused, func() error { return c.migrateRelay(ctx, migrateDeadline, errPassword) }},
 		{networkChanged, func() error { return c.onNetworkChange(ctx) }},
 	} {
 		if !e.has(x.event) {
@@ -208,9 +196,9 @@ func (c *Conn) onDeadline(ctx context.Context, now time.Time) error {
 func (c *Conn) onRecoveryDeadline() error {
 	l := c.current()
 	ours, theirs := l.relayed()
-	switch c.recovery.onDeadline(l.activity(c.o.Receive), c.inState(Connected) && !ours && !theirs) {
+	switch c.recovery.onDeadline(l.activity(c.o.Receive), c.progress.is(Connected) && !ours && !theirs) {
 	case endSetup:
-		return c.setupError()
+		return c.o.setupError(c.progress.soFar(), l)
 	case endNow:
 		return c.recovery.why
 	case restartICE:
@@ -228,16 +216,18 @@ func (c *Conn) onState(ctx context.Context) error {
 		return nil
 	}
 	if s := l.pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected || s == webrtc.ICEConnectionStateCompleted {
-		c.reached(func(st *Stages) *time.Duration { return &st.ICE })
+		c.progress.reached(func(st *Stages) *time.Duration { return &st.ICE })
 	}
 	switch l.pc.ConnectionState() {
 	case webrtc.PeerConnectionStateConnecting:
-		c.enter(Connecting)
+		c.progress.enter(Connecting)
 	case webrtc.PeerConnectionStateConnected:
 		return c.onConnected(ctx, l)
 	case webrtc.PeerConnectionStateDisconnected:
-		c.enter(Disconnected)
-		return c.onSilence(ctx)
+		c.progress.enter(Disconnected)
+		if c.recovery.onSilence(time.Now()) { // our own address may be the same, as it is with another gateway
+			return c.reroute(ctx)
+		}
 	case webrtc.PeerConnectionStateFailed:
 		return c.onFailed(ctx, l)
 	case webrtc.PeerConnectionStateClosed:
@@ -247,12 +237,10 @@ func (c *Conn) onState(ctx context.Context) error {
 }
 
 func (c *Conn) onConnected(ctx context.Context, l *link) error {
-	c.enter(Connected)
-	c.recovery.onConnected(c.routeNow())
-	if c.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
-		for _, x := range c.outgoing.all() {
-			c.start(ctx, l, x)
-		}
+	c.progress.enter(Connected)
+	c.recovery.onConnected(l.hostRoute(c.o.Engine))
+	if c.progress.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
+		c.outgoing.startAll(ctx, l, c.o.Engine)
 		if c.o.OnConnected != nil {
 			c.o.OnConnected()
 		}
@@ -260,15 +248,20 @@ func (c *Conn) onConnected(ctx context.Context, l *link) error {
 			return err
 		}
 	}
-	c.noteFrame()
+	if !c.framed && c.progress.soFar().Frame != 0 {
+		c.framed = true
+		if c.o.OnFrame != nil {
+			c.o.OnFrame()
+		}
+	}
 	return nil
 }
 
 func (c *Conn) onFailed(ctx context.Context, l *link) error {
-	if !c.wasConnected() {
-		return c.setupError()
+	if !c.progress.wasConnected() {
+		return c.o.setupError(c.progress.soFar(), l)
 	}
-	c.enter(Disconnected)
+	c.progress.enter(Disconnected)
 	if !c.recovery.onFailed(time.Now()) {
 		return nil
 	}
@@ -278,52 +271,23 @@ func (c *Conn) onFailed(ctx context.Context, l *link) error {
 	return c.restart()
 }
 
-// setupError says how far a connection came that did not come about.
-func (c *Conn) setupError() error {
-	stages := c.stagesSoFar()
-	switch {
-	case stages.Answer == 0 && c.o.Offer:
-		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", c.o.SetupTimeout)
-	case stages.Answer == 0:
-		return fmt.Errorf("no offer in %v", c.o.SetupTimeout)
-	case stages.ICE == 0 && c.o.RelayOnly && !c.current().hasRelay():
-		return errors.New("no TURN server gave us a relay, and no other path is allowed; " +
-			"hint: is UDP and TCP to the servers open, and is there room for one more session?")
-	case stages.ICE == 0:
-		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
-	}
-	return errors.New("the dtls handshake did not end")
+// current is the link that there is; nil before the first description.
+func (c *Conn) current() *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
 }
 
-// fail ends the connection from another goroutine than Run's.
-func (c *Conn) fail(err error) { c.guard.fail(err) }
+func (c *Conn) setLink(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link = l
+}
 
 // close ends everything that belongs to the connection, and waits for it.
 func (c *Conn) close() {
 	c.outgoing.close()
 	if l := c.current(); l != nil {
-		c.closeLink(l)
-	}
-}
-
-// closeLink ends a peer connection and waits for what belongs to it. Pion's close has been seen to hang; nothing else waits for that.
-func (c *Conn) closeLink(l *link) {
-	l.sockets.close() // ends what is on its way to a TURN server
-	if c.route != nil {
-		c.route.close()
-		c.route = nil
-	}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		c.guard.do("closing", func() { _ = l.pc.GracefulClose() })
-		c.outgoing.work.Wait()
-	}()
-	timer := time.NewTimer(closeWithin)
-	defer timer.Stop()
-	select {
-	case <-closed:
-	case <-timer.C:
-		c.o.Log.Error("closing a peer connection hangs; going on without")
+		l.close(&c.outgoing.work, c.guard)
 	}
 }

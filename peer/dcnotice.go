@@ -67,11 +67,11 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	if err != nil {
 		return false
 	}
-	l, err := c.openWith(set, nil) // no TURN servers: a channel has 50 allocations for all its viewers
+	l, err := c.open(set, nil) // no TURN servers: a channel has 50 allocations for all its viewers
 	if err != nil {
 		return false
 	}
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.clean(o.SDP)}); err != nil {
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.o.clean(o.SDP)}); err != nil {
 		return false
 	}
 	c.setRemote(o.SDP)
@@ -86,7 +86,7 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	}
 	c.negotiation.lastOffer, c.negotiation.lastAnswer = o.SDP, answer
 	c.out.description(Answer{SDP: answer})
-	if c.takeEarly(l.pc) == nil {
+	if c.takeEarly(l) == nil {
 		c.awaitNotice(ctx, l, notice{noticeRefused, reason})
 	}
 	return true
@@ -106,8 +106,15 @@ func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
 				return
 			}
 		case s := <-c.signals:
-			if !c.onSignalRefused(s) {
-				return
+			switch s := s.(type) {
+			case Candidate:
+				if c.onCandidate(s) != nil {
+					return
+				}
+			case Offer:
+				if s.SDP == c.negotiation.lastOffer {
+					c.out.description(Answer{SDP: c.negotiation.lastAnswer})
+				}
 			}
 		case <-ready:
 			ready = nil
@@ -124,20 +131,6 @@ func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
 			return
 		}
 	}
-}
-
-// onSignalRefused takes what a remote sends that has been refused: candidates, and its offer once more. It reports false when the
-// connection is over.
-func (c *Conn) onSignalRefused(s Signal) bool {
-	switch s := s.(type) {
-	case Candidate:
-		return c.onCandidate(s) == nil
-	case Offer:
-		if s.SDP == c.negotiation.lastOffer {
-			c.out.description(Answer{SDP: c.negotiation.lastAnswer})
-		}
-	}
-	return true
 }
 
 // ended says whether the peer connection is over.

@@ -4,42 +4,35 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 )
 
-// link is one Pion peer connection and what belongs to it. Its fields do not change: a Conn that starts over has another link.
+// link is one Pion peer connection and what belongs to it. A Conn that starts over has another link.
 type link struct {
 	pc       *webrtc.PeerConnection
 	keys     *srtpKeys // nil when we send nothing
 	sockets  *sockets
 	inbound  *inbound
 	receiver *receiver // nil when nothing is received
+	route    *route    // nil before the first sender has started; owned by Run
 }
 
 const closeWithin = 5 * time.Second
 
-// open makes the peer connection, with the ICE servers of the moment.
-func (c *Conn) open(ctx context.Context, set *codecSet) (*link, error) {
-	var servers []ICEServer
-	if c.o.ICEServers != nil {
-		servers = c.o.ICEServers(ctx)
-	}
-	return c.openWith(set, servers)
-}
-
-// openWith makes the peer connection and attaches our callbacks to it.
-func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*link, error) {
+// open makes the peer connection and attaches our callbacks to it.
+func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 	l := &link{
 		sockets: c.o.Engine.newSockets(func() { c.wake.add(relayRefused) }),
-		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.fail, guard: c.guard, ready: make(chan struct{})},
+		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.guard.fail, guard: c.guard, ready: make(chan struct{})},
 	}
 	l.sockets.guard = c.guard
 	if c.o.Broadcast != nil {
 		l.keys = &srtpKeys{guard: c.guard}
 	}
-	pc, err := c.o.Engine.connection(set, servers, c.policy(), l.keys, l.sockets, l.inbound)
+	pc, err := c.o.Engine.connection(set, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
 		l.sockets.close()
 		return nil, err
@@ -51,34 +44,20 @@ func (c *Conn) openWith(set *codecSet, servers []ICEServer) (*link, error) {
 			return // no client wants to be told of the end
 		}
 		init := cand.ToJSON()
-		c.setSection(init)
 		c.out.candidate(Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: init.SDPMLineIndex})
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.wake.add(stateChanged) })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.wake.add(stateChanged) })
 	pc.OnDataChannel(l.inbound.channel)
 	if c.o.Receive {
-		l.receiver = newReceiver(c.o.Sink, c.o.Epoch, c.onFrame)
+		l.receiver = newReceiver(c.o.Sink, c.o.Epoch, c.outgoing.onFrame)
 		pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 			defer c.guard.contain("receiver")
 			l.receiver.run(t, askKeyFrame(pc))
 		})
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.link = l
+	c.setLink(l)
 	return l, nil
-}
-
-// policy is which kinds of candidates we gather.
-func (c *Conn) policy() webrtc.ICETransportPolicy {
-	switch {
-	case c.o.RelayOnly:
-		return webrtc.ICETransportPolicyRelay
-	case c.o.NoHost:
-		return webrtc.ICETransportPolicyNoHost
-	}
-	return webrtc.ICETransportPolicyAll
 }
 
 // freshServers takes ICE servers as at the beginning. They are for the next restart of ICE.
@@ -92,6 +71,27 @@ func (l *link) freshServers(ctx context.Context, servers func(context.Context) [
 		return fmt.Errorf("new ice servers: %w", err)
 	}
 	return nil
+}
+
+// close ends the peer connection and waits for it and for work. Pion's close has been seen to hang; nothing else waits for that.
+func (l *link) close(work *sync.WaitGroup, g *guard) {
+	l.sockets.close() // ends what is on its way to a TURN server
+	if l.route != nil {
+		l.route.close()
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		g.do("closing", func() { _ = l.pc.GracefulClose() })
+		work.Wait()
+	}()
+	timer := time.NewTimer(closeWithin)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+		g.log.Error("closing a peer connection hangs; going on without")
+	}
 }
 
 // pair is the candidate pair that ICE has chosen; nil when it has not, or there is no link.

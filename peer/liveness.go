@@ -33,11 +33,11 @@ func (v *liveness) note(now time.Time, sent, received uint64) (sending bool, idl
 func (c *Conn) checkLiveness(now time.Time) error {
 	l := c.current()
 	c.liveness.check = now.Add(livenessEvery)
-	if l == nil || !c.wasConnected() {
+	if l == nil || !c.progress.wasConnected() {
 		return nil
 	}
 	sending, idle := c.liveness.note(now, c.outgoing.frames(), l.receivedFrames())
-	if !sending || !c.inState(Connected) {
+	if !sending || !c.progress.is(Connected) {
 		l.inbound.excuse()
 	}
 	if l.inbound.silent() {

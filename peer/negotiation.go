@@ -39,8 +39,9 @@ type negotiation struct {
 	lastOffer  string // of the remote, that we answered
 	lastAnswer string // ours to it
 
-	early []Candidate // before the remote description, in order
-	taken int         // candidates given to Pion since the remote's last ICE credentials
+	remote identity    // by its last description that was taken
+	early  []Candidate // before the remote description, in order
+	taken  int         // candidates given to Pion since the remote's last ICE credentials
 }
 
 // renegotiateWithin is how long an offer waits that names a codec or adds sound to a session.

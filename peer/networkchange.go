@@ -16,13 +16,10 @@ import (
 // answer, by an offer to restart ICE. A relay knows us by our old address alone.
 func (c *Conn) NetworkChanged() { c.wake.add(networkChanged) }
 
-// routeNow is how packets leave for the remote.
-func (c *Conn) routeNow() hostRoute {
-	if c.o.Engine.host == nil {
-		return hostRoute{}
-	}
-	pair := c.current().pair()
-	if pair == nil {
+// hostRoute is how packets leave for the remote now.
+func (l *link) hostRoute(e *Engine) hostRoute {
+	pair := l.pair()
+	if pair == nil || e.host == nil {
 		return hostRoute{}
 	}
 	if pair.Local.Typ == webrtc.ICECandidateTypeRelay {
@@ -45,22 +42,13 @@ func (c *Conn) onNetworkChange(ctx context.Context) error {
 	if c.negotiation.pending != nil {
 		return c.restart()
 	}
-	now := c.routeNow()
+	now := l.hostRoute(c.o.Engine)
 	same, open := now == c.recovery.route, now.source.IsValid()
 	if now.relay {
 		same, open = l.sockets.sameRoutes()
 	}
-	if !open || same && c.inState(Connected) {
+	if !open || same && c.progress.is(Connected) {
 		return nil // nothing gets out, or nothing has happened
-	}
-	return c.reroute(ctx)
-}
-
-// onSilence is for when the remote has not been heard for a while: after a change that may be the reason, though our own address is the
-// same, as it is with another gateway.
-func (c *Conn) onSilence(ctx context.Context) error {
-	if !c.recovery.onSilence(time.Now()) {
-		return nil
 	}
 	return c.reroute(ctx)
 }
@@ -74,7 +62,7 @@ func (c *Conn) reroute(ctx context.Context) error {
 	switch {
 	case ours:
 		return c.migrateRelay(ctx, rerouteDeadline, errRelayLost)
-	case c.offeredByUs() && !c.inState(Connected):
+	case c.progress.offeredByUs() && !c.progress.is(Connected):
 		return c.restart()
 	}
 	c.mayHeal()
@@ -84,7 +72,7 @@ func (c *Conn) reroute(ctx context.Context) error {
 // mayHeal gives a path that may be broken the time to heal, before ICE is restarted, when that is for us to do. A remote that is long since
 // connected and tells another address of its own asks us to try that, too.
 func (c *Conn) mayHeal() {
-	if !c.offeredByUs() || !c.wasConnected() || c.negotiation.pending != nil || !c.recovery.mayHeal(time.Now()) {
+	if !c.progress.offeredByUs() || !c.progress.wasConnected() || c.negotiation.pending != nil || !c.recovery.mayHeal(time.Now()) {
 		return
 	}
 	wait := healingWait

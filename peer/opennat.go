@@ -23,8 +23,8 @@ const (
 
 // announce tells the remote all ways into the shared socket: the addresses of this host, and those that STUN servers see.
 func (c *Conn) announce(ctx context.Context) {
-	e, pc := c.o.Engine, c.connection()
-	if c.o.RelayOnly || len(e.o.NAT1To1) > 0 || pc.RemoteDescription() == nil {
+	e, l := c.o.Engine, c.current()
+	if c.o.RelayOnly || len(e.o.NAT1To1) > 0 || l.pc.RemoteDescription() == nil {
 		return
 	}
 	port := e.mux.LocalAddr().(*net.UDPAddr).Port
@@ -35,11 +35,11 @@ func (c *Conn) announce(ctx context.Context) {
 				continue
 			}
 			if cand, err := ice.NewCandidateHost(&ice.CandidateHostConfig{Network: "udp", Address: n.Addr().String(), Port: port, Component: 1}); err == nil {
-				c.tellCandidate(cand)
+				c.out.ownCandidate("candidate:" + cand.Marshal())
 			}
 		}
 	}
-	servers := stunServers(pc.GetConfiguration().ICEServers)
+	servers := stunServers(l.pc.GetConfiguration().ICEServers)
 	c.outgoing.work.Go(func() {
 		defer c.guard.contain("announcement")
 		ctx, cancel := context.WithTimeout(ctx, mappedWithin)
@@ -57,36 +57,17 @@ func (c *Conn) announce(ctx context.Context) {
 			if cand, err := ice.NewCandidateServerReflexive(&ice.CandidateServerReflexiveConfig{
 				Network: "udp", Address: at.Addr().String(), Port: int(at.Port()), Component: 1, RelAddr: "0.0.0.0", RelPort: port,
 			}); err == nil {
-				c.tellCandidate(cand)
+				c.out.ownCandidate("candidate:" + cand.Marshal())
 			}
 		}
-		c.openNAT(ctx, pc)
+		e.openNAT(ctx, l.pair())
 	})
-}
-
-// tellCandidate sends a candidate of the present ICE credentials.
-func (c *Conn) tellCandidate(cand ice.Candidate) {
-	c.mu.Lock()
-	s := c.section
-	c.mu.Unlock()
-	if s.Candidate == "" {
-		return // nothing was told so far
-	}
-	c.out.candidate(Candidate{Candidate: "candidate:" + cand.Marshal(), SDPMid: s.SDPMid, SDPMLineIndex: s.SDPMLineIndex})
-}
-
-// setSection keeps in mind how the candidates of this connection are told.
-func (c *Conn) setSection(init webrtc.ICECandidateInit) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.section = init
 }
 
 // openNAT opens the way into the shared socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
 // far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
-func (c *Conn) openNAT(ctx context.Context, pc *webrtc.PeerConnection) {
-	pair, err := pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
-	if err != nil || pair == nil {
+func (e *Engine) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
+	if pair == nil {
 		return
 	}
 	to, err := netip.ParseAddr(pair.Remote.Address)
@@ -98,7 +79,7 @@ func (c *Conn) openNAT(ctx context.Context, pc *webrtc.PeerConnection) {
 		return
 	}
 	for range 3 {
-		c.o.Engine.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
+		e.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
 		select {
 		case <-ctx.Done():
 			return

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -11,7 +12,9 @@ import (
 // outgoing is what a connection sends: its senders, and its place among those who watch the source.
 type outgoing struct {
 	b       *Broadcast // nil: nothing is sent
-	onFrame func()     // the first key frame was sent
+	receive bool       // the same sections receive, too
+	log     *slog.Logger
+	onFrame func() // the first key frame was sent
 	guard   *guard
 
 	work sync.WaitGroup // everything that runs for the senders
@@ -36,8 +39,10 @@ type attachedSender struct {
 	mute bool   // its sound has changed, and another sender has it
 }
 
-func newOutgoing(b *Broadcast, onFrame func(), g *guard) *outgoing {
-	return &outgoing{b: b, onFrame: onFrame, guard: g, listening: map[rtcpSource]*rtcpReader{}}
+func newOutgoing(o Config, onFrame func(), g *guard) *outgoing {
+	return &outgoing{
+		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g, listening: map[rtcpSource]*rtcpReader{},
+	}
 }
 
 // join makes the source run until the connection ends.
@@ -100,6 +105,13 @@ func (g *outgoing) retire(x *attachedSender) {
 	}
 	g.past += sent
 	g.senders = slices.DeleteFunc(slices.Clone(g.senders), func(y *attachedSender) bool { return y == x })
+}
+
+// retireAll ends the senders of a peer connection that is over.
+func (g *outgoing) retireAll() {
+	for _, x := range g.all() {
+		g.retire(x)
+	}
 }
 
 // handOver makes room for a track in a sender of its own. Pictures take nothing of the sender that they had, so that ends; new sound leaves

@@ -31,7 +31,7 @@ const (
 // Why a connection ends that may still have worked for a moment.
 var (
 	errNotMigrated = errors.New("the relay is about to shut down, and the remote took no part in a restart of ice")
-	errPassword    = errors.New("the relay no longer takes our password, and the remote took no part in a restart of ice")
+	errPassword    = errors.New("the relay no longer takes our password, and the remote took no part in a restart of ice") // KVS's end after 5 min
 	errRelayLost   = errors.New("this host's network changed, the relay does not know it any more, " +
 		"and the remote took no part in a restart of ice")
 	errSilent = errors.New("ice failed: nothing heard from the remote for half a minute")

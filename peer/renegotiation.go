@@ -44,7 +44,7 @@ func (c *Conn) renegotiate(l *link, absent []media.Track) error {
 	if err != nil {
 		return fmt.Errorf("create offer for %v: %w", wanted, err)
 	}
-	sdp := c.directed(desc.SDP)
+	sdp := c.o.directed(desc.SDP)
 	for _, codec := range wanted {
 		sdp = naming(sdp, codec)
 	}
@@ -84,24 +84,16 @@ func (c *Conn) onNoAnswer(ctx context.Context) error {
 		}
 	}
 	c.o.Log.Warn("no sound for this viewer", "source_gives", wanted, "err", "our offer of it was not answered")
-	pc := c.connection()
-	for _, tr := range pc.GetTransceivers() {
-		if out := outOf(tr); out != nil && !out.bound() {
-			if err := c.withdraw(pc, tr); err != nil {
-				return err
-			}
-		}
+	if _, err := c.current().agree(nil); err != nil {
+		return err
 	}
 	return c.offerQueued(ctx)
 }
 
-// agree drops what an answer to our offer does not take, before Pion sees the answer: it stumbles over a track that it cannot send.
-func (c *Conn) agree(pc *webrtc.PeerConnection, answer string) error {
-	takes, err := offeredCodecs(answer)
-	if err != nil {
-		return fmt.Errorf("answer not understood: %w", err)
-	}
-	for _, tr := range pc.GetTransceivers() {
+// agree drops what an answer to our offer does not take, before Pion sees the answer: it stumbles over a track that it cannot send. It
+// gives the sound that was dropped; "" is none.
+func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err error) {
+	for _, tr := range l.pc.GetTransceivers() {
 		out := outOf(tr)
 		if out == nil || out.bound() {
 			continue
@@ -110,24 +102,14 @@ func (c *Conn) agree(pc *webrtc.PeerConnection, answer string) error {
 			continue
 		}
 		if out.codec.Video() {
-			return fmt.Errorf("no common video codec: the remote takes %s; the source gives %s", names(takes["video"]), out.codec)
+			return "", fmt.Errorf("no common video codec: the remote takes %s; the source gives %s", names(takes["video"]), out.codec)
 		}
-		c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(takes["audio"]), "source_gives", out.codec)
-		if err := c.withdraw(pc, tr); err != nil {
-			return err
+		if err := l.pc.RemoveTrack(tr.Sender()); err != nil {
+			return "", fmt.Errorf("take %s out: %w", out.codec, err)
 		}
+		mute = out.codec
 	}
-	return nil
-}
-
-// withdraw takes a track out that nobody took.
-func (c *Conn) withdraw(pc *webrtc.PeerConnection, tr *webrtc.RTPTransceiver) error {
-	codec := outOf(tr).codec
-	c.negotiation.asked[codec] = true
-	if err := pc.RemoveTrack(tr.Sender()); err != nil {
-		return fmt.Errorf("take %s out: %w", codec, err)
-	}
-	return nil
+	return mute, nil
 }
 
 // naming puts a codec at the head of the first section of its kind, if the section has not got it: Pion names only what was negotiated before.

@@ -40,10 +40,8 @@ type TrackReport struct {
 // Report tells how the connection is.
 func (c *Conn) Report() (r Report) {
 	defer c.guard.contain("report")
-	c.mu.Lock()
-	r = Report{State: c.state, Offered: c.offered, Began: c.began, Stages: c.stages}
-	l := c.link
-	c.mu.Unlock()
+	r = c.progress.report()
+	l := c.current()
 	c.outgoing.report(&r)
 	if l == nil {
 		return r

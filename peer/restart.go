@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -25,30 +26,24 @@ func (c *Conn) migrateRelay(ctx context.Context, within time.Duration, why error
 	if l == nil || c.o.ICEServers == nil {
 		return nil
 	}
+	if ours, _ := l.relayed(); why == errPassword && !ours {
+		return nil // of a relay that this connection does not go through
+	}
+	c.o.Log.Info("this session leaves its relay", "why", why)
 	if err := l.freshServers(ctx, c.o.ICEServers); err != nil {
 		return err
 	}
 	c.recovery.migrate(time.Now(), within, why, l.activity(c.o.Receive))
-	if !c.offeredByUs() {
-		c.askRestart()
+	if !c.progress.offeredByUs() {
+		c.current().askRestart(c.o.Log)
 		return nil
 	}
 	return c.offerRestart()
 }
 
-// onRelayRefused moves a connection that goes through the relay before that goes away, which is some minutes later: KVS's passwords end
-// after five.
-func (c *Conn) onRelayRefused(ctx context.Context) error {
-	if ours, _ := c.current().relayed(); !ours {
-		return nil
-	}
-	c.o.Log.Info("the relay no longer takes our password")
-	return c.migrateRelay(ctx, migrateDeadline, errPassword)
-}
-
 // restart asks the remote for a restart of ICE, if it is the one that offers and has a data channel that still works, and else offers one.
 func (c *Conn) restart() error {
-	if c.current() != nil && c.recovery.condition != failed && !c.offeredByUs() && c.askRestart() {
+	if c.recovery.condition != failed && !c.progress.offeredByUs() && c.current().askRestart(c.o.Log) {
 		c.recovery.awaitOffer(time.Now())
 		return nil
 	}
@@ -65,7 +60,7 @@ func (c *Conn) offerRestart() error {
 		if n.pending.purpose != newICE {
 			n.enqueue(newICE)
 		}
-		c.out.description(Offer{SDP: c.directed(n.pending.desc.SDP)})
+		c.out.description(Offer{SDP: c.o.directed(n.pending.desc.SDP)})
 		return nil
 	}
 	if _, err := l.pc.CreateOffer(nil); err != nil {
@@ -80,16 +75,15 @@ func (c *Conn) offerRestart() error {
 	n.pending = &pendingOffer{desc, newICE}
 	c.recovery.onRestart(time.Now())
 	c.o.Log.Info("ice restart offered")
-	c.out.description(Offer{SDP: c.directed(desc.SDP)})
+	c.out.description(Offer{SDP: c.o.directed(desc.SDP)})
 	return nil
 }
 
 // askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is sure to take part in a restart.
-func (c *Conn) askRestart() bool {
-	l := c.current()
+func (l *link) askRestart(log *slog.Logger) bool {
 	if l == nil || !l.inbound.say(notice{Action: noticeRestart}) {
 		return false
 	}
-	c.o.Log.Info("ice restart asked for over the data channel")
+	log.Info("ice restart asked for over the data channel")
 	return true
 }

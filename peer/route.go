@@ -36,20 +36,20 @@ type route struct {
 var errNoRelay = errors.New("the path moved to a relay; the viewer must come again")
 
 // newRoute makes the route of a connection whose DTLS handshake is done, and follows ICE until it is closed.
-func (c *Conn) newRoute(l *link) *route {
+func newRoute(l *link, e *Engine, g *outgoing) *route {
 	ice := l.pc.SCTP().Transport().ICETransport()
-	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: c.o.Broadcast.demote, fail: c.fail}
+	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: g.b.demote, fail: g.guard.fail}
 	if l.sockets.shared != nil {
 		cipher, open, err := l.keys.ciphers()
 		if err != nil {
-			c.o.Log.Debug("media goes through pion", "why", err)
+			g.log.Debug("media goes through pion", "why", err)
 		} else {
-			r.cipher, r.demux = cipher, c.o.Engine.in
+			r.cipher, r.demux = cipher, e.in
 			r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 		}
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
-		defer c.guard.contain("route")
+		defer g.guard.contain("route")
 		r.update()
 	})
 	return r

@@ -67,7 +67,7 @@ func TestAChangeOfSendersWaitsForNoReader(t *testing.T) {
 		w := &stuck{let: make(chan struct{})}
 		before, lostBefore := reported(w)
 		after, lostAfter := reported(w)
-		g := newOutgoing(nil, nil, nil)
+		g := newOutgoing(Config{}, nil, nil)
 		reports := make(reportQueue)
 		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{make([]byte, 5000)}})
 		if err != nil {
@@ -111,7 +111,7 @@ func TestABadReportIsSkipped(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x, lost := reported(nil)
-				g := newOutgoing(nil, nil, nil)
+				g := newOutgoing(Config{}, nil, nil)
 				reports := make(reportQueue)
 				g.listen(reports, x)
 				reports <- tt.bad

@@ -8,24 +8,31 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// start lets a sender send.
-func (c *Conn) start(ctx context.Context, l *link, x *attachedSender) {
-	ctx, cancel := context.WithCancel(ctx)
-	if c.route == nil {
-		c.route = c.newRoute(l)
+// startAll lets the senders send, now that DTLS has given the keys.
+func (g *outgoing) startAll(ctx context.Context, l *link, e *Engine) {
+	if g.b == nil {
+		return
 	}
-	route := c.route
-	route.attach(x.sender, c.outgoing.level)
-	detach := c.o.Broadcast.attach(x.sender)
-	x.stop = func() { detach(); route.detach(x.sender); cancel() }
-	c.outgoing.work.Go(func() {
+	l.route = newRoute(l, e, g)
+	for _, x := range g.all() {
+		g.start(ctx, l, x)
+	}
+}
+
+// start lets a sender send.
+func (g *outgoing) start(ctx context.Context, l *link, x *attachedSender) {
+	ctx, cancel := context.WithCancel(ctx)
+	l.route.attach(x.sender, g.level)
+	detach := g.b.attach(x.sender)
+	x.stop = func() { detach(); l.route.detach(x.sender); cancel() }
+	g.work.Go(func() {
 		defer x.contain("sender")
 		waitForSRTP(l.pc)
-		if err := x.run(ctx, c.o.Broadcast.promote); err != nil && ctx.Err() == nil {
-			c.fail(fmt.Errorf("sending: %w", err))
+		if err := x.run(ctx, g.b.promote); err != nil && ctx.Err() == nil {
+			g.guard.fail(fmt.Errorf("sending: %w", err))
 		}
 	})
-	c.outgoing.work.Go(func() { reportLoop(ctx, l.pc, x.sender) })
+	g.work.Go(func() { reportLoop(ctx, l.pc, x.sender) })
 }
 
 // waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what is written

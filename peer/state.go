@@ -2,9 +2,8 @@ package peer
 
 import (
 	"log/slog"
+	"sync"
 	"time"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // State is how far a connection has come.
@@ -42,86 +41,89 @@ func (s Stages) LogValue() slog.Value {
 	return slog.GroupValue(out...)
 }
 
+// progress is how far a connection has come. Any goroutine may ask.
+type progress struct {
+	began time.Time
+
+	mu      sync.Mutex // guards the fields below
+	state   State
+	stages  Stages
+	offered bool     // the first offer was ours; else the remote's
+	remote  identity // by its first offer or its last description
+}
+
 // reached notes when a stage was reached first, and reports whether this was it.
-func (c *Conn) reached(stage func(*Stages) *time.Duration) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d := stage(&c.stages)
+func (p *progress) reached(stage func(*Stages) *time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := stage(&p.stages)
 	if *d != 0 {
 		return false
 	}
-	*d = max(time.Since(c.began), 1)
+	*d = max(time.Since(p.began), 1)
 	return true
 }
 
-func (c *Conn) stagesSoFar() Stages {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stages
+func (p *progress) soFar() Stages {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stages
 }
 
 // wasConnected says whether media has flowed.
-func (c *Conn) wasConnected() bool { return c.stagesSoFar().Connected != 0 }
+func (p *progress) wasConnected() bool { return p.soFar().Connected != 0 }
 
-func (c *Conn) enter(s State) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state = s
+func (p *progress) enter(s State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state = s
 }
 
-func (c *Conn) inState(s State) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == s
+func (p *progress) is(s State) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == s
 }
 
-// onFrame notes the first key frame, from whatever goroutine. Run tells of it: a sender has no time for that.
-func (c *Conn) onFrame() {
-	c.reached(func(st *Stages) *time.Duration { return &st.Frame })
-	c.wake.add(stateChanged)
-}
-
-// noteFrame tells of the first key frame, once.
-func (c *Conn) noteFrame() {
-	if c.framed || c.stagesSoFar().Frame == 0 {
-		return
-	}
-	c.framed = true
-	if c.o.OnFrame != nil {
-		c.o.OnFrame()
-	}
-}
-
-// current is the link that there is; nil before the first description.
-func (c *Conn) current() *link {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.link
-}
-
-func (c *Conn) connection() *webrtc.PeerConnection {
-	if l := c.current(); l != nil {
-		return l.pc
-	}
-	return nil
-}
-
-func (c *Conn) setOffered(byUs bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offered = byUs
+func (p *progress) setOffered(byUs bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offered = byUs
 }
 
 // offeredByUs says whether the first offer was ours.
-func (c *Conn) offeredByUs() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offered
+func (p *progress) offeredByUs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offered
 }
 
-// knows says whether an ICE user name is in the remote's description.
-func (c *Conn) knows(ufrag string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.remote.Has(ufrag)
+// meet notes who the remote is by its first offer, before Run has come to it.
+func (p *progress) meet(id identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.remote.Fingerprint == "" {
+		p.remote = id
+	}
+}
+
+// know notes who the remote is by a description that was taken.
+func (p *progress) know(id identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remote = id
+}
+
+// who is the remote, as far as it is known.
+func (p *progress) who() identity {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.remote
+}
+
+// report begins a Report.
+func (p *progress) report() Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Report{State: p.state, Offered: p.offered, Began: p.began, Stages: p.stages}
 }

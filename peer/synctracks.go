@@ -49,7 +49,7 @@ func stepFor(codec media.Codec, s section, asked bool) step {
 // it was not. A source that has lost its sound or its picture for a while changes nothing.
 func (c *Conn) syncTracks(ctx context.Context) error {
 	l := c.current()
-	if l == nil || c.o.Broadcast == nil || !c.wasConnected() {
+	if l == nil || c.o.Broadcast == nil || !c.progress.wasConnected() {
 		return nil
 	}
 	tracks := c.outgoing.wanted()
@@ -63,9 +63,9 @@ func (c *Conn) syncTracks(ctx context.Context) error {
 		_, asked := c.negotiation.asked[tracks[i].Codec]
 		switch stepFor(tracks[i].Codec, s, asked) {
 		case carryTrack:
-			c.carry(ctx, l, s.tr)
+			c.outgoing.carry(ctx, l, s.tr)
 		case switchCodec:
-			if err := c.switchCodec(ctx, l, s.tr, tracks[i].Codec); err != nil {
+			if err := c.outgoing.switchCodec(ctx, l, s.tr, tracks[i].Codec); err != nil {
 				return err
 			}
 		case renegotiate:
@@ -97,7 +97,7 @@ func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
 }
 
 // switchCodec sends another codec in a section.
-func (c *Conn) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiver, codec media.Codec) error {
+func (g *outgoing) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiver, codec media.Codec) error {
 	before := outOf(tr)
 	next := newOutTrack(codec)
 	next.succeed(before)
@@ -105,24 +105,24 @@ func (c *Conn) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiv
 		return fmt.Errorf("switch from %s to %s: %w", before.codec, codec, err)
 	}
 	settle(l.pc)
-	c.o.Log.Info("the source changed its codec, and so does what is sent", "from", before.codec, "to", codec)
-	c.carry(ctx, l, tr)
+	g.log.Info("the source changed its codec, and so does what is sent", "from", before.codec, "to", codec)
+	g.carry(ctx, l, tr)
 	return nil
 }
 
 // carry gives a section's track to a sender of its own, unless a sender has it.
-func (c *Conn) carry(ctx context.Context, l *link, tr *webrtc.RTPTransceiver) {
+func (g *outgoing) carry(ctx context.Context, l *link, tr *webrtc.RTPTransceiver) {
 	out := outOf(tr)
-	if c.outgoing.carries(out) {
+	if g.carries(out) {
 		return
 	}
-	c.outgoing.handOver(out)
-	x := c.outgoing.add([]*outTrack{out}, l.inbound)
-	c.outgoing.listen(tr.Sender(), x)
-	c.start(ctx, l, x)
+	g.handOver(out)
+	x := g.add([]*outTrack{out}, l.inbound)
+	g.listen(tr.Sender(), x)
+	g.start(ctx, l, x)
 	for _, other := range l.pc.GetTransceivers() { // of a sender that was retired
 		if o := outOf(other); o != nil && o.bound() && other != tr {
-			c.carry(ctx, l, other)
+			g.carry(ctx, l, other)
 		}
 	}
 }
