@@ -205,6 +205,9 @@ func TestDisguisedAddresses(t *testing.T) {
 			}
 		}
 	}
+	if (Rule{Remotes: All, Loopback: true}).Check(netip.MustParseAddr("64:ff9b::127.0.0.1")) == nil {
+		t.Error("loopback in disguise is not forbidden where loopback is allowed")
+	}
 	for _, open := range []string{"8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:db8::1", "2001:db8::5efe:8.8.8.8"} {
 		if err := (Rule{Remotes: Public}).Check(netip.MustParseAddr(open)); err != nil {
 			t.Errorf("%s: %v", open, err)

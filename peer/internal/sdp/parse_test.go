@@ -142,6 +142,18 @@ func TestFirstCredentialsCount(t *testing.T) {
 	}
 }
 
+// TestJudged takes out what the rule forbids, and leaves the description that it was asked of as it is.
+func TestJudged(t *testing.T) {
+	d := mustParse(t, goodSDP+"a=candidate:1 1 udp 1 10.9.8.7 9 typ host\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n")
+	public := d.Judged(Rule{Remotes: Public})
+	if c := public.Sections[0].Candidates; len(c) != 1 || c[0].Address.String() != "192.0.2.1" {
+		t.Errorf("left are %v", c)
+	}
+	if c := d.Sections[0].Candidates; len(c) != 2 || c[0].Address.String() != "10.9.8.7" {
+		t.Errorf("the description itself has %v", c)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	few := strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", maxCandidates)
 	for _, tt := range []struct{ name, text, want string }{
@@ -159,6 +171,8 @@ func TestLimits(t *testing.T) {
 		{"a kind that is not a word", goodSDP + "m=vid\u00a0eo 9 X 0\r\n", "line 12: m= has the field"},
 		{"no section", "v=0\r\n", "without a media section"},
 		{"a short ufrag", strings.Replace(goodSDP, "abcd\r\n", "abc\r\n", 1), "line 7: ice-ufrag has 3 characters"},
+		{"a short password", strings.Replace(goodSDP, "a=ice-pwd:abcdef", "a=ice-pwd:", 1), "line 8: ice-pwd has 18 characters"},
+		{"a password of other characters", strings.Replace(goodSDP, "pwd:abcdef", "pwd:abc ef", 1), "line 8: ice-pwd has the character ' '"},
 		{"empty", "", "not an sdp"},
 		{"json", `{"sdp":1}`, "not an sdp"},
 	} {
