@@ -134,21 +134,21 @@ func TestDuplicateOffer(t *testing.T) {
 	})
 	v.plays(t, 5)
 	before := session(t, a, "gate")
-	tablet.send(pack(offer)) // and once more, long after
+	tablet.send(pack(offer)) // again, much later
 	v.plays(t, 15)
 	if after := session(t, a, "gate"); after.Session != before.Session || len(channel(a, "gate").Ended) != 0 {
 		t.Errorf("session %s became %s; ended: %s", before.Session, after.Session, reasons(a, "gate"))
 	}
 }
 
-// TestReloadedPage offers again under the same client ID, from a connection that is not the first one's.
+// TestReloadedPage: a page is reloaded and offers again under the same client ID, over a new connection.
 func TestReloadedPage(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))
 	tablet := join(t, s, "gate", "tablet")
-	for i := range 5 { // more than one client may at once: the last ones have to wait
+	for i := range 5 { // exceeds the burst of one client: the last offers are held
 		began := time.Now()
-		v := tablet.watch() // the one before is forgotten, as by a page that was closed: nobody tells the master
+		v := tablet.watch() // the previous view is forgotten, like that of a closed page: nobody tells the master
 		v.plays(t, 3)
 		if took := time.Since(began); took > 3*time.Second || i < 3 && took > time.Second {
 			t.Errorf("view %d had pictures after %v, at once is wanted", i, took)
@@ -224,7 +224,7 @@ func TestGarbage(t *testing.T) {
 		{Type: signaling.ICECandidate, Payload: []byte(`null`)},
 	} {
 		received := channel(a, "gate").Received
-		bad.send(m) // each alone: of two offers that wait, the service's client keeps the newer one
+		bad.send(m) // each alone: of two queued offers, the service's client keeps the newer one
 		eventually(t, "it has come", func() bool { return channel(a, "gate").Received > received })
 	}
 	v.plays(t, 15)
@@ -235,7 +235,7 @@ func TestGarbage(t *testing.T) {
 	join(t, s, "gate", "late").watch().plays(t, 5)
 }
 
-// lines is where a logger writes.
+// lines collects what a logger writes.
 type lines struct {
 	mu   sync.Mutex // guards text
 	text strings.Builder
@@ -258,7 +258,7 @@ func (l *lines) with(words ...string) bool {
 	return false
 }
 
-// An offer that is none is told at WARN, whoever finds that out: we at once, or Pion in the session that it begins.
+// An invalid offer is logged at WARN, whether we detect it at once or Pion does in the session that it begins.
 func TestBadOfferIsAWarning(t *testing.T) {
 	s, log := service(t), &lines{}
 	startLogging(t, parse(t, s, gate), slog.New(slog.NewTextHandler(log, nil)))
@@ -279,7 +279,7 @@ func TestBadOfferIsAWarning(t *testing.T) {
 	}
 }
 
-// TestOffersFlood: thirty clients offer as fast as the service lets them, and somebody who watches does not notice.
+// TestOffersFlood: thirty clients offer as fast as the service lets them, and a connected viewer does not notice.
 func TestOffersFlood(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))
@@ -379,7 +379,7 @@ func TestRunView(t *testing.T) {
 func TestRunViewOfNobody(t *testing.T) {
 	s := service(t)
 	cfg := parse(t, s, "channels:\n  gate: {role: viewer, wait_for_offer: true, create: true}\n")
-	start(t, cfg) // makes the channel, and is no master
+	start(t, cfg) // makes the channel; it is not a master
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	v, err := agent.RunView(ctx, cfg, agent.ViewOptions{Channel: "gate"})

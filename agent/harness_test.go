@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come. It is spent only by a test that fails.
+// patience is how long a test waits for an event. Only a failing test uses it up.
 const patience = 30 * time.Second
 
 // service returns a signaling service without quotas, for the length of a test.
@@ -33,7 +33,7 @@ func service(t *testing.T) *localkvs.Server {
 	return serviceWith(t, localkvs.Options{})
 }
 
-// serviceWith returns one with more than that.
+// serviceWith is service with more options.
 func serviceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
 	t.Helper()
 	o.Listen = "127.0.0.1:0"
@@ -51,7 +51,7 @@ func serviceWith(t *testing.T, o localkvs.Options) *localkvs.Server {
 	return s
 }
 
-// run calls f until the test ends, and waits for it. The function that it returns ends it earlier.
+// run calls f until the test ends, and waits for it. The returned function ends it earlier.
 func run(t *testing.T, f func(context.Context)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -110,7 +110,7 @@ func startLogging(t *testing.T, cfg *config.Config, log *slog.Logger) (*agent.Ag
 	return a, reload
 }
 
-// connected waits for a channel, and says what keeps it.
+// connected waits until a channel is connected, and reports the reason when it is not.
 func connected(t *testing.T, a *agent.Agent, name string) {
 	t.Helper()
 	defer func() {
@@ -126,7 +126,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	within(t, patience, what, ok)
 }
 
-// within is eventually with another patience.
+// within is eventually with another timeout.
 func within(t *testing.T, d time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(d)
@@ -151,19 +151,19 @@ func channel(a *agent.Agent, name string) status.Channel {
 	return status.Channel{}
 }
 
-// remote is somebody at the other end of a channel who is not an agent: signals go through the service as they would
-// from a browser.
+// remote is a client on the far end of a channel that is not an agent: its signals go through the service like a
+// browser's.
 type remote struct {
 	t      *testing.T
 	client *signaling.Client
 	engine *peer.Engine
 
-	offers atomic.Int32 // that came and went
-	deaf   atomic.Bool  // takes no offers, and does not follow when TURN servers move
+	offers atomic.Int32 // received
+	deaf   atomic.Bool  // ignores offers, and does not follow when TURN servers move
 
 	mu   sync.Mutex // guards the fields below
 	conn *peer.Conn
-	kept []signaling.Message // came before there was a conn to take it
+	kept []signaling.Message // received before there was a conn for it
 }
 
 // join connects a viewer to a channel.
@@ -212,7 +212,7 @@ func newEngine(t *testing.T) *peer.Engine {
 	return e
 }
 
-// move goes on with other TURN servers.
+// move switches to other TURN servers.
 func (r *remote) move() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -281,7 +281,7 @@ func (r *remote) send(m signaling.Message) {
 	}
 }
 
-// view is one peer connection of a remote, and what it got.
+// view is one peer connection of a remote, with what it received.
 type view struct {
 	*frames
 	conn *peer.Conn
@@ -290,8 +290,7 @@ type view struct {
 	stop func()
 }
 
-// connect begins a peer connection that receives. Each signal it wants to send goes through change, when that is not
-// nil.
+// connect begins a peer connection that receives. Each signal that it sends passes through change, if that is not nil.
 func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) *view {
 	r.t.Helper()
 	v := &view{frames: &frames{}, done: make(chan struct{})}
@@ -330,7 +329,7 @@ func (r *remote) connect(o peer.Config, change func(peer.Signal) []peer.Signal) 
 // watch begins a peer connection by an offer.
 func (r *remote) watch() *view { return r.connect(peer.Config{Offer: true}, nil) }
 
-// ended waits for the end of a view, and gives its reason.
+// ended waits for the end of a view, and returns its reason.
 func (v *view) ended(t *testing.T) string {
 	t.Helper()
 	select {
@@ -351,7 +350,7 @@ func (v *view) plays(t *testing.T, n int) {
 	eventually(t, "pictures come", func() bool { return v.pictures() >= want })
 }
 
-// frames is a sink that counts.
+// frames is a counting sink.
 type frames struct {
 	mu    sync.Mutex // guards video
 	video int

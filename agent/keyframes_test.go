@@ -19,8 +19,8 @@ type still struct{}
 
 func (still) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return nil }
 
-// TestACameraThatRefusesIsLeftAlone: wishes without end are one try, so that a wrong password does not lock the
-// camera's account.
+// TestACameraThatRefusesIsLeftAlone: any number of requests causes one attempt, so that a wrong password does not lock
+// the camera's account.
 func TestACameraThatRefusesIsLeftAlone(t *testing.T) {
 	var asked atomic.Int32
 	asking := make(chan struct{}, 100)
@@ -62,7 +62,7 @@ func TestACameraThatRefusesIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestACameraThatRefusesIsAskedAgain after a while.
+// TestACameraThatRefusesIsAskedAgain: after a while.
 func TestACameraThatRefusesIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := withKeyFrames(still{}, nil, slog.New(slog.DiscardHandler))

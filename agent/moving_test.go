@@ -27,8 +27,8 @@ func (r *remote) relayed(offer bool) *view {
 		}}, nil)
 }
 
-// TestTURNServersMove: when the service moves its TURN servers, sessions that use them are moved, by the side whose
-// offers are answered, or ended when the viewer takes no part, so that it comes again. The others notice nothing.
+// TestTURNServersMove: when the service moves its TURN servers, the side that makes the offers moves the sessions that
+// use them. A viewer that does not take part is ended, so that it reconnects. The other sessions are not affected.
 func TestTURNServersMove(t *testing.T) {
 	for _, tt := range []struct {
 		name, channel string
@@ -95,7 +95,7 @@ func peers(a *agent.Agent) map[string]status.Peer {
 	return out
 }
 
-// TestTURNServersDown: viewers who need none do not wait for servers that do not answer, whoever names them.
+// TestTURNServersDown: viewers that need no TURN server do not wait for servers that do not answer, whoever named them.
 func TestTURNServersDown(t *testing.T) {
 	s := service(t)
 	s.SetFaults(localkvs.Faults{TURNDown: true})
@@ -110,7 +110,7 @@ func TestTURNServersDown(t *testing.T) {
 	}
 }
 
-// TestNoTURNServers: the service does not say which there are, and viewers are served without.
+// TestNoTURNServers: the service does not list its TURN servers, and viewers are served without.
 func TestNoTURNServers(t *testing.T) {
 	s := service(t)
 	s.SetFaults(localkvs.Faults{Calls: localkvs.Refusal{Status: 500, Type: "InternalFailure",
@@ -119,8 +119,7 @@ func TestNoTURNServers(t *testing.T) {
 	join(t, s, "gate", "direct").watch().plays(t, 5)
 }
 
-// TestRefusedOffer: an offer that the service does not take ends the session that it is of, with the reason, and no
-// other.
+// TestRefusedOffer: an offer that the service refuses ends its session, with the reason, and no other session.
 func TestRefusedOffer(t *testing.T) {
 	s := serviceWith(t, localkvs.Options{Readings: localkvs.Readings{RefuseAbsent: true}})
 	a, _ := start(t, parse(t, s, "channels:\n  gate: {source: pattern, create: true, offer_to: absent}\n"))

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// TestNetworkChanged: a channel that would wait for half a minute and more tries at once when this host gets another
-// address. It runs in a network of its own.
+// TestNetworkChanged: a channel that is waiting for half a minute or more retries at once when this host gets another
+// address. It runs in its own network namespace.
 func TestNetworkChanged(t *testing.T) {
 	if os.Getenv("KVSAGENT_TEST_NAMESPACE") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestNetworkChanged$", "-test.v")
@@ -52,8 +52,8 @@ func ip(t *testing.T, args string) {
 	}
 }
 
-// TestWithoutKVSTURN: an agent that is told to do without asks the service for no TURN servers, which here it would
-// refuse, and its viewers are served.
+// TestWithoutKVSTURN: with kvs_turn off the agent does not ask for TURN servers, which the service refuses here, and
+// viewers are served.
 func TestWithoutKVSTURN(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

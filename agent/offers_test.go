@@ -8,7 +8,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// TestOfferOnRequest: a master offers to a client that is in no list, once.
+// TestOfferOnRequest: a master makes one offer to a client that is not in offer_to.
 func TestOfferOnRequest(t *testing.T) {
 	s := service(t)
 	a, _ := start(t,

@@ -10,7 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// closed is a camera that cannot be opened, with the reason.
+// closed is a camera that cannot be opened.
 type closed struct{ err error }
 
 func (c closed) Run(context.Context, media.Sink) error { return c.err }
@@ -19,8 +19,8 @@ type late struct{ error }
 
 func (late) Restart() bool { return true }
 
-// Fault 95: a camera that only another start of this process opens ends the agent with the reason, and no other error
-// does.
+// Fault 95: a camera that can be opened only after a restart of the process ends the agent with the reason. No other
+// error does.
 func TestRestartForALateDriver(t *testing.T) {
 	a := agent.New(agent.Options{})
 	other := errors.New("no such device")
@@ -28,7 +28,7 @@ func TestRestartForALateDriver(t *testing.T) {
 		t.Errorf("%v, want %v", err, other)
 	}
 	why := late{errors.New("not permitted")}
-	for range 2 { // the source is tried again until the agent has ended
+	for range 2 { // the source is retried until the agent has ended
 		if err := agent.ProcessRestart(a, closed{why}).Run(t.Context(), nil); err != why {
 			t.Errorf("%v, want %v", err, why)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// TestRefusedViewerIsToldOverItsDataChannel: a viewer beyond max_viewers takes no place, and reads why.
+// TestRefusedViewerIsToldOverItsDataChannel: a viewer beyond max_viewers reads the reason, and does not count.
 func TestRefusedViewerIsToldOverItsDataChannel(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, "channels:\n  gate: {source: pattern, create: true, max_viewers: 1}\n"))

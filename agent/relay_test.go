@@ -9,21 +9,21 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// relayOnly is a config in which the agent has no path but a TURN server's, and finds out soon.
+// relayOnly is a config in which the agent's only path is a TURN server's, with short timeouts.
 const (
 	relayOnly = "webrtc: {ice_transport_policy: relay}\n" + impatient
 	impatient = "limits: {setup_timeout: 5s}\n"
 )
 
-// ends waits until a session of a channel has ended, and gives the reason.
+// ends waits until a session of a channel has ended, and returns the reason.
 func ends(t *testing.T, d time.Duration, a *agent.Agent, name string) string {
 	t.Helper()
 	within(t, d, "a session of "+name+" is over", func() bool { return len(channel(a, name).Ended) > 0 })
 	return reasons(a, name)
 }
 
-// TestTURNQuota: a TURN server has no room for one more allocation (486). The session that wanted it ends and says so,
-// the others notice nothing, and who comes again when there is room is served.
+// TestTURNQuota: a TURN server refuses one more allocation (486). The session that wanted it ends with that reason, the
+// others are not affected, and the viewer is served when it returns and there is room.
 func TestTURNQuota(t *testing.T) {
 	t.Parallel()
 	s := serviceWith(t, localkvs.Options{Limits: localkvs.Limits{Allocations: 1}})
@@ -52,8 +52,8 @@ func TestTURNQuota(t *testing.T) {
 	second.watch().plays(t, 5)
 }
 
-// TestTURNServerDies: sessions that go through it end, with the reason, those that do not notice nothing, and once
-// there is a server again, who comes again is served.
+// TestTURNServerDies: sessions through the server end, with the reason. The others are not affected. Once there is a
+// server again, a viewer that returns is served.
 func TestTURNServerDies(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a minute: ICE gives up after half of one, twice")
@@ -74,7 +74,7 @@ func TestTURNServerDies(t *testing.T) {
 		t.Fatalf("paths: %+v, %+v", p, peers(direct))
 	}
 	s.SetFaults(localkvs.Faults{TURNDown: true})
-	// ICE gives up after half a minute, and then asks for a restart, which finds no way either.
+	// ICE gives up after half a minute, and then asks for a restart, which finds no path either.
 	const most = 90 * time.Second
 	for a, name := range map[*agent.Agent]string{direct: "gate", relayed: "yard"} {
 		if got := ends(t, most, a, name); !strings.Contains(got, "ice failed: nothing heard from the remote") {
@@ -93,7 +93,7 @@ func TestTURNServerDies(t *testing.T) {
 	yard.watch().plays(t, 5)
 }
 
-// TestStaleTURNPassword: a session outlives the password that it began with, and the next one begins with another.
+// TestStaleTURNPassword: a session outlives the password that it began with, and the next session gets another.
 func TestStaleTURNPassword(t *testing.T) {
 	t.Parallel()
 	const life = 3 * time.Second

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// A picture that was begun while the source was open, and is done after it was closed, is not the camera's. The camera
-// is a command that closes its own source when it is started: whoever asked then has asked too late.
+// A picture that was begun while the source was open, and finished after it was closed, must not be the camera's. The
+// camera is a command that closes its own source when it is started, so the request comes too late.
 func TestSnapshotOfWhatIsClosedMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	private, clip, camera := filepath.Join(dir, "private"), filepath.Join(dir, "clip.h264"), filepath.Join(dir,
@@ -36,8 +36,8 @@ func TestSnapshotOfWhatIsClosedMeanwhile(t *testing.T) {
 	}
 }
 
-// While a source that was VP8 is closed, its picture is the slate in VP8: who asks for the stream of a source need not
-// know of privacy.
+// While a VP8 source is closed, its picture is the slate in VP8: clients that ask for the source's codec need not know
+// about privacy.
 func TestSnapshotOfWhatIsClosedIsInItsCodec(t *testing.T) {
 	private := filepath.Join(t.TempDir(), "private")
 	clip, err := filepath.Abs("../media/slate/stills/camera-1280x720.vp8")

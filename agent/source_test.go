@@ -8,7 +8,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// Every kind of source that the config knows can be made, and what is wrong with one is said under its name.
+// Every kind of source in the config can be made, and errors carry the source's name.
 func TestCheckSources(t *testing.T) {
 	for url, want := range map[string]string{
 		"rtsp://192.0.2.1/stream":             "",

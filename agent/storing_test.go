@@ -17,7 +17,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// store is a service that stores, and can end what it has begun.
+// store is a storage service that can end its sessions.
 type store struct {
 	*localkvs.Server
 	control *kinesisvideo.Client
@@ -89,7 +89,7 @@ func (s *store) create(t *testing.T, name string) {
 	}
 }
 
-// stores waits until the channel's storage session has sent n pictures and as much sound.
+// stores waits until the channel's storage session has sent n pictures and as much audio.
 func stores(t *testing.T, a *agent.Agent, name string, n uint64) (p status.Peer) {
 	t.Helper()
 	eventually(t, "pictures and sound go to the stream of "+name, func() bool {
@@ -119,7 +119,7 @@ func TestStorage(t *testing.T) {
 		t.Errorf("storage of a channel without is %q", c.Storage)
 	}
 
-	// The service ends the session: another is joined, and nobody else notices.
+	// The service ends the session: the agent joins another, and nobody else notices.
 	s.end()
 	eventually(t, "the session is over", func() bool { return len(channel(a, "yard").Ended) == 1 })
 	second := stores(t, a, "yard", 20)
@@ -135,7 +135,7 @@ func TestStorage(t *testing.T) {
 		t.Errorf("the other channel connected %d times", c.Connects)
 	}
 
-	// A page cannot watch, and is told why; a viewer joins the storage session too.
+	// A page cannot watch, and gets the reason; a viewer joins the storage session, too.
 	var problem *status.Problem
 	if err := a.Watch(t.Context(), "yard", "", nil); !errors.As(err, &problem) || problem.Status != 409 ||
 		!strings.Contains(problem.Text, "stores") {
@@ -149,7 +149,7 @@ func TestStorage(t *testing.T) {
 	})
 }
 
-// TestStorageOff: storage: off makes of a channel with storage one without.
+// TestStorageOff: storage: off treats a channel with storage as one without.
 func TestStorageOff(t *testing.T) {
 	s := newStore(t)
 	s.create(t, "yard")
@@ -160,7 +160,7 @@ func TestStorageOff(t *testing.T) {
 	}
 }
 
-// TestStorageNeedsBothCodecs: what the source lacks is named, in the report and to the service.
+// TestStorageNeedsBothCodecs: the report and the service name what the source lacks.
 func TestStorageNeedsBothCodecs(t *testing.T) {
 	s := newStore(t)
 	s.create(t, "yard")
@@ -177,7 +177,7 @@ func TestStorageNeedsBothCodecs(t *testing.T) {
 	}
 }
 
-// TestCreatedChannel: a channel that the agent makes is as the config says.
+// TestCreatedChannel: the agent creates a channel with the settings of the config.
 func TestCreatedChannel(t *testing.T) {
 	s := newStore(t)
 	start(t,

@@ -63,7 +63,7 @@ channels: {front-gate: {source: gate}}`, noEnv)
 	}
 }
 
-// The defaults block reaches channels: all of it a master, and a viewer what does not concern what it sends.
+// The defaults block applies to channels: all of it to a master, and to a viewer what does not concern sending.
 func TestInheritance(t *testing.T) {
 	cfg := parse(t, `
 aws: {endpoint: "http://127.0.0.1:9790/"}
@@ -149,7 +149,7 @@ func TestRegion(t *testing.T) {
 	}
 }
 
-// What every AWS tool takes from the environment holds where the file is silent.
+// The environment of AWS tools applies where the file is silent.
 func TestAWSEnvironment(t *testing.T) {
 	const rest = "sources: {gate: {url: testpattern}}\nchannels: {front-gate: {source: gate}}\n"
 	ca := absolute(t, "testdata/files/ca.pem")
@@ -323,7 +323,7 @@ webrtc: {nat_1to1: [198.51.100.7, "2001:db8::7"]}`, noEnv)
 	}
 }
 
-// Keys of webrtc that are more than a word or a number.
+// Keys of webrtc that hold more than a word or a number.
 func TestWebRTC(t *testing.T) {
 	w := parse(t, `
 aws: {region: eu-central-1}

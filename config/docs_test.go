@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// schema returns what config.Schema prints, read again as an editor does.
+// schema returns the output of config.Schema, parsed like an editor does.
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	text, err := config.Schema()
@@ -59,7 +59,7 @@ func (k key) section() bool {
 	return k.schema.Type == "object" && !words || k.schema.Type == "array" && k.schema.Items.Properties != nil
 }
 
-// values returns what may be written, in words.
+// values describes the allowed values.
 func values(s *jsonschema.Schema) string {
 	switch {
 	case len(s.AnyOf) > 0 && s.AnyOf[0].Type == "array":
@@ -146,7 +146,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// Each key is described, and what is bounded in Go is bounded in the schema.
+// Each key has a description, and each limit in Go is in the schema.
 func TestSchema(t *testing.T) {
 	found := make(map[string]*jsonschema.Schema)
 	for _, k := range keys(schema(t), "") {
@@ -188,8 +188,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// The example is the manual: Load takes it as it is, it shows each key once or more, and with its default where there
-// is one.
+// The example is the manual: Load accepts it unchanged, it shows each key at least once, with its default if it has
+// one.
 func TestExample(t *testing.T) {
 	const path = "../systemd/kvsagent.yaml"
 	data, err := os.ReadFile(path)
@@ -211,8 +211,7 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// With every comment sign before a key taken away, the example still has no key that does not exist, and no wrong
-// value.
+// With the comment signs before all keys removed, the example still has no unknown key and no wrong value.
 func TestExampleUncommented(t *testing.T) {
 	const path = "../systemd/kvsagent.yaml"
 	data, err := os.ReadFile(path)

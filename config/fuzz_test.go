@@ -10,8 +10,8 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// Whatever the file, Parse gives a config or mistakes that each have a line of this file, and never shows a variable's
-// value.
+// Whatever the file, Parse returns a config, or mistakes that each have a line of this file, and never shows a
+// variable's value.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/config.md and the golden files anew")
 
-// environment is what every test finds in ${}; the values must never be in a message.
+// environment is the environment of every test; the values must never appear in a message.
 func environment(name string) (string, bool) {
 	v, ok := map[string]string{
 		"HOST": "192.0.2.10", "PASSWORD": "hunter2", "EMPTY": "",
@@ -31,8 +31,7 @@ func parseFile(t *testing.T, path string) (*config.Config, error) {
 	return config.Parse(path, data, environment)
 }
 
-// Each testdata/NAME.yaml has its mistakes, and NAME.txt the words that the user reads about them, all of them, by
-// line.
+// Each testdata/NAME.yaml has mistakes, and NAME.txt holds all messages about them, by line.
 func TestMistakes(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil || len(files) < 50 {
@@ -58,7 +57,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// golden holds got against a file, which -update writes.
+// golden compares got with a file, which -update writes.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {

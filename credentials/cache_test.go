@@ -96,7 +96,7 @@ func TestSourceThatHangs(t *testing.T) {
 	})
 }
 
-// Keys that are over already are handed out: this host's clock may be wrong, and the service knows.
+// Expired keys are returned: this host's clock may be wrong, and the service knows the time.
 func TestKeysThatAreOverByOurClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0

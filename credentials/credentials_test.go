@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bare takes every AWS setting out of the environment, and gives the test a home of its own.
+// bare removes every AWS setting from the environment, and gives the test its own home.
 func bare(t *testing.T) string {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -123,7 +123,7 @@ func TestNothingFound(t *testing.T) {
 	}
 }
 
-// A metadata service that takes connections and says nothing, as a camera's firewall may.
+// A metadata service that accepts connections and sends nothing, as a camera's firewall may cause.
 func TestMetadataDoesNotDelay(t *testing.T) {
 	bare(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -141,7 +141,7 @@ func TestMetadataDoesNotDelay(t *testing.T) {
 	}
 }
 
-// The shared files are read again: a tool that renews session tokens there needs no restart of ours.
+// The shared files are read again: a tool that renews session tokens there needs no restart of the agent.
 func TestProfileIsReadAgain(t *testing.T) {
 	home := bare(t)
 	file := filepath.Join(home, ".aws", "credentials")
@@ -392,7 +392,7 @@ func TestRetrieveEndsWithItsContext(t *testing.T) {
 	bare(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, says nothing
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections, sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}

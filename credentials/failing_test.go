@@ -14,12 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// lasting makes keys that live so long from now.
+// lasting returns keys with that lifetime from now.
 func lasting(life time.Duration) aws.Credentials {
 	return aws.Credentials{AccessKeyID: "A", SecretAccessKey: "s", CanExpire: true, Expires: time.Now().Add(life)}
 }
 
-// failings are the ways in which a source gives no keys that are of use.
+// failings are the ways in which a source returns no usable keys.
 var failings = []struct {
 	name   string
 	source func(context.Context) (aws.Credentials, error)
@@ -36,8 +36,9 @@ var failings = []struct {
 		"the source returned keys that expired at"},
 }
 
-// TestSourceFailsAfterTheFirstKeys: the good keys serve to their end, and nobody waits for longer than five seconds.
-// One line says so when it begins, one more is an alarm when a fifth of their life is left, and one when it is over.
+// TestSourceFailsAfterTheFirstKeys: the good keys are used until they expire, and nobody waits longer than five
+// seconds. One line is logged when it begins, an alarm when a fifth of their lifetime is left, and one line when it is
+// over.
 func TestSourceFailsAfterTheFirstKeys(t *testing.T) {
 	for _, tt := range failings {
 		t.Run(tt.name, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestSourceFailsAfterTheFirstKeys(t *testing.T) {
 					t.Fatal(err)
 				}
 				source = tt.source
-				c.Invalidate() // the first failure comes early, and is no alarm
+				c.Invalidate() // the first failure comes early, and causes no alarm
 				for time.Until(good.Expires) > 30*time.Second {
 					asked := time.Now()
 					k, err := c.Retrieve(t.Context())
@@ -88,9 +89,9 @@ func TestSourceFailsAfterTheFirstKeys(t *testing.T) {
 	}
 }
 
-// TestSourceFailsFromTheStart: twenty who ask at once learn why within five seconds, from one fetch.
+// TestSourceFailsFromTheStart: twenty concurrent callers learn the reason within five seconds, from one fetch.
 func TestSourceFailsFromTheStart(t *testing.T) {
-	for _, tt := range failings[:2] { // keys that are over are handed out when there are no better ones
+	for _, tt := range failings[:2] { // expired keys are returned when there are no better ones
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
@@ -122,7 +123,7 @@ func TestSourceFailsFromTheStart(t *testing.T) {
 	}
 }
 
-// TestCallerThatLeaves: who gives up while the source is slow spoils it for nobody else.
+// TestCallerThatLeaves: a caller that gives up while the source is slow does not affect the others.
 func TestCallerThatLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCache(func(ctx context.Context) (aws.Credentials, error) {

@@ -16,11 +16,11 @@ import (
 	"github.com/kvsagent/kvsagent/credentials"
 )
 
-// identityCentre is IAM Identity Center, as far as the SDK needs it: it renews a token, and gives the keys of a role
+// identityCentre is IAM Identity Center, as far as the SDK needs it: it renews a token, and returns the keys of a role
 // for the newest one.
 type identityCentre struct {
 	renewed atomic.Int32
-	gone    atomic.Bool // whoever logged in is no longer let in
+	gone    atomic.Bool // the user's access was revoked
 }
 
 func (c *identityCentre) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +50,7 @@ func (c *identityCentre) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestSSO(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		token   time.Duration // how long the token of the login lives; 0 is no login
+		token   time.Duration // lifetime of the login's token; 0 means no login
 		gone    bool
 		want    string // key id
 		renewed int32

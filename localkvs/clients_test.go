@@ -20,8 +20,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// TestSignedAsByC makes a call the way of the C SDK: three headers are signed, user-agent among them, and the session
-// token is added after that.
+// TestSignedAsByC makes a call like the C SDK: three headers are signed, user-agent among them, and the session token
+// is added after that.
 func TestSignedAsByC(t *testing.T) {
 	s := start(t, localkvs.Options{})
 	for _, tt := range []struct {
@@ -70,8 +70,8 @@ func keyed(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// TestConnectParameters connects with URLs that clients are known to make: parameter names in other cases, and a life
-// as long as the credentials'.
+// TestConnectParameters connects with URLs that clients are known to make: parameter names in other cases, and a
+// lifetime as long as that of the credentials.
 func TestConnectParameters(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")
@@ -107,7 +107,7 @@ func TestConnectParameters(t *testing.T) {
 	}
 }
 
-// TestOpenOutlivesURL: what a URL was signed for counts when it connects, and no longer.
+// TestOpenOutlivesURL: the signature of a URL only matters when it connects.
 func TestOpenOutlivesURL(t *testing.T) {
 	var ahead atomic.Int64
 	s := start(t, localkvs.Options{Limits: generous(),
@@ -120,7 +120,7 @@ func TestOpenOutlivesURL(t *testing.T) {
 	master.wants("v", "SDP_OFFER", offerPayload)
 }
 
-// TestSeatIsFreed: a viewer who leaves makes room for another.
+// TestSeatIsFreed: a viewer that leaves makes room for another.
 func TestSeatIsFreed(t *testing.T) {
 	l := generous()
 	l.Viewers = 1
@@ -140,7 +140,7 @@ func TestSeatIsFreed(t *testing.T) {
 	}
 }
 
-// TestTTLOfLaterMessages: a new time to live is for messages that come after it.
+// TestTTLOfLaterMessages: a new message TTL applies to later messages.
 func TestTTLOfLaterMessages(t *testing.T) {
 	var ahead atomic.Int64
 	begin := time.Now()
@@ -165,7 +165,7 @@ func TestTTLOfLaterMessages(t *testing.T) {
 	master.wants("v", "ICE_CANDIDATE", "Yw==")
 }
 
-// TestNoCompression: no client of the service is sent compressed frames, not even one that offers to take them.
+// TestNoCompression: no client gets compressed frames, not even one that offers compression.
 func TestNoCompression(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	d := websocket.Dialer{EnableCompression: true}
@@ -179,7 +179,7 @@ func TestNoCompression(t *testing.T) {
 	}
 }
 
-// TestStreamOfOneChannel: a stream stores one channel, until that lets go of it.
+// TestStreamOfOneChannel: a stream stores one channel, until that channel releases it.
 func TestStreamOfOneChannel(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	first, second := create(t, s, "a"), create(t, s, "b")
@@ -199,7 +199,7 @@ func TestStreamOfOneChannel(t *testing.T) {
 	set(second, "ENABLED", http.StatusOK)
 }
 
-// TestAccountRate: calls have a rate over all channels, too.
+// TestAccountRate: calls also have a rate over all channels.
 func TestAccountRate(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1}})
 	for range 500 {

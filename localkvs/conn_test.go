@@ -13,7 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// patience is how long a test waits for what must come. Nothing is proven by its passing.
+// patience is how long a test waits for an event. A longer wait proves nothing.
 const patience = 10 * time.Second
 
 // conn is a client's end of a connection.
@@ -82,7 +82,7 @@ func (c *conn) wants(sender, kind, payload string) {
 	}
 }
 
-// refused sends a message and returns the type and code of the STATUS_RESPONSE, the next frame that comes.
+// refused sends a message and returns the type and code of the STATUS_RESPONSE, which must be the next frame.
 func (c *conn) refused(frame string) string {
 	c.t.Helper()
 	c.send(frame)
@@ -96,7 +96,7 @@ func (c *conn) refused(frame string) string {
 	return r.StatusResponse.CorrelationID + " " + r.StatusResponse.ErrorType + " " + r.StatusResponse.StatusCode
 }
 
-// closed reads until the connection ends, and returns how.
+// closed reads until the connection ends, and returns how it ended.
 func (c *conn) closed() error {
 	c.t.Helper()
 	c.SetReadDeadline(time.Now().Add(patience))

@@ -204,7 +204,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// post makes a signed call with a body as it is, and returns the answer.
+// post makes a signed call with an unchanged body, and returns the answer.
 func post(t *testing.T, s *localkvs.Server, path, body string, at time.Time) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL()+path, strings.NewReader(body))
@@ -364,8 +364,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestStates: with a time that changes take, channels say what they are doing, refuse another change meanwhile, and a
-// deleted one is there until its time is over.
+// TestStates: when changes take time, channels show what they are doing and refuse another change meanwhile, and a
+// deleted channel exists until its time is over.
 func TestStates(t *testing.T) {
 	var now atomic.Int64
 	now.Store(time.Now().UnixNano())

@@ -57,7 +57,7 @@ func TestNamedEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointFollowsCaller shows that endpoints have the host and port the caller used, and no port when it used none.
+// TestEndpointFollowsCaller: endpoints have the host and port that the caller used, and no port if it used none.
 func TestEndpointFollowsCaller(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")

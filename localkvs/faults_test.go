@@ -69,21 +69,20 @@ func TestActions(t *testing.T) {
 	if _, err := s.Act(localkvs.Action{Do: "explode"}); err == nil {
 		t.Error("an unknown action passed")
 	}
-	other.send(message("NONE", "", "e30=", "x")) // the other channel noticed nothing
+	other.send(message("NONE", "", "e30=", "x")) // the other channel is not affected
 	if r := other.next(); r.MessageType != "STATUS_RESPONSE" {
 		t.Errorf("other channel got %+v", r)
 	}
 }
 
-// TestSilent shows a connection that is open and dead: it answers no ping, and the end of the service is not held up by
-// it.
+// TestSilent: a connection is open and dead: it answers no ping, and does not delay the end of the service.
 func TestSilent(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	c := dial(t, s, create(t, s, "cam"), "v")
 	if _, err := s.Act(localkvs.Action{Do: "silent"}); err != nil {
 		t.Fatal(err)
 	}
-	s.Act(localkvs.Action{Do: "go_away"}) // not even this comes
+	s.Act(localkvs.Action{Do: "go_away"}) // not even this arrives
 	pong := false
 	c.SetPongHandler(func(string) error { pong = true; return nil })
 	c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzMessage shows that whatever passes keeps to the limits and makes a frame that can be read.
+// FuzzMessage: a message that passes keeps to the limits and makes a readable frame.
 func FuzzMessage(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{"action":"SDP_OFFER","messagePayload":"e30="}`,
@@ -36,7 +36,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// FuzzSignature shows that nothing passes that was not signed.
+// FuzzSignature: nothing unsigned passes.
 func FuzzSignature(f *testing.F) {
 	for i := range vectors {
 		f.Add(vectorRequest(i).URL.RawQuery, "")

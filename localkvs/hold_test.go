@@ -52,9 +52,8 @@ func TestHoldServer(t *testing.T) {
 	}
 }
 
-// BenchmarkHold connects 1,000 channels with ten viewers each, and lets every viewer and its master exchange an offer
-// and an answer, some rounds. It reports the service's memory empty, connected, and after each end of the exchange. Run
-// it with
+// BenchmarkHold connects 1,000 channels with ten viewers each. Every viewer and its master exchange an offer and an
+// answer, several times. It reports the service's memory when empty, connected, and after each exchange. Run it with
 //
 //	go test -run '^$' -bench Hold -benchtime 1x ./localkvs
 func BenchmarkHold(b *testing.B) {
@@ -136,7 +135,7 @@ func (r room) close() {
 	}
 }
 
-// round returns an offer of 4,000 characters from every viewer and the master's answer to it.
+// round sends an offer of 4,000 characters from every viewer and the master's answer to it.
 func (r room) round() error {
 	payload := strings.Repeat("AAAA", 1000)
 	for _, v := range r.viewers {

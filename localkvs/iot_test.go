@@ -19,7 +19,7 @@ import (
 
 func TestDeviceCredentials(t *testing.T) {
 	o := withTLS(t, localkvs.Options{Limits: generous()})
-	certFile, keyFile, err := localkvs.DeviceCertificate(o.TLSDir, "cam1") // makes the CA, which the service then uses
+	certFile, keyFile, err := localkvs.DeviceCertificate(o.TLSDir, "cam1") // makes the CA that the service then uses
 	if err != nil {
 		t.Fatal(err)
 	}

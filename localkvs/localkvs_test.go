@@ -69,7 +69,7 @@ func client(t *testing.T, base string, hc *http.Client) *kinesisvideo.Client {
 	})
 }
 
-// httpClient trusts the service's CA and leaves no connection behind.
+// httpClient trusts the service's CA and leaves no connection open.
 func httpClient(t *testing.T, s *localkvs.Server) *http.Client {
 	tr := &http.Transport{TLSClientConfig: trust(t, s)}
 	t.Cleanup(tr.CloseIdleConnections)

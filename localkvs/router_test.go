@@ -18,7 +18,7 @@ const (
 	answerPayload = "eyJ0eXBlIjoiYW5zd2VyIn0="
 )
 
-// generous are limits under which a test can be quick about other rules.
+// generous are limits that do not get in the way of tests of other rules.
 func generous() localkvs.Limits {
 	return localkvs.Limits{ConnectRate: -1, SDPRate: -1, CandidateRate: -1, AccountCalls: -1, ChannelCalls: -1,
 		StorageJoins: -1}
@@ -29,7 +29,7 @@ func TestRoutesMessages(t *testing.T) {
 	arn := create(t, s, "cam")
 	master, viewer := dial(t, s, arn, ""), dial(t, s, arn, "viewer-1")
 
-	// As the JS SDK sends, as the C SDK sends, and as the Android SDK sends.
+	// In the forms of the JS SDK, the C SDK and the Android SDK.
 	viewer.send(`{"action":"SDP_OFFER","messagePayload":"` + offerPayload + `"}`)
 	if got, want := master.text(), `{"senderClientId":"viewer-1","messageType":"SDP_OFFER","messagePayload":"`+offerPayload+`"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -42,7 +42,7 @@ func TestRoutesMessages(t *testing.T) {
 	viewer.send(`{"action":"ICE_CANDIDATE","messagePayload":"e30_-w","senderClientId":"viewer-1","recipientClientId":""}`)
 	master.wants("viewer-1", "ICE_CANDIDATE", "e30_-w")
 
-	// A viewer's recipient is not honoured: everything goes to the master.
+	// A viewer's recipient is ignored: everything goes to the master.
 	other := dial(t, s, arn, "viewer-2")
 	viewer.send(message("SDP_OFFER", "viewer-2", offerPayload, "c"))
 	master.wants("viewer-1", "SDP_OFFER", offerPayload)
@@ -75,7 +75,7 @@ func TestRefusedMessages(t *testing.T) {
 		}
 	}
 
-	// Without a correlation id that could be answered there is silence, and what follows passes.
+	// Without a usable correlation ID the service is silent, and the next message passes.
 	for _, frame := range []string{
 		"", "{", "[]", "null", `"text"`, message("SDP_OFFER", "", "!", ""),
 		message("SDP_OFFER", "", "e30=", "not an id"),
@@ -88,7 +88,7 @@ func TestRefusedMessages(t *testing.T) {
 	viewer.wants("-", "SDP_ANSWER", answerPayload)
 }
 
-// TestStoreAndForward shows what a client finds when it comes late.
+// TestStoreAndForward: what a client receives when it connects late.
 func TestStoreAndForward(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Now()
@@ -99,10 +99,10 @@ func TestStoreAndForward(t *testing.T) {
 	arn := create(t, s, "cam")
 	a, b := dial(t, s, arn, "a"), dial(t, s, arn, "b")
 	a.send(message("SDP_OFFER", "", "b2xk", "x"))        // overwritten
-	a.send(message("ICE_CANDIDATE", "", "Y2Fuc2Ex", "")) // kept one by one
+	a.send(message("ICE_CANDIDATE", "", "Y2Fuc2Ex", "")) // all kept
 	a.send(message("ICE_CANDIDATE", "", "Y2Fuc2Ey", ""))
 	a.send(message("SDP_OFFER", "", "bmV3", "x"))
-	a.refused(message("NONE", "", "e30=", "sync")) // the service has read what a sent before
+	a.refused(message("NONE", "", "e30=", "sync")) // the service has read the earlier messages of a
 	b.send(message("SDP_OFFER", "", "YmJi", "x"))
 	b.refused(message("NONE", "", "e30=", "sync"))
 
@@ -112,7 +112,7 @@ func TestStoreAndForward(t *testing.T) {
 	master.wants("a", "ICE_CANDIDATE", "Y2Fuc2Ey")
 	master.wants("b", "SDP_OFFER", "YmJi")
 
-	// To a viewer that is not there; after the time to live there is nothing left but what came later.
+	// To a viewer that is not connected; after the TTL only the later message is left.
 	master.send(message("SDP_ANSWER", "c", "b2xk", ""))
 	master.refused(message("NONE", "c", "e30=", "sync"))
 	pass(59 * time.Second)
@@ -138,7 +138,7 @@ func TestNewestWins(t *testing.T) {
 				oldViewer.wantsClose(1001)
 				return
 			}
-			// The older ones are open and may send, but what they hear is only their own refusals.
+			// The older ones are open and may send, but only receive their own refusals.
 			if got := oldMaster.refused(message("NONE", "", "e30=", "1")); got != "1 InvalidArgumentException 400" {
 				t.Errorf("old master hears %s", got)
 			}
@@ -180,7 +180,7 @@ func TestConnectRefused(t *testing.T) {
 	arn := create(t, s, "cam")
 	dial(t, s, arn, "a")
 	dial(t, s, arn, "b")
-	dial(t, s, arn, "b") // the same id takes no further seat
+	dial(t, s, arn, "b") // the same ID takes no further place
 	for _, tt := range []struct{ arn, id, want string }{
 		{arn, "c", "400 ClientLimitExceededException"},
 		{arn, "aws_x", "400 InvalidArgumentException"},
@@ -194,7 +194,7 @@ func TestConnectRefused(t *testing.T) {
 			t.Errorf("connect to %s as %.20q: %v, want %s", tt.arn, tt.id, err, tt.want)
 		}
 	}
-	master := dial(t, s, arn, "MASTER") // some masters give themselves this id
+	master := dial(t, s, arn, "MASTER") // some masters give themselves this ID
 	dial(t, s, arn, "a").send(message("SDP_OFFER", "", offerPayload, ""))
 	master.wants("a", "SDP_OFFER", offerPayload)
 }
@@ -223,7 +223,7 @@ func TestConnectSignature(t *testing.T) {
 	s := start(t, localkvs.Options{Readings: localkvs.Readings{SignOnce: true}, Limits: generous()})
 	arn := create(t, s, "cam")
 	good := signed(t, ws(s), arn, "", time.Now())
-	lower := strings.Replace(good, "X-Amz-ChannelARN", "X-Amz-channelARN", 1) // signed otherwise, so refused
+	lower := strings.Replace(good, "X-Amz-ChannelARN", "X-Amz-channelARN", 1) // signed differently, so refused
 	for _, tt := range []struct{ name, url, want string }{
 		{"expired", signed(t, ws(s), arn, "", time.Now().Add(-300*time.Second)),
 			"403 InvalidSignatureException: Signature expired: "},
@@ -366,7 +366,7 @@ func TestFrameLimits(t *testing.T) {
 	binary.wantsClose(websocket.CloseUnsupportedData)
 }
 
-// TestBounds shows that a flood for somebody who is not there stays small.
+// TestBounds: a flood for an absent client stays small.
 func TestBounds(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: generous()})
 	arn := create(t, s, "cam")
@@ -400,7 +400,7 @@ func TestDeleteClosesConnections(t *testing.T) {
 	c.wantsClose(1001)
 }
 
-// TestOverTLS connects through the endpoint that the service hands out over TLS, by name.
+// TestOverTLS connects through the endpoint that the service returns over TLS, by name.
 func TestOverTLS(t *testing.T) {
 	s := start(t, withTLS(t, localkvs.Options{Limits: generous()}))
 	arn := create(t, s, "cam")

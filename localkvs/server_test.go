@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 	if s.TLSURL() != "" || s.CAFile() != "" {
 		t.Errorf("TLS is off, but at %q with CA %q", s.TLSURL(), s.CAFile())
 	}
-	create(t, s, "cam") // so it runs
+	create(t, s, "cam") // to see that it runs
 	if err := s.Run(t.Context()); err == nil {
 		t.Error("run twice")
 	}

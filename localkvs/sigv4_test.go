@@ -11,7 +11,7 @@ import (
 
 const vectorARN = "arn:aws:kinesisvideo:us-west-2:123456789012:channel/foo/1577836800000"
 
-// vectors are pre-signed URLs whose signatures others made: four by the official JS SDK's tests, one by two other
+// vectors are pre-signed URLs with signatures made by others: four by the official JS SDK's tests, one by two other
 // signers.
 var vectors = []struct {
 	name, host, path string
@@ -39,7 +39,7 @@ const vectorKey = "AKIA4F7WJQR7FMMWMNXI"
 
 func vectorTime() time.Time { return time.Date(2019, 12, 1, 0, 0, 0, 0, time.UTC) }
 
-// vectorRequest returns the upgrade request of a vector, with its parameters in an order that was not signed.
+// vectorRequest returns the upgrade request of a vector, with its parameters in another order than the signed one.
 func vectorRequest(i int) *http.Request {
 	v := vectors[i]
 	q := []string{

@@ -12,7 +12,7 @@ import (
 
 const stream = "arn:aws:kinesisvideo:us-west-2:000000000000:stream/rec/1700000000000"
 
-// offering is a media end that offers, and hands on what comes back.
+// offering is a media end that offers, and passes on what comes back.
 func offering(got chan<- localkvs.StorageMessage, ended chan<- string) func(context.Context,
 	*localkvs.StorageSession) error {
 	return func(ctx context.Context, ss *localkvs.StorageSession) error {
@@ -57,7 +57,7 @@ func TestStorageSession(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 
-	join("/joinStorageSessionAsViewer", `,"clientId":"w"`, 400) // nobody connected so
+	join("/joinStorageSessionAsViewer", `,"clientId":"w"`, 400) // no such viewer is connected
 	join("/joinStorageSessionAsViewer", `,"clientId":"v"`, 200)
 	viewer.wants("-", "SDP_OFFER", offerPayload)
 	viewer.send(message("ICE_CANDIDATE", "", "e30=", ""))
@@ -92,7 +92,7 @@ func TestStorageLife(t *testing.T) {
 	}
 }
 
-// TestStorageRate: joins have a rate of their own, which is lower than that of other calls.
+// TestStorageRate: joins have their own rate, lower than that of other calls.
 func TestStorageRate(t *testing.T) {
 	s := start(t, localkvs.Options{Limits: localkvs.Limits{ChannelCalls: -1},
 		Storage: func(context.Context, *localkvs.StorageSession) error { return nil }})

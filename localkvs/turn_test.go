@@ -24,7 +24,7 @@ type iceServer struct {
 	Ttl                int
 }
 
-// iceServers asks for TURN credentials as the C SDK does.
+// iceServers asks for TURN credentials like the C SDK.
 func iceServers(t *testing.T, s *localkvs.Server, arn string) iceServer {
 	t.Helper()
 	resp, text := post(t, s, "/v1/get-ice-server-config",
@@ -163,7 +163,7 @@ func TestTURNRefused(t *testing.T) {
 	if _, err := allocate(t, ice.Uris[0], other.Username, other.Password); err == nil {
 		t.Error("credentials outlived their five minutes")
 	}
-	// A relay that exists goes on: a new permission needs no fresh credentials.
+	// An existing relay continues: a new permission needs no fresh credentials.
 	peer, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ type nowhere struct{}
 func (nowhere) Tracks([]media.Track) {}
 func (nowhere) Write(*media.Frame)   {}
 
-// BenchmarkHubWrite is what a frame costs on its way from the source to those who subscribe.
+// BenchmarkHubWrite measures the cost of a frame from the source to the subscribers.
 func BenchmarkHubWrite(b *testing.B) {
 	for _, n := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("%d sinks", n), func(b *testing.B) {

@@ -62,7 +62,7 @@ func (c *camera) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// sink keeps what it gets.
+// sink keeps what it receives.
 type sink struct {
 	mu     sync.Mutex
 	tracks int
@@ -239,7 +239,7 @@ func TestHubStartsASilentSourceAnew(t *testing.T) {
 	})
 }
 
-// seldom is a source that gives a key frame now and then, and says when it was started.
+// seldom is a source that delivers a key frame now and then, and counts its starts.
 type seldom struct {
 	every time.Duration
 	runs  atomic.Int32
@@ -260,8 +260,8 @@ func (s *seldom) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// A camera that sends a picture each ten seconds is not started anew all the time, nor called stalled between two of
-// them.
+// A camera with one picture every ten seconds is not restarted again and again, nor called stalled between two
+// pictures.
 func TestHubFollowsThePaceOfASlowSource(t *testing.T) {
 	for every, restarts := range map[time.Duration]bool{time.Second: false, 10200 * time.Millisecond: false,
 		19 * time.Second: false, 2 * time.Minute: true} {
@@ -312,7 +312,7 @@ func TestKeyFramesAreAskedForSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &keyCamera{}
 		h := media.NewHub(media.HubOptions{Source: c})
-		for range 100 { // ten viewers, ten wishes a second each
+		for range 100 { // ten viewers, ten requests a second each
 			h.RequestKeyFrame()
 			time.Sleep(10 * time.Millisecond)
 		}

@@ -34,7 +34,7 @@ type noAnswer struct{ error }
 
 func (noAnswer) Away() bool { return true }
 
-// signs counts the pictures of a standby, and says whether the last is one.
+// signs counts the pictures of a standby, and reports whether the last one is.
 func signs(frames []*media.Frame) (n int, last bool) {
 	for _, f := range frames {
 		if last = f.Data[0][0] == 0x25; last {
@@ -44,8 +44,8 @@ func signs(frames []*media.Frame) (n int, last bool) {
 	return n, last
 }
 
-// A camera that is away for an hour and returns: who stayed sees the standby meanwhile, and the picture when it is
-// back, on one time line. Who comes meanwhile sees the standby at once.
+// A camera is away for an hour and returns. Connected viewers see the standby meanwhile, and the picture when it is
+// back, on one timeline. Viewers that join meanwhile see the standby at once.
 func TestStandby(t *testing.T) {
 	o := media.HubOptions{
 		Standby: func([]media.Track) media.Source { return sign{} },
@@ -101,7 +101,7 @@ func TestStartingAfterAnHour(t *testing.T) {
 	})
 }
 
-// The standby ends with the wish for the source, and is not there for who wants none of it.
+// The standby ends when nobody wants the source any more, and subscribers that do not want the source do not get it.
 func TestStandbyEnds(t *testing.T) {
 	var made atomic.Int32
 	o := media.HubOptions{Linger: time.Second, Standby: func(tracks []media.Track) media.Source {
@@ -137,7 +137,7 @@ type dead struct{}
 
 func (dead) Run(context.Context, media.Sink) error { return errors.New("connection refused") }
 
-// A camera that never answered has no standby: nobody knows its codec.
+// A camera that never answered has no standby, since its codec is unknown.
 func TestNoStandbyBeforeTheFirstAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := media.NewHub(media.HubOptions{Source: dead{},

@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// What is sent to an address that the service hands out is signed with our keys.
+// Requests to an address from the service are signed with our keys.
 func TestCheckAddress(t *testing.T) {
 	for _, tt := range []struct {
-		endpoint, region, addr, want string // want "": taken
+		endpoint, region, addr, want string // want "": accepted
 	}{
 		{"", "us-west-2", "wss://m-0a1b2c3d.kinesisvideo.us-west-2.amazonaws.com", ""},
 		{"", "us-west-2", "https://r-0a1b2c3d.kinesisvideo.us-west-2.api.aws", ""},

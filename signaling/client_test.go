@@ -121,16 +121,16 @@ func TestFramesOfNoUseAreCounted(t *testing.T) {
 		s := f.socket()
 		bad := []string{"", " ", "null", "[]", "{", `"x"`, `{"messageType":7}`, `{}`, `{"messageType":"NEWS"}`,
 			`{"messageType":"SDP_OFFER","messagePayload":"e30="}`,                          // no sender
-			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"%%"}`,       // no base64
+			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"%%"}`,       // not base64
 			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"aGVsbG8="}`, // not JSON
 			`{"messageType":"SDP_OFFER","senderClientId":"v"}`,                             // no payload
-			`{"messageType":"SDP_OFFER","senderClientId":"a b","messagePayload":"e30="}`,   // no such id
+			`{"messageType":"SDP_OFFER","senderClientId":"a b","messagePayload":"e30="}`,   // not a client ID
 			strings.Repeat(`{"a":`, 9000), "\xff\xfe"}
 		for _, frame := range bad {
 			s.say(t, frame)
 		}
 		s.say(t, message("SDP_OFFER", "v", offer))
-		expect[signaling.Received](r) // still there, and nothing else came
+		expect[signaling.Received](r) // still connected, and no other event
 		if got := r.Report().Ignored; got != uint64(len(bad)) {
 			t.Errorf("ignored = %d, want %d", got, len(bad))
 		}
@@ -155,7 +155,7 @@ func TestGoAwayLosesNothingAndDoublesNothing(t *testing.T) {
 		if n := f.count(describePath); n != 1 {
 			t.Errorf("%d describes, want 1: the channel is remembered", n)
 		}
-		old.say(t, message("ICE_CANDIDATE", "v", `{"candidate":"a"}`)) // was on its way to the old one
+		old.say(t, message("ICE_CANDIDATE", "v", `{"candidate":"a"}`)) // in flight to the old one
 		if got := expect[signaling.Received](r); string(got.Payload) != `{"candidate":"a"}` {
 			t.Errorf("received %s", got.Payload)
 		}
@@ -164,7 +164,7 @@ func TestGoAwayLosesNothingAndDoublesNothing(t *testing.T) {
 		if got := expect[signaling.Received](r); string(got.Payload) != `{"candidate":"b"}` {
 			t.Errorf("received %s, want each candidate once", got.Payload)
 		}
-		s.say(t, message("ICE_CANDIDATE", "v", `{"candidate":"b"}`)) // twice over one: the sender's wish
+		s.say(t, message("ICE_CANDIDATE", "v", `{"candidate":"b"}`)) // twice over one session: intended by the sender
 		expect[signaling.Received](r)
 		if err := r.Send(signaling.Message{Type: signaling.SDPAnswer, ClientID: "v",
 			Payload: []byte(offer)}); err != nil {
@@ -236,7 +236,7 @@ func TestReplacedBeforeTheHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		opts := f.start()
-		opts.Rand = nil // real chance
+		opts.Rand = nil // real randomness
 		r := run(t, opts)
 		expect[signaling.Connected](r)
 		seen := map[time.Duration]bool{}

@@ -12,9 +12,9 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// TestThreeConnectsASecond: the service takes three connects a second for a channel (KVS dev guide, Limits). Chance is
-// at its worst here, every wait that carries jitter is none at all, and still there are no more, whatever the service
-// or the host do.
+// TestThreeConnectsASecond: the service allows three connects a second for a channel (KVS dev guide, Limits). Here the
+// random numbers are the worst ones: every wait with jitter is zero. Still there are no more connects, whatever the
+// service or the host does.
 func TestThreeConnectsASecond(t *testing.T) {
 	closing := func(code int) func(*fake, *running) {
 		return func(f *fake, _ *running) {
@@ -26,10 +26,10 @@ func TestThreeConnectsASecond(t *testing.T) {
 		name    string
 		refusal answer                // of each upgrade, unless 0
 		opened  func(*fake, *running) // what happens to a session that has opened
-		least   int                   // connects in ten seconds, which make the test one
+		least   int                   // minimum of connects in ten seconds, so that the test tests something
 	}{
 		{"sessions are cut", answer{}, func(f *fake, _ *running) { f.cut() }, 20},
-		{"sessions are closed, 1000", answer{}, closing(1000), 3}, // which looks like another master soon
+		{"sessions are closed, 1000", answer{}, closing(1000), 3}, // soon looks like another master
 		{"sessions are closed, 1011", answer{}, closing(1011), 3},
 		{"sessions are closed, 1009", answer{}, closing(1009), 20},
 		{"sessions are closed, 1013", answer{}, closing(1013), 20},
@@ -85,8 +85,8 @@ func TestThreeConnectsASecond(t *testing.T) {
 	})
 }
 
-// countUpgrades makes f refuse upgrades, if refusal has a status, and checks when they come. Chance is at its worst
-// until there are too many, since time would never pass then.
+// countUpgrades makes f refuse upgrades, if refusal has a status, and checks their times. Random numbers are the worst
+// ones until there are too many upgrades, since time would otherwise never advance.
 func countUpgrades(t *testing.T, f *fake, o *signaling.Options, refusal answer) func() []time.Time {
 	var at []time.Time // guarded by f.mu
 	var bad atomic.Bool

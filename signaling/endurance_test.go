@@ -33,9 +33,9 @@ func random(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(n, n))
 }
 
-// A day with a message each ten seconds both ways, the session replaced before its hour and at every GO_AWAY: no
-// message is lost, none comes twice. Whether the service ends the old session at once, later or never is not
-// documented; every way is taken.
+// A day with a message every ten seconds in both directions. The session is replaced before its hour and at every
+// GO_AWAY. No message is lost or duplicated. Whether the service ends the old session at once, later or never is not
+// documented; all three are tested.
 func TestDayOfReplacements(t *testing.T) {
 	for _, old := range []string{"is kept", "ends at once", "ends after a while"} {
 		t.Run("old session "+old, func(t *testing.T) {
@@ -54,7 +54,7 @@ func dayOfReplacements(t *testing.T, rnd *rand.Rand, old string) {
 	r := run(t, opts)
 	var (
 		mu     sync.Mutex
-		fromUs []int // numbers that the service got
+		fromUs []int // numbers that the service received
 		wg     sync.WaitGroup
 		newest *socket
 	)
@@ -149,8 +149,8 @@ func payloadNumber(t *testing.T, p []byte) int {
 	return n
 }
 
-// A week of faults drawn at random. After each one has passed, the client is connected again within the longest wait of
-// its policy, and a message goes each way.
+// A week of random faults. After each one has passed, the client is connected again within the longest wait of its
+// policy, and a message passes in each direction.
 func TestWeekOfFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a week")

@@ -19,7 +19,7 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// Each failure is one line that says what, where and what to do, and leads to the right next try.
+// Each failure is one line that says what, where and what to do, and leads to the right next attempt.
 func TestFailureInTheOwnersWords(t *testing.T) {
 	clock := `{"message":"Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z"}`
 	for _, tt := range []struct {
@@ -27,7 +27,7 @@ func TestFailureInTheOwnersWords(t *testing.T) {
 		path   string
 		answer answer
 		words  []string
-		wait   time.Duration // with a chance of one half
+		wait   time.Duration // with a random number of one half
 	}{
 		{"no such channel", describePath, answer{404, "ResourceNotFoundException", `{"Message":"nope"}`, nil},
 			[]string{"DescribeSignalingChannel", "404 ResourceNotFoundException: nope",
@@ -131,7 +131,7 @@ func TestFailureBelowHTTP(t *testing.T) {
 				opts := newFake(t).start()
 				tt.change(&opts)
 				r := run(t, opts)
-				for range 20 { // however often
+				for range 20 { // any number of times
 					got := expect[signaling.Disconnected](r)
 					for _, w := range tt.words {
 						if !strings.Contains(got.Err.Error(), w) {
@@ -285,7 +285,7 @@ func TestWrongClockIsCorrected(t *testing.T) {
 		if d := at.Sub(time.Now().Add(f.skew)); err != nil || d.Abs() > 2*time.Second {
 			t.Errorf("signed at %v (%v), %v off the service's clock", at, err, d)
 		}
-		f.set(func() { f.skew = 0 }) // NTP has come
+		f.set(func() { f.skew = 0 }) // NTP has corrected it
 		f.cut()
 		expect[signaling.Disconnected](r)
 		expect[signaling.Connected](r)
@@ -302,7 +302,7 @@ func TestCreate(t *testing.T) {
 		f := newFake(t)
 		creating := answer{200, "", `{"ChannelInfo":{"ChannelARN":"x","ChannelStatus":"CREATING"}}`, nil}
 		f.next(describePath, answer{404, "ResourceNotFoundException", "{}", nil}, creating, creating)
-		f.next(createPath, answer{400, "ResourceInUseException", "{}", nil}) // somebody was faster
+		f.next(createPath, answer{400, "ResourceInUseException", "{}", nil}) // somebody else created it first
 		opts := f.start()
 		opts.Create, opts.TTL, opts.Tags = true, 30*time.Second, map[string]string{"site": "gate"}
 		r := run(t, opts)
@@ -334,8 +334,8 @@ func TestControlPlaneIsAskedWithinItsBudget(t *testing.T) {
 	})
 }
 
-// A permanent failure whose every answer has another request id is one line in ten minutes, and the quick first retry
-// is none.
+// A permanent failure whose every answer has another request ID is logged once in ten minutes, and the quick first
+// retry is not logged.
 func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -390,7 +390,7 @@ func TestRequests(t *testing.T) {
 						t.Errorf("%s: header %v", path, got.header)
 					}
 				}
-				time.Sleep(time.Minute) // idle connections go
+				time.Sleep(time.Minute) // idle connections are closed
 			})
 		})
 	}

@@ -25,7 +25,7 @@ import (
 
 const arn = "arn:aws:kinesisvideo:us-west-2:123456789012:channel/cam1/1700000000000"
 
-// answer is what the fake says to a request instead of its usual answer.
+// answer replaces the fake's usual answer to a request.
 type answer struct {
 	status int
 	code   string
@@ -33,7 +33,7 @@ type answer struct {
 	header http.Header
 }
 
-// request is what the fake was asked.
+// request is a request to the fake.
 type request struct {
 	header http.Header
 	body   string
@@ -44,23 +44,23 @@ type fake struct {
 	t *testing.T
 
 	mu      sync.Mutex
-	answers map[string][]answer // by path, used up in order; guarded by mu, as is all below
+	answers map[string][]answer // by path, used up in order; mu guards it and the fields below
 	always  map[string]answer   // by path
 	calls   map[string]int      // by path
 	last    map[string]request  // by path
 	skew    time.Duration       // of the service's Date
 	strict  bool                // refuses signatures that are more than five minutes off
-	down    bool                // no connection
+	down    bool                // refuses connections
 	mute    bool                // new WebSockets do not answer pings
 	stall   bool                // new WebSockets stop reading at the first ping
 	conns   []net.Conn          // client ends, all that were dialled
 
 	silent    bool         // open WebSockets lose every pong
-	raw       []byte       // what new WebSockets say, as bytes on the wire, before nothing more
+	raw       []byte       // what new WebSockets send, as bytes on the wire, before they fall silent
 	onPing    func()       // set before start
 	onUpgrade func()       // for each request for a WebSocket; set before the first
 	storage   string       // ENABLED or DISABLED
-	onJoin    func(string) // with the body of each join; set before start
+	onJoin    func(string) // called with the body of each join; set before start
 
 	requests atomic.Int64
 	ended    chan struct{} // closed when the test ends
@@ -184,7 +184,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// signedAt refuses a signature of another time than now, in the words of the service.
+// signedAt refuses a signature with another time than now, in the service's words.
 func signedAt(r *http.Request, now time.Time) (answer, bool) {
 	text := r.URL.Query().Get("X-Amz-Date")
 	if text == "" {
@@ -252,7 +252,7 @@ func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// memListener is a network of one address.
+// memListener is a network with one address.
 type memListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -309,7 +309,7 @@ func (f *fake) start() signaling.Options {
 	}
 }
 
-// cut breaks every connection without a word.
+// cut breaks every connection without a close.
 func (f *fake) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -331,7 +331,7 @@ type running struct {
 	t      *testing.T
 	events chan signaling.Event
 	stop   func() error
-	logged *bytes.Buffer // read it after stop only
+	logged *bytes.Buffer // read it only after stop
 }
 
 func run(t *testing.T, opts signaling.Options) *running {

@@ -57,9 +57,9 @@ func raw(w http.ResponseWriter, r *http.Request, frame []byte) {
 	_, _, _ = conn.ReadMessage() // until the client ends it
 }
 
-// What no WebSocket may say (RFC 6455 section 5) ends the session, and the next one works.
+// Frames that are not valid WebSocket (RFC 6455 section 5) end the session, and the next session works.
 func TestBrokenFrames(t *testing.T) {
-	text := func(n int) []byte { // a header that promises n bytes, and some of them
+	text := func(n int) []byte { // a header that promises n bytes, and only some of them
 		return append([]byte{0x81, 127, 0, 0, 0, 0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)},
 			bytes.Repeat([]byte("x"), 1000)...)
 	}
@@ -99,7 +99,7 @@ func TestBrokenFrames(t *testing.T) {
 	}
 }
 
-// A service that takes the connection and answers a byte a second.
+// A service that accepts the connection and answers one byte a second.
 func TestSlowUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -155,7 +155,7 @@ func TestAnswerBreaksOff(t *testing.T) {
 	})
 }
 
-// Pings hold off the service's ten idle minutes.
+// Pings prevent the service's idle timeout of ten minutes.
 func TestIdleSessionIsPinged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -213,13 +213,13 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// How long it takes until a WebSocket is open again, and until a message has come over it: 50 runs each, with the waits
-// that the agent really draws. `go test -run TestRecovery -v ./signaling` prints the table.
+// How long it takes until a WebSocket is open again, and until a message has arrived over it: 50 runs each, with the
+// waits that the agent really draws. `go test -run TestRecovery -v ./signaling` prints the table.
 func TestRecovery(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		p50, p99 time.Duration
-		failures int // the clock starts when the session is lost and this many more tries have failed
+		failures int // the time counts from when the session is lost and this many further attempts have failed
 		fault    func(f *fake, s *socket)
 	}{
 		{"socket reset", 2 * time.Second, 5 * time.Second, 0, func(f *fake, _ *socket) { f.cut() }},
@@ -256,7 +256,7 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// recovery returns the time from the fault, or from the failure that it causes, until a message has come again; 0 when
+// recovery returns the time from the fault, or from the failure that it causes, until a message arrives again; 0 when
 // there was always a session.
 func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Duration {
 	f := newFake(t)
@@ -283,7 +283,7 @@ func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Durat
 			case signaling.Connected:
 				f.socket().say(t, message("SDP_OFFER", "v", offer))
 				expect[signaling.Received](r)
-				if !down { // replaced while it served: no time without
+				if !down { // replaced while it was working: no outage
 					return 0
 				}
 				return time.Since(start)
@@ -294,14 +294,15 @@ func recovery(t *testing.T, fault func(*fake, *socket), failures int) time.Durat
 	}
 }
 
-// A day later the channel is asked for again; when the control plane cannot say, what was true serves on.
+// A day later the client asks for the channel again. When the control plane cannot answer, it keeps using the old
+// answer.
 func TestOldKnowledgeServesWhenTheControlPlaneIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
 		r := run(t, f.start())
 		expect[signaling.Connected](r)
 		f.set(func() { f.always[describePath] = answer{503, "", "", nil} })
-		time.Sleep(25 * time.Hour) // replaced each hour, with what is remembered for a day
+		time.Sleep(25 * time.Hour) // replaced each hour, with what is cached for a day
 		if n := f.count(describePath); n < 2 {
 			t.Errorf("%d describes in 25 hours, want the channel to be asked for again after a day", n)
 		}
@@ -313,7 +314,7 @@ func TestOldKnowledgeServesWhenTheControlPlaneIsDown(t *testing.T) {
 	})
 }
 
-// Waits begin anew after a session that was well, also when it was replaced and not lost.
+// Waits start over after a healthy session, also when it was replaced and not lost.
 func TestWaitsBeginAnewAfterAReplacedSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -366,7 +367,7 @@ func TestNetworkChangeUnderASession(t *testing.T) {
 		r := run(t, f.start())
 		expect[signaling.Connected](r)
 		time.Sleep(time.Second)
-		r.NetworkChanged() // to no harm
+		r.NetworkChanged() // harmless
 		time.Sleep(time.Hour / 2)
 		f.set(func() { f.silent = true })
 		start := time.Now()
@@ -380,7 +381,7 @@ func TestNetworkChangeUnderASession(t *testing.T) {
 	})
 }
 
-// Who runs between the agent and the service, and what the owner is told when it does not let us through.
+// A proxy refuses; the error names it and says what to do.
 func TestProxyThatRefuses(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusProxyAuthRequired)
@@ -396,7 +397,7 @@ func TestProxyThatRefuses(t *testing.T) {
 	_ = r.stop()
 }
 
-// An address that has gone from DNS is forgotten, once, and the channel is asked for again.
+// An address that has gone from DNS is forgotten, once, and the channel is looked up again.
 func TestAddressThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -429,7 +430,7 @@ func TestAddressThatIsGone(t *testing.T) {
 	})
 }
 
-// The session ends while its replacement is being dialled: that one is waited for, and no second one is begun.
+// The session ends while its replacement is being dialled: the client waits for that one, and dials no second one.
 func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 	for _, ok := range []bool{true, false} {
 		t.Run(map[bool]string{true: "which comes", false: "which fails"}[ok], func(t *testing.T) {
@@ -475,10 +476,10 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 	}
 }
 
-// TestClockStepsByADay: this host's clock is set a day forth or back while the client runs. What runs does not notice,
-// since waits and ages are measured by the monotonic clock; the next request is refused once for its time and is made
-// again at once. For the client it is the same whether its own clock steps or all others do, which is what the fake can
-// do.
+// TestClockStepsByADay: this host's clock is set a day forwards or back while the client runs. Running sessions do not
+// notice, since waits and ages are measured by the monotonic clock. The next request is refused once for its time and
+// is repeated at once. For the client it makes no difference whether its own clock steps or all others do; the fake
+// does the latter.
 func TestClockStepsByADay(t *testing.T) {
 	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// A model of 10,000 agents and of the service's quotas, driven by the retrier and the life that the agent itself uses.
-// Wall clocks are not involved: the model's time is a number.
+// A model of 10,000 agents and of the service's quotas, driven by the agent's own retrier and life. It does not use the
+// wall clock: the model's time is a number.
 
 const (
 	fleetSize = 10_000
-	// Connects a second for the account; the service publishes none, and this is what the reference model assumed.
+	// Connects a second for the account. The service publishes none; the reference model assumed this number.
 	connectLimit = 500
 )
 
@@ -51,7 +51,7 @@ func (h fleetHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *fleetHeap) Push(x any)        { *h = append(*h, x.(fleetEvent)) }
 func (h *fleetHeap) Pop() any          { x := (*h)[len(*h)-1]; *h = (*h)[:len(*h)-1]; return x }
 
-// newFleet has agents that were connected for long and are cut at time 0.
+// newFleet returns agents that have been connected for a long time and are cut off at time 0.
 func newFleet(spread time.Duration, seed uint64) *fleet {
 	f := &fleet{rnd: rand.New(rand.NewPCG(seed, 0)), perSec: map[time.Duration]int{}}
 	for i := range fleetSize {
@@ -66,7 +66,7 @@ func (f *fleet) fail(agent int, err error) {
 	heap.Push(&f.events, fleetEvent{f.now + wait, agent})
 }
 
-// run works through all that happens until end.
+// run processes all events until end.
 func (f *fleet) run(end time.Duration) {
 	for f.events.Len() > 0 && f.events[0].at < end {
 		e := heap.Pop(&f.events).(fleetEvent)
@@ -104,7 +104,7 @@ func (f *fleet) percentile(p float64) time.Duration {
 	return f.wait[int(p*float64(len(f.wait)-1))]
 }
 
-// peak is the most requests in a second from a time on.
+// peak returns the most requests in a second, from a time on.
 func (f *fleet) peak(from time.Duration) (most int) {
 	for at, n := range f.perSec {
 		if at >= from {
@@ -126,7 +126,7 @@ func TestFleetCutAtOnce(t *testing.T) {
 	}
 }
 
-// The default spread is for a few cameras; a fleet that keeps it still comes back, only more slowly.
+// The default spread is for a few cameras. A fleet with it still recovers, only more slowly.
 func TestFleetWithTheDefaultSpread(t *testing.T) {
 	f := newFleet(2*time.Second, 2)
 	f.run(time.Hour)

@@ -171,7 +171,7 @@ func TestICEServersAreFetchedOnceForAll(t *testing.T) {
 		if s := get(); s[0].TTL != 300*time.Second || f.count(icePath) != 2 {
 			t.Errorf("TTL %v after 271 s, %d fetches", s[0].TTL, f.count(icePath))
 		}
-		// The service fails: the servers at hand serve to their end, and no longer.
+		// The service fails: the cached servers are used until they expire, and no longer.
 		f.set(func() { f.always[icePath] = answer{status: 500} })
 		time.Sleep(280 * time.Second)
 		if s := get(); s[0].TTL != 20*time.Second {
@@ -182,7 +182,7 @@ func TestICEServersAreFetchedOnceForAll(t *testing.T) {
 			!strings.Contains(err.Error(), "GetIceServerConfig: status 500") {
 			t.Errorf("servers = %v, %v; want an error", s, err)
 		}
-		time.Sleep(time.Minute) // idle connections go
+		time.Sleep(time.Minute) // idle connections are closed
 	})
 }
 

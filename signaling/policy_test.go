@@ -14,7 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Each error, alone, with a chance of one half and a spread of 2 s: the first wait, the second, and the one after many.
+// Each error, alone, with a random number of one half and a spread of 2 s: the first wait, the second, and the one
+// after many.
 func TestRetry(t *testing.T) {
 	closed := func(code int) error {
 		return &lostError{err: &websocket.CloseError{Code: code}, age: time.Minute}
@@ -128,7 +129,7 @@ func TestRival(t *testing.T) {
 	}
 }
 
-// Whatever happens however often, a wait is never negative and never longer than fifteen minutes.
+// Whatever happens, however often, a wait is never negative and never longer than fifteen minutes.
 func TestNextIsBounded(t *testing.T) {
 	err := quick.Check(func(c uint8, n uint16, u uint32) bool {
 		got := next(cause(c%uint8(causes)), int(n), 30*time.Second, float64(u)/(1<<32))

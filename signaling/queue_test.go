@@ -59,7 +59,7 @@ func TestCandidateNeverOvertakesItsOffer(t *testing.T) {
 			n++
 		}
 	}
-	// Five offers, their candidates, and the candidate that waits for no offer.
+	// Five offers, their candidates, and the candidate that need not wait for an offer.
 	if n, wait := take(); n != 11 || wait != second {
 		t.Errorf("%d went, %v to wait; want 11, %v", n, wait, second)
 	}

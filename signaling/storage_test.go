@@ -36,7 +36,7 @@ func TestStorageSession(t *testing.T) {
 		if frame := <-s.frames; strings.Contains(frame, "recipientClientId") {
 			t.Errorf("answer %s, want no recipient", frame)
 		}
-		// The session outlives WebSockets, and is joined again before its hour is over.
+		// The session outlives WebSockets, and is renewed before its hour is over.
 		start := time.Now()
 		f.cut()
 		expect[signaling.Disconnected](r)

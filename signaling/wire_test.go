@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// testdata/frames holds frames in the shapes that the official SDKs and the service send, one a file, each with what it
-// means.
+// testdata/frames holds frames in the shapes that the official SDKs and the service send, one per file, each with its
+// meaning.
 func TestGoldenFrames(t *testing.T) {
 	files, err := filepath.Glob("testdata/frames/*.json")
 	if err != nil || len(files) < 10 {
@@ -127,7 +127,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// What we send, we can read.
+// We can read what we send.
 func FuzzEncode(f *testing.F) {
 	f.Add("viewer-1", []byte(`{"type":"offer","sdp":"v=0\r\n"}`), "c-1")
 	f.Add("", []byte(`"<>&>>>???~~~"`), "")

@@ -13,7 +13,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// get asks a handler for a path, as a client on this machine would.
+// get sends a request for a path, like a client on this machine.
 func get(t *testing.T, o status.Options, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -94,8 +94,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The policy forbids inline scripts, styles and handlers, so the page would silently lose what it had of them; and what
-// the report says must not be read as markup.
+// The policy forbids inline scripts, styles and handlers, which the page would silently lose. The content of the report
+// must not be parsed as markup.
 func TestPageKeepsToItsPolicy(t *testing.T) {
 	forbidden := regexp.MustCompile(`(?i)<script[^>]*>[^<]|<style|\sstyle=|\son[a-z]+=|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 	web := os.DirFS("web")

@@ -37,7 +37,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// house returns an agent with a bit of everything.
+// house returns a report with something of everything.
 func house() status.Report {
 	now := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 	video := status.Track{Codec: "H264", Width: 1280, Height: 720, Frames: 2500, KeyFrames: 50, Bytes: 20e6, FPS: 25,

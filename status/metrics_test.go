@@ -44,7 +44,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Clients choose their ids, and would choose how many time series there are.
+// Clients choose their IDs, and would choose the number of time series.
 func TestMetricsNameNoClient(t *testing.T) {
 	body := get(t, status.Options{Report: house}, "/metrics").Body.String()
 	for _, c := range house().Channels {
@@ -69,7 +69,7 @@ func TestMetricsNameNoClient(t *testing.T) {
 	}
 }
 
-// One odd value must not cost the scrape all the others.
+// One odd value must not cost the scrape all other values.
 func TestMetricsSurviveOddReports(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -10,7 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// An offer is asked for by those who may, and by nobody else.
+// Only permitted requests make an offer.
 func TestOffers(t *testing.T) {
 	own := map[string]string{"Sec-Fetch-Site": "same-origin"}
 	for _, tt := range []struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// The switch of a source is flipped by those who may, and by nobody else.
+// Only permitted requests set the privacy switch.
 func TestPrivacy(t *testing.T) {
 	own := map[string]string{"Sec-Fetch-Site": "same-origin"}
 	for _, tt := range []struct {

@@ -24,7 +24,7 @@ func answering(_ context.Context, _, _ string, send func(status.Signal) error) e
 	return send(status.Signal{Type: "answer", SDP: "v=0"})
 }
 
-// watchRequest returns what the page sends to the server at base.
+// watchRequest returns the page's request to the server at base.
 func watchRequest(ctx context.Context, t *testing.T, base, channel, body string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/v1/channels/"+channel+"/watch",
@@ -177,7 +177,7 @@ func TestWatchErrors(t *testing.T) {
 	}
 }
 
-// compact takes the white space out of a row of JSON values.
+// compact removes the white space from a row of JSON values.
 func compact(t *testing.T, raw []byte) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -193,7 +193,7 @@ func compact(t *testing.T, raw []byte) string {
 	return out.String()
 }
 
-// A goroutine of the agent may be late; it must not write into an answer that is over.
+// A goroutine of the agent may be late; it must not write into a finished answer.
 func TestWatchRefusesLinesAfterItsEnd(t *testing.T) {
 	var late func(status.Signal) error
 	h := status.Handler(status.Options{Report: house,

@@ -1,4 +1,4 @@
-// Package systemd_test holds the unit files against the systemd of this machine, offline.
+// Package systemd_test checks the unit files with the systemd of this machine, offline.
 package systemd_test
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// unit is a copy of the unit in a directory of its own, whose ExecStart exists everywhere.
+// unit copies the unit into a directory of its own, with an ExecStart that exists everywhere.
 func unit(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("kvsagent.service")
@@ -54,13 +54,13 @@ func TestUnitExposure(t *testing.T) {
 	}
 }
 
-// Every setting is explained: a comment stands above it, or above the settings right before it.
+// Every setting is explained: a comment is above it, or above the settings right before it.
 func TestUnitIsExplained(t *testing.T) {
 	text, err := os.ReadFile("kvsagent.service")
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := map[string]bool{ // what says it by itself
+	plain := map[string]bool{ // self-explanatory settings
 		"Description": true, "ExecStart": true, "WantedBy": true,
 	}
 	explained := false
@@ -80,7 +80,7 @@ func TestUnitIsExplained(t *testing.T) {
 	}
 }
 
-// The user that the unit runs as is the one that the sysusers file makes.
+// The unit runs as the user that the sysusers file makes.
 func TestUser(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {

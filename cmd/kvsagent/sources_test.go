@@ -10,7 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 )
 
-// What discover prints is config: with a channel it loads, and its first stream is the source.
+// The output of discover is config: with a channel it loads, and its first stream is the source.
 func TestPrintedCamerasLoad(t *testing.T) {
 	password := filepath.Join(t.TempDir(), "cameras.password")
 	if err := os.WriteFile(password, []byte("sesame\n"), 0o600); err != nil {
@@ -44,7 +44,7 @@ func TestPrintedCamerasLoad(t *testing.T) {
 		s.Password != "sesame" || s.Audio != config.AudioTranscode {
 		t.Errorf("%+v\n%s", s, out.String())
 	}
-	for _, c := range cameras[:2] { // so that the camera can be asked for key frames, with the login of its stream
+	for _, c := range cameras[:2] { // for key frame requests, with the login of the stream
 		if got := cfg.Sources[c.Name]; got.ONVIF != c.Address || got.Username != "viewer" {
 			t.Errorf("%s: onvif %q for %q, want %q for viewer", c.Name, got.ONVIF, got.Username, c.Address)
 		}
@@ -57,7 +57,7 @@ func TestPrintedCamerasLoad(t *testing.T) {
 	}
 }
 
-// A URL on the command line is taken as it is, and what is wrong with it is said as for one in a file.
+// A URL on the command line is used unchanged, and its mistakes are reported like those in a file.
 func TestProbeConfig(t *testing.T) {
 	cfg, name, err := probeConfig("", `exec:sh -c "echo $HOME"`, nil, false)
 	if err != nil || cfg.Sources[name].URL != `exec:sh -c "echo $HOME"` {

@@ -10,8 +10,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// link is a path in a test: a queue that is served at a rate, a delay, losses. Its far end writes feedback with code
-// that is not ours.
+// link is a path in a test: a queue served at a rate, a delay, losses. Its far end writes feedback with code that is
+// not ours.
 type link struct {
 	rate   float64 // bit/s
 	queue  time.Duration
@@ -50,7 +50,7 @@ func (l *link) send(now time.Duration, seq uint16, size int) {
 	l.coming = append(l.coming, arrival{at, seq})
 }
 
-// simulation sends pictures over a link, and gives the path the link's feedback.
+// simulation sends pictures over a link, and passes the link's feedback to the path.
 type simulation struct {
 	t     *testing.T
 	path  bwe.Path
@@ -70,7 +70,7 @@ func (s *simulation) run(d time.Duration) {
 	s.t.Helper()
 	for end := s.now + d; s.now < end; s.now += time.Millisecond {
 		ms := s.now.Milliseconds()
-		if ms%33 == 0 { // a picture; each 60th is four times as large
+		if ms%33 == 0 { // a picture; every 60th is four times as large
 			size := s.bits / 8 / 30
 			if ms%1980 == 0 {
 				size *= 4
@@ -233,7 +233,7 @@ func TestAKnownLimitHolds(t *testing.T) {
 	between(t, "estimate", s.path.State().Estimate, 5e6, 5e6)
 }
 
-// TestTwelveDays goes over the wraps of sequence numbers, of the feedback's reference time and of our own ticks.
+// TestTwelveDays covers the wraps of sequence numbers, of the feedback's reference time and of our own ticks.
 func TestTwelveDays(t *testing.T) {
 	s := simulate(t, newLink(8e6), 1e6)
 	for range 30 {

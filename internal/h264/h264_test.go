@@ -52,7 +52,7 @@ func units(t testing.TB, r io.Reader) (all [][][]byte) {
 	}
 }
 
-// TestReader cuts what x264 made into its ten pictures, however the bytes come, and loses none.
+// TestReader splits the output of x264 into its ten pictures, however the bytes arrive, and loses none.
 func TestReader(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -148,7 +148,7 @@ func TestSPS(t *testing.T) {
 func TestPlayable(t *testing.T) {
 	for _, tt := range []struct {
 		profile, format string
-		want            string // "" is playable
+		want            string // "" means playable
 	}{
 		{"baseline", "yuv420p", ""},
 		{"main", "yuv420p", ""},
@@ -195,7 +195,7 @@ func TestParams(t *testing.T) {
 	aud, sei, filler := []byte{9, 0xf0}, []byte{6, 5}, []byte{12, 0xff}
 	idr, p := []byte{0x65, 0x88}, []byte{0x41, 0x9a}
 	type want struct {
-		nals    [][]byte // nil is not ok
+		nals    [][]byte // nil means not ok
 		key     bool
 		changed bool
 	}
@@ -285,7 +285,7 @@ func TestSplitLengths(t *testing.T) {
 	}
 }
 
-// FuzzReader: whatever the bytes, the units stay within their bounds and are in the form that media.Frame wants.
+// FuzzReader: whatever the bytes, the units stay within their limits and have the form of media.Frame.
 func FuzzReader(f *testing.F) {
 	f.Add(encode(f, "-profile:v", "baseline", "-s", "32x32"))
 	f.Add(encode(f, "-bf", "2", "-s", "32x32"))
@@ -317,7 +317,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzSPS: numbers that an SPS made up neither panic nor make a size that nobody has.
+// FuzzSPS: made-up numbers in an SPS neither panic nor yield an impossible size.
 func FuzzSPS(f *testing.F) {
 	f.Add(bin(f, "67 42 c0 0d da 05 07 e4"))
 	f.Add(bin(f, "67 64 00 1f ac d9 40 50 05 bb 01 6c 80 00 00 03 00 80 00 00 1e 07 8c 18 cb"))

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// proxy lets those through who are user with the password secret.
+// proxy accepts the user user with the password secret.
 func proxy(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,7 +57,7 @@ func proxy(t *testing.T, start func(*httptest.Server)) *httptest.Server {
 	return s
 }
 
-// echo is a server that gives back a line.
+// echo is a server that returns a line.
 func echo(t *testing.T) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -165,7 +165,7 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
-// TestDialCancelled: a proxy that says nothing holds nobody up.
+// TestDialCancelled: a silent proxy does not block a cancelled dial.
 func TestDialCancelled(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

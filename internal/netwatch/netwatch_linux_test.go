@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestNamespace changes addresses and routes of a network of its own, with the kernel's own messages.
+// TestNamespace changes addresses and routes in its own network namespace, with real messages of the kernel.
 func TestNamespace(t *testing.T) {
 	if os.Getenv("NETWATCH_NAMESPACE") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestNamespace$", "-test.v")
@@ -40,7 +40,7 @@ func TestNamespace(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() { Run(ctx, quiet, func() { changes <- struct{}{} }) })
 	defer func() { cancel(); wg.Wait() }()
-	settled(changes) // the link-local addresses that come by themselves
+	settled(changes) // the automatic link-local addresses
 	for _, step := range []string{
 		"addr add 192.0.2.1/24 dev left", "route add default via 192.0.2.254", "route replace default via 192.0.2.253",
 		"link set left down",
@@ -55,14 +55,14 @@ func TestNamespace(t *testing.T) {
 		if step == "link set left down" {
 			break
 		}
-		ip("route replace 203.0.113.0/24 dev left") // which is no way out
+		ip("route replace 203.0.113.0/24 dev left") // not a default route
 		if n := settled(changes); n != 0 {
 			t.Errorf("%d changes by a route that is not the default", n)
 		}
 	}
 }
 
-// settled returns when there has been no change for longer than a burst takes, and how many there were.
+// settled returns when there has been no change for longer than a burst takes, with the number of changes.
 func settled(changes <-chan struct{}) (n int) {
 	for {
 		select {

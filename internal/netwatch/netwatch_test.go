@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// TestBursts: a network that comes up makes many messages and is one change; messages without a change are none.
+// TestBursts: a network that starts sends many messages and is one change; messages without a change are no change.
 func TestBursts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		messages := make(chan struct{})
@@ -54,7 +54,7 @@ func TestBursts(t *testing.T) {
 	})
 }
 
-// TestSleep: a wall clock that jumps, either way, is a change; one that is slewed is none.
+// TestSleep: a wall clock that jumps, either way, is a change; one that is slewed is not.
 func TestSleep(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

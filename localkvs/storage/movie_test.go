@@ -23,8 +23,8 @@ func annexB(nals ...[]byte) (b []byte) {
 	return b
 }
 
-// TestMovieTimes writes a movie whose RTP times wrap, with sound that is there too early, a time that stands still, and
-// a new size in the middle, and reads it back.
+// TestMovieTimes writes a movie whose RTP times wrap, with early audio, a time that stands still, and a new size in the
+// middle, and reads it back.
 func TestMovieTimes(t *testing.T) {
 	dir := t.TempDir()
 	m := newMovie(dir, "cam")
@@ -47,7 +47,7 @@ func TestMovieTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check(m.sound([]byte{1}, 5, begin)) // nothing of these can be shown
+	check(m.sound([]byte{1}, 5, begin)) // none of these can be shown
 	check(m.picture(delta, 7, begin))
 	check(m.picture(bare, 8, begin))
 	if found, _ := filepath.Glob(dir + "/*"); len(found) != 0 {

@@ -30,10 +30,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	region   = "us-west-2"
-	patience = 20 * time.Second // for what must come; nothing is proven by its passing
+	patience = 20 * time.Second // for events; a longer wait proves nothing
 )
 
-// service is a localkvs that stores, with one channel.
+// service is a localkvs with storage and one channel.
 type service struct {
 	*localkvs.Server
 	t     *testing.T
@@ -122,14 +122,13 @@ func (s *service) join(client string) {
 	}
 }
 
-// files returns the names of what is stored.
+// files returns the names of the stored files.
 func (s *service) files() []string {
 	s.t.Helper()
 	return glob(s.t, s.dir)
 }
 
-// peer is a client of the service: a master with id "", or a viewer. It answers every offer with a connection of its
-// own.
+// peer is a client of the service: a master with ID "", or a viewer. It answers every offer with a new connection.
 type peer struct {
 	t     *testing.T
 	ws    *websocket.Conn
@@ -140,7 +139,7 @@ type peer struct {
 	mu  sync.Mutex // guards pcs and writes to ws
 	pcs []*webrtc.PeerConnection
 
-	frames chan string // the payloads of all that came, by type
+	frames chan string // the payloads received, by type
 }
 
 func (s *service) connect(id string, setup func(*webrtc.PeerConnection), edits ...func(sdp string) string) *peer {
@@ -269,7 +268,7 @@ func (p *peer) send(action string, v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	frame := fmt.Sprintf(`{"action":%q,"messagePayload":%q}`, action, base64.StdEncoding.EncodeToString(text))
-	_ = p.ws.WriteMessage(websocket.TextMessage, []byte(frame)) // a closed socket is noticed elsewhere
+	_ = p.ws.WriteMessage(websocket.TextMessage, []byte(frame)) // a closed socket is detected elsewhere
 }
 
 // wait returns the next value, which must come.

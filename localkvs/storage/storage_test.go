@@ -31,13 +31,13 @@ func glob(t *testing.T, dir string) []string {
 	return found
 }
 
-// camera is the test pattern as what a master sends. It plays for as long as the test runs.
+// camera is the test pattern as a master sends it. It plays for as long as the test runs.
 type camera struct {
 	t            *testing.T
 	video, audio *webrtc.TrackLocalStaticSample
 	mu           sync.Mutex
 	last         map[media.Codec]time.Duration
-	pictures     atomic.Int64 // that were sent
+	pictures     atomic.Int64 // sent
 }
 
 func newCamera(t *testing.T) *camera {
@@ -81,7 +81,7 @@ func (c *camera) Write(f *media.Frame) {
 	}
 	step := f.PTS - c.last[f.Codec]
 	c.last[f.Codec] = f.PTS
-	_ = to.WriteSample(pionmedia.Sample{Data: data, Duration: step}) // a closed connection is noticed elsewhere
+	_ = to.WriteSample(pionmedia.Sample{Data: data, Duration: step}) // a closed connection is detected elsewhere
 }
 
 // sends adds tracks, all of them or some.
@@ -95,7 +95,7 @@ func sends(t *testing.T, tracks ...webrtc.TrackLocal) func(*webrtc.PeerConnectio
 	}
 }
 
-// TestRecord is a master's session from its join to a file that ffprobe and ffmpeg find no fault with.
+// TestRecord: a master's session from its join to a file that ffprobe and ffmpeg accept.
 func TestRecord(t *testing.T) {
 	s := start(t, storage.Options{})
 	cam := newCamera(t)
@@ -153,7 +153,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestShow is a viewer who sees and hears the master, and goes on when the master joins again.
+// TestShow: a viewer sees and hears the master, and continues when the master joins again.
 func TestShow(t *testing.T) {
 	s := start(t, storage.Options{})
 	cam := newCamera(t)
@@ -183,7 +183,7 @@ func TestShow(t *testing.T) {
 	first := untilKey(t, pictures)
 	wait(t, "sound", sounds)
 
-	s.join("") // the master's session is made anew
+	s.join("") // the master joins again
 	if err := wait(t, "the end of the first session", s.ended); err == nil {
 		t.Error("the first session ended without a reason")
 	}
@@ -198,7 +198,7 @@ func TestShow(t *testing.T) {
 	}
 }
 
-// untilKey waits for a packet of an IDR picture or of parameter sets, as they begin what can be decoded.
+// untilKey waits for a packet of an IDR picture or of parameter sets, where decoding can begin.
 func untilKey(t *testing.T, from <-chan *rtp.Packet) *rtp.Packet {
 	t.Helper()
 	for {
@@ -250,7 +250,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestIdle is a master that agrees to everything and then sends nothing.
+// TestIdle: a master agrees to everything and then sends nothing.
 func TestIdle(t *testing.T) {
 	s := start(t, storage.Options{Idle: 200 * time.Millisecond})
 	silent := func(mime string) webrtc.TrackLocal {

@@ -55,7 +55,7 @@ func open(t *testing.T, o file.Options) *file.Source {
 	return s
 }
 
-// sink keeps what comes and ends the run after a PTS.
+// sink keeps the frames and ends the run after a PTS.
 type sink struct {
 	until  time.Duration
 	stop   context.CancelFunc
@@ -114,7 +114,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Sound alone goes on from one round to the next, packet after packet.
+// An audio-only file continues from one pass to the next, packet by packet.
 func TestOgg(t *testing.T) {
 	path := clip(t, "tone.ogg", "-map", "1:a", "-c:a", "libopus", "-ac", "1")
 	out, err := play(t, open(t, file.Options{Path: path}), 5*time.Second)
@@ -334,7 +334,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// TestCutFragments plays what is whole of a recording that a crash cut off.
+// TestCutFragments plays the complete part of a recording that a crash cut off.
 func TestCutFragments(t *testing.T) {
 	path := clip(t, "a.mp4", plain("-map", "0:v", "-movflags", "frag_keyframe+empty_moov+default_base_moof")...)
 	info, err := os.Stat(path)
@@ -350,7 +350,7 @@ func TestCutFragments(t *testing.T) {
 	}
 }
 
-// TestSilence says once, not at each run, why there is no sound.
+// TestSilence: the log says once, not in each run, why there is no sound.
 func TestSilence(t *testing.T) {
 	var log bytes.Buffer
 	src := open(t, file.Options{Path: clip(t, "a.mp4", plain("-c:a", "aac")...),

@@ -10,8 +10,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/mediatest"
 )
 
-// TestForeign: AAC comes through for who asks, each frame with the header that a decoder needs, in step with the
-// pictures.
+// TestForeign: AAC passes if asked for, each frame with the header that a decoder needs, in sync with the video.
 func TestForeign(t *testing.T) {
 	for name, args := range map[string][]string{
 		"plain":      plain("-c:a", "aac"),

@@ -14,7 +14,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/mediatest"
 )
 
-// fake is a source that keeps every promise, but for what its fields say.
+// fake is a source that keeps every promise except those that its fields break.
 type fake struct {
 	first  func(media.Sink)            // called first, instead of Tracks
 	change func(n int, f *media.Frame) // called before frame n is written
@@ -69,7 +69,7 @@ func announce(out media.Sink) {
 	out.Tracks([]media.Track{{Codec: media.H264}, {Codec: media.Opus}})
 }
 
-// broken is a source for each promise, which does not keep it, and what the suite says about it.
+// broken has a source for each promise that breaks it, and the suite's message.
 var broken = map[string]struct {
 	source fake
 	want   string

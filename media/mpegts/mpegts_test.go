@@ -80,7 +80,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// The first that sends is the one: what another mixes in is left out. And only who is named, when one is named.
+// The first sender is the only one: others cannot inject packets. If a sender is configured, only that one is accepted.
 func TestOneSender(t *testing.T) {
 	n := port(t)
 	noise, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})

@@ -18,7 +18,7 @@ func FuzzMatches(f *testing.F) {
 	})
 }
 
-// FuzzChallenge feeds what a camera may want as a login.
+// FuzzChallenge parses login challenges of cameras.
 func FuzzChallenge(f *testing.F) {
 	f.Add(`Digest realm="cam, x", nonce="n1", qop="auth,auth-int", algorithm=SHA-256, opaque="o"`)
 	f.Add(`Basic realm="x"`)

@@ -267,7 +267,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestKeyFrames: the camera is asked which profile a stream is, once, and then for a key frame of that; one that makes none says so.
+// TestKeyFrames: the camera is asked once for the profile of a stream, and then for key frames of that profile; a
+// camera that makes none returns an error.
 func TestKeyFrames(t *testing.T) {
 	c := (&camera{t: t, user: "admin", pass: "secret"}).start()
 	ask := func(uri string) (*onvif.Stream, error) {

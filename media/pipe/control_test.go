@@ -17,8 +17,8 @@ type nowhere struct{}
 func (nowhere) Tracks([]media.Track) {}
 func (nowhere) Write(*media.Frame)   {}
 
-// TestControl: a command that takes wishes gets a line for each, and the descriptor is closed with it; wishes while
-// none runs are lost without harm.
+// TestControl: a command with a control pipe gets a line for each request, and the descriptor is closed when it ends;
+// requests while none runs are dropped.
 func TestControl(t *testing.T) {
 	heard := filepath.Join(t.TempDir(), "heard")
 	src, err := pipe.New(pipe.Options{Control: true,
@@ -59,7 +59,7 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// TestControlOfTheDeaf: a command that never reads keeps nobody waiting.
+// TestControlOfTheDeaf: a command that never reads does not block anybody.
 func TestControlOfTheDeaf(t *testing.T) {
 	src, err := pipe.New(pipe.Options{Control: true, Command: pipe.Line("sleep", "60")})
 	if err != nil {
@@ -79,7 +79,7 @@ func TestControlOfTheDeaf(t *testing.T) {
 	<-done
 }
 
-// TestWithoutControl: a command that takes no wishes makes no key frames, and has no such descriptor.
+// TestWithoutControl: a command without a control pipe makes no key frames, and has no such descriptor.
 func TestWithoutControl(t *testing.T) {
 	src, err := pipe.New(pipe.Options{Command: pipe.Line("sh", "-c",
 		`if true <&3; then echo open; else echo shut; fi 2>/dev/null >&2; echo "fd $KVSAGENT_CONTROL_FD" >&2`)})

@@ -28,13 +28,13 @@ var (
 	nvidia = fstest.MapFS{"dev/nvidia0": {}, "dev/nvidiactl": {}}
 	both   = fstest.MapFS{"dev/dri/renderD128": {}, "dev/nvidia0": {}}
 	webcam = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("HD Pro Webcam C920\n")}}
-	// Has "enc" in its name, and is no encoder.
+	// Has "enc" in its name, but is not an encoder.
 	meeting   = fstest.MapFS{"sys/class/video4linux/video0/name": {Data: []byte("ConferenceCam Connect\n")}}
 	noDevices = fstest.MapFS{}
 )
 
-// An encoder in hardware comes before x264, which is better than OpenH264. What has no device is not tried, and what
-// does not work is not taken.
+// A hardware encoder comes before x264, which is better than OpenH264. An encoder without a device is not tried, and
+// one that does not work is not used.
 func TestFindEncoders(t *testing.T) {
 	for name, tt := range map[string]struct {
 		root        fstest.MapFS
@@ -70,8 +70,7 @@ func TestFindEncoders(t *testing.T) {
 	}
 }
 
-// A driver that hangs is left, and what comes after it is tried all the same. A trial that nobody waits for any more
-// finds nothing.
+// A driver that hangs is abandoned, and the next one is tried all the same. A cancelled trial finds nothing.
 func TestFindEncodersBesideOneThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		works := func(ctx context.Context, encoder string) bool {
@@ -114,7 +113,7 @@ func TestFindEncodersThroughLinks(t *testing.T) {
 	}
 }
 
-// Trying an encoder tells one that works from one that does not.
+// The trial tells a working encoder from one that does not work.
 func TestWorks(t *testing.T) {
 	for encoder, want := range map[string]bool{"libx264": true, "no_such_encoder": false} {
 		if have := pipe.Works(t.Context(), encoder); have != want {
@@ -123,7 +122,7 @@ func TestWorks(t *testing.T) {
 	}
 }
 
-// help returns what ffmpeg says of a topic.
+// help returns ffmpeg's help on a topic.
 func help(t *testing.T, topic ...string) string {
 	t.Helper()
 	out, err := exec.Command("ffmpeg", append([]string{"-v", "quiet", "-h"}, topic...)...).Output()
@@ -167,8 +166,8 @@ func section(text, heading string) string {
 
 var headingLine = regexp.MustCompile(`(?m)^\S.*:$`)
 
-// The ffmpeg that is installed knows every option of every preset, and each word that one is set to, where it has a
-// list of them: also of encoders whose hardware is not here.
+// The installed ffmpeg knows every option of every preset, and each value where the help lists them, also for encoders
+// whose hardware is not here.
 func TestPresetOptions(t *testing.T) {
 	full := help(t, "full")
 	general := options(full[:strings.Index(full, "AVCodecContext AVOptions:")])
@@ -197,8 +196,8 @@ func TestPresetOptions(t *testing.T) {
 	}
 }
 
-// checkOptions fails the test unless each option is in one of the lists. The first that has it says what it may be set
-// to.
+// checkOptions fails the test unless each option is in one of the lists. The first list that has it gives the allowed
+// values.
 func checkOptions(t *testing.T, encoder string, line []string, known []map[string][]string) {
 	t.Helper()
 	for i, arg := range line {

@@ -5,7 +5,7 @@ import (
 	"io/fs"
 )
 
-// Late is late, which says whether another start of this process would open a device.
+// Late is late, which decides whether a restart of this process would open a device.
 func Late(err error, then, now bool) error { return late(err, then, now) }
 
 // FindEncoders is findEncoders: which encoders work on the host of a file tree, best first.

@@ -48,7 +48,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// When the time is over nothing is left of the command: not the command, and not what it has started.
+// After the timeout nothing is left of the command or of what it has started.
 func TestFilterEnds(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "child")
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)

@@ -116,7 +116,7 @@ func transcoded(t *testing.T, args string) media.Source {
 	return pipe.Transcode(s, o.Log)
 }
 
-// Without transcoding there is no AAC, and the log says what to do.
+// Without transcoding AAC is left out, and the log says what to do.
 func TestSilence(t *testing.T) {
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
@@ -169,8 +169,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Fault 97: a command that does not hear SIGTERM, one that is stopped, and one that leaves children behind are gone
-// when Run returns.
+// Fault 97: a command that ignores SIGTERM, one that is stopped, and one that leaves children behind are gone when Run
+// returns.
 func TestEnd(t *testing.T) {
 	for name, script := range map[string]string{
 		"deaf":     `trap "" TERM; echo $$ >$PIDS; sleep 1000 & echo $! >>$PIDS; wait; wait; sleep 1000`,
@@ -206,8 +206,8 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// Fault 96: a driver that gives no more pictures, while the command waits for it, is noticed after three seconds; the
-// command is gone then.
+// Fault 96: a driver that delivers no more pictures, while the command waits for it, is detected after three seconds;
+// the command is then gone.
 func TestStall(t *testing.T) {
 	clip := filepath.Join(t.TempDir(), "clip.h264")
 	if out, err := exec.Command("ffmpeg",
@@ -236,8 +236,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// Fault 95: a camera that systemd does not let us open, because its driver came after our start, is opened by another
-// start, and by nothing else; nobody starts twice for it.
+// Fault 95: a camera that systemd does not let us open, because its driver came after our start, needs exactly one
+// restart.
 func TestLateDriver(t *testing.T) {
 	for _, tt := range []struct {
 		err               error

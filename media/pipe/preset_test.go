@@ -133,8 +133,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// The encoder and muxer options of a preset are ones that ffmpeg knows, and what comes out is what demux reads: only
-// the device is another.
+// ffmpeg knows the encoder and muxer options of a preset, and demux can read the output: only the device is replaced.
 func TestPresetRuns(t *testing.T) {
 	p, err := pipe.ParsePreset("v4l2:/dev/video0?size=320x240&rate=10&alsa=default")
 	if err != nil {

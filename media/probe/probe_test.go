@@ -117,7 +117,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// The numbers of a source that is known.
+// The numbers of a known source.
 func TestNumbers(t *testing.T) {
 	s, err := testpattern.New(testpattern.Options{})
 	if err != nil {

@@ -2,5 +2,5 @@ package record
 
 import "io"
 
-// NewWriter is Create for something that is no file.
+// NewWriter is Create for something other than a file.
 func NewWriter(out io.WriteCloser) *Writer { return newWriter("test", out) }

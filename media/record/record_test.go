@@ -91,7 +91,7 @@ func mix(video, audio []*media.Frame) (all []*media.Frame) {
 	return all
 }
 
-// probed is what ffprobe says.
+// probed is ffprobe's output.
 type probed struct {
 	Streams []struct {
 		Codec    string `json:"codec_name"`
@@ -120,7 +120,7 @@ func probe(t *testing.T, path string) (p probed) {
 	if err := json.Unmarshal(out, &p); err != nil {
 		t.Fatal(err)
 	}
-	// Decoding says whether the pictures are whole.
+	// Decoding shows whether the pictures are intact.
 	command(t, "ffmpeg", "-v", "error", "-xerror", "-i", path, "-f", "null", "-")
 	return p
 }
@@ -263,7 +263,7 @@ func TestSizeChange(t *testing.T) {
 	}
 }
 
-// TestCrash: what was written before the power went is playable.
+// TestCrash: the part that was written before a power failure is playable.
 func TestCrash(t *testing.T) {
 	path, copied := filepath.Join(t.TempDir(), "a.mp4"), filepath.Join(t.TempDir(), "b.mp4")
 	video := pictures(t, 80, 0, "320x240")
@@ -290,7 +290,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestOtherCodecs leaves out what cannot be held, and says so once.
+// TestOtherCodecs leaves out unsupported codecs, and logs that once.
 func TestOtherCodecs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.mp4")
 	w, err := record.Create(path)
@@ -373,7 +373,7 @@ func TestDisk(t *testing.T) {
 	})
 }
 
-// TestSlowDisk: a writer that cannot keep up drops frames and goes on with the next key frame; Write never waits.
+// TestSlowDisk: a writer that cannot keep up drops frames and continues with the next key frame; Write never waits.
 func TestSlowDisk(t *testing.T) {
 	out := &slowFile{}
 	video := pictures(t, 25, 0, "320x240")

@@ -17,7 +17,7 @@ func Control(text []byte) (host string, port int, err error) {
 	return inputs[0].rtcp.host, inputs[0].rtcp.port, nil
 }
 
-// Hear takes a datagram as RTCP of a track, whoever sent it, and tells the moment of RTP time zero by the sender's
+// Hear passes a datagram as RTCP of a track, from any sender, and returns the moment of RTP time zero by the sender's
 // clock.
 func Hear(datagram []byte, ssrc uint32) time.Time {
 	ss, in := &session{}, &input{}

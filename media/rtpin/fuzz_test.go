@@ -9,8 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtpin"
 )
 
-// FuzzSDP reads files that nobody should write: no panic, and what comes of one is at most a picture and a sound, or an
-// error of one line.
+// FuzzSDP parses malformed files: no panic, and the result is at most one video and one audio track, or an error of one
+// line.
 func FuzzSDP(f *testing.F) {
 	head := "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 239.0.0.1/32\nt=0 0\n"
 	for _, medias := range []string{
@@ -37,8 +37,7 @@ func FuzzSDP(f *testing.F) {
 	})
 }
 
-// FuzzRTCP hears what nobody should send: no panic, and a time only when there is a sender report of the right one that
-// has a clock.
+// FuzzRTCP parses malformed reports: no panic, and a time only for a sender report of the right SSRC that has a clock.
 func FuzzRTCP(f *testing.F) {
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.SenderReport{SSRC: 7, NTPTime: 1 << 63, RTPTime: 1}},

@@ -48,17 +48,16 @@ func TestControl(t *testing.T) {
 	}
 }
 
-// sender sends numbered pictures in VP8, 25 a second, and numbered sound in packets of 20 ms, which leave 400 ms after
-// their picture.
+// sender sends numbered VP8 pictures, 25 a second, and numbered audio packets of 20 ms, 400 ms after their picture.
 type sender struct {
 	t              *testing.T
-	to             [2]net.Addr   // RTP of picture and sound
+	to             [2]net.Addr   // RTP of video and audio
 	reports        [2]net.Addr   // and where reports go
-	wrong          time.Duration // by which the clock of the sound's is
+	wrong          time.Duration // error of the audio's clock
 	from, reporter net.PacketConn
 }
 
-const late = 20 // packets of sound
+const late = 20 // audio packets
 
 func (s *sender) run(ctx context.Context) {
 	begin := time.Now()
@@ -76,7 +75,7 @@ func (s *sender) run(ctx context.Context) {
 		if n >= late {
 			s.packet(1, 0, n-late, 160, false, binary.BigEndian.AppendUint32(make([]byte, 156), uint32(n-late)))
 		}
-		if n%25 == 0 { // what both clocks are at now
+		if n%25 == 0 { // time on both clocks
 			now := begin.Add(time.Duration(n) * 20 * time.Millisecond)
 			s.report(0, uint32(n*1800), now)
 			s.report(1, uint32(n*160), now.Add(s.wrong))
@@ -106,7 +105,7 @@ func (s *sender) report(track int, stamp uint32, at time.Time) {
 	_, _ = s.reporter.WriteTo(data, s.reports[track])
 }
 
-// behind is a sink that measures by how much the PTS of sound is more than that of its picture.
+// behind is a sink that measures by how much the PTS of audio exceeds that of its picture.
 type behind struct {
 	pictures    int
 	enough      func()
@@ -114,7 +113,7 @@ type behind struct {
 	first, last time.Duration
 	sounds      int
 	before      time.Duration
-	back        int // units of sound whose PTS goes back
+	back        int // units of audio whose PTS goes back
 }
 
 func (b *behind) Tracks([]media.Track) {}
@@ -139,8 +138,8 @@ func (b *behind) Write(f *media.Frame) {
 	b.before = f.PTS
 }
 
-// TestReports: sound that comes 400 ms after its picture is beside it when the sender's reports say where it belongs,
-// wherever those come in, and stays where it is when they do not come, are somebody else's, or are nonsense.
+// TestReports: audio that arrives 400 ms after its picture is aligned when the sender's reports say where it belongs,
+// wherever the reports arrive. It stays where it is when there are no reports, or those of another sender, or nonsense.
 func TestReports(t *testing.T) {
 	taken := map[int]bool{}
 	fresh := func() int {

@@ -32,7 +32,7 @@ func port(t *testing.T) int {
 	return pc.LocalAddr().(*net.UDPAddr).Port &^ 1
 }
 
-// send lets ffmpeg send until the test is over, and gives the SDP file that it writes.
+// send lets ffmpeg send until the test ends, and returns the SDP file that it writes.
 func send(t *testing.T, video, audio string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "stream.sdp")
@@ -90,7 +90,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// Foreign sound comes through for a transcoder.
+// Foreign audio passes for a transcoder.
 func TestForeign(t *testing.T) {
 	for _, args := range []string{"-c:a aac", "-c:a pcm_s16be", "-c:a mp2"} {
 		t.Run(args[5:], func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// TestReports: sound that comes 400 ms after its picture is beside it when the camera's sender reports say where it
+// TestReports: audio that arrives 400 ms after its picture is aligned when the camera's sender reports say where it
 // belongs, and stays where it is when they are nonsense.
 func TestReports(t *testing.T) {
 	video := baseline(t)
@@ -24,7 +24,7 @@ func TestReports(t *testing.T) {
 		name     string
 		wrong    time.Duration
 		pictures int
-		from, to time.Duration // how late the sound is in the end
+		from, to time.Duration // how late the audio is in the end
 		log      int           // lines
 	}{
 		{"in step", 0, 270, -20 * time.Millisecond, 20 * time.Millisecond, 0},
@@ -61,7 +61,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// behind is by how much the PTS of the only sound is more than that of its picture.
+// behind returns by how much the PTS of the only audio exceeds that of its picture.
 func behind(t *testing.T, pictures, sound []*media.Frame, c clip) time.Duration {
 	t.Helper()
 	const loop = 2 * time.Second

@@ -33,8 +33,8 @@ func (w *watcher) Write(f *media.Frame) {
 	}
 }
 
-// Fault 83: a camera that is pulled out for a while. Who stayed sees the picture within three seconds of its answer,
-// and time has gone on.
+// Fault 83: a camera is unplugged for a while. Connected viewers see the picture within three seconds of its answer,
+// and PTS has continued.
 func TestAway(t *testing.T) {
 	video := baseline(t, "-g", "10")
 	cam := (&camera{t: t, video: []clip{video}}).start("127.0.0.1:0")

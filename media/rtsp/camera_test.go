@@ -29,7 +29,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// clip is what ffmpeg encoded: access units in decoding order, and when each is shown.
+// clip is ffmpeg's output: access units in decoding order, with their presentation times.
 type clip struct {
 	units    [][][]byte
 	pts      []time.Duration
@@ -115,16 +115,16 @@ type camera struct {
 	t     testing.TB
 	video []clip        // played one after the other, over and over
 	forma format.Format // of the video; nil is H.264 with the parameter sets of the first clip
-	audio format.Format // nil is none
+	audio format.Format // nil means none
 	sound [][]byte      // packets of 20 ms
 	user  string        // "" is for everybody
 	pass  string
 	auth  []auth.VerifyMethod
 	first uint32 // RTP timestamp of the first frame
 	tune  func(*gortsplib.Server)
-	marks bool          // each packet of sound ends a unit, as with AAC
-	late  int           // packets of sound by which it comes after its picture
-	wrong time.Duration // by which the clock of the sound's reports is wrong
+	marks bool          // each audio packet ends a unit, as with AAC
+	late  int           // audio packets by which the audio follows its picture
+	wrong time.Duration // error of the clock in the audio's reports
 
 	address string
 	server  *gortsplib.Server
@@ -192,7 +192,7 @@ func (c *camera) freeze() {
 
 func (c *camera) url() string { return "rtsp://" + c.address + "/main" }
 
-// feed sends pictures and sound in real time.
+// feed sends video and audio in real time.
 func (c *camera) feed(ctx context.Context) {
 	h, ok := c.forma.(*format.H264)
 	if !ok || len(c.video) == 0 {
@@ -225,8 +225,8 @@ func (c *camera) feed(ctx context.Context) {
 	}
 }
 
-// feedSound sends two packets of sound, which last as long as one picture. Its first one was taken at begin, as the
-// camera reports.
+// feedSound sends two audio packets, which last as long as one picture. The first one was captured at begin, according
+// to the camera's reports.
 func (c *camera) feedSound(n int, begin time.Time) {
 	if c.audio == nil {
 		return
@@ -297,7 +297,7 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// sink keeps what comes and ends the run when it has enough.
+// sink keeps the frames and ends the run when it has enough.
 type sink struct {
 	enough func(*sink) bool
 	stop   context.CancelFunc

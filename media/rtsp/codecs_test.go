@@ -35,8 +35,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// units returns the access units of two seconds that ffmpeg encodes: what a camera of another codec sends over and
-// over.
+// units returns two seconds of access units from ffmpeg, which a camera of another codec repeats.
 func units(t *testing.T, ending string, args ...string) [][][]byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "a."+ending)
@@ -163,8 +162,7 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
-// TestForeign: sound that has to be transcoded comes through for who asks, frame by frame with the headers that a
-// decoder needs.
+// TestForeign: audio for a transcoder passes if asked for, frame by frame with the headers that a decoder needs.
 func TestForeign(t *testing.T) {
 	aac := &format.MPEG4Audio{PayloadTyp: 97, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
 		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1}}
@@ -259,8 +257,8 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, hex.EncodeToString(sum[:])
 }
 
-// TestTLS: a certificate that nobody vouches for is refused with the fingerprint that would make it known; with that it
-// plays, and another certificate does not.
+// TestTLS: an untrusted certificate is refused, and the error has the fingerprint to set. With that fingerprint the
+// camera plays, and another certificate does not.
 func TestTLS(t *testing.T) {
 	cert, print := certificate(t)
 	cam := (&camera{t: t, video: []clip{baseline(t)}, tune: func(s *gortsplib.Server) {
@@ -320,7 +318,7 @@ func TestBasic(t *testing.T) {
 	}
 }
 
-// tap is a connection that remembers what was sent.
+// tap is a connection that records what was sent.
 type tap struct {
 	net.Conn
 	sent *bytes.Buffer

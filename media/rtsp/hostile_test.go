@@ -18,14 +18,14 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// script is a camera that answers each request as it is told, and remembers them.
+// script is a camera that answers each request as told, and records them.
 type script struct {
 	address  string
 	mu       sync.Mutex // guards requests
 	requests []string
 }
 
-// serve answers with what answer returns, as it is, until it returns "", which closes the connection.
+// serve sends the results of answer unchanged, until it returns "", which closes the connection.
 func serve(t *testing.T, answer func(address string, req *base.Request) string) *script {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -169,7 +169,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// byMethod answers DESCRIBE with this, and everything else well. After the answer to PLAY comes what is in then.
+// byMethod answers DESCRIBE with this, and everything else correctly. The answer to PLAY is followed by then.
 func byMethod(describe string, then ...string) func(string, *base.Request) string {
 	return func(_ string, req *base.Request) string {
 		switch req.Method {
@@ -212,7 +212,7 @@ func TestOwnHost(t *testing.T) {
 	}
 }
 
-// TestUnreachable: what the network says, in words that help.
+// TestUnreachable: network errors, in words that help.
 func TestUnreachable(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -245,7 +245,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// TestSilentServer: something accepts the connection and says nothing.
+// TestSilentServer: something accepts the connection and sends nothing.
 func TestSilentServer(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

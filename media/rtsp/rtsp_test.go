@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestPassThrough compares what comes with what was encoded, byte for byte, over a wrap of the RTP timestamps.
+// TestPassThrough compares the frames with the encoder's output, byte for byte, over a wrap of the RTP timestamps.
 func TestPassThrough(t *testing.T) {
 	video := baseline(t)
 	bare := &format.H264{PayloadTyp: 96, PacketizationMode: 1} // no parameter sets in the SDP
@@ -155,16 +155,15 @@ func checkAudio(t *testing.T, frames []*media.Frame, packets [][]byte) {
 		if !bytes.Equal(f.Data[0], packets[(at+i)%len(packets)]) {
 			t.Fatalf("audio frame %d is not what was encoded", i)
 		}
-		// The test's camera sends by the clock of a busy machine, and reports so: the sound may be on its way to its
-		// place.
+		// The test's camera sends by the clock of a busy machine, and its reports say so: the audio may still be
+		// shifting.
 		if i > 0 && (f.PTS-frames[i-1].PTS-20*time.Millisecond).Abs() > time.Millisecond {
 			t.Errorf("audio frame %d comes %v after the one before", i, f.PTS-frames[i-1].PTS)
 		}
 	}
 }
 
-// TestSync: a picture and the sound of the same moment have the same PTS, within what the network does to their
-// arrival.
+// TestSync: a picture and the audio of the same moment have the same PTS, within the jitter of their arrival.
 func TestSync(t *testing.T) {
 	cam := (&camera{t: t, video: []clip{baseline(t)}, audio: formatPCMU, sound: mulaw(t)}).start("127.0.0.1:0")
 	src, _ := source(t, rtsp.Options{URL: cam.url()})
@@ -179,7 +178,7 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// TestSizeChange: a camera that is set to another size in mid stream.
+// TestSizeChange: a camera is set to another size in mid-stream.
 func TestSizeChange(t *testing.T) {
 	large := baseline(t)
 	small := baseline(t, "-s", "160x120")
@@ -198,7 +197,7 @@ func TestSizeChange(t *testing.T) {
 	}
 }
 
-// TestAAC plays the picture and says, once and not at each run, why there is no sound.
+// TestAAC plays the video and says, once and not in each run, why there is no sound.
 func TestAAC(t *testing.T) {
 	aac := &format.MPEG4Audio{PayloadTyp: 97, SizeLength: 13, IndexLength: 3, IndexDeltaLength: 3,
 		Config: &mpeg4audio.AudioSpecificConfig{Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1}}
@@ -303,7 +302,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// A stream that is not there may be one that is not there yet.
+// A stream that does not exist may not exist yet.
 func TestNoStream(t *testing.T) {
 	cam := (&camera{t: t, video: []clip{baseline(t)}}).start("127.0.0.1:0")
 	src, _ := source(t, rtsp.Options{URL: "rtsp://" + cam.address + "/nowhere"})
@@ -379,7 +378,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestUser: what stands apart from the URL goes before what is in it, each for itself.
+// TestUser: the separate keys override the login in the URL, each by itself.
 func TestUser(t *testing.T) {
 	for _, tt := range []struct{ inURL, user, password, want string }{
 		{"admin:a@", "", "", "admin:a"},

@@ -95,7 +95,7 @@ func TestEndlessFragments(t *testing.T) {
 				if n == 0 {
 					head |= 0x80
 				}
-				payload := make([]byte, 0, 1400) // what the library would hold on to
+				payload := make([]byte, 0, 1400) // the library would keep a reference to it
 				payload = append(append(payload, 0x7c, head), tt.more...)
 				d, fatal := v.Packet(packet(n, 0, payload), 0, time.Unix(0, 0))
 				if fatal != nil {

@@ -30,7 +30,7 @@ func TestSource(t *testing.T) {
 	})
 }
 
-// recorder keeps what a source writes.
+// recorder keeps the frames of a source.
 type recorder struct {
 	mu     sync.Mutex
 	tracks []media.Track
@@ -60,8 +60,8 @@ func (r *recorder) stream() []byte {
 	return b
 }
 
-// A decoder that is not ours shows words: light dots in the middle of a dark picture, at the size that was asked for,
-// in every frame.
+// An independent decoder shows words: light dots in the middle of a dark picture, at the requested size, in every
+// frame.
 func TestPicture(t *testing.T) {
 	for _, tt := range []struct {
 		kind       slate.Kind
@@ -122,7 +122,7 @@ func checkPixels(t *testing.T, name string, luma []byte, size image.Point) {
 	}
 }
 
-// camera is a source with sound that a test can look at.
+// camera is a source with audio that a test can inspect.
 type camera struct {
 	codec media.Codec
 	mu    sync.Mutex
@@ -166,8 +166,8 @@ func (c *camera) isLive() bool {
 	return c.live
 }
 
-// While the switch is on the camera does not run, and the slate does, at the camera's size and with its sound still
-// announced. On one time line.
+// While the switch is on, the camera does not run and the slate does, at the camera's size and with its audio track
+// still announced, on one timeline.
 func TestPrivacy(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "privacy")
 	synctest.Test(t, func(t *testing.T) {

@@ -49,7 +49,7 @@ func encode(t *testing.T, kind slate.Kind, size image.Point, codec media.Codec) 
 	}
 }
 
-// A decoder that is not ours shows the words of every still, in every turn, and something moves.
+// An independent decoder shows the words of every still, in every pass, and something moves.
 func TestStills(t *testing.T) {
 	for codec := range encoders {
 		for _, kind := range []slate.Kind{slate.Offline, slate.Private} {
@@ -57,7 +57,7 @@ func TestStills(t *testing.T) {
 				t.Run(slate.StillFile(kind, size, codec), func(t *testing.T) {
 					if *update {
 						encode(t, kind, size, codec)
-						return // what is embedded is still the file before
+						return // the embedded file is still the previous one
 					}
 					checkStill(t, kind, size, codec)
 				})
@@ -98,7 +98,7 @@ func TestStillSource(t *testing.T) {
 	})
 }
 
-// What there is no still of is an error that says so.
+// A missing still is an error that says so.
 func TestNoStill(t *testing.T) {
 	for _, o := range []slate.Options{{Codec: media.Opus}, {Codec: media.VP8, Kind: "closed"}} {
 		err := slate.New(o).Run(t.Context(), &recorder{})
@@ -139,7 +139,7 @@ func (r *recorder) ivf() []byte {
 	return b
 }
 
-// gone is a camera that gives a second of pictures each time, and then does not answer for a minute.
+// gone is a camera that delivers a second of pictures each time, and then does not answer for a minute.
 type gone struct {
 	codec media.Codec
 	until time.Time
@@ -159,8 +159,8 @@ func (g *gone) Run(ctx context.Context, out media.Sink) error {
 	return errors.New("connection reset")
 }
 
-// Of whatever codec a source is, who stays sees a slate that his decoder takes, and the picture again when it is back;
-// who comes meanwhile sees the slate at once.
+// Whatever the codec of a source, connected viewers see a slate that their decoder supports, and the picture again when
+// it is back. Viewers that join meanwhile see the slate at once.
 func TestStandby(t *testing.T) {
 	for _, codec := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1} {
 		stayed, late := &recorder{}, &recorder{}

@@ -27,12 +27,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var discard = slog.New(slog.DiscardHandler)
 
-// camera is a source with a key frame each second, of which the nth says n.
+// camera is a source with a key frame each second; the nth one contains n.
 type camera struct {
 	first time.Duration // until the first frame
 	runs  int           // of a bubble, where nobody looks while it runs
 	asked int
-	blind bool // sound alone
+	blind bool // audio only
 }
 
 func (c *camera) RequestKeyFrame() { c.asked++ }
@@ -76,8 +76,8 @@ func inBubble(t *testing.T, c *camera, warm bool, test func(t *testing.T, hub *m
 	})
 }
 
-// A picture of a camera that runs costs no time: it is the newest key frame, and the same one for all who ask before
-// the next.
+// A picture of a running camera takes no time: it is the newest key frame, the same for all requests before the next
+// one.
 func TestOfRunning(t *testing.T) {
 	c := &camera{first: time.Second}
 	inBubble(t, c, true, func(t *testing.T, hub *media.Hub) {
@@ -98,7 +98,7 @@ func TestOfRunning(t *testing.T) {
 	})
 }
 
-// A camera that is idle is started, goes on for a while, and then stops.
+// An idle camera is started, runs for a while, and then stops.
 func TestOfIdle(t *testing.T) {
 	c := &camera{first: 3 * time.Second}
 	inBubble(t, c, false, func(t *testing.T, hub *media.Hub) {
@@ -225,7 +225,7 @@ func script(t *testing.T, text string) string {
 	return file
 }
 
-// However many ask, one process at a time makes one picture of each key frame.
+// However many requests there are, one process at a time makes one picture of each key frame.
 func TestJPEGIsMadeOnce(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	program := script(t, "cat >/dev/null; echo begin >>"+log+"; sleep 0.05; echo end >>"+log+"; echo picture")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestLayout checks that nothing sticks out of where it belongs, whatever the size.
+// TestLayout checks that nothing leaves its place, at any size.
 func TestLayout(t *testing.T) {
 	for _, size := range []image.Point{
 		{320, 180}, {320, 240}, {352, 288}, {426, 240}, {480, 270}, {640, 360}, {640, 480}, {854, 480}, {960, 540},
@@ -52,7 +52,7 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestBall checks that the ball touches the paddles when the sound hits.
+// TestBall checks that the ball touches the paddles when the hit sounds.
 func TestBall(t *testing.T) {
 	s := newScene(image.Pt(1280, 720), 30)
 	if x, _ := s.ball(2 * beat); x-s.radius != float64(s.left.Max.X) {
@@ -65,7 +65,7 @@ func TestBall(t *testing.T) {
 	}
 }
 
-// TestGlyphs checks that the sheet has all that is ever written, and that no two glyphs are alike.
+// TestGlyphs checks that the sheet has every character that is ever written, and that no two glyphs are alike.
 func TestGlyphs(t *testing.T) {
 	f := newFont(1)
 	texts := name + dateLayout + frameLayout + "0123456789:.-+1280x720p30"

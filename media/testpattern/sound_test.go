@@ -44,7 +44,7 @@ func TestSound(t *testing.T) {
 			}
 		}
 		if second == 0 {
-			continue // a decoder's first packet lacks what came before
+			continue // a decoder's first packet lacks its predecessor
 		}
 		if at := onset(loud[begin-4800:], l/4) - 4800; at < -240 || at > 480 {
 			t.Errorf("second %d: the hit is heard %d samples after the second, want -240 to 480", second, at)

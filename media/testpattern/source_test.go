@@ -47,7 +47,7 @@ func TestConformanceInRealTime(t *testing.T) {
 	})
 }
 
-// tape is a sink that keeps what it gets.
+// tape is a sink that keeps the frames.
 type tape struct {
 	tracks []media.Track
 	frames map[media.Codec][]*media.Frame
@@ -131,8 +131,7 @@ func TestTracks(t *testing.T) {
 	})
 }
 
-// TestHeldUp holds the source up: for a moment, after which it catches up, and for long, after which it goes on from
-// now.
+// TestHeldUp delays the source: briefly, after which it catches up, and for long, after which it continues from now.
 func TestHeldUp(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

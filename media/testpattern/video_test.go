@@ -57,8 +57,8 @@ func decode(t *testing.T, stream []byte) []byte {
 		"-f", "h264", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough", "pipe:1")
 }
 
-// TestPicture checks, against ffmpeg, that decoders show what the encoder thinks, to the bit, from each key frame on,
-// and that the frame number can be read from what they show.
+// TestPicture checks with ffmpeg that decoders show exactly the encoder's reconstruction, from each key frame on, and
+// that the frame number can be read from it.
 func TestPicture(t *testing.T) {
 	for _, opts := range []Options{
 		{Size: image.Pt(320, 180), Rate: 30, GOP: 2 * time.Second},

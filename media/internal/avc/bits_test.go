@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// written returns what f writes, as text.
+// written returns the bits that f writes, as text.
 func written(f func(*writer)) string {
 	var w writer
 	w.reset()

@@ -12,8 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/avc"
 )
 
-// TestDecodersAgree encodes pictures of random blocks and checks that ffmpeg decodes them to what the encoder thinks
-// they are.
+// TestDecodersAgree encodes pictures of random blocks and checks that ffmpeg decodes them to the encoder's
+// reconstruction.
 func TestDecodersAgree(t *testing.T) {
 	for _, tt := range []struct {
 		size image.Point
@@ -70,7 +70,7 @@ func scramble(rnd *rand.Rand, p *avc.Picture, span int, all bool) {
 	}
 }
 
-// near checks that what decoders show is close to what was asked for.
+// near checks that the decoded picture is close to the original.
 func near(t *testing.T, want, got *avc.Picture) {
 	t.Helper()
 	for i, v := range want.Y {

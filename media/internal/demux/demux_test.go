@@ -15,7 +15,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// record runs ffmpeg over two seconds of 320x240 pictures at 25 a second and a tone, and gives what it writes.
+// record runs ffmpeg over two seconds of 320x240 pictures at 25 a second and a tone, and returns its output.
 func record(t testing.TB, args ...string) []byte {
 	t.Helper()
 	var out, problems bytes.Buffer
@@ -78,7 +78,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// checkFormat reads a stream of record and counts what comes.
+// checkFormat reads a stream of record and counts its units.
 func checkFormat(t *testing.T, name string, r io.Reader, video, audio media.Codec, timed bool) {
 	t.Helper()
 	s, err := demux.Open(r)
@@ -158,7 +158,7 @@ func (s *sink) check(t *testing.T, name string, video, audio media.Codec, timed 
 }
 
 // A transport stream that is joined in the middle of a packet plays from the next key frame on; the bytes before are
-// left out.
+// skipped.
 func TestJoinedTS(t *testing.T) {
 	data := record(t, strings.Fields(x264+opus+" -f mpegts")...)
 	s, err := demux.OpenTS(bytes.NewReader(data[len(data)/4+77:]))
@@ -181,8 +181,8 @@ func TestJoinedTS(t *testing.T) {
 	}
 }
 
-// The clock of a transport stream has 33 bits: 26.5 hours. Nothing shows when it begins anew, and the jump of the
-// stream itself is one of the clock, not of the pictures.
+// The clock of a transport stream has 33 bits: 26.5 hours. Its wrap is invisible, and a jump of the stream's clock is
+// not a jump of the pictures.
 func TestWrappedTS(t *testing.T) {
 	data := record(t, strings.Fields(x264+" -output_ts_offset 95442.7 -f mpegts")...)
 	checkFormat(t, "wrapped", bytes.NewReader(data), media.H264, "", true)
@@ -208,7 +208,7 @@ func TestTSLoss(t *testing.T) {
 	}
 }
 
-// Pictures out of order are refused: a browser would show them as they come.
+// B-frames are refused: a browser would show them in order of arrival.
 func TestBFrames(t *testing.T) {
 	for name, args := range map[string]string{
 		"h264":    "-map 0:v -c:v libx264 -bf 2 -b_strategy 0 -f h264",

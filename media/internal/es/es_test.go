@@ -49,7 +49,7 @@ func TestClock(t *testing.T) {
 		}
 		for i, f := range s.frames {
 			want := time.Duration(i) * frame
-			if name == "stands still" && i > 30 { // it is believed for half a second
+			if name == "stands still" && i > 30 { // it is trusted for half a second
 				want = max(30*frame, want-480*time.Millisecond)
 			}
 			if f.PTS != want {
@@ -60,7 +60,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// Both tracks share one zero, whichever comes first; sound from before it is at zero.
+// Both tracks share one zero, whichever comes first; audio from before it is at zero.
 func TestSharedZero(t *testing.T) {
 	s := &sink{}
 	w := es.NewWriter(s, media.Track{Codec: media.VP8}, media.Track{Codec: media.Opus})

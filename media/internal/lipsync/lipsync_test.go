@@ -18,15 +18,15 @@ const (
 	second = time.Second
 )
 
-// at is what a sender's clock shows when it stood at noon for PTS zero and is off by that much; nil is a sender without
-// reports.
+// at returns what a sender's clock shows at a PTS, when it stood at noon for PTS zero and has that error; nil is a
+// sender without reports.
 type at func(pts time.Duration) time.Time
 
 func off(d time.Duration) at { return func(pts time.Duration) time.Time { return noon.Add(pts + d) } }
 
 func never(time.Duration) time.Time { return time.Time{} }
 
-// set returns a clock that is right until a moment and then set.
+// set returns a clock that is right until a moment and is then set.
 func set(from, by time.Duration) at {
 	return func(pts time.Duration) time.Time {
 		if pts >= from {
@@ -36,8 +36,8 @@ func set(from, by time.Duration) at {
 	}
 }
 
-// play is so much of pictures each 40 ms and sound each 20 ms, and by how much the sound is moved in the end. each sees
-// all of it.
+// play plays pictures every 40 ms and audio every 20 ms, and returns by how much the audio is shifted in the end. each
+// sees every unit.
 func play(s *lipsync.Sync, long time.Duration, picture, sound at,
 	each func(pts, moved time.Duration)) (moved time.Duration, err error) {
 	for pts := time.Duration(0); pts <= long; pts += 20 * ms {
@@ -92,8 +92,8 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// Whatever reports say, the sound never goes back, is moved by no more than one part in twenty of the time that has
-// passed, and by no more than two seconds.
+// Whatever the reports contain, the audio never goes back, shifts by at most a twentieth of the time that has passed,
+// and by at most two seconds.
 func TestSyncKeepsItsPromises(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
