@@ -29,7 +29,8 @@ func TestRefusedViewerIsToldOverItsDataChannel(t *testing.T) {
 	}
 	told := make(chan string, 1)
 	d.OnMessage(func(m webrtc.DataChannelMessage) { told <- string(m.Data) })
-	offer, err := pc.CreateOffer(&webrtc.OfferOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
+	offer, err := pc.CreateOffer(&webrtc.OfferOptions{
+		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -190,8 +190,8 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		o.Foreign, o.Log = foreign, log
 		return mpegts.New(o)
 	}
-	return nil, fmt.Errorf("unknown kind of source %q; hint: rtsp://, v4l2:, libcamera:, exec:, file:, rtp:, mpegts:// "+
-		"or testpattern:", scheme)
+	return nil, fmt.Errorf("unknown kind of source %q; hint: rtsp://, v4l2:, libcamera:, exec:, file:, "+
+		"rtp:, mpegts:// or testpattern:", scheme)
 }
 
 // muted is a source without its sound.

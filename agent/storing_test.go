@@ -166,7 +166,8 @@ func TestStorageNeedsBothCodecs(t *testing.T) {
 	s.create(t, "yard")
 	a, _ := start(t,
 		parse(t, s.Server,
-			"  mute: {url: \"testpattern:?size=320x240\", audio: off}\nchannels:\n  yard: {source: mute, storage: on}\n"))
+			"  mute: {url: \"testpattern:?size=320x240\", audio: off}\nchannels:\n"+
+				"  yard: {source: mute, storage: on}\n"))
 	eventually(t, "the report names what is missing", func() bool {
 		c := channel(a, "yard")
 		return c.State == "connected" && strings.Contains(c.StorageError, "the source has no opus") &&

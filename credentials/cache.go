@@ -77,7 +77,8 @@ func (c *cache) fetch(ctx context.Context) (aws.Credentials, error) {
 	defer cancel()
 	keys, err := c.source(ctx)
 	if now := time.Now(); err == nil && over(keys, now) && c.keys.HasKeys() && !over(c.keys, now) {
-		return aws.Credentials{}, fmt.Errorf("the source returned keys that expired at %s; hint: does what renews them "+
+		return aws.Credentials{}, fmt.Errorf("the source returned keys that expired at %s; "+
+			"hint: does what renews them "+
 			"still run?", keys.Expires.Format(time.RFC3339))
 	}
 	return keys, err

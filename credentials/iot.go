@@ -21,7 +21,8 @@ import (
 // developer guide, "Authorizing direct calls to AWS services").
 //
 //	GET https://ENDPOINT/role-aliases/ALIAS/credentials    with the certificate, and x-amzn-iot-thingname: THING
-//	{"credentials":{"accessKeyId":"...","secretAccessKey":"...","sessionToken":"...","expiration":"2026-01-01T01:00:00Z"}}
+//	{"credentials":{"accessKeyId":"...","secretAccessKey":"...","sessionToken":"...",
+//	    "expiration":"2026-01-01T01:00:00Z"}}
 type IoT struct {
 	// Host of the credentials provider: aws iot describe-endpoint --endpoint-type iot:CredentialProvider.
 	Endpoint        string

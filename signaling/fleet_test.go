@@ -131,7 +131,8 @@ func TestFleetWithTheDefaultSpread(t *testing.T) {
 	f := newFleet(2*time.Second, 2)
 	f.run(time.Hour)
 	t.Logf("10,000 cut at once, spread 2 s: p50 %v, p99 %v, peak %d/s, %.2f requests an agent, %d throttled",
-		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(0), float64(f.requests)/fleetSize, f.refused)
+		f.percentile(0.5).Round(time.Second), f.percentile(0.99).Round(time.Second), f.peak(0),
+		float64(f.requests)/fleetSize, f.refused)
 	if len(f.wait) != fleetSize || f.percentile(0.99) > 10*time.Minute {
 		t.Errorf("%d connected, p99 %v", len(f.wait), f.percentile(0.99))
 	}

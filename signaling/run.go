@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	drain       = time.Minute      // how long a replaced session is still read: the service's grace period after GO_AWAY
+	// How long a replaced session is still read: the service's grace period after GO_AWAY.
+	drain       = time.Minute
 	sameFailure = 10 * time.Minute // between two log lines about the same failure
 )
 

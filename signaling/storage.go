@@ -109,7 +109,8 @@ var errNoOffer = fmt.Errorf("joined %d times, and the storage service made no of
 // errUnstable says that sessions end right after they begin.
 var (
 	errUnstable = errors.New("storage sessions end right after they begin")
-	errNoReason = errors.New("the reason is unknown; hint: the storage service wants H.264 and Opus, both, and trickled " +
+	errNoReason = errors.New("the reason is unknown; hint: the storage service wants H.264 and Opus, both, and " +
+		"trickled " +
 		"candidates")
 )
 

@@ -42,7 +42,8 @@ func Listen(addr string, o Options) (*Server, error) {
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		return nil, fmt.Errorf("status: %w; hint: another program may hold the port, choose another under status.listen", err)
+		return nil, fmt.Errorf("status: %w; hint: another program may hold the port, choose another "+
+			"under status.listen", err)
 	}
 	return &Server{ln: ln, handler: Handler(o), log: o.Log}, nil
 }

@@ -86,7 +86,8 @@ func (h *watching) offer(w http.ResponseWriter, r *http.Request, channel string)
 		err = json.Unmarshal(raw, &body)
 	}
 	if err != nil || !strings.HasPrefix(body.SDP, "v=0") {
-		return "", &Problem{Status: http.StatusBadRequest, Text: "the body is not an offer", Hint: `send {"sdp": "v=0..."}`}
+		return "", &Problem{Status: http.StatusBadRequest, Text: "the body is not an offer",
+			Hint: `send {"sdp": "v=0..."}`}
 	}
 	return body.SDP, nil
 }

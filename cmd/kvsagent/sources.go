@@ -30,7 +30,8 @@ func probeCommand() *cobra.Command {
 		Long: "Watch a source and say what it sends and how it will look in a browser. The source is a URL as under " +
 			"sources.NAME.url, or, with -c,\n" +
 			"the name of one in a config file. Exit status 0 when there is something to see, 1 when not.",
-		Example: "  kvsagent sources probe rtsp://192.0.2.10/stream1 --username viewer --password-file gate.password\n" +
+		Example: "" +
+			"  kvsagent sources probe rtsp://192.0.2.10/stream1 --username viewer --password-file gate.password\n" +
 			"  kvsagent sources probe gate -c /etc/kvsagent/kvsagent.yaml -o json",
 	}
 	f := c.Flags()

@@ -46,7 +46,8 @@ type Path struct {
 	losses   [2]losses
 	lossesAt time.Duration
 
-	floor, nextFloor time.Duration // least one-way time, including the clocks' difference, of the current and the next window
+	// Least one-way time, including the clocks' difference, of the current and the next window.
+	floor, nextFloor time.Duration
 	floorAt          time.Duration // when the floor was last updated
 	waits            [8]wait       // recent least waits, newest first
 

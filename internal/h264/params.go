@@ -84,7 +84,8 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 // frame, not parameter sets, since those were put first.
 func payload(nal []byte, key bool) bool {
 	switch Type(nal) {
-	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream, h264.NALUTypeFillerData:
+	case 0, h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeEndOfSequence, h264.NALUTypeEndOfStream,
+		h264.NALUTypeFillerData:
 		return false
 	case h264.NALUTypeSPS, h264.NALUTypePPS:
 		return !key

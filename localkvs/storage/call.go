@@ -110,7 +110,8 @@ func (c *call) run() (err error) {
 }
 
 func (c *call) offer() error {
-	offer, err := c.pc.CreateOffer(&webrtc.OfferOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
+	offer, err := c.pc.CreateOffer(&webrtc.OfferOptions{
+		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}})
 	if err != nil {
 		return fmt.Errorf("offer: %w", err)
 	}

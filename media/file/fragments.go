@@ -39,7 +39,8 @@ func (x *fragments) next() (entry, error) {
 		}
 		box, err := boxAt(x.m.f, x.at, x.m.size)
 		if err != nil {
-			return entry{}, io.EOF // cut off in the middle of a fragment, as after a crash: the complete ones are played
+			// Cut off in the middle of a fragment, as after a crash: the complete ones are played.
+			return entry{}, io.EOF
 		}
 		x.at += int64(box.Size)
 		if box.Type == mp4.BoxTypeMoof() {

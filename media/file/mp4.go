@@ -93,7 +93,8 @@ func findMoov(f *os.File, size int64) (moov, moof *mp4.BoxInfo, err error) {
 			if moov != nil {
 				break // cut off after the tables; the samples will tell
 			}
-			return nil, nil, fmt.Errorf("damaged at byte %d: %w; hint: the recording was cut off before it was finished", at, err)
+			return nil, nil, fmt.Errorf("damaged at byte %d: %w; hint: the recording was cut off "+
+				"before it was finished", at, err)
 		}
 		switch {
 		case box.Type == mp4.BoxTypeMoov():

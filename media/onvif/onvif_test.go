@@ -28,7 +28,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// camera is an ONVIF device: WS-Discovery over UDP, and the device and media services over HTTP. The fields are set before start.
+// camera is an ONVIF device: WS-Discovery over UDP, and the device and media services over HTTP. The fields are set
+// before start.
 type camera struct {
 	t         *testing.T
 	user      string // "" is for everybody
@@ -80,7 +81,8 @@ func (c *camera) answerProbes() {
 			c.t.Errorf("no probe: %s", buf[:n])
 			continue
 		}
-		for _, answer := range []string{"junk", c.match(string(id[1])), c.match(string(id[1]))} { // cameras repeat themselves
+		// cameras repeat themselves
+		for _, answer := range []string{"junk", c.match(string(id[1])), c.match(string(id[1]))} {
 			_, _ = c.udp.WriteTo([]byte(answer), from)
 		}
 	}
@@ -118,8 +120,10 @@ func (c *camera) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			`<Date><Year>%d</Year><Month>%d</Month><Day>%d</Day></Date></UTCDateTime></SystemDateAndTime></GetSystemDateAndTimeResponse>`,
 			now.Hour(), now.Minute(), now.Second(), now.Year(), now.Month(), now.Day())
 	case strings.Contains(text, "GetCapabilities"):
-		answer = `<GetCapabilitiesResponse><Capabilities><Media><XAddr>http://` + host + `/onvif/media</XAddr></Media></Capabilities></GetCapabilitiesResponse>`
-	case r.URL.Path == "/onvif/media" && strings.Contains(text, "GetProfiles") || c.elsewhere && strings.Contains(text, "GetProfiles"):
+		answer = `<GetCapabilitiesResponse><Capabilities><Media><XAddr>http://` + host +
+			`/onvif/media</XAddr></Media></Capabilities></GetCapabilitiesResponse>`
+	case r.URL.Path == "/onvif/media" && strings.Contains(text, "GetProfiles") || c.elsewhere &&
+		strings.Contains(text, "GetProfiles"):
 		answer = `<GetProfilesResponse><Profiles token="a&amp;1" fixed="true"><Name>Main</Name><VideoEncoderConfiguration><Encoding>H264</Encoding>` +
 			`<Resolution><Width>2560</Width><Height>1440</Height></Resolution><RateControl><FrameRateLimit>25</FrameRateLimit></RateControl></VideoEncoderConfiguration>` +
 			`<AudioEncoderConfiguration><Encoding>AAC</Encoding></AudioEncoderConfiguration></Profiles>` +
@@ -134,13 +138,16 @@ func (c *camera) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			break
 		}
 		answer = `<SetSynchronizationPointResponse/>`
-	case strings.Contains(text, "<ProfileToken>a&amp;1</ProfileToken>"), strings.Contains(text, "<ProfileToken>b</ProfileToken>"):
-		answer = `<GetStreamUriResponse><MediaUri><Uri>rtsp://` + rtsp + `/stream?x=1&amp;y=2</Uri></MediaUri></GetStreamUriResponse>`
+	case strings.Contains(text, "<ProfileToken>a&amp;1</ProfileToken>"), strings.Contains(text,
+		"<ProfileToken>b</ProfileToken>"):
+		answer = `<GetStreamUriResponse><MediaUri><Uri>rtsp://` + rtsp +
+			`/stream?x=1&amp;y=2</Uri></MediaUri></GetStreamUriResponse>`
 	default:
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	fmt.Fprintf(w, `<?xml version="1.0"?><e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body>%s</e:Body></e:Envelope>`, answer)
+	fmt.Fprintf(w,
+		`<?xml version="1.0"?><e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body>%s</e:Body></e:Envelope>`, answer)
 }
 
 func (c *camera) login(w http.ResponseWriter, r *http.Request, text string) bool {
@@ -163,11 +170,13 @@ func (c *camera) login(w http.ResponseWriter, r *http.Request, text string) bool
 	sum := sha1.Sum([]byte(string(nonce) + e.Created + c.pass))
 	at, _ := time.Parse(time.RFC3339Nano, e.Created)
 	off := at.Sub(time.Now().Add(c.skew))
-	if err == nil && e.User == c.user && e.Digest == base64.StdEncoding.EncodeToString(sum[:]) && off < 5*time.Second && off > -5*time.Second {
+	if err == nil && e.User == c.user && e.Digest == base64.StdEncoding.EncodeToString(sum[:]) && off < 5*time.Second &&
+		off > -5*time.Second {
 		return true
 	}
 	w.WriteHeader(http.StatusBadRequest) // as gSOAP does
-	fmt.Fprint(w, `<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Subcode><e:Value>ter:NotAuthorized</e:Value></e:Subcode></e:Code></e:Fault></e:Body></e:Envelope>`)
+	fmt.Fprint(w,
+		`<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body><e:Fault><e:Code><e:Subcode><e:Value>ter:NotAuthorized</e:Value></e:Subcode></e:Code></e:Fault></e:Body></e:Envelope>`)
 	return false
 }
 
@@ -178,7 +187,8 @@ func (c *camera) digest(r *http.Request) bool {
 		p[m[1]] = m[2]
 	}
 	h := func(s string) string { sum := md5.Sum([]byte(s)); return hex.EncodeToString(sum[:]) }
-	want := h(h(c.user+":cam, x:"+c.pass) + ":n1:" + p["nc"] + ":" + p["cnonce"] + ":auth:" + h("POST:"+r.URL.RequestURI()))
+	want := h(h(c.user+":cam, x:"+c.pass) + ":n1:" + p["nc"] + ":" + p["cnonce"] + ":auth:" +
+		h("POST:"+r.URL.RequestURI()))
 	return p["username"] == c.user && p["response"] == want && p["opaque"] == "o" && p["uri"] == r.URL.RequestURI()
 }
 
@@ -188,16 +198,19 @@ func TestDiscover(t *testing.T) {
 	if err != nil || len(devices) != 1 {
 		t.Fatalf("%+v, %v, want one camera", devices, err)
 	}
-	if d := devices[0]; d.Name != "Front door" || d.Model != "XC-100" || d.Address != c.address() || d.Host != "127.0.0.1" || d.ID != "urn:uuid:cam-Front door" {
+	if d := devices[0]; d.Name != "Front door" || d.Model != "XC-100" || d.Address != c.address() ||
+		d.Host != "127.0.0.1" || d.ID != "urn:uuid:cam-Front door" {
 		t.Errorf("%+v", d)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	begin := time.Now()
-	if _, err := onvif.Discover(ctx, onvif.Options{Target: c.target(), Wait: time.Minute}); err != nil || time.Since(begin) > 5*time.Second {
+	if _, err := onvif.Discover(ctx, onvif.Options{Target: c.target(), Wait: time.Minute}); err != nil ||
+		time.Since(begin) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
-	if _, err := onvif.Discover(t.Context(), onvif.Options{Interface: "nosuch0"}); err == nil || !strings.Contains(err.Error(), `no interface "nosuch0"`) {
+	if _, err := onvif.Discover(t.Context(), onvif.Options{Interface: "nosuch0"}); err == nil ||
+		!strings.Contains(err.Error(), `no interface "nosuch0"`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -219,7 +232,8 @@ func TestProfiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := []onvif.Profile{
-				{Token: "a&1", Name: "Main", Codec: "H264", Width: 2560, Height: 1440, FPS: 25, Audio: "AAC", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
+				{Token: "a&1", Name: "Main", Codec: "H264", Width: 2560, Height: 1440, FPS: 25, Audio: "AAC",
+					URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
 				{Token: "b", Name: "Sub", Codec: "H265", URI: "rtsp://127.0.0.1:8554/stream?x=1&y=2"},
 			}
 			if len(profiles) != 2 || profiles[0] != want[0] || profiles[1] != want[1] {
@@ -249,7 +263,8 @@ func TestErrors(t *testing.T) {
 		want  string
 	}{
 		"a web page": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html><br></html>") }, "no SOAP"},
-		"404":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, "HTTP status 404; hint: is ONVIF switched on"},
+		"404": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
+			"HTTP status 404; hint: is ONVIF switched on"},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
 		}, "HTTP status 302"},
@@ -260,7 +275,8 @@ func TestErrors(t *testing.T) {
 		}, "refused"},
 	} {
 		s := httptest.NewServer(tt.serve)
-		if _, err := onvif.Profiles(t.Context(), s.URL, onvif.Login{Username: "admin", Password: "sesame"}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := onvif.Profiles(t.Context(), s.URL,
+			onvif.Login{Username: "admin", Password: "sesame"}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
 		}
 		s.Close()
@@ -294,9 +310,11 @@ func TestKeyFrames(t *testing.T) {
 	}
 	c.mu.Unlock()
 	if keys != 2 || profiles != 1 {
-		t.Errorf("the camera was asked for %d key frames and %d times for its profiles, want 2 and once", keys, profiles)
+		t.Errorf("the camera was asked for %d key frames and %d times for its profiles, want 2 and once", keys,
+			profiles)
 	}
-	if _, err := ask("rtsp://192.0.2.99/other"); !errors.Is(err, onvif.ErrUnsupported) || !strings.Contains(err.Error(), "/other") {
+	if _, err := ask("rtsp://192.0.2.99/other"); !errors.Is(err, onvif.ErrUnsupported) ||
+		!strings.Contains(err.Error(), "/other") {
 		t.Errorf("a stream that is not the camera's: %v", err)
 	}
 	c.mu.Lock()

@@ -211,7 +211,8 @@ func TestEnd(t *testing.T) {
 func TestStall(t *testing.T) {
 	clip := filepath.Join(t.TempDir(), "clip.h264")
 	if out, err := exec.Command("ffmpeg",
-		strings.Fields("-v error -f lavfi -i testsrc2=s=64x64:r=25:d=1 -pix_fmt yuv420p -bf 0 -c:v libx264 "+clip)...).CombinedOutput(); err != nil {
+		strings.Fields("-v error -f lavfi -i testsrc2=s=64x64:r=25:d=1 -pix_fmt yuv420p -bf 0 "+
+			"-c:v libx264 "+clip)...).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v\n%s", err, out)
 	}
 	pids := filepath.Join(t.TempDir(), "pids")

@@ -197,7 +197,8 @@ func (p Preset) libcamera(h Host) []string {
 	}
 	args := []string{program, "--timeout", "0", "--nopreview", "--width", strconv.Itoa(p.Width), "--height",
 		strconv.Itoa(p.Height),
-		"--framerate", strconv.Itoa(p.Rate), "--bitrate", strconv.Itoa(p.Bitrate), "--intra", strconv.Itoa(2 * p.Rate), "--profile", "baseline"}
+		"--framerate", strconv.Itoa(p.Rate), "--bitrate", strconv.Itoa(p.Bitrate),
+		"--intra", strconv.Itoa(2 * p.Rate), "--profile", "baseline"}
 	if p.Device != "" {
 		args = append(args, "--camera", p.Device)
 	}
@@ -205,5 +206,6 @@ func (p Preset) libcamera(h Host) []string {
 		return append(args, "--codec", "h264", "--inline", "--flush", "--output", "-")
 	}
 	return append(args, "--codec", "libav", "--libav-format", "mpegts", "--low-latency",
-		"--libav-audio", "--audio-source", "alsa", "--audio-device", p.ALSA, "--audio-codec", "libopus", "--output", "-")
+		"--libav-audio", "--audio-source", "alsa", "--audio-device", p.ALSA,
+		"--audio-codec", "libopus", "--output", "-")
 }

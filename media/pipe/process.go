@@ -40,7 +40,8 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 	if cmd.Err != nil {
 		return nil, fmt.Errorf("%w; hint: install it, or write its path", cmd.Err)
 	}
-	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; before that, our parent must take care of it
+	// Linux 5.11; before that, our parent must take care of it.
+	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -74,7 +75,8 @@ func environment(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY":
+		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID",
+			"LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY":
 			return true
 		}
 		return strings.HasPrefix(name, "AWS_")

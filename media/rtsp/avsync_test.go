@@ -68,7 +68,8 @@ func behind(t *testing.T, pictures, sound []*media.Frame, c clip) time.Duration 
 	last := pictures[len(pictures)-1]
 	for n := range c.units {
 		if bytes.Equal(payload(last.Data), payload(c.units[n])) {
-			d := sound[0].PTS - time.Duration(sound[0].Data[0][0])*20*time.Millisecond - (last.PTS - time.Duration(n)*40*time.Millisecond)
+			d := sound[0].PTS - time.Duration(sound[0].Data[0][0])*20*time.Millisecond -
+				(last.PTS - time.Duration(n)*40*time.Millisecond)
 			return (d%loop+loop+loop/2)%loop - loop/2
 		}
 	}

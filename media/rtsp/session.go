@@ -394,7 +394,8 @@ func (ss *session) setupAudio(desc *description.Session) error {
 			fmt.Sprintf("no sound: browsers do not take %s; hint: set the camera's audio to Opus or G.711 (PCMU, "+
 				"PCMA), or set audio: transcode", list(refused)))
 		ss.s.once("source has no sound: its audio codec cannot be sent to browsers; "+
-			"hint: set the camera's audio to Opus or G.711 (PCMU, PCMA), or set audio: transcode", "url", ss.s.address(), "codec", list(refused))
+			"hint: set the camera's audio to Opus or G.711 (PCMU, PCMA), or set audio: transcode",
+			"url", ss.s.address(), "codec", list(refused))
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ type Silence struct{ once sync.Once }
 func (s *Silence) Tell(out media.Sink, log *slog.Logger, codec, hint string) {
 	media.Note(out, fmt.Sprintf("no sound: browsers do not take %s; hint: %s, or set audio: transcode", codec, hint))
 	s.once.Do(func() {
-		log.Warn("source has no sound: its audio codec cannot be sent to browsers; hint: "+hint+", or set audio: transcode", "codec", codec)
+		log.Warn("source has no sound: its audio codec cannot be sent to browsers; "+
+			"hint: "+hint+", or set audio: transcode", "codec", codec)
 	})
 }
 
