@@ -1,10 +1,13 @@
 // Package udpbatch sends and receives many datagrams through one UDP socket with few system calls.
 //
-// A Run is a row of datagrams to one address, all of one size but the last, which may be shorter. On Linux a run leaves as one message that the kernel cuts up
-// (UDP_SEGMENT), and many runs leave in one sendmmsg. A kernel that cannot do that is noticed by its error, and from then on done without: sendmmsg of
-// single datagrams, and in the end one sendto for each. A path that cannot, because of its MTU or its interface, costs only those who are behind it.
+// A Run is a sequence of datagrams to one address. All have one size except the last, which may be shorter. On Linux a
+// run leaves as one message that the kernel segments (UDP_SEGMENT), and many runs leave in one sendmmsg. A kernel that
+// cannot do that is detected by its error; from then on the Sender uses sendmmsg with single datagrams, or in the end
+// one sendto for each. A path that cannot segment, because of its MTU or its interface, only costs the remotes behind
+// it.
 //
-// Nothing here waits for a link. What finds no room in the socket's buffer within 2 ms is dropped and counted, as UDP allows.
+// Nothing in this package waits for a link. Datagrams that find no room in the socket's buffer within 2 ms are dropped
+// and counted, as UDP allows.
 package udpbatch
 
 import (
@@ -20,17 +23,19 @@ const (
 	MaxBytes    = 65_000
 )
 
-// patience is how long one Send waits for room in the socket's buffer, however much it sends. What does not fit then is lost, as on any link that is too slow.
+// patience is how long one Send waits for room in the socket's buffer, however much it sends. The rest is then lost, as
+// on any link that is too slow.
 const patience = 2 * time.Millisecond
 
-// Run is datagrams to one address: Data cut into pieces of Size bytes, the last may be shorter. It keeps to MaxSegments and MaxBytes.
+// Run is a sequence of datagrams to one address: Data in pieces of Size bytes, the last of which may be shorter. It
+// keeps to MaxSegments and MaxBytes.
 type Run struct {
 	To   netip.AddrPort // without a zone
 	Data []byte
 	Size int
 }
 
-// segments is how many datagrams r is.
+// segments returns the number of datagrams in r.
 func (r *Run) segments() int { return (len(r.Data) + r.Size - 1) / r.Size }
 
 // Way is how a Sender sends.
@@ -53,7 +58,7 @@ type Sender struct {
 	platform
 }
 
-// New makes a Sender for conn. It starts with the best way and finds out what works.
+// New returns a Sender for conn. It starts with the best way and finds out what works.
 func New(conn *net.UDPConn) *Sender {
 	local, _ := conn.LocalAddr().(*net.UDPAddr)
 	s := &Sender{conn: conn, v6: local != nil && local.IP.To4() == nil}
@@ -61,7 +66,7 @@ func New(conn *net.UDPConn) *Sender {
 	return s
 }
 
-// For makes a Sender for another socket that shares this one's memory and begins with what it has found out.
+// For returns a Sender for another socket that shares this one's memory and starts with its findings.
 func (s *Sender) For(conn *net.UDPConn) *Sender {
 	o := New(conn)
 	o.share(s)
@@ -69,24 +74,26 @@ func (s *Sender) For(conn *net.UDPConn) *Sender {
 	return o
 }
 
-// Way is how the Sender sends now.
+// Way returns how the Sender sends now.
 func (s *Sender) Way() Way { return Way(s.way.Load()) }
 
-// Limit makes the Sender use no better way than w. Tests and operators of odd kernels use it.
+// Limit keeps the Sender from using a better way than w. It is for tests and for operators of unusual kernels.
 func (s *Sender) Limit(w Way) {
 	if s.Way() < w {
 		s.way.Store(int32(w))
 	}
 }
 
-// Dropped counts datagrams that the kernel did not take: the socket's buffer was full, or there is no way to the address.
+// Dropped returns the number of datagrams that the kernel did not accept: the socket's buffer was full, or there is no
+// route to the address.
 func (s *Sender) Dropped() uint64 { return s.dropped.Load() }
 
-// Deadline is until when a Send that begins now waits for room in the socket's buffer.
+// Deadline returns when a Send that begins now stops waiting for room in the socket's buffer.
 func Deadline() time.Time { return time.Now().Add(patience) }
 
-// Send writes all runs. It waits for room in the socket's buffer for 2 ms in all. What the kernel has not taken by then is counted and lost; UDP promises no more.
+// Send writes all runs. It waits for room in the socket's buffer for at most 2 ms in total. What the kernel has not
+// accepted by then is counted and lost; UDP promises no more.
 func (s *Sender) Send(runs []Run) { s.SendBy(runs, Deadline()) }
 
-// takes says whether the socket has addresses of this family.
+// takes reports whether the socket can send to addresses of this family.
 func (s *Sender) takes(to netip.Addr) bool { return s.v6 || to.Unmap().Is4() }

@@ -16,25 +16,25 @@ import (
 // maxMessages is how many messages go into one sendmmsg.
 const maxMessages = 128
 
-// A full buffer is left alone for firstPause at first, then each time for twice as long as before, up to lastPause.
+// Pauses before the next attempt at a full buffer: firstPause at first, then twice as long each time, up to lastPause.
 const (
 	firstPause = patience / 8
 	lastPause  = patience / 2
 )
 
-// platform is what Linux needs.
+// platform is the state for Linux.
 type platform struct {
 	pool     *sync.Pool // of *batch; shared
 	raw      syscall.RawConn
-	sendmmsg sendFunc // tests have a kernel of their own
+	sendmmsg sendFunc // tests replace the kernel
 	sendto   sendFunc
 	plain    *plainAddrs // shared
 	zones    zones
 
-	segmented atomic.Bool // a message was cut up, for whomever
+	segmented atomic.Bool // a message was segmented, for any address
 }
 
-// sendFunc hands messages to the kernel, and says how many it took. It does not wait.
+// sendFunc passes messages to the kernel, and returns how many it accepted. It does not wait.
 type sendFunc func(fd uintptr, msgs []mmsghdr) (sent int, errno syscall.Errno)
 
 func (s *Sender) setup() Way {
@@ -42,7 +42,7 @@ func (s *Sender) setup() Way {
 	s.sendmmsg, s.sendto, s.plain = sendmmsg, sendto, &plainAddrs{}
 	raw, err := s.conn.SyscallConn()
 	if err != nil {
-		return Single // and each Send finds that there is no socket
+		return Single // each Send then finds that there is no socket
 	}
 	s.raw = raw
 	way := Segmented
@@ -54,7 +54,7 @@ func (s *Sender) setup() Way {
 	return way
 }
 
-// share lets a Sender use another's memory, and know what that has found out of addresses.
+// share lets a Sender use another's memory and its findings about addresses.
 func (s *Sender) share(o *Sender) { s.pool, s.plain = o.pool, o.plain }
 
 // mmsghdr is struct mmsghdr of sendmmsg(2).
@@ -64,16 +64,18 @@ type mmsghdr struct {
 }
 
 func sendmmsg(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
-	n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&msgs[0])), uintptr(len(msgs)),
+		unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
 
 func sendto(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 	h := &msgs[0].hdr
 	if h.Control != nil {
-		return 0, unix.EOPNOTSUPP // it takes no control message
+		return 0, unix.EOPNOTSUPP // it accepts no control message
 	}
-	_, _, errno := syscall.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len), unix.MSG_DONTWAIT,
+	_, _, errno := syscall.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len),
+		unix.MSG_DONTWAIT,
 		uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
 	if errno != 0 {
 		return 0, errno
@@ -81,19 +83,19 @@ func sendto(fd uintptr, msgs []mmsghdr) (int, syscall.Errno) {
 	return 1, 0
 }
 
-// batch is the memory of one sendmmsg, used again and again.
+// batch is the memory of one sendmmsg, which is reused.
 type batch struct {
 	msgs    [maxMessages]mmsghdr
 	iovs    [maxMessages]unix.Iovec
 	names   [maxMessages]unix.RawSockaddrInet6 // large enough for an IPv4 one
 	control [maxMessages][controlSpace]byte
-	runs    [maxMessages]*Run // that a message is all of; nil for a single datagram
+	runs    [maxMessages]*Run // the run that is the whole message; nil for a single datagram
 	n       int
 
-	// What the callback of RawConn.Control works with; it is made once, so that a send allocates nothing.
+	// Used by the callback of RawConn.Control, which is made once so that a send does not allocate.
 	send     sendFunc
 	offset   int
-	cut      bool // the kernel has cut up a message
+	cut      bool // the kernel has segmented a message
 	err      syscall.Errno
 	callback func(fd uintptr)
 }
@@ -101,7 +103,8 @@ type batch struct {
 // controlSpace holds one UDP_SEGMENT control message: struct cmsghdr and a uint16, aligned.
 const controlSpace = 24
 
-// newBatch makes a batch. Its callback never waits: net's own way of waiting, with RawConn.Write, keeps all others from the socket meanwhile.
+// newBatch makes a batch. Its callback never waits: RawConn.Write would wait, and keep all others from the socket
+// meanwhile.
 func newBatch() *batch {
 	b := &batch{}
 	b.callback = func(fd uintptr) {
@@ -121,14 +124,14 @@ func newBatch() *batch {
 	return b
 }
 
-// batch gives an empty one.
+// batch returns an empty batch.
 func (s *Sender) batch() *batch {
 	b := s.pool.Get().(*batch)
-	b.n = 0 // whoever had it may have panicked
+	b.n = 0 // the previous user may have panicked
 	return b
 }
 
-// count is how many datagrams message i is.
+// count returns the number of datagrams in message i.
 func (b *batch) count(i int) int {
 	if r := b.runs[i]; r != nil {
 		return r.segments()
@@ -136,7 +139,8 @@ func (b *batch) count(i int) int {
 	return 1
 }
 
-// SendBy is Send with another end of waiting. When that is past it only tries. It reports whether the buffer was still full in the end.
+// SendBy is Send with another deadline. After the deadline it only tries. It reports whether the buffer was still full
+// at the end.
 func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
 	b := s.batch()
 	defer s.pool.Put(b)
@@ -155,8 +159,8 @@ func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
 	return err == unix.EAGAIN || err == unix.ENOBUFS
 }
 
-// WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:
-// whoever uses UDP expects that.
+// WriteTo sends one datagram like net.UDPConn, but waits no longer than Send. A datagram without room by then is lost
+// and counted, and is not an error, since users of UDP expect losses.
 func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
 	if !s.takes(to.Addr()) {
 		return 0, s.failed(to, unix.EAFNOSUPPORT)
@@ -174,10 +178,11 @@ func (s *Sender) failed(to netip.AddrPort, err error) error {
 	if errno, ok := err.(syscall.Errno); ok {
 		err = os.NewSyscallError("sendto", errno)
 	}
-	return &net.OpError{Op: "write", Net: "udp", Source: s.conn.LocalAddr(), Addr: net.UDPAddrFromAddrPort(to), Err: err}
+	return &net.OpError{Op: "write", Net: "udp", Source: s.conn.LocalAddr(), Addr: net.UDPAddrFromAddrPort(to),
+		Err: err}
 }
 
-// addEach makes one message of each datagram of a run.
+// addEach adds each datagram of a run as a message.
 func (s *Sender) addEach(b *batch, r *Run, until time.Time) {
 	for data := r.Data; len(data) > 0; {
 		n := min(r.Size, len(data))
@@ -186,7 +191,7 @@ func (s *Sender) addEach(b *batch, r *Run, until time.Time) {
 	}
 }
 
-// add makes a message, of a whole run if r is one. A full batch leaves first.
+// add adds a message, which is a whole run if r is set. It first flushes a full batch.
 func (s *Sender) add(b *batch, to netip.AddrPort, data []byte, r *Run, until time.Time) {
 	if b.n == maxMessages {
 		_, _ = s.flush(b, until)
@@ -204,7 +209,7 @@ func (s *Sender) add(b *batch, to netip.AddrPort, data []byte, r *Run, until tim
 	}
 }
 
-// address writes a socket address and gives its length.
+// address writes a socket address and returns its length.
 func (s *Sender) address(name *unix.RawSockaddrInet6, to netip.AddrPort) uint32 {
 	port := to.Port()<<8 | to.Port()>>8
 	if s.v6 {
@@ -219,7 +224,7 @@ func (s *Sender) address(name *unix.RawSockaddrInet6, to netip.AddrPort) uint32 
 	return unix.SizeofSockaddrInet4
 }
 
-// segment asks the kernel to cut a message into datagrams of the given size (udp(7), UDP_SEGMENT).
+// segment asks the kernel to segment a message into datagrams of the given size (udp(7), UDP_SEGMENT).
 func segment(h *unix.Msghdr, control *[controlSpace]byte, size int) {
 	c := (*unix.Cmsghdr)(unsafe.Pointer(control))
 	c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
@@ -229,8 +234,8 @@ func segment(h *unix.Msghdr, control *[controlSpace]byte, size int) {
 	h.SetControllen(unix.CmsgSpace(2))
 }
 
-// flush writes the messages of b and makes room in it. A message that the kernel refuses is left out, and the rest goes on. It gives the number of datagrams that
-// were lost and the last error.
+// flush writes the messages of b and empties it. It skips a message that the kernel refuses. It returns the number of
+// lost datagrams and the last error.
 func (s *Sender) flush(b *batch, until time.Time) (lost int, err error) {
 	b.offset, b.cut = 0, false
 	for pause := firstPause; b.offset < b.n; {
@@ -260,7 +265,7 @@ func (s *Sender) flush(b *batch, until time.Time) (lost int, err error) {
 			b.offset++
 			missed := s.split(r, until)
 			if lost += missed; missed < r.segments() {
-				s.without(r.To) // so that it was not the address
+				s.without(r.To) // the address was not the reason
 			}
 		default:
 			err = errno
@@ -273,7 +278,7 @@ func (s *Sender) flush(b *batch, until time.Time) (lost int, err error) {
 	return lost, err
 }
 
-// try hands the kernel what is left of a batch.
+// try passes the rest of a batch to the kernel.
 func (s *Sender) try(b *batch) (syscall.Errno, error) {
 	if s.raw == nil {
 		return 0, net.ErrClosed
@@ -286,13 +291,15 @@ func (s *Sender) try(b *batch) (syscall.Errno, error) {
 	return b.err, err
 }
 
-// refusesSegments says whether an error may mean that a message cannot be cut up: segments are larger than the path's MTU (EINVAL, EMSGSIZE by newer kernels), the
-// interface computes no checksums or the path is one of IPsec (EIO), the socket does not know UDP_SEGMENT.
+// refusesSegments reports whether an error may mean that a message cannot be segmented: segments are larger than the
+// path's MTU (EINVAL, EMSGSIZE by newer kernels), the interface computes no checksums or the path uses IPsec (EIO), or
+// the socket does not know UDP_SEGMENT.
 func refusesSegments(err syscall.Errno) bool {
-	return err == unix.EINVAL || err == unix.EMSGSIZE || err == unix.EIO || err == unix.EOPNOTSUPP || err == unix.ENOPROTOOPT
+	return err == unix.EINVAL || err == unix.EMSGSIZE || err == unix.EIO || err == unix.EOPNOTSUPP ||
+		err == unix.ENOPROTOOPT
 }
 
-// split sends a run datagram by datagram, and gives the number of those that were lost.
+// split sends a run datagram by datagram, and returns the number of lost ones.
 func (s *Sender) split(r *Run, until time.Time) (lost int) {
 	b := s.batch()
 	defer s.pool.Put(b)
@@ -301,18 +308,18 @@ func (s *Sender) split(r *Run, until time.Time) (lost int) {
 	return lost
 }
 
-// without notes that the kernel sends single datagrams to an address, but does not cut up messages for it. When it has never done that for anybody, and has refused it
-// for several, it is asked no more.
+// without records that the kernel sends single datagrams to an address, but segments no messages for it. When it has
+// never segmented any, and has refused for several addresses, segments are no longer tried.
 func (s *Sender) without(to netip.AddrPort) {
 	if s.plain.add(to) >= refusals && !s.segmented.Load() {
 		s.Limit(Batched)
 	}
 }
 
-// refusals of segments for so many addresses are the kernel's, if nobody gets any.
+// After refusals for that many addresses, and no success, the kernel itself is the reason.
 const refusals = 4
 
-// lost leaves messages out, up to one.
+// lost drops messages, up to one.
 func (s *Sender) lost(b *batch, to int) (n int) {
 	for ; b.offset < to; b.offset++ {
 		n += b.count(b.offset)

@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// platform needs nothing: there is one way.
+// platform has no state: there is only one way.
 type platform struct{}
 
 func (s *Sender) setup() Way { return Single }
 
 func (s *Sender) share(*Sender) {}
 
-// leastPatience is for a Send that is only to try: net does not even try when the deadline is past.
+// leastPatience is for a Send that only tries: the net package does not try at all after a deadline.
 const leastPatience = 50 * time.Microsecond
 
-// SendBy is Send with another end of waiting. When that is past it only tries. It reports whether the buffer was still full in the end.
+// SendBy is Send with another deadline. After the deadline it only tries. It reports whether the buffer was still full
+// at the end.
 func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
 	if least := time.Now().Add(leastPatience); until.Before(least) {
 		until = least
@@ -43,8 +44,8 @@ func (s *Sender) SendBy(runs []Run, until time.Time) (full bool) {
 	return full
 }
 
-// WriteTo sends one datagram as net.UDPConn does, but waits no longer than Send does. One for which there is no room by then is lost and counted, and no error:
-// whoever uses UDP expects that.
+// WriteTo sends one datagram like net.UDPConn, but waits no longer than Send. A datagram without room by then is lost
+// and counted, and is not an error, since users of UDP expect losses.
 func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
 	_ = s.conn.SetWriteDeadline(Deadline())
 	n, err := s.conn.WriteToUDPAddrPort(data, s.address(to))
@@ -57,7 +58,7 @@ func (s *Sender) WriteTo(data []byte, to netip.AddrPort) (int, error) {
 	return n, err
 }
 
-// address is an address in the socket's family.
+// address returns an address in the socket's family.
 func (s *Sender) address(to netip.AddrPort) netip.AddrPort {
 	if s.v6 {
 		return netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()).WithZone(to.Addr().Zone()), to.Port())

@@ -100,7 +100,8 @@ func TestAddressWithoutAWayCostsOnlyItsOwn(t *testing.T) {
 	s := udpbatch.New(listen(t, "127.0.0.1:0"))
 	to := listen(t, "127.0.0.1:0")
 	good := udpbatch.Run{To: addr(to), Data: row(3, 500, 0), Size: 500}
-	bad := udpbatch.Run{To: netip.MustParseAddrPort("127.0.0.1:0"), Data: row(3, 500, 0), Size: 500} // port 0 is nobody's
+	// Port 0 is nobody's.
+	bad := udpbatch.Run{To: netip.MustParseAddrPort("127.0.0.1:0"), Data: row(3, 500, 0), Size: 500}
 	s.Send([]udpbatch.Run{good, bad, good})
 	expect(t, to, good)
 	expect(t, to, good)
@@ -129,7 +130,8 @@ func BenchmarkSend(b *testing.B) {
 			s.Limit(way)
 			var runs []udpbatch.Run
 			for range 50 {
-				runs = append(runs, udpbatch.Run{To: addr(listen(b, "127.0.0.1:0")), Data: row(14, 1200, 0), Size: 1200})
+				runs = append(runs, udpbatch.Run{To: addr(listen(b, "127.0.0.1:0")), Data: row(14, 1200, 0),
+					Size: 1200})
 			}
 			b.ReportAllocs()
 			b.SetBytes(50 * 14 * 1200)

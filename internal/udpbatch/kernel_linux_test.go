@@ -170,7 +170,8 @@ func TestFullBuffer(t *testing.T) {
 	})
 }
 
-// TestBufferWithRoomInTime: a buffer that is full for less than the patience costs nothing but time, and nothing changes its place.
+// TestBufferWithRoomInTime: a buffer that is full for less than the patience costs nothing but time, and nothing
+// changes its place.
 func TestBufferWithRoomInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, way := range []Way{Segmented, Batched, Single} {
@@ -199,7 +200,8 @@ func TestBufferWithRoomInTime(t *testing.T) {
 	})
 }
 
-// TestWhoWaitsKeepsNobodyElseWaiting has one Send wait for ever. Others send meanwhile, and so does Pion, which knows nothing of us.
+// TestWhoWaitsKeepsNobodyElseWaiting has one Send wait for ever. Others send meanwhile, and so does Pion, which knows
+// nothing of us.
 func TestWhoWaitsKeepsNobodyElseWaiting(t *testing.T) {
 	k := &kernel{refuse: full}
 	s := on(t, k)
@@ -247,7 +249,8 @@ func TestWhoWaitsKeepsNobodyElseWaiting(t *testing.T) {
 // TestErrorsCostOnlyTheirOwn gives each error to one of three addresses.
 func TestErrorsCostOnlyTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.ENOMEM, unix.EMSGSIZE, unix.EINVAL, unix.EIO, unix.EACCES} {
+		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.ENOMEM,
+			unix.EMSGSIZE, unix.EINVAL, unix.EIO, unix.EACCES} {
 			for _, way := range []Way{Segmented, Batched, Single} {
 				for _, few := range []bool{false, true} {
 					k := &kernel{few: few, refuse: func(m message) syscall.Errno {
@@ -264,7 +267,8 @@ func TestErrorsCostOnlyTheirOwn(t *testing.T) {
 						t.Errorf("%v, way %d: Send waited %v for nothing", errno, way, took)
 					}
 					if n := len(k.to(fast)); n != 6 || s.Dropped() != 4 {
-						t.Errorf("%v, way %d, few %v: %d datagrams sent and %d dropped, want 6 and 4", errno, way, few, n, s.Dropped())
+						t.Errorf("%v, way %d, few %v: %d datagrams sent and %d dropped, want 6 and 4", errno, way, few,
+							n, s.Dropped())
 					}
 					if s.Way() != way {
 						t.Errorf("%v: one address made the way %d for all, want %d", errno, s.Way(), way)
@@ -278,7 +282,8 @@ func TestErrorsCostOnlyTheirOwn(t *testing.T) {
 	})
 }
 
-// TestPathWithoutSegments: what cannot be cut up for one address is sent to it in single datagrams, from then on at once; all others get what they got.
+// TestPathWithoutSegments: what cannot be cut up for one address is sent to it in single datagrams, from then on at
+// once; all others get what they got.
 func TestPathWithoutSegments(t *testing.T) {
 	for _, errno := range []syscall.Errno{unix.EINVAL, unix.EMSGSIZE, unix.EIO} {
 		refused := 0
@@ -296,8 +301,10 @@ func TestPathWithoutSegments(t *testing.T) {
 		if a, b := len(k.to(fast)), len(k.to(slow)); a != 25 || b != 15 || s.Dropped() != 0 {
 			t.Errorf("%v: %d and %d datagrams sent, %d dropped, want 25, 15, 0", errno, a, b, s.Dropped())
 		}
-		if refused > 2 || s.Way() != Segmented { // behind another message sendmmsg does not tell the error, and is called again
-			t.Errorf("%v: refused %d times, and the way is %d for all; want at most 2, and %d", errno, refused, s.Way(), Segmented)
+		// Behind another message sendmmsg does not tell the error, and is called again.
+		if refused > 2 || s.Way() != Segmented {
+			t.Errorf("%v: refused %d times, and the way is %d for all; want at most 2, and %d", errno, refused, s.Way(),
+				Segmented)
 		}
 		for i, d := range k.to(slow) {
 			if int(d.fill) != i%3 {
@@ -326,13 +333,15 @@ func TestKernelWithoutSegments(t *testing.T) {
 		s.Send([]Run{rowTo(netip.AddrPortFrom(slow.Addr(), uint16(1000+i)), 3)})
 	}
 	if s.Way() != Batched || len(k.got) != 30 || s.Dropped() != 0 {
-		t.Errorf("the way is %d, %d datagrams sent, %d dropped; want %d, 30, 0", s.Way(), len(k.got), s.Dropped(), Batched)
+		t.Errorf("the way is %d, %d datagrams sent, %d dropped; want %d, 30, 0", s.Way(), len(k.got), s.Dropped(),
+			Batched)
 	}
 	s.sendmmsg = func(uintptr, []mmsghdr) (int, syscall.Errno) { return 0, unix.ENOSYS }
 	s.way.Store(int32(Segmented))
 	s.Send([]Run{rowTo(fast, 3), rowTo(fast, 2)})
 	if got := k.to(fast); s.Way() != Single || len(got) != 5 || s.Dropped() != 0 {
-		t.Errorf("without sendmmsg the way is %d, %d datagrams sent, %d dropped; want %d, 5, 0", s.Way(), len(got), s.Dropped(), Single)
+		t.Errorf("without sendmmsg the way is %d, %d datagrams sent, %d dropped; want %d, 5, 0", s.Way(), len(got),
+			s.Dropped(), Single)
 	}
 }
 

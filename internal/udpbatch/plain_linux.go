@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// plainAddrs are addresses for which the kernel does not cut up messages. The zero value is empty.
+// plainAddrs are addresses for which the kernel does not segment messages. The zero value is empty.
 type plainAddrs struct {
-	n  atomic.Int32 // entries; there are mostly none
+	n  atomic.Int32 // entries; usually none
 	mu sync.Mutex   // guards the field below
 	at map[netip.AddrPort]time.Time
 }
 
 const (
 	plainMost = 1024             // addresses
-	plainFor  = 10 * time.Minute // as long as the kernel believes in a path's MTU (RFC 8201 section 5.3)
+	plainFor  = 10 * time.Minute // as long as the kernel caches a path's MTU (RFC 8201 section 5.3)
 )
 
 func (p *plainAddrs) has(to netip.AddrPort) bool {
@@ -36,7 +36,7 @@ func (p *plainAddrs) has(to netip.AddrPort) bool {
 	return ok
 }
 
-// add gives how many there are.
+// add adds an address and returns the number of entries.
 func (p *plainAddrs) add(to netip.AddrPort) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *plainAddrs) add(to netip.AddrPort) int {
 	return len(p.at)
 }
 
-// zones are the numbers of interfaces by name. The zero value is empty.
+// zones caches the numbers of interfaces by name. The zero value is empty.
 type zones struct {
 	mu sync.Mutex // guards the field below
 	at map[string]zone
@@ -64,7 +64,7 @@ const (
 	zoneFor   = time.Minute // an interface may come back under another number
 )
 
-// index is the number of the zone of an IPv6 address (RFC 4007 section 11), 0 for one that is not there.
+// index returns the number of the zone of an IPv6 address (RFC 4007 section 11), 0 for a missing one.
 func (z *zones) index(name string) uint32 {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		return uint32(n)

@@ -7,10 +7,11 @@ import (
 
 const (
 	readAtOnce   = 32   // datagrams
-	datagramMost = 8192 // bytes; of a longer one the rest is lost, as with Pion
+	datagramMost = 8192 // bytes; the rest of a longer one is lost, as with Pion
 )
 
-// Receiver reads datagrams from a socket, those that wait with one system call where the platform can. One goroutine uses it.
+// Receiver reads datagrams from a socket, all queued ones with one system call where the platform allows. One goroutine
+// uses it.
 type Receiver struct {
 	conn    *net.UDPConn
 	buf     []byte // readAtOnce times datagramMost
@@ -21,17 +22,18 @@ type Receiver struct {
 	receiving
 }
 
-// NewReceiver makes a Receiver for conn.
+// NewReceiver returns a Receiver for conn.
 func NewReceiver(conn *net.UDPConn) *Receiver {
 	r := &Receiver{conn: conn, buf: make([]byte, readAtOnce*datagramMost)}
 	r.setup()
 	return r
 }
 
-// Waiting says whether Next has a datagram that was read already.
+// Waiting reports whether Next has a datagram that was read already.
 func (r *Receiver) Waiting() bool { return r.next < r.n }
 
-// Next gives a datagram and where it came from, as net.UDPConn.ReadFromUDPAddrPort does. The data are good until the next call. A closed socket or a deadline is an error.
+// Next returns a datagram and its source, like net.UDPConn.ReadFromUDPAddrPort. The data are valid until the next call.
+// A closed socket or a deadline is an error.
 func (r *Receiver) Next() (data []byte, from netip.AddrPort, err error) {
 	if !r.Waiting() {
 		r.n, r.next = 0, 0
@@ -46,7 +48,7 @@ func (r *Receiver) Next() (data []byte, from netip.AddrPort, err error) {
 
 func (r *Receiver) slot(i int) []byte { return r.buf[i*datagramMost : (i+1)*datagramMost] }
 
-// readOne is the way that works everywhere.
+// readOne works on every platform.
 func (r *Receiver) readOne() (n int, err error) {
 	r.sizes[0], r.froms[0], err = r.conn.ReadFromUDPAddrPort(r.slot(0))
 	if err != nil {

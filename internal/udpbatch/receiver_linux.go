@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// receiving is what Linux needs.
+// receiving is the state for Linux.
 type receiving struct {
-	raw      syscall.RawConn // nil: one by one
+	raw      syscall.RawConn // nil reads one by one
 	msgs     [readAtOnce]mmsghdr
 	iovs     [readAtOnce]unix.Iovec
 	names    [readAtOnce]unix.RawSockaddrInet6 // large enough for an IPv4 one
 	zones    map[uint32]string
 	got      int
 	err      syscall.Errno
-	callback func(fd uintptr) bool // made once, so that reading allocates nothing
+	callback func(fd uintptr) bool // made once, so that reading does not allocate
 }
 
 func (r *Receiver) setup() {
@@ -36,7 +36,8 @@ func (r *Receiver) setup() {
 	}
 	r.callback = func(fd uintptr) bool {
 		for {
-			n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), readAtOnce, unix.MSG_DONTWAIT, 0, 0)
+			n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), readAtOnce,
+				unix.MSG_DONTWAIT, 0, 0)
 			switch errno {
 			case unix.EINTR:
 				continue
@@ -49,13 +50,13 @@ func (r *Receiver) setup() {
 	}
 }
 
-// read waits for datagrams and fills slots with them, n is how many.
+// read waits for datagrams and fills the slots with them. n is their number.
 func (r *Receiver) read() (n int, err error) {
 	if r.raw == nil {
 		return r.readOne()
 	}
 	for i := range r.msgs {
-		r.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6 // the kernel has written over it
+		r.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6 // the kernel has overwritten it
 	}
 	if err := r.raw.Read(r.callback); err != nil {
 		return 0, err
@@ -87,7 +88,7 @@ func (r *Receiver) address(name *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(a, port)
 }
 
-// zone is the name of an interface, which is the zone of a link-local address (RFC 4007 section 11).
+// zone returns the name of an interface, which is the zone of a link-local address (RFC 4007 section 11).
 func (r *Receiver) zone(id uint32) string {
 	if name, ok := r.zones[id]; ok {
 		return name

@@ -2,7 +2,7 @@
 
 package udpbatch
 
-// receiving needs nothing: there is one way.
+// receiving has no state: there is only one way.
 type receiving struct{}
 
 func (r *Receiver) setup() {}

@@ -11,7 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 )
 
-// TestReceiverGivesWhatWasSent compares with what net.UDPConn makes of the same datagrams, and has some wait so that they are read together.
+// TestReceiverGivesWhatWasSent compares with what net.UDPConn makes of the same datagrams, and has some wait so that
+// they are read together.
 func TestReceiverGivesWhatWasSent(t *testing.T) {
 	for _, tt := range []struct{ to, from string }{
 		{"127.0.0.1:0", "127.0.0.1:0"},

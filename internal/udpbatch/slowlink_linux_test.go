@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// inNamespace runs a test in a network of its own, and reports whether it is there already. Where none can be had, TestFullBuffer and its kin have shown the
-// same with a kernel of their own.
+// inNamespace runs a test in a network of its own, and reports whether it is there already. Where none can be had,
+// TestFullBuffer and its kin have shown the same with a kernel of their own.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("UDPBATCH_NAMESPACE") != "" {
@@ -72,7 +72,8 @@ func links(t *testing.T, rate string) {
 	)
 }
 
-// TestSlowLink fills the socket's buffer with what waits for a slow link: nobody waits for that any longer than Send's patience.
+// TestSlowLink fills the socket's buffer with what waits for a slow link: nobody waits for that any longer than Send's
+// patience.
 func TestSlowLink(t *testing.T) {
 	if !inNamespace(t) {
 		return
@@ -120,7 +121,8 @@ func TestSlowLink(t *testing.T) {
 		<-done
 		slices.Sort(slow)
 		slices.Sort(good)
-		t.Logf("way %d: a send to the slow link took %v, the longest %v; two to the good one meanwhile %v, the longest %v; %d datagrams dropped",
+		t.Logf("way %d: a send to the slow link took %v, the longest %v; two to the good one meanwhile %v, the "+
+			"longest %v; %d datagrams dropped",
 			way, slow[90], slow[99], good[45], good[49], s.Dropped())
 		if slow[90] > 10*patience || good[45] > 20*patience || slow[99] > time.Second || good[49] > time.Second {
 			t.Errorf("way %d: who sends waited %v and %v, once %v and %v", way, slow[90], good[45], slow[99], good[49])
@@ -137,7 +139,8 @@ func TestPathsOfTheKernel(t *testing.T) {
 		return
 	}
 	links(t, "1gbit")
-	ip(t, "nft add table ip t", "nft add chain ip t o { type filter hook output priority 0 ; }", "nft add rule ip t o ip daddr 10.8.0.2 drop")
+	ip(t, "nft add table ip t", "nft add chain ip t o { type filter hook output priority 0 ; }",
+		"nft add rule ip t o ip daddr 10.8.0.2 drop")
 	conn, err := net.ListenUDP("udp", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,12 +152,15 @@ func TestPathsOfTheKernel(t *testing.T) {
 	}
 	for range 10 {
 		before := s.Dropped()
-		s.Send([]Run{run(behindGood), run(behindNarrow), run(behindGood), run(behindNone), run(behindSlow), run(behindGood)})
+		s.Send([]Run{run(behindGood), run(behindNarrow), run(behindGood), run(behindNone), run(behindSlow),
+			run(behindGood)})
 		if n := s.Dropped() - before; n != 40 {
 			t.Errorf("%d datagrams dropped, want 40: the firewall's and those without a path", n)
 		}
 	}
-	if s.Way() != Segmented || !s.plain.has(netip.MustParseAddrPort(behindNarrow)) || s.plain.has(netip.MustParseAddrPort(behindGood)) {
-		t.Errorf("the way is %d; the narrow path is known as such: %v", s.Way(), s.plain.has(netip.MustParseAddrPort(behindNarrow)))
+	if s.Way() != Segmented || !s.plain.has(netip.MustParseAddrPort(behindNarrow)) ||
+		s.plain.has(netip.MustParseAddrPort(behindGood)) {
+		t.Errorf("the way is %d; the narrow path is known as such: %v", s.Way(),
+			s.plain.has(netip.MustParseAddrPort(behindNarrow)))
 	}
 }
