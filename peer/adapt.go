@@ -11,68 +11,64 @@ const (
 	subFor     = 30 * time.Second       // the smaller stream is kept ready for so long after a path was full
 	chokedAt   = 0.75                   // of a level: a path that carries less than this gets none of it
 	chokedFor  = 3 * time.Second        // while it waits for the smaller one
-	quietMost  = 500 * time.Millisecond // that nothing is sent into a path that has become full
-	quietAgain = 3 * time.Second        // between two such times
+	drainMost  = 500 * time.Millisecond // that nothing is sent into a path that has become full
+	drainAgain = 3 * time.Second        // between two such times
 )
 
-// start tells how the viewer is reached, and whether it can take only one level, must. A viewer that is far away begins with the smaller stream if that is there, and one behind a
-// relay comes to it as soon as it is.
-func (s *sender) start(r reach, remote string, must Level) {
-	warm := s.b.warm(Sub)
+// start tells how the viewer is reached. must is the level of a remote that takes no other.
+func (s *sender) start(class pathClass, remote string, must Level) {
+	levels := s.b.states(s, time.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reach, s.remote, s.level = r, remote, must
-	s.ladder.fixed = must != Main || !s.b.hasSub()
-	if !s.ladder.fixed && warm && r != near {
-		s.level = Sub
-	}
-	s.wish = s.level
-	if !s.ladder.fixed && r == relayed {
-		s.wish = Sub
-	}
-	s.ladder.level = s.wish
+	s.class, s.remote, s.must = class, remote, must
+	d := s.decide(circumstances{levels: levels})
+	s.level, s.target = d.begin, d.target
 	if s.video != nil {
-		s.video.newPath(r.most())
+		s.video.newPath(class.most())
 	}
 }
+
+// decide chooses the viewer's level, and lets the ladder go on from there.
+func (s *sender) decide(c circumstances) decision {
+	c.class = s.class
+	if s.must == Sub {
+		c.levels[Main].fit = fitsNot
+	}
+	d := choose(c)
+	s.ladder.level, s.ladder.fixed = d.target, d.fixed
+	return d
+}
+
+// takesTrack says whether the viewer has agreed to a track's codec.
+func (s *sender) takesTrack(t media.Track) bool { return s.tracks[t.Codec] != nil }
 
 // moved tells that ICE has chosen a pair. When that leads elsewhere, nothing is known of the path yet; browsers choose the same again and again, under other local addresses.
-func (s *sender) moved(r reach, remote string) {
+func (s *sender) moved(class pathClass, remote string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reach == r && s.remote == remote {
+	if s.class == class && s.remote == remote {
 		return
 	}
-	s.reach, s.remote = r, remote
+	s.class, s.remote = class, remote
 	if s.video != nil {
-		s.video.newPath(r.most())
+		s.video.newPath(class.most())
 	}
 }
 
-// wanted is the level that the viewer has or is about to have.
-func (s *sender) wanted() Level {
+// levels are the level that the viewer has, and the one that it is to have.
+func (s *sender) levels() (level, target Level) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.wish
+	return s.level, s.target
 }
 
-// setWish notes which level the viewer is to have, and reports whether that is another than it has.
-func (s *sender) setWish(l Level) bool {
+// setTarget notes which level the viewer is to have, and reports whether that is another than it has.
+func (s *sender) setTarget(l Level) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wish = l
+	s.target = l
 	return s.level != l
 }
-
-// mayRepeat says whether a key frame that was sent already may be sent again, out of turn. One that is under way, and one that was repeated, may not.
-func (s *sender) mayRepeat(key *packets, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter
-}
-
-// repeatAfter is how long a viewer with a slow path may take to see a key frame and to stop asking.
-const repeatAfter = 1500 * time.Millisecond
 
 // onFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and does not block.
 func (s *sender) onFeedback(fci []byte) {
@@ -122,54 +118,53 @@ func (s *sender) tell() {
 	}
 }
 
-// adapt does what follows from what is known of the path. One goroutine calls it.
+// adaptation is what follows from what is known of a viewer's path and of the levels.
+type adaptation struct {
+	target Level
+	moved  bool    // the target is another than before
+	slow   bool    // its path is too narrow for a shard
+	sub    bool    // the smaller stream had better run
+	probe  float64 // bit/s; 0 is none
+}
+
+// adapt carries out what follows from what is known of the path and of the levels. The report loop calls it: after news, when the tracks of a level have changed, and once a second.
 func (s *sender) adapt(ctx context.Context, now time.Time) {
 	if s.video == nil {
 		return
 	}
-	rates := s.b.bitrates(now)
-	var subs []media.Track
-	if s.b.hasSub() {
-		subs, _ = s.b.current(Sub)
-	}
-	s.mu.Lock()
-	s.rates = rates
-	path := s.video.pathState()
-	path.Fine = path.Fine && s.video.canProbe()
-	l, probe := s.ladder.step(now, path, rates[Main], s.reach.most())
-	if l == Sub && s.level == Main && !s.fits(subs) {
-		s.ladder.fixed, s.ladder.level, l = true, Main, Main
-	}
-	moved, slow := l != s.wish, s.joined && path.Full
-	if path.Full && path.Estimate < rates[s.level] && now.Sub(s.quiet) > quietAgain {
-		s.quiet = now.Add(min(path.Waiting, quietMost)) // what is queued in the path would only be dropped there
-	}
-	ready := l == Sub || s.ladder.thin(now, path, rates[Main]) || s.level == Sub || !path.FullAt.IsZero() && now.Sub(path.FullAt) < subFor
-	if moved && l == Sub && path.Estimate < chokedAt*rates[Main] {
-		s.choked = now.Add(chokedFor)
-		s.dropVideo(dropBehind)
-	}
-	s.mu.Unlock()
-	if slow {
+	a := s.judge(now, s.b.states(s, now))
+	if a.slow {
 		s.b.demote(s)
 	}
-	s.keepSub(ready)
-	if moved {
-		s.b.move(s, l)
+	s.keepSub(a.sub)
+	if a.moved {
+		s.b.move(s, a.target)
 	}
-	if probe > 0 {
-		s.probe(ctx, probe)
+	if a.probe > 0 {
+		s.probe(ctx, a.probe)
 	}
 }
 
-// fits says whether this viewer can take the smaller stream; as long as its tracks are not known, it can.
-func (s *sender) fits(tracks []media.Track) bool {
-	for _, t := range tracks {
-		if t.Codec.Video() && s.tracks[t.Codec] == nil {
-			return false
-		}
+// judge looks at the path, chooses the level, and stops what the path cannot carry.
+func (s *sender) judge(now time.Time, levels [2]levelState) (a adaptation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rates = [2]float64{levels[Main].rate, levels[Sub].rate}
+	path := s.video.pathState()
+	path.Fine = path.Fine && s.video.canProbe()
+	carries, probe := s.ladder.step(now, path, s.rates[Main], s.class.most())
+	d := s.decide(circumstances{levels: levels, tried: true, path: carries})
+	a = adaptation{target: d.target, moved: d.target != s.target, slow: s.joined && path.Full, probe: probe}
+	if path.Full && path.Estimate < s.rates[s.level] && now.Sub(s.drainUntil) > drainAgain {
+		s.drainUntil = now.Add(min(path.Waiting, drainMost)) // what is queued in the path would only be dropped there
 	}
-	return true
+	lately := !path.FullAt.IsZero() && now.Sub(path.FullAt) < subFor
+	a.sub = d.target == Sub || s.level == Sub || !d.fixed && (lately || s.ladder.thin(now, path, s.rates[Main]))
+	if a.moved && d.target == Sub && path.Estimate < chokedAt*s.rates[Main] {
+		s.choked = now.Add(chokedFor)
+		s.dropVideo(dropBehind)
+	}
+	return a
 }
 
 // keepSub keeps the smaller stream running, or lets it go.

@@ -188,21 +188,25 @@ func (b *Broadcast) takeOut(s *sender) {
 
 // move brings a sender to a level: at once with what is cached of it, when that is quicker than its next key frame, else with that.
 func (b *Broadcast) move(s *sender, l Level) {
-	b.mu.Lock()
 	st := b.streams[l]
 	asks := st.hub.CanMakeKeyFrames()
-	if !s.setWish(l) {
-		b.mu.Unlock()
-		return
-	}
-	// Going up there is no hurry, and what is cached of the larger stream is much. Going down, pictures that catch up are better than none until the next key frame.
-	if l == Sub && !asks && len(st.window) > 0 && st.burst(s.burstRate()) < catchUp && st.nextKey(time.Now()) > patience {
-		b.jump(s, st)
-	}
-	b.mu.Unlock()
-	if asks {
+	if b.aim(s, st, asks) && asks {
 		st.hub.RequestKeyFrame()
 	}
+}
+
+// aim sets a sender's target, and reports whether it has yet to come there.
+func (b *Broadcast) aim(s *sender, st *stream, asks bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !s.setTarget(st.level) {
+		return false
+	}
+	// Going up there is no hurry, and what is cached of the larger stream is much. Going down, pictures that catch up are better than none until the next key frame.
+	if st.level == Sub && !asks && len(st.window) > 0 && st.burst(s.burstRate()) < catchUp && st.nextKey(time.Now()) > patience {
+		b.jump(s, st)
+	}
+	return true
 }
 
 const (
@@ -210,42 +214,13 @@ const (
 	patience = time.Second     // a key frame that comes so soon is waited for
 )
 
-// refresh serves a wish for a key frame: from the source if it can make one, else from what is cached.
-func (b *Broadcast) refresh(s *sender) {
-	st := b.streams[s.wanted()]
-	if st.hub.CanMakeKeyFrames() {
-		st.hub.RequestKeyFrame()
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now := time.Now(); st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) {
-		b.jump(s, st)
-	}
-}
-
-// jump sends a sender what is cached of a level, with the lock held.
-func (b *Broadcast) jump(s *sender, st *stream) {
-	if !slices.Contains(b.senders, s) && !s.inShard() || !s.canSend(st.window) {
-		return // it has ended, or cannot take this
-	}
-	b.takeOut(s)
-	s.restart(st.level, st.window)
-}
-
-// warm says whether a level has a picture to begin with.
-func (b *Broadcast) warm(l Level) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return int(l) < len(b.streams) && len(b.streams[l].window) > 0
-}
-
-// bitrates is what each level takes, in bit/s; 0 is not known.
-func (b *Broadcast) bitrates(now time.Time) (rates [2]float64) {
+// states are the levels as a viewer sees them.
+func (b *Broadcast) states(s *sender, now time.Time) (out [2]levelState) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, st := range b.streams {
-		_, rates[i] = st.meter.Rates(now)
+		_, rate := st.meter.Rates(now)
+		out[i] = levelState{there: true, fit: fitOf(st.gives(), s.takesTrack), warm: s.canSend(st.window), rate: rate}
 	}
-	return rates
+	return out
 }

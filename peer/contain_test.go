@@ -226,6 +226,14 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			if tt.viewer {
 				ended, conn = s.viewerEnded, s.viewer
 			}
+			if tt.where == "queue" {
+				for s.master.guard.reason() == nil { // whoever is up to live has left the queue
+					for _, x := range s.master.outgoing.all() {
+						b.demote(x.sender)
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
 			select {
 			case err := <-ended:
 				var fault *PanicError

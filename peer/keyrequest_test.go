@@ -183,3 +183,13 @@ func TestNothingWithoutATrackIsSent(t *testing.T) {
 		})
 	}
 }
+
+// drainNow sends what waits, and takes no time.
+func drainNow(t *testing.T, s *sender) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := s.run(ctx, func(*sender) { cancel() }); err != nil {
+		t.Error(err)
+	}
+}

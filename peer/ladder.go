@@ -74,7 +74,9 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 			return d.level, 0
 		}
 		if !s.Fine {
-			d.rise(now)
+			if s.Estimate > 0 { // else nobody would tell that it was too much
+				d.rise(now)
+			}
 			break
 		}
 		probe = d.try(now, s.Estimate, need)

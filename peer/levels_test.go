@@ -151,7 +151,7 @@ func walk(t *testing.T, rng *rand.Rand) *strict {
 	for range rng.IntN(30) {
 		step()
 	}
-	s.start(reach(rng.IntN(3)), "", Main)
+	s.start(pathClass(rng.IntN(3)), "", Main)
 	detach := c.b.attach(s)
 	defer detach()
 	var running sync.WaitGroup

@@ -37,13 +37,14 @@ func (g *outgoing) withSub(ctx context.Context, tracks []media.Track, offered []
 		g.log.Warn("the smaller stream, which this viewer could take, is not there", "err", err)
 		return tracks
 	}
-	for _, sub := range subs {
-		if _, ok := matchCodec(sub, offered); ok {
-			g.level = Sub
-			tracks = slices.Clone(tracks)
-			tracks[i] = sub
-			return tracks
-		}
+	takes := func(t media.Track) bool {
+		_, ok := matchCodec(t, offered)
+		return ok
+	}
+	g.level = choose(circumstances{levels: [2]levelState{{there: true, fit: fitOf(tracks, takes)}, {there: true, fit: fitOf(subs, takes)}}}).target
+	if g.level == Sub {
+		tracks = slices.Clone(tracks)
+		tracks[i] = subs[slices.IndexFunc(subs, func(t media.Track) bool { return t.Codec.Video() })]
 	}
 	return tracks
 }

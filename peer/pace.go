@@ -2,23 +2,23 @@ package peer
 
 import "time"
 
-// reach is how far away a viewer is, which tells what to begin with before its path is known.
-type reach int
+// pathClass is how far away a viewer is, which tells what to begin with before its path is known.
+type pathClass int
 
 const (
-	near    reach = iota // in our own network, or a test's
-	far                  // somewhere on the Internet
-	relayed              // through a TURN server
+	near    pathClass = iota // in our own network, or a test's
+	far                      // somewhere on the Internet
+	relayed                  // through a TURN server
 )
 
 // relayMost is what a KVS TURN server carries (KVS dev guide, quotas: 5 Mbit/s for each allocation), less what sound and retransmissions need.
 const relayMost = 4_500_000
 
 // first is the rate in bit/s at which a burst begins.
-func (r reach) first() float64 { return [...]float64{100e6, 8e6, relayMost}[r] }
+func (p pathClass) first() float64 { return [...]float64{100e6, 8e6, relayMost}[p] }
 
 // most is what the path carries at most, in bit/s; 0 is not known.
-func (r reach) most() float64 { return [...]float64{0, 0, relayMost}[r] }
+func (p pathClass) most() float64 { return [...]float64{0, 0, relayMost}[p] }
 
 const (
 	narrowFor = 20 * time.Second      // a path that was full is paced for so long
@@ -38,7 +38,7 @@ func (s *sender) burstRate() float64 {
 }
 
 func (s *sender) rate(now time.Time) float64 {
-	most := s.reach.first()
+	most := s.class.first()
 	if s.video == nil {
 		return most
 	}
@@ -55,11 +55,11 @@ func (s *sender) rate(now time.Time) float64 {
 }
 
 // pace is how many packets may leave at once, the rate in bit/s, and when the next may leave.
-func (s *sender) pace(now time.Time) (packets int, rate float64, quiet time.Time) {
+func (s *sender) pace(now time.Time) (packets int, rate float64, drained time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rate = s.rate(now)
-	return min(max(1, int(rate/8*partTime.Seconds())/maxPayload), partPackets), rate, s.quiet
+	return min(max(1, int(rate/8*partTime.Seconds())/maxPayload), partPackets), rate, s.drainUntil
 }
 
 // upToLive says whether a sender can leave its queue.

@@ -66,7 +66,7 @@ func (r *route) attach(s *sender, must Level) {
 	if r.pair != nil {
 		remote = r.pair.Remote.Address
 	}
-	s.start(reachOf(r.pair), remote, must)
+	s.start(classOf(r.pair), remote, must)
 	senders := append(slices.Clone(r.senders()), s)
 	r.attached.Store(&senders)
 	r.useDirect([]*sender{s})
@@ -115,7 +115,7 @@ func (r *route) read() bool {
 
 func (r *route) tell(senders []*sender) {
 	for _, s := range senders {
-		s.moved(reachOf(r.pair), r.pair.Remote.Address)
+		s.moved(classOf(r.pair), r.pair.Remote.Address)
 	}
 	r.useDirect(senders)
 }
@@ -162,8 +162,8 @@ func (r *route) senders() []*sender {
 	return nil
 }
 
-// reachOf tells how far away the remote is; nil is far.
-func reachOf(pair *webrtc.ICECandidatePair) reach {
+// classOf tells how far away the remote is; nil is far.
+func classOf(pair *webrtc.ICECandidatePair) pathClass {
 	if pair == nil {
 		return far
 	}

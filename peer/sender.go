@@ -36,37 +36,38 @@ type sender struct {
 	wake chan struct{} // 1 slot: the queue is no longer empty
 	news chan struct{} // 1 slot: more is known of the path
 
-	mu       sync.Mutex // guards the fields below
-	direct   *direct
-	reach    reach
-	remote   string     // address
-	rates    [2]float64 // what each level takes, in bit/s
-	queue    []item
-	queued   int // bytes
-	limit    int
-	catching bool // what waits began with pictures that are not live
-	wantKey  bool
-	why      drop          // why it must have a key frame
-	level    Level         // of the pictures that it gets
-	wish     Level         // of those that it is to get, from a key frame on
-	moves    uint64        // from one level to another
-	last     time.Duration // PTS under which the last picture leaves; negative: none yet
-	joined   bool          // in a shard
-	from     uint64        // the next frame that the shard sends
-	open     part          // of the frame of which the shard has sent a part: the rest
-	begun    part          // the same, once it is left to this sender
-	left     *shard        // in which packets of this sender may still wait to be written
-	meters   map[media.Codec]*media.Meter
-	dropped  map[media.Codec]drops
-	resent   uint64    // packets
-	plis     uint64    // key frames asked for
-	asked    time.Time // when one was last asked for
-	keyAt    time.Time // when one was last under way
-	served   uint64    // number of the key frame that was last sent again
-	ladder   ladder
-	choked   time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
-	quiet    time.Time // nothing is sent until then: the path empties itself
-	leave    func()    // the smaller stream; nil when it is not wanted
+	mu         sync.Mutex // guards the fields below
+	direct     *direct
+	class      pathClass
+	remote     string     // address
+	rates      [2]float64 // what each level takes, in bit/s
+	queue      []item
+	queued     int // bytes
+	limit      int
+	catching   bool // what waits began with pictures that are not live
+	wantKey    bool
+	why        drop          // why it must have a key frame
+	level      Level         // of the pictures that it gets
+	target     Level         // of those that it is to get, from a key frame on
+	must       Level         // Sub when the remote has agreed to no other
+	moves      uint64        // from one level to another
+	last       time.Duration // PTS under which the last picture leaves; negative: none yet
+	joined     bool          // in a shard
+	from       uint64        // the next frame that the shard sends
+	open       part          // of the frame of which the shard has sent a part: the rest
+	begun      part          // the same, once it is left to this sender
+	left       *shard        // in which packets of this sender may still wait to be written
+	meters     map[media.Codec]*media.Meter
+	dropped    map[media.Codec]drops
+	resent     uint64    // packets
+	plis       uint64    // key frames asked for
+	asked      time.Time // when one was last asked for
+	keyAt      time.Time // when one was last under way
+	served     uint64    // number of the key frame that was last sent again
+	ladder     ladder
+	choked     time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
+	drainUntil time.Time // nothing is sent before: the path empties itself
+	leave      func()    // the smaller stream; nil when it is not wanted
 }
 
 // item is a frame that waits for its turn.
@@ -291,12 +292,12 @@ func (s *sender) takes(p *packets) (pts time.Duration, ok bool) {
 		return f.PTS, true
 	}
 	if p.level != s.level {
-		if p.level != s.wish || !f.Key {
+		if p.level != s.target || !f.Key {
 			return 0, false
 		}
 		s.enter(p.level)
 	}
-	if s.level != s.wish && time.Now().Before(s.choked) {
+	if s.level != s.target && time.Now().Before(s.choked) {
 		s.wantKey, s.why = true, dropBehind
 	} else if f.Key {
 		s.wantKey = false
@@ -320,7 +321,7 @@ func (s *sender) enter(l Level) {
 	if s.level != l && s.last >= 0 {
 		s.moves++
 	}
-	s.level, s.wish = l, l
+	s.level, s.target = l, l
 }
 
 func (s *sender) count(codec media.Codec, why drop) {
@@ -401,9 +402,9 @@ func (s *sender) run(ctx context.Context, promote func(*sender)) error {
 				continue
 			}
 		}
-		packets, rate, quiet := s.pace(time.Now())
-		if due.Before(quiet) {
-			due = quiet
+		packets, rate, drained := s.pace(time.Now())
+		if due.Before(drained) {
+			due = drained
 		}
 		for from := next.from; from < len(next.p.payloads); from += packets {
 			if !wait(ctx, &due) {

@@ -84,6 +84,14 @@ func (st *stream) Write(f *media.Frame) {
 	b.send(p)
 }
 
+// gives are the tracks that the stream has, as far as is known.
+func (st *stream) gives() []media.Track {
+	if len(st.tracks) == 0 && len(st.window) > 0 {
+		return []media.Track{{Codec: st.window[0].frame.Codec}}
+	}
+	return st.tracks
+}
+
 // keep adds a picture to the window.
 func (st *stream) keep(p *packets) {
 	if !p.frame.Codec.Video() {
