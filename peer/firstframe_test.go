@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +93,31 @@ func TestKeyFramesOnRequestAreThrottled(t *testing.T) {
 		time.Sleep(2 * repeatAfter)
 		if n := keys(10*time.Second, 20*time.Millisecond); n != 1 {
 			t.Errorf("the next key frame was sent %d times more in 10 s of requests, want 1", n)
+		}
+	})
+}
+
+// obliging is a source that makes a key frame when it is asked to.
+type obliging struct{ asked int }
+
+func (o *obliging) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return nil }
+
+func (o *obliging) RequestKeyFrame() { o.asked++ }
+
+// TestASourceIsAskedForKeyFramesSeldom: what one viewer asks for reaches the source once a second, which is half as often as the source may be asked by all.
+func TestASourceIsAskedForKeyFramesSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &obliging{}
+		b := NewBroadcast(media.NewHub(media.HubOptions{Source: source}), nil)
+		s := newSender(b, []*outTrack{newOutTrack(media.H264)}, nil)
+		s.start(near, "", Main)
+		defer b.attach(s)()
+		for range 500 {
+			s.onRTCP(&rtcp.PictureLossIndication{}, nil)
+			time.Sleep(20 * time.Millisecond)
+		}
+		if source.asked < 9 || source.asked > 11 {
+			t.Errorf("in 10 s of requests the source was asked for %d key frames, want one a second", source.asked)
 		}
 	})
 }

@@ -193,3 +193,19 @@ func drainNow(t *testing.T, s *sender) {
 		t.Error(err)
 	}
 }
+
+// TestAWindowIsOfOneCodec: what is cached of a stream ends where the source turns to another codec, until that has a key frame.
+func TestAWindowIsOfOneCodec(t *testing.T) {
+	st := hubs(false).streams[Main]
+	for i, step := range []struct {
+		frame *media.Frame
+		want  int
+	}{
+		{keyFrame(media.H264, 0), 1}, {deltaFrame(media.H264, 1), 2}, {deltaFrame(media.VP8, 2), 0}, {deltaFrame(media.H264, 3), 0},
+		{keyFrame(media.VP8, 4), 1}, {deltaFrame(media.VP8, 5), 2}, {keyFrame(media.H264, 6), 1},
+	} {
+		if st.Write(step.frame); len(st.window) != step.want {
+			t.Errorf("after frame %d the window has %d pictures, want %d", i, len(st.window), step.want)
+		}
+	}
+}
