@@ -274,7 +274,7 @@ func receiving(media bool) (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receiver reports: %w", err)
 	}
-	r.Add(restoredNACK{again})
+	r.Add(rtxNACK{again})
 	r.Add(reports)
 	if media {
 		each, err := twcc.NewSenderInterceptor()

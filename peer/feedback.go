@@ -57,7 +57,7 @@ func (t *outTrack) onReport(r rtcp.ReceptionReport, now time.Time) {
 	defer t.mu.Unlock()
 	if r.SSRC == t.ssrc {
 		t.lost = r.TotalLost
-		t.heard.note(r, now, t.codec.ClockRate())
+		t.stats.note(r, now, t.codec.ClockRate())
 	}
 }
 

@@ -85,7 +85,7 @@ func FuzzRTCPIn(f *testing.F) {
 		for _, p := range packets {
 			s.onRTCP(p, nil)
 		}
-		if again := w.bytes - first.bytes; again > againFirst+first.bytes/againShare {
+		if again := w.bytes - first.bytes; again > rtxBudgetFirst+first.bytes/rtxShare {
 			t.Errorf("%d bytes sent again after %d bytes", again, first.bytes)
 		}
 	})

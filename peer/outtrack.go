@@ -23,16 +23,16 @@ import (
 type outTrack struct {
 	codec media.Codec
 
-	mu      sync.Mutex // guards the fields below
-	w       webrtc.TrackLocalWriter
-	ssrc    uint32
-	pt      uint8
-	base    uint32 // RTP timestamp of PTS zero
-	next    uint64 // extended sequence number of the next packet
-	level   Level  // of the last frame
-	moot    uint64 // packets before this one belong to pictures that nobody needs any more
-	stamp   uint32 // RTP timestamp of the frame that is being sent
-	history *history
+	mu             sync.Mutex // guards the fields below
+	w              webrtc.TrackLocalWriter
+	ssrc           uint32
+	pt             uint8
+	base           uint32 // RTP timestamp of PTS zero
+	next           uint64 // extended sequence number of the next packet
+	level          Level  // of the last frame
+	obsoleteBefore uint64 // packets before this one belong to pictures that nobody needs any more
+	stamp          uint32 // RTP timestamp of the frame that is being sent
+	history        *history
 
 	twcc uint8 // id of the header extension with the transport-wide sequence number; 0: not negotiated
 	path bwe.Path
@@ -44,9 +44,9 @@ type outTrack struct {
 	last         *media.Frame  // the newest frame sent
 	lastPTS      time.Duration // under which it was sent
 	sent, octets uint32        // packets and payload bytes, for sender reports
-	again        int64         // payload bytes that may be sent again
+	rtxBudget    int64         // payload bytes that may be sent again
 	lost         uint32        // packets, as the remote reports
-	heard        heard         // what else it reports
+	stats        rtcpStats     // what else it reports
 	firstAt      time.Time     // when the first packet was sent
 }
 
@@ -60,7 +60,7 @@ type direct struct {
 
 func newOutTrack(codec media.Codec) *outTrack {
 	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the lower half.
-	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), again: againFirst}
+	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), rtxBudget: rtxBudgetFirst}
 	if codec.Video() {
 		t.history = &history{}
 	}
@@ -186,7 +186,7 @@ func (t *outTrack) begin(x part) (first uint64) {
 	}
 	first = t.next
 	if x.p.level != t.level {
-		t.level, t.moot = x.p.level, first
+		t.level, t.obsoleteBefore = x.p.level, first
 	}
 	if t.firstAt.IsZero() {
 		t.firstAt = time.Now()
@@ -194,9 +194,9 @@ func (t *outTrack) begin(x part) (first uint64) {
 	t.next += n
 	t.sent += uint32(n)
 	t.octets += uint32(x.p.bytes)
-	t.again = min(t.again+int64(x.p.bytes)/againShare, againMost)
-	if slip := t.slip(x.pts); slip != 0 {
-		t.base += slip
+	t.rtxBudget = min(t.rtxBudget+int64(x.p.bytes)/rtxShare, rtxBudgetMost)
+	if ahead := t.audioClock(x.pts); ahead != 0 {
+		t.base += ahead
 	}
 	t.last, t.lastPTS = x.p.frame, x.pts
 	t.stamp = t.base + rtpTime(x.pts, t.codec.ClockRate())
@@ -281,11 +281,11 @@ func (t *outTrack) number(h *rtp.Header, size int, now time.Time) {
 // marker is set on the last packet of a picture (RFC 6184 section 5.1).
 func (t *outTrack) marker(p *packets, i int) bool { return t.codec.Video() && i == len(p.payloads)-1 }
 
-// giveUp makes what was sent so far moot: pictures that followed it were left out.
+// giveUp makes what was sent so far obsoleteBefore: pictures that followed it were left out.
 func (t *outTrack) giveUp() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.moot = t.next
+	t.obsoleteBefore = t.next
 }
 
 // zero is when the newest frame was taken, and the wall clock at PTS zero by that; zero times when nothing was sent.

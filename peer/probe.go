@@ -20,7 +20,7 @@ func (s *sender) probe(ctx context.Context, rate float64) {
 	defer s.video.endProbe()
 	for due := time.Now(); left > 0 && ctx.Err() == nil; left -= step {
 		s.mu.Lock()
-		r := repeats{d: s.direct}
+		r := retransmits{d: s.direct}
 		s.video.probe(min(step, left), &r)
 		s.mu.Unlock()
 		r.flush()
@@ -31,7 +31,7 @@ func (s *sender) probe(ctx context.Context, rate float64) {
 }
 
 // probe sends packets that the remote has already once more, some bytes of them, in the retransmission stream: it reports on them and needs them not.
-func (t *outTrack) probe(bytes int, r *repeats) {
+func (t *outTrack) probe(bytes int, r *retransmits) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w == nil || t.rtxSSRC == 0 || t.history == nil {
@@ -46,7 +46,7 @@ func (t *outTrack) probe(bytes int, r *repeats) {
 				break
 			}
 			for i := 0; i < len(f.p.payloads) && bytes > 0; i++ {
-				t.repeat(f, i, now, r)
+				t.retransmit(f, i, now, r)
 				bytes -= f.p.payloads[i].size()
 			}
 		}

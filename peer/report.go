@@ -71,8 +71,8 @@ func (s *sender) describe(r *Report) {
 	defer s.mu.Unlock()
 	r.Level, r.Moves, r.Behind = s.level, s.moves, s.behind(time.Now())
 	if s.video != nil {
-		heard := s.video.hears()
-		r.RTT, r.Jitter = heard.rtt, heard.jitter
+		stats := s.video.rtcpStats()
+		r.RTT, r.Jitter = stats.rtt, stats.jitter
 		path := s.video.pathState()
 		r.Estimate = path.Estimate
 		r.Behind += path.Queue
@@ -111,10 +111,10 @@ func (t *outTrack) began() time.Time {
 	return t.firstAt
 }
 
-func (t *outTrack) hears() heard {
+func (t *outTrack) rtcpStats() rtcpStats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.heard
+	return t.stats
 }
 
 func (t *outTrack) account(r *TrackReport) {

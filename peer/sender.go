@@ -490,7 +490,7 @@ func (s *sender) sendAgain(ssrc uint32, seqs []uint16, again *arena) {
 		s.mu.Unlock()
 		return // the path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more
 	}
-	r := repeats{d: s.direct, a: again}
+	r := retransmits{d: s.direct, a: again}
 	for _, t := range s.tracks {
 		s.resent += uint64(t.sendAgain(ssrc, seqs, &r))
 	}

@@ -206,7 +206,7 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 	for range 100 { // a remote that asks for everything gets no more than its share
 		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})}, nil)
 	}
-	if again, sent := int(v.s.resent)*maxPayload, p.bytes; again > sent/againShare+againFirst+maxPayload {
+	if again, sent := int(v.s.resent)*maxPayload, p.bytes; again > sent/rtxShare+rtxBudgetFirst+maxPayload {
 		t.Errorf("%d bytes were sent again after %d, want at most a quarter", again, sent)
 	}
 }
@@ -349,7 +349,7 @@ func BenchmarkAnswerNACK(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		track.again, track.history.asks = againMost, [len(track.history.asks)]ask{} // as if it were asked for the first time
+		track.rtxBudget, track.history.asks = rtxBudgetMost, [len(track.history.asks)]ask{} // as if it were asked for the first time
 		s.sendAgain(4711, seqs, nil)
 	}
 	if want := uint64(b.N * len(seqs)); s.resent != want {

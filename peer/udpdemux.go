@@ -27,7 +27,7 @@ type udpDemux struct {
 
 func newUDPDemux(conn *net.UDPConn) *udpDemux {
 	return &udpDemux{
-		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn), again: newArena(2 * repeatBytes),
+		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn), again: newArena(2 * retransmitBytes),
 		remotes: map[netip.AddrPort]*rtcpFastPath{},
 	}
 }

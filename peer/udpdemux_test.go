@@ -258,7 +258,7 @@ func FuzzReports(f *testing.F) {
 		in.watch(s.onFeedback)
 		fast := &rtcpFastPath{open: open, in: in, on: s.onRTCP, gone: time.Now().Add(time.Hour)}
 		before := bytes.Clone(packet)
-		taken := fast.take(packet, newArena(repeatBytes))
+		taken := fast.take(packet, newArena(retransmitBytes))
 		if !bytes.Equal(packet, before) {
 			t.Fatal("the packet was changed, and Pion may need it")
 		}
@@ -268,7 +268,7 @@ func FuzzReports(f *testing.F) {
 		if !taken {
 			return
 		}
-		if !fast.take(packet, newArena(repeatBytes)) {
+		if !fast.take(packet, newArena(retransmitBytes)) {
 			t.Error("the same packet once more goes to Pion")
 		}
 	})

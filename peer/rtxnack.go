@@ -10,19 +10,19 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// restoredNACK makes Pion's generator of NACKs know of packets that came in a retransmission stream (RFC 4588). By itself it sees only the stream that they are
+// rtxNACK makes Pion's generator of NACKs know of packets that came in a retransmission stream (RFC 4588). By itself it sees only the stream that they are
 // missing from, and goes on asking for them.
-type restoredNACK struct {
+type rtxNACK struct {
 	*nack.GeneratorInterceptorFactory
 }
 
 // NewInterceptor implements interceptor.Factory.
-func (f restoredNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
+func (f rtxNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
 	inner, err := f.GeneratorInterceptorFactory.NewInterceptor(id)
-	return &restored{Interceptor: inner}, err
+	return &rtxNACKInterceptor{Interceptor: inner}, err
 }
 
-type restored struct {
+type rtxNACKInterceptor struct {
 	interceptor.Interceptor
 
 	mu   sync.Mutex            // guards the field below
@@ -30,7 +30,7 @@ type restored struct {
 }
 
 // BindRemoteStream implements interceptor.Interceptor.
-func (r *restored) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
+func (r *rtxNACKInterceptor) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
 	if strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
 		return r.retransmissions(reader)
 	}
@@ -52,7 +52,7 @@ func (r *restored) BindRemoteStream(info *interceptor.StreamInfo, reader interce
 }
 
 // retransmissions is the reader of a stream that repeats packets.
-func (r *restored) retransmissions(reader interceptor.RTPReader) interceptor.RTPReader {
+func (r *rtxNACKInterceptor) retransmissions(reader interceptor.RTPReader) interceptor.RTPReader {
 	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
 		n, a, err := reader.Read(b, a)
 		if err != nil {

@@ -8,19 +8,19 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// slipMost is the part of a packet of sound by which the next one may be early or late and still follow it without a gap.
-const slipMost = 16
+// audioClockSlack is the part of a packet of sound by which the next one may be early or late and still follow it without a gap.
+const audioClockSlack = 16
 
-// slip is by how much the RTP clock of sound moves against PTS before a frame at pts. RTP times of sound count samples (RFC 3550 section 5.1), and a
+// audioClock is by how much the RTP clock of sound moves against PTS before a frame at pts. RTP times of sound count samples (RFC 3550 section 5.1), and a
 // browser throws away a packet that begins before the end of the one before it. So a frame that is hardly early or late, by the rounding of a container or because
 // its source moves the sound to its picture little by little, follows on the sample, and sender reports tell where it belongs.
-func (t *outTrack) slip(pts time.Duration) uint32 {
+func (t *outTrack) audioClock(pts time.Duration) uint32 {
 	if t.last == nil || t.codec.Video() {
 		return 0
 	}
 	samples := soundSamples(t.last)
 	off := samples - int64(rtpTime(pts, t.codec.ClockRate())-rtpTime(t.lastPTS, t.codec.ClockRate()))
-	if off > samples/slipMost || off < -samples/slipMost {
+	if off > samples/audioClockSlack || off < -samples/audioClockSlack {
 		return 0
 	}
 	return uint32(off)
