@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -12,32 +13,43 @@ const reportEvery = time.Second
 // keyEvery is how often one viewer's wish for a key frame is heard.
 const keyEvery = time.Second
 
-// onRTCP does what a remote asks, within bounds, and notes what it tells. again is where packets go that it has asked for, for somebody else to flush; nil sends them at once.
-func (s *sender) onRTCP(p rtcp.Packet, again *arena) {
-	switch p := p.(type) {
-	case *rtcp.TransportLayerNack:
-		var seqs []uint16
-		for _, pair := range p.Nacks {
-			seqs = append(seqs, pair.PacketList()...)
-		}
-		s.sendAgain(p.MediaSSRC, seqs, again)
-	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		if s.keyIsDue(time.Now()) {
-			s.b.refresh(s)
-		}
-	case *rtcp.ReceiverReport:
-		now := time.Now()
-		for _, r := range p.Reports {
-			for _, t := range s.tracks {
-				t.onReport(r, now)
+// onReports does what a remote's compound packet asks, within bounds, and notes what it tells. It reads the packets where they lie. again is where packets go that it has asked
+// for, for somebody else to flush; nil sends them at once.
+func (s *sender) onReports(compound []byte, again *arena) {
+	var asked, reported bool
+	for p := range rtcpPackets(compound) {
+		switch kindOfRTCP(p) {
+		case rtcpNACK:
+			asked = true
+		case rtcpKeyRequest:
+			if s.keyIsDue(time.Now()) {
+				s.b.refresh(s)
 			}
-			if s.video != nil && r.SSRC == s.video.source() {
-				s.reported(now, float64(r.FractionLost)/256)
+		case rtcpReceiverReport:
+			reported = s.onReceiverReport(p, reported)
+		case rtcpREMB:
+			if rate, ok := rembRate(p); ok {
+				s.estimated(time.Now(), rate)
 			}
 		}
-	case *rtcp.ReceiverEstimatedMaximumBitrate:
-		s.estimated(time.Now(), float64(p.Bitrate))
 	}
+	if asked {
+		s.retransmit(compound, again)
+	}
+}
+
+// onReceiverReport notes what the remote reports on each of our tracks. What it reports on the picture counts once in a datagram; reported says that it did, before and after.
+func (s *sender) onReceiverReport(p []byte, reported bool) bool {
+	now := time.Now()
+	for r := range reportBlocks(p) {
+		for _, t := range s.tracks {
+			if t.onReport(r, now) && t == s.video && !reported {
+				s.reported(now, r.lost())
+				reported = true
+			}
+		}
+	}
+	return reported
 }
 
 func (s *sender) keyIsDue(now time.Time) bool {
@@ -51,14 +63,16 @@ func (s *sender) keyIsDue(now time.Time) bool {
 	return true
 }
 
-// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is (RFC 3550 section 6.4.1).
-func (t *outTrack) onReport(r rtcp.ReceptionReport, now time.Time) {
+// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is. It reports whether the block is on this track.
+func (t *outTrack) onReport(r reportBlock, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.SSRC == t.ssrc {
-		t.lost = r.TotalLost
-		t.stats.note(r, now, t.codec.ClockRate())
+	if r.ssrc() != t.ssrc {
+		return false
 	}
+	t.lost = r.totalLost()
+	t.stats.note(r, now, t.codec.ClockRate())
+	return true
 }
 
 // reports are the sender reports of all tracks that have sent something. All tie their RTP clocks to the wall clock by one PTS zero, that of the
@@ -87,11 +101,19 @@ func (s *sender) zero() (zero time.Time) {
 	return zero
 }
 
+// feedbackMost is of how many packets the transport-wide feedback of one datagram may tell: as many as are remembered. A message of 20 bytes can name 65,535.
+const feedbackMost = 2048
+
 // eachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
 func eachFeedback(compound []byte, each func(fci []byte)) {
+	told := 0
 	for p := range rtcpPackets(compound) {
-		if kindOfRTCP(p) == rtcpFeedback && len(p) >= 12 {
-			each(p[12:])
+		if kindOfRTCP(p) != rtcpFeedback || len(p) < 16 {
+			continue
 		}
+		if told += int(binary.BigEndian.Uint16(p[14:])); told > feedbackMost {
+			return
+		}
+		each(p[12:])
 	}
 }

@@ -1,22 +1,33 @@
 package peer
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
-// historyFrames is how many frames can be sent again: some seconds of video, and the whole of what a newcomer gets at once.
-const historyFrames = 256
+const (
+	// historyFrames is how many frames can be sent again: some seconds of video, and the whole of what a newcomer gets at once.
+	historyFrames = 256
+	// historyPackets is how far behind the newest packet one may be that is sent again: more than a second at 100 Mbit/s. It is less than half of
+	// all sequence numbers, so that a number names one packet, for Pion's SRTP too (RFC 3711 section 3.3.1).
+	historyPackets = 1 << 14
+	// asksKept is how many packets' asks are told apart: as many as one datagram may ask for, so that a burst of losses does not make us forget its own beginning.
+	asksKept = nacksADatagram
+)
 
 // history knows which packets a track has sent to one remote under which sequence numbers. The packets themselves are shared by all
 // remotes; here stands only where they are.
 type history struct {
-	ring [historyFrames]sentFrame
-	next int
-	asks [64]ask // by sequence number
+	ring  [historyFrames]sentFrame
+	next  int
+	began time.Time      // asks count from then
+	asks  *[asksKept]ask // by sequence number; nil before the first
 }
 
 // ask is how often a packet was sent again of late, and when last.
 type ask struct {
-	at    time.Time
-	seq   uint16
+	at    time.Duration
+	index uint64 // extended sequence number
 	times uint8
 }
 
@@ -27,17 +38,27 @@ const (
 	askQuick = 5
 )
 
-// mayAsk says whether a packet may be sent again once more, and counts it.
-func (h *history) mayAsk(seq uint16, now time.Time, wait time.Duration) bool {
-	a := &h.asks[seq%uint16(len(h.asks))]
-	if a.seq != seq {
-		*a = ask{seq: seq}
+// mayAsk says whether a packet may be sent again once more, and counts it. One that shares its place with another waits until that one's first wait is over.
+func (h *history) mayAsk(index uint64, now time.Time, wait time.Duration) bool {
+	if h.asks == nil {
+		h.asks, h.began = new([asksKept]ask), now
 	}
-	if a.times > 0 && now.Sub(a.at) < askAgain<<min(max(a.times, askQuick)-askQuick, 5)+wait {
+	at := now.Sub(h.began)
+	a := &h.asks[index%asksKept]
+	doubled := 0
+	if a.index == index {
+		doubled = min(max(int(a.times), askQuick)-askQuick, 5)
+	}
+	if a.times > 0 && at-a.at < askAgain<<doubled+wait {
 		return false
 	}
-	a.times++
-	a.at = now
+	if a.index != index {
+		*a = ask{index: index}
+	}
+	if a.times < 255 {
+		a.times++
+	}
+	a.at = at
 	return true
 }
 
@@ -53,20 +74,31 @@ func (h *history) add(f sentFrame) {
 	h.next++
 }
 
-// find gives the frame a packet of which was sent under a sequence number, and which packet that is; nil when it is too long ago.
-func (h *history) find(seq uint16) (*sentFrame, int) {
-	for i := h.next - 1; i >= 0 && i >= h.next-historyFrames; i-- {
-		f := &h.ring[i%historyFrames]
-		if offset := seq - uint16(f.first); int(offset) < len(f.p.payloads) {
-			return f, int(offset)
-		}
+// window is of which packets the history knows, by extended sequence number: oldest is the first of them, next the first that was not sent yet.
+func (h *history) window() (oldest, next uint64) {
+	newest := h.back(1)
+	if newest == nil {
+		return 0, 0
 	}
-	return nil, 0
+	next = newest.first + uint64(len(newest.p.payloads))
+	oldest = h.back(min(h.next, historyFrames)).first
+	if next > historyPackets {
+		oldest = max(oldest, next-historyPackets)
+	}
+	return oldest, next
+}
+
+// find gives the frame of a packet in the window, by extended sequence number, and which packet of it that is.
+func (h *history) find(index uint64) (*sentFrame, int) {
+	kept := min(h.next, historyFrames)
+	n := 1 + sort.Search(kept-1, func(i int) bool { return h.back(i+1).first <= index })
+	f := h.back(n)
+	return f, int(index - f.first)
 }
 
 // back gives the nth newest frame, n from 1; nil when there were not so many.
 func (h *history) back(n int) *sentFrame {
-	if n > h.next || n > historyFrames {
+	if n < 1 || n > h.next || n > historyFrames {
 		return nil
 	}
 	return &h.ring[(h.next-n)%historyFrames]

@@ -154,6 +154,16 @@ func (in *inbound) report(p []byte) (feedback func(fci []byte)) {
 	return in.feedback
 }
 
+// passed counts a datagram of RTCP that nobody but Pion reads: what of it names no stream is counted nowhere else.
+func (in *inbound) passed() {
+	const most = int(reportsWindow / time.Second)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.reports.add(1, most*in.limits.RTCP, reportsWindow) {
+		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", most*in.limits.RTCP, reportsWindow))
+	}
+}
+
 // keyRequests counts the requests for a key frame in a compound packet.
 func keyRequests(compound []byte) (n int) {
 	for p := range rtcpPackets(compound) {

@@ -45,6 +45,7 @@ type outTrack struct {
 	lastPTS      time.Duration // under which it was sent
 	sent, octets uint32        // packets and payload bytes, for sender reports
 	rtxBudget    int64         // payload bytes that may be sent again
+	nackBudget   int           // sequence numbers that may be asked for
 	lost         uint32        // packets, as the remote reports
 	stats        rtcpStats     // what else it reports
 	firstAt      time.Time     // when the first packet was sent
@@ -60,7 +61,7 @@ type direct struct {
 
 func newOutTrack(codec media.Codec) *outTrack {
 	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the lower half.
-	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), rtxBudget: rtxBudgetFirst}
+	t := &outTrack{codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), rtxBudget: rtxBudgetFirst, nackBudget: nackBudgetFirst}
 	if codec.Video() {
 		t.history = &history{}
 	}
@@ -195,6 +196,7 @@ func (t *outTrack) begin(x part) (first uint64) {
 	t.sent += uint32(n)
 	t.octets += uint32(x.p.bytes)
 	t.rtxBudget = min(t.rtxBudget+int64(x.p.bytes)/rtxShare, rtxBudgetMost)
+	t.nackBudget = min(t.nackBudget+nackShare*int(n), nackBudgetMost)
 	if ahead := t.audioClock(x.pts); ahead != 0 {
 		t.base += ahead
 	}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"time"
 
 	"github.com/pion/rtp"
@@ -64,11 +65,55 @@ const (
 	rtxRestQueue   = 50 * time.Millisecond
 )
 
-// sendAgain sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were.
-func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, r *retransmits) (sent int) {
+// What may be asked for, whether it can be had or not: several times what is sent, since receivers ask for a packet up to ten times, and a burst of that. What is asked for beyond that
+// is not looked at.
+const (
+	nacksADatagram  = 1024 // sequence numbers; libwebrtc keeps no more of them (nack_requester.cc, kMaxNackPackets is 1000)
+	nackShare       = 4
+	nackBudgetMost  = 4096
+	nackBudgetFirst = 1024
+)
+
+// retransmit answers the NACKs of a compound packet. again is where the packets go, for somebody else to flush; nil sends them at once.
+func (s *sender) retransmit(compound []byte, again *arena) {
+	r := s.answer(compound, again)
+	if again == nil {
+		r.flush()
+	}
+	r.write()
+}
+
+// answer seals what goes straight, and gives all that is left to do with no lock held.
+func (s *sender) answer(compound []byte, again *arena) (r retransmits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if again != nil && s.direct == nil {
+		return r // the path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more
+	}
+	r = retransmits{d: s.direct, a: again}
+	left := nacksADatagram
+	for p := range rtcpPackets(compound) {
+		if kindOfRTCP(p) != rtcpNACK {
+			continue
+		}
+		for _, t := range s.tracks {
+			s.resent += uint64(t.answerNACK(p, &left, &r))
+		}
+	}
+	return r
+}
+
+// answerNACK sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were. left is how many
+// sequence numbers the datagram may still ask for.
+//
+//	| header, 8 bytes | SSRC of the media | number, and which of the 16 that follow it: 16 bits each, repeated |
+func (t *outTrack) answerNACK(nack []byte, left *int, r *retransmits) (sent int) {
+	if len(nack) < nackHead {
+		return 0
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.w == nil || t.ssrc != ssrc || t.history == nil {
+	if t.w == nil || t.history == nil || binary.BigEndian.Uint32(nack[nackHead-4:]) != t.ssrc {
 		return 0
 	}
 	path := t.path.State()
@@ -76,20 +121,41 @@ func (t *outTrack) sendAgain(ssrc uint32, seqs []uint16, r *retransmits) (sent i
 	if now.Sub(path.FullAt) < rtxRestFor && path.Waiting > rtxRestQueue {
 		return 0
 	}
-	for _, seq := range seqs {
-		f, i := t.history.find(seq)
-		if f == nil || f.first < t.obsoleteBefore || !t.history.mayAsk(seq, now, path.Waiting) {
-			continue
-		}
-		size := int64(f.p.payloads[i].size())
-		if t.rtxBudget < size {
+	oldest, next := t.history.window()
+	oldest = max(oldest, t.obsoleteBefore)
+	for pairs := nack[nackHead:]; len(pairs) >= 4; pairs = pairs[4:] {
+		seq, more := binary.BigEndian.Uint16(pairs), binary.BigEndian.Uint16(pairs[2:])
+		n := 1 + bits.OnesCount16(more)
+		if *left < n || t.nackBudget < n {
 			return sent
 		}
-		t.retransmit(f, i, now, r)
-		t.rtxBudget -= size
-		sent++
+		*left -= n
+		t.nackBudget -= n
+		for mask := uint32(more)<<1 | 1; mask != 0; mask &= mask - 1 {
+			index, ok := extended(seq+uint16(bits.TrailingZeros32(mask)), next)
+			if !ok || index < oldest || !t.history.mayAsk(index, now, path.Waiting) {
+				continue
+			}
+			f, i := t.history.find(index)
+			size := int64(f.p.payloads[i].size())
+			if t.rtxBudget < size {
+				return sent
+			}
+			t.retransmit(f, i, now, r)
+			t.rtxBudget -= size
+			sent++
+		}
 	}
 	return sent
+}
+
+// nackHead is what stands before the pairs of a generic NACK (RFC 4585 section 6.2.1).
+const nackHead = 12
+
+// extended is the newest extended sequence number before next that ends in seq; ok is false when there is none.
+func extended(seq uint16, next uint64) (index uint64, ok bool) {
+	back := 1 + uint64(uint16(next)-1-seq)
+	return next - back, back <= next
 }
 
 // retransmit puts one packet in once more.

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -149,9 +148,9 @@ func (r *route) hear(out *udpbatch.Sender, from netip.AddrPort) {
 }
 
 // onReport hands a report to all senders, each of which knows its own.
-func (r *route) onReport(p rtcp.Packet, again *arena) {
+func (r *route) onReport(compound []byte, again *arena) {
 	for _, s := range r.senders() {
-		s.onRTCP(p, again)
+		s.onReports(compound, again)
 	}
 }
 

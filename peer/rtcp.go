@@ -3,6 +3,7 @@ package peer
 import (
 	"encoding/binary"
 	"iter"
+	"math"
 )
 
 // rtcpKind is what an RTCP packet is, as far as we ask before it is parsed.
@@ -11,6 +12,7 @@ type rtcpKind int
 const (
 	rtcpOther          rtcpKind = iota
 	rtcpReceiverReport          // RFC 3550 section 6.4.2
+	rtcpExtended                // XR, RFC 3611: nobody here reads it
 	rtcpDescription             // SDES, RFC 3550 section 6.5
 	rtcpNACK                    // RFC 4585 section 6.2.1
 	rtcpFeedback                // transport-wide congestion control
@@ -25,6 +27,8 @@ func kindOfRTCP(p []byte) rtcpKind {
 		return rtcpReceiverReport
 	case p[1] == 202:
 		return rtcpDescription
+	case p[1] == 207:
+		return rtcpExtended
 	case p[1] == 205 && format == 1:
 		return rtcpNACK
 	case p[1] == 205 && format == 15:
@@ -37,10 +41,13 @@ func kindOfRTCP(p []byte) rtcpKind {
 	return rtcpOther
 }
 
-// rtcpPackets walks over a compound packet (RFC 3550 section 6.1). It ends before a packet that is cut short.
+// compoundMost is of how many packets a compound packet is made at most. Browsers put together about five.
+const compoundMost = 64
+
+// rtcpPackets walks over a compound packet (RFC 3550 section 6.1). It ends before a packet that is cut short, and after compoundMost.
 func rtcpPackets(compound []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for len(compound) >= 4 {
+		for left := compoundMost; len(compound) >= 4 && left > 0; left-- {
 			n := 4 + 4*int(binary.BigEndian.Uint16(compound[2:]))
 			if n > len(compound) || !yield(compound[:n:n]) {
 				return
@@ -48,4 +55,41 @@ func rtcpPackets(compound []byte) iter.Seq[[]byte] {
 			compound = compound[n:]
 		}
 	}
+}
+
+// reportBlock is what a receiver report tells of one stream (RFC 3550 section 6.4.1), read where it lies.
+//
+//	| SSRC | fraction lost, 8 bits | lost, 24 bits | highest number | jitter | last sender report | delay since |
+type reportBlock []byte
+
+const reportBlockLen = 24
+
+func (r reportBlock) ssrc() uint32      { return binary.BigEndian.Uint32(r) }
+func (r reportBlock) lost() float64     { return float64(r[4]) / 256 }
+func (r reportBlock) totalLost() uint32 { return binary.BigEndian.Uint32(r[4:]) & 0xffffff }
+func (r reportBlock) jitter() uint32    { return binary.BigEndian.Uint32(r[12:]) }
+func (r reportBlock) lastSR() uint32    { return binary.BigEndian.Uint32(r[16:]) }
+func (r reportBlock) delay() uint32     { return binary.BigEndian.Uint32(r[20:]) }
+
+// reportBlocks walks over the blocks of a receiver report that are there in full.
+func reportBlocks(p []byte) iter.Seq[reportBlock] {
+	return func(yield func(reportBlock) bool) {
+		blocks := p[min(rtcpHeaderLen, len(p)):]
+		for left := p[0] & 0x1f; left > 0 && len(blocks) >= reportBlockLen; left-- {
+			if !yield(reportBlock(blocks[:reportBlockLen])) {
+				return
+			}
+			blocks = blocks[reportBlockLen:]
+		}
+	}
+}
+
+// rembRate is what a receiver estimates that the path carries, in bit/s (draft-alvestrand-rmcat-remb-03 section 2.2): an exponent of 6 bits and a
+// mantissa of 18, behind the header, two SSRCs, "REMB" and a count.
+func rembRate(p []byte) (rate float64, ok bool) {
+	if len(p) < 20 || string(p[12:16]) != "REMB" {
+		return 0, false
+	}
+	word := binary.BigEndian.Uint32(p[16:])
+	return math.Ldexp(float64(word&0x3ffff), int(word>>18&0x3f)), true
 }

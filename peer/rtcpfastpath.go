@@ -3,15 +3,13 @@ package peer
 import (
 	"net/netip"
 	"time"
-
-	"github.com/pion/rtcp"
 )
 
 // rtcpFastPath reads what one remote reports, straight from the shared socket.
 type rtcpFastPath struct {
 	open  *srtcpOpener
 	in    *inbound
-	on    func(rtcp.Packet, *arena)
+	on    func(compound []byte, again *arena)
 	plain []byte    // memory of the last one
 	gone  time.Time // when Pion got one last
 
@@ -31,31 +29,31 @@ func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
 		return err == errReplayed
 	}
 	f.plain = plain
-	if now := time.Now(); now.Sub(f.gone) > passEvery || !onlyReports(plain) {
+	switch now := time.Now(); {
+	case crowded(plain):
+		f.in.passed()
+		return true // neither our readers nor Pion's are to look at each
+	case now.Sub(f.gone) > passEvery || !onlyReports(plain):
 		f.gone = now
+		f.in.passed()
 		return false
 	}
 	f.in.guard.at("socket reader")
 	if feedback := f.in.report(plain); feedback != nil {
 		eachFeedback(plain, feedback)
 	}
-	for p := range rtcpPackets(plain) {
-		switch kindOfRTCP(p) {
-		case rtcpReceiverReport:
-			f.hand(&rtcp.ReceiverReport{}, p, again)
-		case rtcpNACK:
-			f.hand(&rtcp.TransportLayerNack{}, p, again)
-		case rtcpREMB:
-			f.hand(&rtcp.ReceiverEstimatedMaximumBitrate{}, p, again)
-		}
-	}
+	f.on(plain, again)
 	return true
 }
 
-func (f *rtcpFastPath) hand(p rtcp.Packet, raw []byte, again *arena) {
-	if p.Unmarshal(raw) == nil {
-		f.on(p, again)
+// crowded says whether a compound packet is made of more packets than anybody puts together.
+func crowded(compound []byte) bool {
+	packets, size := 0, 0
+	for p := range rtcpPackets(compound) {
+		packets++
+		size += len(p)
 	}
+	return packets == compoundMost && size < len(compound)
 }
 
 // onlyReports says whether a compound packet holds nothing but what the fast path knows.

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/pion/interceptor"
-	"github.com/pion/rtcp"
 )
 
 // rtcpSource is a webrtc.RTPSender as far as its reports go.
@@ -31,26 +30,18 @@ func (r *rtcpReader) run(from rtcpSource) {
 		n, _, err := from.Read(buf)
 		switch {
 		case err == nil:
+			r.hand(buf[:n])
 		case rtcpEnded(err):
 			return
-		default:
-			continue
-		}
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		for _, p := range packets {
-			r.hand(p)
 		}
 	}
 }
 
-func (r *rtcpReader) hand(p rtcp.Packet) {
+func (r *rtcpReader) hand(compound []byte) {
 	s := r.to.Load()
 	defer s.contain("rtcp reader")
 	s.guard.at("rtcp reader")
-	s.onRTCP(p, nil)
+	s.onReports(compound, nil)
 }
 
 // rtcpEnded tells the end of a stream from a packet that Pion's readers did not understand.

@@ -1,10 +1,6 @@
 package peer
 
-import (
-	"time"
-
-	"github.com/pion/rtcp"
-)
+import "time"
 
 // longestRTT is the longest round trip that is believed: the times that it is made of are the remote's to write.
 const longestRTT = time.Minute
@@ -16,13 +12,13 @@ type rtcpStats struct {
 }
 
 // note takes one report, on a track with an RTP clock of rate Hz.
-func (s *rtcpStats) note(r rtcp.ReceptionReport, now time.Time, rate uint32) {
-	s.jitter = time.Duration(r.Jitter) * time.Second / time.Duration(rate)
-	if r.LastSenderReport == 0 {
+func (s *rtcpStats) note(r reportBlock, now time.Time, rate uint32) {
+	s.jitter = time.Duration(r.jitter()) * time.Second / time.Duration(rate)
+	if r.lastSR() == 0 {
 		return // it has seen none
 	}
 	// RFC 3550 section 6.4.1: in units of 1/65536 s, and modulo 18 hours.
-	if rtt := time.Duration(int32(uint32(ntpTime(now)>>16)-r.LastSenderReport-r.Delay)) * time.Second >> 16; rtt >= 0 && rtt <= longestRTT {
+	if rtt := time.Duration(int32(uint32(ntpTime(now)>>16)-r.lastSR()-r.delay())) * time.Second >> 16; rtt >= 0 && rtt <= longestRTT {
 		s.rtt = max(rtt, 1)
 	}
 }

@@ -28,7 +28,7 @@ func TestRTCPStats(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := rtcpStats{rtt: time.Second}
-			got.note(rtcp.ReceptionReport{LastSenderReport: tt.lsr, Delay: tt.delay, Jitter: tt.jitter}, sent.Add(tt.after), 90000)
+			got.note(blockOf(t, rtcp.ReceptionReport{LastSenderReport: tt.lsr, Delay: tt.delay, Jitter: tt.jitter}), sent.Add(tt.after), 90000)
 			if d := got.rtt - tt.want.rtt; d < -50*time.Microsecond || d > 50*time.Microsecond || got.jitter != tt.want.jitter {
 				t.Errorf("%+v, want %+v", got, tt.want)
 			}
@@ -40,8 +40,18 @@ func TestRTCPStats(t *testing.T) {
 func TestRTCPStatsWrap(t *testing.T) {
 	sent := time.Unix(int64(1<<16)*50000-2_208_988_800, 0).Add(-10 * time.Millisecond)
 	var got rtcpStats
-	got.note(rtcp.ReceptionReport{LastSenderReport: uint32(ntpTime(sent) >> 16)}, sent.Add(20*time.Millisecond), 48000)
+	got.note(blockOf(t, rtcp.ReceptionReport{LastSenderReport: uint32(ntpTime(sent) >> 16)}), sent.Add(20*time.Millisecond), 48000)
 	if d := got.rtt - 20*time.Millisecond; d < -50*time.Microsecond || d > 50*time.Microsecond {
 		t.Errorf("rtt = %v, want 20ms", got.rtt)
 	}
+}
+
+// blockOf is a report block as it comes.
+func blockOf(t *testing.T, r rtcp.ReceptionReport) reportBlock {
+	t.Helper()
+	b, err := r.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

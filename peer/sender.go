@@ -483,24 +483,6 @@ func (s *sender) begins(x part, now time.Time) {
 	}
 }
 
-// sendAgain answers a NACK. again is where the packets go, for somebody else to flush; nil sends them at once.
-func (s *sender) sendAgain(ssrc uint32, seqs []uint16, again *arena) {
-	s.mu.Lock()
-	if again != nil && s.direct == nil {
-		s.mu.Unlock()
-		return // the path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more
-	}
-	r := retransmits{d: s.direct, a: again}
-	for _, t := range s.tracks {
-		s.resent += uint64(t.sendAgain(ssrc, seqs, &r))
-	}
-	s.mu.Unlock()
-	if again == nil {
-		r.flush()
-	}
-	r.write()
-}
-
 // sent notes that a frame has been sent.
 func (s *sender) sent(p *packets) {
 	if s.metered(p, time.Now()) {

@@ -1,0 +1,150 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/rtcp"
+)
+
+// hundred is a camera of 100 small pictures a second.
+type hundred struct{}
+
+func (hundred) Run(ctx context.Context, out media.Sink) error {
+	out.Tracks([]media.Track{{Codec: media.H264}})
+	began := time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		f := &media.Frame{Codec: media.H264, PTS: time.Since(began), Captured: time.Now(), Data: [][]byte{{0x41, 1, 2, 3}}}
+		if f.Key = n%100 == 0; f.Key {
+			f.Data = [][]byte{{0x67, 0x42, 0xe0, 0x1f}, {0x68, 0xce}, {0x65, 1, 2, 3, 4}}
+		}
+		out.Write(f)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// meeting is viewers of one broadcast, over real sockets of this host.
+type meeting struct {
+	t       *testing.T
+	ctx     context.Context
+	running sync.WaitGroup
+	cast    *Broadcast
+	shared  *Engine
+}
+
+func newMeeting(t *testing.T) *meeting {
+	m := &meeting{t: t, shared: loopbackEngine(t)}
+	hub := media.NewHub(media.HubOptions{Source: hundred{}})
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	m.ctx, m.cast = ctx, NewBroadcast(hub, nil)
+	m.running.Go(func() { hub.Run(ctx) })
+	t.Cleanup(func() { cancel(); m.running.Wait() })
+	return m
+}
+
+func loopbackEngine(t *testing.T) *Engine {
+	t.Helper()
+	e, err := NewEngine(EngineOptions{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// join has a viewer come, and gives both ends and how long it has waited for its first frame.
+func (m *meeting) join(ctx context.Context) (master, viewer *Conn, waited time.Duration) {
+	m.t.Helper()
+	began, frame := time.Now(), make(chan struct{})
+	var err error
+	if master, err = New(Config{Engine: m.shared, Broadcast: m.cast, Send: func(s Signal) { viewer.Handle(s) }}); err != nil {
+		m.t.Fatal(err)
+	}
+	if viewer, err = New(Config{
+		Engine: loopbackEngine(m.t), Receive: true, Offer: true, Send: func(s Signal) { master.Handle(s) }, OnFrame: sync.OnceFunc(func() { close(frame) }),
+	}); err != nil {
+		m.t.Fatal(err)
+	}
+	m.running.Go(func() { _ = master.Run(ctx) })
+	m.running.Go(func() { _ = viewer.Run(ctx) })
+	select {
+	case <-frame:
+	case <-time.After(5 * time.Second):
+	}
+	return master, viewer, time.Since(began)
+}
+
+// TestNobodyWaitsForAStormOfReports has one viewer send, within its limits, what is dearest to read: NACKs for packets that were never sent, feedback that tells of thousands of packets
+// in a few bytes, datagrams of hundreds of packets. Others come in the meantime, and wait for their first picture at most twice as long as without.
+func TestNobodyWaitsForAStormOfReports(t *testing.T) {
+	m := newMeeting(t)
+	master, attacker, _ := m.join(m.ctx)
+	time.Sleep(2700 * time.Millisecond) // until the history is full
+	if !master.Report().Direct {
+		t.Fatal("the attacker's media goes through Pion")
+	}
+	out := master.outgoing.all()[0].video
+	feedback := bytes.Repeat([]byte{0x8f, 205, 0, 4, 0, 0, 0, 5, 0, 0, 0x12, 0x67, 0, 0, 8, 0, 0, 0, 0, 1, 8, 0, 0, 0}, 300)
+	for i := range 300 {
+		feedback[24*i+3], feedback[24*i+19] = 5, byte(i) // 2048 packets of which none came, each time another message
+	}
+	storms := [][]byte{
+		nackFor(t, out.source(), sequence(40_000, 17*7*253)...),
+		feedback,
+		bytes.Repeat([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, 900),
+	}
+	var on atomic.Bool
+	var sent atomic.Int64
+	m.running.Go(func() {
+		tick := time.NewTicker(time.Second / 200)
+		defer tick.Stop()
+		for m.ctx.Err() == nil {
+			select {
+			case <-m.ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if !on.Load() {
+				continue
+			}
+			raw := rtcp.RawPacket(storms[sent.Load()%int64(len(storms))])
+			if err := attacker.current().pc.WriteRTCP([]rtcp.Packet{&raw}); err != nil {
+				t.Error("the attacker:", err)
+				return
+			}
+			sent.Add(1)
+		}
+	})
+	const joins = 9
+	var waits [2][]time.Duration // without, with
+	for i := range 2 * joins {
+		on.Store(i%2 == 1)
+		time.Sleep(300 * time.Millisecond)
+		ctx, leave := context.WithCancel(m.ctx)
+		_, _, waited := m.join(ctx)
+		leave()
+		waits[i%2] = append(waits[i%2], waited)
+	}
+	t.Logf("first pictures without: %v; with: %v", waits[0], waits[1])
+	for _, w := range waits {
+		slices.Sort(w)
+	}
+	if without, with := waits[0][joins/2], waits[1][joins/2]; with > 2*without {
+		t.Errorf("in a storm of reports the first picture takes %v, without it %v: more than twice as long", with, without)
+	}
+	if state := master.Report().State; state != Connected || sent.Load() == 0 {
+		t.Errorf("%d datagrams were sent, and the attacker is %s: they were not within the limits", sent.Load(), state)
+	}
+}
