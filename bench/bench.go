@@ -96,6 +96,7 @@ type harness struct {
 	clip, sub              string
 	book                   *load.Book
 	clientCore, serverCore int // -1 is any
+	agents                 int // that were started
 }
 
 // Measure builds what it measures and measures it. It keeps the whole process on one core from then on. What was measured before an error is

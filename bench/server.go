@@ -99,7 +99,8 @@ func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*se
 	if h.o.Status {
 		page = "127.0.0.1:0"
 	}
-	config := filepath.Join(h.workshop.dir, fmt.Sprintf("agent-%d.yaml", os.Getpid()))
+	h.agents++
+	config := filepath.Join(h.workshop.dir, fmt.Sprintf("agent-%d-%d.yaml", os.Getpid(), h.agents))
 	text := fmt.Sprintf(agentConfig, kvs.URL(), source, min(max(n, 1), maxViewers), h.o.TURN, page)
 	release := func() {
 		stop()
