@@ -159,11 +159,12 @@ func (h *Hub) CanMakeKeyFrames() bool {
 	return keyFramer(h.o.Source) != nil
 }
 
-// RequestKeyFrame asks the source for a key frame, if it can make one and was not asked just before.
-func (h *Hub) RequestKeyFrame() {
+// RequestKeyFrame asks the source for a key frame, if it can make one and was not asked just before. It reports whether
+// it asked.
+func (h *Hub) RequestKeyFrame() bool {
 	source := keyFramer(h.o.Source)
 	if source == nil {
-		return
+		return false
 	}
 	h.mu.Lock()
 	due := time.Since(h.keyAsked) >= keyEvery
@@ -174,6 +175,7 @@ func (h *Hub) RequestKeyFrame() {
 	if due {
 		source.RequestKeyFrame()
 	}
+	return due
 }
 
 // Run supervises the source until ctx is done. It is called once.

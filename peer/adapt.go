@@ -73,7 +73,13 @@ func (s *sender) setTarget(l Level) bool {
 // onFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and does not block.
 func (s *sender) onFeedback(fci []byte) {
 	now := time.Now()
-	if s.video == nil || !s.video.onFeedback(now, fci) {
+	if s.video == nil {
+		return
+	}
+	if s.missedStart(fci) {
+		s.tell()
+	}
+	if !s.video.onFeedback(now, fci) {
 		return
 	}
 	if s.attentive() {
@@ -132,6 +138,7 @@ func (s *sender) adapt(ctx context.Context, now time.Time) {
 	if s.video == nil {
 		return
 	}
+	s.b.startAgain(s)
 	a := s.judge(now, s.b.states(s, now))
 	if a.slow {
 		s.b.demote(s)

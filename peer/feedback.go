@@ -16,14 +16,15 @@ const keyEvery = time.Second
 // onReports does what a remote's compound packet asks, within bounds, and notes what it tells. It reads the packets where they lie. again is where packets go that it has asked
 // for, for somebody else to flush; nil sends them at once.
 func (s *sender) onReports(compound []byte, again *arena) {
-	var asked, reported bool
+	var asked, wished, reported bool
 	for p := range rtcpPackets(compound) {
 		switch kindOfRTCP(p) {
 		case rtcpNACK:
 			asked = true
 		case rtcpKeyRequest:
-			if s.keyIsDue(time.Now()) {
-				s.b.refresh(s)
+			if !wished { // a datagram may hold hundreds
+				wished = true
+				s.keyRequested(time.Now())
 			}
 		case rtcpReceiverReport:
 			reported = s.onReceiverReport(p, reported)
@@ -50,17 +51,6 @@ func (s *sender) onReceiverReport(p []byte, reported bool) bool {
 		}
 	}
 	return reported
-}
-
-func (s *sender) keyIsDue(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.plis++
-	if now.Sub(s.asked) < keyEvery {
-		return false
-	}
-	s.asked = now
-	return true
 }
 
 // onReport notes what the remote tells of this track: how many packets it has lost, and how its path is. It reports whether the block is on this track.

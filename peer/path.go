@@ -22,6 +22,13 @@ func (t *outTrack) newPath(most float64) {
 	t.path.Most = most
 }
 
+// firstArrived is the transport-wide number of the first packet that arrived, by a feedback.
+func (t *outTrack) firstArrived(fci []byte) (uint16, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.path.FirstArrived(fci)
+}
+
 func (t *outTrack) onFeedback(now time.Time, fci []byte) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,25 +8,25 @@ import (
 // repeatAfter is how long a viewer with a slow path may take to see a key frame and to stop asking.
 const repeatAfter = 1500 * time.Millisecond
 
-// mayRepeat says whether a key frame that was sent already may be sent again, out of turn. One that is under way, and one that was repeated, may not.
+// mayRepeat says whether a cached key frame may be sent out of turn. One that is queued or under way, and one that was
+// repeated already, may not.
 func (s *sender) mayRepeat(key *packets, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter
+	waits := slices.ContainsFunc(s.queue, func(x item) bool { return x.p == key })
+	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter && !waits
 }
 
-// refresh serves a wish for a key frame: from the source if it can make one, else from what is cached.
-func (b *Broadcast) refresh(s *sender) {
+// refresh serves a key frame request: from the source if it can make one, else from the cache. It reports whether it did.
+func (b *Broadcast) refresh(s *sender) bool {
 	st := b.showing(s)
 	if st.hub.CanMakeKeyFrames() {
-		st.hub.RequestKeyFrame()
-		return
+		return st.hub.RequestKeyFrame()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) {
-		b.jump(s, st)
-	}
+	now := time.Now()
+	return st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) && b.jump(s, st)
 }
 
 // showing is the level whose key frame helps a viewer: the one that it is to have, unless that has no picture for it so far.
@@ -40,11 +40,12 @@ func (b *Broadcast) showing(s *sender) *stream {
 	return b.streams[level]
 }
 
-// jump sends a sender what is cached of a level, with the lock held.
-func (b *Broadcast) jump(s *sender, st *stream) {
+// jump queues for a sender what is cached of a level, with the lock held. It reports whether it did.
+func (b *Broadcast) jump(s *sender, st *stream) bool {
 	if !slices.Contains(b.senders, s) && !s.inShard() || !s.canSend(st.window) {
-		return // it has ended, or cannot take this
+		return false // it has ended, or cannot take this
 	}
 	b.takeOut(s)
 	s.restart(st.level, st.window)
+	return true
 }

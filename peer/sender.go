@@ -64,6 +64,7 @@ type sender struct {
 	asked      time.Time // when one was last asked for
 	keyAt      time.Time // when one was last under way
 	served     uint64    // number of the key frame that was last sent again
+	first      firstStart
 	ladder     ladder
 	choked     time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
 	drainUntil time.Time // nothing is sent before: the path empties itself
@@ -480,6 +481,7 @@ func (s *sender) sealed(t *outTrack, x part, a *arena) bool {
 func (s *sender) begins(x part, now time.Time) {
 	if x.from == 0 && x.p.frame.Key {
 		s.keyAt = now
+		s.first.begins(x.p.number, now)
 	}
 }
 
