@@ -350,9 +350,10 @@ type SignalingLimits struct {
 
 // InboundLimits apply to each viewer.
 type InboundLimits struct {
-	// RTP streams.
+	// RTP streams of media that we asked for.
 	Streams int `yaml:"streams" default:"8" min:"1" max:"100"`
-	// Kilobits per second of unrequested media, averaged over five seconds.
+	// Kilobits per second of unrequested media, averaged over five seconds, above which the log says so once. It is
+	// thrown away in any case.
 	Kilobits int `yaml:"kilobits" default:"256" min:"16" max:"100000"`
 	// RTCP packets per second, averaged over ten seconds. A browser on a bad path sends 150.
 	RTCP int `yaml:"rtcp" default:"400" min:"20" max:"10000"`

@@ -33,8 +33,8 @@ func TestHostileViewers(t *testing.T) {
 		run  func(*testing.T, *siege)
 		want string // in the reason why the session of a client with the attack's name ended; "" is none
 	}{
-		{"ssrcs", ssrcFlood, "more than 8 streams"},
-		{"media", unaskedMedia, "media that nobody asked for"},
+		{"ssrcs", ssrcFlood, ""},
+		{"media", unaskedMedia, ""},
 		{"plis", pliFlood, "asked for key frames more than 500 times"},
 		{"nacks", nackFlood, "more than 4000 rtcp packets"},
 		{"greedy", greedyNACKs, ""},

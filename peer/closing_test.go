@@ -22,7 +22,9 @@ func TestClosingHangs(t *testing.T) {
 		release := make(chan struct{})
 		c.outgoing.work.Go(func() { <-release })
 		began := time.Now()
-		(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {})}).close(&c.outgoing.work, c.guard)
+		in := &inbound{}
+		in.begin(c.o.Log)
+		(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {}), inbound: in}).close(&c.outgoing.work, c.guard)
 		if took := time.Since(began); took != closeWithin {
 			t.Errorf("closing took %v, want %v", took, closeWithin)
 		}

@@ -3,6 +3,7 @@ package peer
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us nothing.
+// What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us nothing, unless it is by
+// media that nobody asked for.
 const (
 	maxRTCPStreams  = 32               // SSRCs that RTCP speaks of: ours, theirs, retransmissions
 	unaskedWindow   = 5 * time.Second  // over which unasked media is measured
@@ -27,11 +29,11 @@ type inbound struct {
 	receive bool // we asked for media
 	fail    func(error)
 	guard   *guard
+	unasked unasked // what came although we did not
 
 	mu       sync.Mutex // guards the fields below
 	rtp      int        // streams
 	rtcp     int
-	rtpRate  rate
 	reports  rate
 	keys     rate      // requests for key frames
 	heard    time.Time // when RTCP came last; zero is never
@@ -68,9 +70,13 @@ func (r *rate) add(n, limit int, window time.Duration) (over bool) {
 // buffer is the webrtc.SettingEngine's hook: it is called for each new stream.
 func (in *inbound) buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
 	defer in.contain("streams")
-	b := packetio.NewBuffer()
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if kind == packetio.RTPBufferPacket && !in.receive {
+		in.rtp++
+		return &unaskedBuffer{in: in, excess: in.rtp > unaskedStreams, closed: make(chan struct{})}
+	}
+	b := packetio.NewBuffer()
 	if kind == packetio.RTCPBufferPacket {
 		b.SetLimitSize(rtcpBufferBytes)
 		if in.rtcp++; in.rtcp > maxRTCPStreams {
@@ -91,16 +97,19 @@ func (in *inbound) refuse(b *packetio.Buffer, format string, limit int) {
 	in.fail(fmt.Errorf(format, limit))
 }
 
-func (in *inbound) unasked(n int) {
-	if in.receive {
-		return
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.rtpRate.add(n, in.limits.Bitrate/8*int(unaskedWindow/time.Second), unaskedWindow) {
-		in.fail(fmt.Errorf("the remote sends media that nobody asked for, more than %d bit/s", in.limits.Bitrate))
+// begin must come before the first packet.
+func (in *inbound) begin(log *slog.Logger) {
+	in.unasked.over = make(chan struct{})
+	in.unasked.flood = func() {
+		log.Info("the remote sends media that nobody asked for; it is thrown away", "more_than_bps", in.limits.Bitrate)
 	}
 }
+
+// throwAway counts media that nobody asked for.
+func (in *inbound) throwAway(n int) { in.unasked.add(n, in.limits.Bitrate) }
+
+// end lets go of a reader that waits in a stream too many. It must come before the peer connection's close, which waits for it.
+func (in *inbound) end() { in.unasked.ended.Do(func() { close(in.unasked.over) }) }
 
 // plainBuffer is a packetio.Buffer as the hook wants it.
 type plainBuffer struct{ *packetio.Buffer }
@@ -112,7 +121,7 @@ func (b plainBuffer) Read(p []byte) (int, error) {
 
 func (b plainBuffer) Write(p []byte) (int, error) { return b.Buffer.Write(p, nil) }
 
-// rtpBuffer counts what is written to it.
+// rtpBuffer is one for media that we asked for.
 type rtpBuffer struct {
 	plainBuffer
 	in *inbound
@@ -120,7 +129,6 @@ type rtpBuffer struct {
 
 func (b rtpBuffer) Write(p []byte) (int, error) {
 	defer b.in.contain("media reader")
-	b.in.unasked(len(p))
 	return b.plainBuffer.Write(p)
 }
 

@@ -10,8 +10,8 @@ type Limits struct {
 	Candidates      int // until the remote's ICE credentials change; default 64
 	EarlyCandidates int // that come before the description they belong to; default 32
 
-	Streams     int // RTP streams (SSRCs); default 8
-	Bitrate     int // bit/s of media that we did not ask for, over 5 s; default 256,000
+	Streams     int // RTP streams (SSRCs) of media that we asked for; default 8
+	Bitrate     int // bit/s of media that we did not ask for, over 5 s, beyond which the log says so; default 256,000
 	RTCP        int // RTCP packets a second, over 10 s; default 100
 	KeyRequests int // requests for a key frame a second, over 10 s; default 50
 

@@ -53,7 +53,7 @@ func TestLimitsAsTold(t *testing.T) {
 		}
 	}
 	var failed error
-	in := &inbound{limits: Limits{Streams: 1, KeyRequests: 2}.filled(), fail: func(err error) { failed = err }}
+	in := &inbound{limits: Limits{Streams: 1, KeyRequests: 2}.filled(), receive: true, fail: func(err error) { failed = err }}
 	in.report([]byte(strings.Repeat("\x81\xce\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02", 20))) // PLIs, RFC 4585 section 6.3.1
 	if failed != nil {
 		t.Errorf("20 requests in ten seconds: %v", failed)

@@ -29,6 +29,7 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.guard.fail, guard: c.guard, ready: make(chan struct{})},
 	}
 	l.sockets.guard = c.guard
+	l.inbound.begin(c.o.Log)
 	if c.o.Broadcast != nil {
 		l.keys = &srtpKeys{guard: c.guard}
 	}
@@ -38,6 +39,7 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 		return nil, err
 	}
 	l.pc = pc
+	l.inbound.unasked.gone = func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed }
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
 		defer c.guard.contain("candidates")
 		if cand == nil {
@@ -79,6 +81,7 @@ func (l *link) close(work *sync.WaitGroup, g *guard) {
 	if l.route != nil {
 		l.route.close()
 	}
+	l.inbound.end()
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)

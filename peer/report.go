@@ -23,6 +23,7 @@ type Report struct {
 	Sending       []TrackReport // the tracks there are now
 	Sent          uint64        // bytes of media, of tracks that have given way, too
 	Receiving     []TrackReport
+	Unasked       uint64 // bytes of media that came though we asked for none, and were thrown away
 }
 
 // TrackReport is one track of a connection.
@@ -49,6 +50,7 @@ func (c *Conn) Report() (r Report) {
 	if l.receiver != nil {
 		r.Receiving = l.receiver.report()
 	}
+	r.Unasked = l.inbound.unasked.bytes.Load()
 	if r.State != Negotiating {
 		r.path(l)
 	}

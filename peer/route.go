@@ -20,8 +20,8 @@ type route struct {
 	selected func() (*webrtc.ICECandidatePair, error) // what ICE has chosen by now; nil is nothing
 	sockets  *sockets
 	cipher   *srtpCipher   // nil: media goes through Pion
-	reports  *rtcpFastPath // nil likewise
-	demux    *udpDemux     // nil on a virtual network
+	reports  *rtcpFastPath // nil on a virtual network
+	demux    *udpDemux     // likewise
 	demote   func(*sender) // takes a sender out of its shard
 	fail     func(error)   // ends the connection
 
@@ -42,10 +42,9 @@ func newRoute(l *link, e *Engine, g *outgoing) *route {
 		cipher, open, err := l.keys.ciphers()
 		if err != nil {
 			g.log.Debug("media goes through pion", "why", err)
-		} else {
-			r.cipher, r.demux = cipher, e.in
-			r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 		}
+		r.cipher, r.demux = cipher, e.in
+		r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
 		defer g.guard.contain("route")
@@ -122,11 +121,14 @@ func (r *route) tell(senders []*sender) {
 // useDirect lets packets go straight into the socket where the path begins, when it is a plain UDP one, and what comes back be taken from
 // there; else both go through Pion.
 func (r *route) useDirect(senders []*sender) {
-	if r.cipher == nil || r.pair == nil || r.closed {
+	if r.demux == nil || r.pair == nil || r.closed {
 		return
 	}
 	out, to := r.sockets.straight(r.pair)
 	r.hear(out, to)
+	if r.cipher == nil {
+		return
+	}
 	for _, s := range senders {
 		switch {
 		case out != nil:

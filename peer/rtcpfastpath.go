@@ -5,25 +5,29 @@ import (
 	"time"
 )
 
-// rtcpFastPath reads what one remote reports, straight from the shared socket.
+// rtcpFastPath reads what one remote reports, straight from the shared socket, and throws away the media of one that is to send none.
 type rtcpFastPath struct {
-	open  *srtcpOpener
+	open  *srtcpOpener // nil: Pion gets the reports
 	in    *inbound
 	on    func(compound []byte, again *arena)
 	plain []byte    // memory of the last one
 	gone  time.Time // when Pion got one last
+	media time.Time // when Pion got media last that nobody asked for
 
 	from  netip.AddrPort // guarded by udpDemux.mu
 	ended bool           // likewise
 }
 
-// passEvery is how often Pion gets a report all the same: by what it hears it knows that a path is alive.
+// passEvery is how often Pion gets a report, or a packet of unasked media, all the same: by what it hears it knows that a path is alive.
 const passEvery = 2 * time.Second
 
 // take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
 // of other things than how our media fare: Pion gets that.
 func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
 	defer f.in.contain("socket reader")
+	if f.open == nil {
+		return false
+	}
 	plain, err := f.open.open(f.plain, packet)
 	if err != nil {
 		return err == errReplayed
@@ -43,6 +47,21 @@ func (f *rtcpFastPath) take(packet []byte, again *arena) bool {
 		eachFeedback(plain, feedback)
 	}
 	f.on(plain, again)
+	return true
+}
+
+// throwAway drops RTP that nobody asked for. It reports false when Pion is to have it: because somebody did, or for Pion to hear that the path
+// is alive.
+func (f *rtcpFastPath) throwAway(packet []byte) bool {
+	defer f.in.contain("socket reader")
+	if f.in.receive {
+		return false
+	}
+	if now := time.Now(); now.Sub(f.media) > passEvery {
+		f.media = now
+		return false
+	}
+	f.in.throwAway(len(packet))
 	return true
 }
 

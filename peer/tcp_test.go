@@ -11,12 +11,7 @@ import (
 
 // TestAViewerWithoutUDP calls us over TCP (RFC 6544), where the operator has opened a port for that.
 func TestAViewerWithoutUDP(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port := freePort(t)
 	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true, TCPPort: port})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +29,17 @@ func TestAViewerWithoutUDP(t *testing.T) {
 		r := master.Report()
 		return len(r.Sending) > 0 && r.Sending[0].Frames > 20 && !r.Direct
 	})
+}
+
+// freePort is one for TCP that nobody has at the moment.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // eventually waits for what another goroutine brings about.

@@ -10,7 +10,8 @@ import (
 )
 
 // udpDemux is the shared socket as Pion's mux reads it. It reads in batches, and takes out what remotes report on media that goes straight: the
-// way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. All else goes on to Pion.
+// way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. Media that nobody asked for ends here.
+// All else goes on to Pion.
 type udpDemux struct {
 	*net.UDPConn
 	in  *udpbatch.Receiver
@@ -52,6 +53,11 @@ func (d *udpDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 			}
 		}
 		d.calm = false
+		if isRTP(data) {
+			if p := d.remote(from); p != nil && p.throwAway(data) {
+				continue
+			}
+		}
 		if isDTLS(data) {
 			d.joined = time.Now()
 		}
@@ -129,6 +135,9 @@ func (d *udpDemux) forget(p *rtcpFastPath) {
 
 // isRTCP tells RTCP from all else that shares the port (RFC 7983 section 7, RFC 5761 section 4).
 func isRTCP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && b[1] >= 192 && b[1] <= 223 }
+
+// isRTP tells RTP likewise.
+func isRTP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && !isRTCP(b) }
 
 // isDTLS tells DTLS likewise.
 func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }

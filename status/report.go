@@ -108,9 +108,11 @@ type Peer struct {
 	Jitter float64 `json:"jitter_ms,omitempty"`
 	// The stream of the source that it gets: main, sub; "" when there is only one.
 	Level      string  `json:"level,omitempty"`
-	Moves      uint64  `json:"moves,omitempty"`        // changes from one stream to the other
-	Estimate   float64 `json:"estimate_bps,omitempty"` // bits per second that its path can carry, as far as known
-	Behind     float64 `json:"behind_ms,omitempty"`    // how long a picture waits here and in its path's queue
+	Moves      uint64  `json:"moves,omitempty"`         // changes from one stream to the other
+	Estimate   float64 `json:"estimate_bps,omitempty"`  // bits per second that its path can carry, as far as known
+	Behind     float64 `json:"behind_ms,omitempty"`     // how long a picture waits here and in its path's queue
+	Direct     bool    `json:"direct,omitempty"`        // media goes straight into the socket, not through Pion
+	Unasked    uint64  `json:"unasked_bytes,omitempty"` // media that it sent though we asked for none
 	Sending    []Track `json:"sending,omitempty"`
 	Receiving  []Track `json:"receiving,omitempty"`
 	FirstFrame Stages  `json:"first_frame"`
