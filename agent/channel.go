@@ -30,6 +30,7 @@ type channel struct {
 	times   *stageTimes
 	client  *signaling.Client
 	log     *slog.Logger
+	certs   peer.Certificates // of this channel alone, so that viewers cannot tell which channels share a host
 
 	events   chan signaling.Event
 	ended    chan *session

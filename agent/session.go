@@ -46,7 +46,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
 		// When both offer at once the viewer's offer stands, since most viewers can do nothing but offer.
 		Polite: ch.cfg.Role == config.Master,
-		Sink:   ch.sink, Epoch: ch.epoch,
+		Sink:   ch.sink, Epoch: ch.epoch, Certificates: &ch.certs,
 		ICEServers: func(ctx context.Context) []peer.ICEServer {
 			return ch.network.iceServers(ctx, ch.client,
 				s.log)

@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// TestCertificateIsRenewed: connections share one, and a daemon that runs for years never shows one that has expired.
+// TestCertificateIsRenewed: connections share a certificate, and a daemon that runs for years never shows one that has expired.
 func TestCertificateIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &Engine{}
-		first, err := e.certificate()
+		var certs Certificates
+		first, err := certs.get()
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 400 {
 			time.Sleep(23 * time.Hour)
-			c, err := e.certificate()
+			c, err := certs.get()
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !c.Expires().After(time.Now().Add(24 * time.Hour)) {
 				t.Fatalf("good until %v, now is %v", c.Expires(), time.Now())
 			}
-			again, _ := e.certificate()
+			again, _ := certs.get()
 			if !again.Equals(c) {
 				t.Fatal("two connections at once have two certificates")
 			}
 		}
-		if last, _ := e.certificate(); last.Equals(first) {
+		if last, _ := certs.get(); last.Equals(first) {
 			t.Error("the same after a year")
 		}
 	})

@@ -27,6 +27,8 @@ type Config struct {
 	Sink      media.Sink    // where received frames go; nil only counts them
 	Epoch     time.Time     // time zero of received frames; default is now
 
+	Certificates *Certificates // whose fingerprint the remote sees; nil is the Engine's own
+
 	OnConnected func() // called once from Run, when media can flow
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
@@ -49,6 +51,9 @@ func (o Config) filled() (Config, error) {
 	}
 	if o.SetupTimeout == 0 {
 		o.SetupTimeout = defaultSetup
+	}
+	if o.Certificates == nil {
+		o.Certificates = &o.Engine.certs
 	}
 	if o.Epoch.IsZero() {
 		o.Epoch = time.Now()

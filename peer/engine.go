@@ -1,9 +1,6 @@
 package peer
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -11,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,10 +56,7 @@ type Engine struct {
 	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
 	in       *udpDemux                   // the same, as the mux reads it
 	panics   atomic.Uint64               // that have ended connections
-
-	mu     sync.Mutex // guards the fields below
-	cert   webrtc.Certificate
-	certAt time.Time // when it was made
+	certs    Certificates                // of connections whose Config names none
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as before. RFC 6347 section 4.2.4.1
@@ -201,42 +194,10 @@ func (e *Engine) acceptable(ip net.IP) bool {
 	return ok && sdp.MayAnswer(a, e.o.Loopback)
 }
 
-// renewAfter is how long connections get the same certificate. Pion's are good for a month.
-const renewAfter = 24 * time.Hour
-
-// certificate gives the DTLS certificate of a connection, which it shares with others: making one is a tenth of what a viewer costs that comes.
-func (e *Engine) certificate() (webrtc.Certificate, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.certAt.IsZero() || time.Since(e.certAt) > renewAfter {
-		cert, err := newCertificate()
-		if err != nil {
-			return webrtc.Certificate{}, err
-		}
-		e.cert, e.certAt = cert, time.Now()
-	}
-	return e.cert, nil
-}
-
-func newCertificate() (webrtc.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return webrtc.Certificate{}, fmt.Errorf("dtls key: %w", err)
-	}
-	cert, err := webrtc.GenerateCertificate(key)
-	if err != nil {
-		return webrtc.Certificate{}, fmt.Errorf("dtls certificate: %w", err)
-	}
-	return *cert, nil
-}
-
-// connection makes a peer connection with the given codecs. keys learns the keys of what we send, nil when that is nothing; s is the connection's network;
-// in counts what comes.
-func (e *Engine) connection(codecs *codecSet, ice []ICEServer, policy webrtc.ICETransportPolicy, keys *srtpKeys, s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
-	cert, err := e.certificate()
-	if err != nil {
-		return nil, err
-	}
+// connection makes a peer connection with the given codecs and certificate. keys learns the keys of what we send, nil when that is nothing;
+// s is the connection's network; in counts what comes.
+func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []ICEServer, policy webrtc.ICETransportPolicy, keys *srtpKeys,
+	s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
 	registry, err := receiving(in.receive)
 	if err != nil {
 		return nil, err

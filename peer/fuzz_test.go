@@ -61,7 +61,11 @@ func FuzzOfferToPion(f *testing.F) {
 		if err := set.addOthers(offered); err != nil {
 			t.Fatal(err)
 		}
-		pc, err := e.connection(set, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
+		cert, err := e.certs.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
 		}

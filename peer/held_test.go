@@ -59,7 +59,11 @@ func openConnection(t *testing.T, e *Engine) *webrtc.PeerConnection {
 		t.Fatal(err)
 	}
 	in := &inbound{limits: Limits{}.filled(), fail: func(error) {}}
-	pc, err := e.connection(set, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), in)
+	cert, err := e.certs.get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), in)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,10 @@ const closeWithin = 5 * time.Second
 
 // open makes the peer connection and attaches our callbacks to it.
 func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
+	cert, err := c.o.Certificates.get()
+	if err != nil {
+		return nil, err
+	}
 	l := &link{
 		sockets: c.o.Engine.newSockets(func() { c.wake.add(relayRefused) }),
 		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.guard.fail, guard: c.guard, ready: make(chan struct{})},
@@ -33,7 +37,7 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 	if c.o.Broadcast != nil {
 		l.keys = &srtpKeys{guard: c.guard}
 	}
-	pc, err := c.o.Engine.connection(set, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
+	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
 		l.sockets.close()
 		return nil, err
