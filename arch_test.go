@@ -53,7 +53,7 @@ var libraries = map[string][]string{
 	"gopkg.in/yaml.v3":                    {"config"},
 	// It calls methods by name, so the linker cannot leave out unused ones: 4.7 MB.
 	"text/template": {},
-	"os/exec":       {"media/pipe"},
+	"os/exec":       {"media/pipe", "internal/netnstest"},
 }
 
 // match finds the entry that speaks for name: its own, or that of the longest prefix that ends in /*.

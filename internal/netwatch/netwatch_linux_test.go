@@ -2,36 +2,19 @@ package netwatch
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kvsagent/kvsagent/internal/netnstest"
 )
 
 // TestNamespace changes addresses and routes in its own network namespace, with real messages of the kernel.
 func TestNamespace(t *testing.T) {
-	if os.Getenv("NETWATCH_NAMESPACE") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run", "^TestNamespace$", "-test.v")
-		cmd.Env = append(os.Environ(), "NETWATCH_NAMESPACE=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-		}
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
-			t.Fatalf("in a namespace: %v\n%s", err, out)
-		}
+	if !netnstest.Inside(t, 5*time.Minute) {
 		return
 	}
-	ip := func(args string) {
-		t.Helper()
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", args, err, out)
-		}
-	}
+	ip := func(words string) { t.Helper(); netnstest.IP(t, words) }
 	ip("link add name left type veth peer name right")
 	ip("link set left up")
 	ip("link set right up")
