@@ -110,7 +110,8 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	if err != nil {
 		return err
 	}
-	w := es.NewWriter(out, s.choose(stream, out)...)
+	tracks := s.silence.Choose(stream.Tracks(), s.o.Foreign, out, s.o.Log, "set the sender's audio to Opus")
+	w := es.NewWriter(out, tracks...)
 	for {
 		u, err := stream.Next()
 		if err != nil {
@@ -120,14 +121,6 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 			return err
 		}
 	}
-}
-
-// choose leaves out audio that browsers cannot play, unless it will be transcoded.
-func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
-	if s.o.Foreign {
-		return stream.Tracks()
-	}
-	return s.silence.Audible(stream.Tracks(), out, s.o.Log, "set the sender's audio to Opus")
 }
 
 // reader turns datagrams into a byte stream.

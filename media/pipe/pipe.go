@@ -171,7 +171,7 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *s
 	if err != nil {
 		return err
 	}
-	tracks := s.choose(stream, out)
+	tracks := s.silence.Choose(stream.Tracks(), s.o.Foreign, out, s.o.Log, "add -c:a libopus to the command")
 	if len(tracks) == 0 {
 		return fmt.Errorf("its sound is %s, which browsers cannot play, and there is no video",
 			stream.Tracks()[0].Codec)
@@ -192,12 +192,4 @@ func (s *Source) play(ctx context.Context, r io.Reader, out media.Sink, stall *s
 			return err
 		}
 	}
-}
-
-// choose leaves out audio that browsers cannot play, unless it will be transcoded.
-func (s *Source) choose(stream demux.Stream, out media.Sink) []media.Track {
-	if s.o.Foreign {
-		return stream.Tracks()
-	}
-	return s.silence.Audible(stream.Tracks(), out, s.o.Log, "add -c:a libopus to the command")
 }

@@ -20,6 +20,17 @@ func (s *Silence) Tell(out media.Sink, log *slog.Logger, codec, hint string) {
 	})
 }
 
+// Choose leaves out audio that browsers cannot play, and reports that, unless foreign is set: then it will be
+// transcoded.
+func (s *Silence) Choose(
+	tracks []media.Track, foreign bool, out media.Sink, log *slog.Logger, hint string,
+) []media.Track {
+	if foreign {
+		return tracks
+	}
+	return s.Audible(tracks, out, log, hint)
+}
+
 // Audible removes the tracks that browsers cannot play, and reports that.
 func (s *Silence) Audible(tracks []media.Track, out media.Sink, log *slog.Logger, hint string) []media.Track {
 	var audible []media.Track
