@@ -1,7 +1,6 @@
 package h264
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,24 +8,19 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
-// ErrNotAnnexB says that a byte stream does not begin with a start code.
-var ErrNotAnnexB = errors.New("not an H.264 byte stream: no start code at its beginning")
-
 // ErrTooBig says that an access unit exceeds MaxUnitSize or MaxUnitNALs.
 var ErrTooBig = fmt.Errorf("access unit above %d bytes or %d NAL units", MaxUnitSize, MaxUnitNALs)
 
 // Reader splits an Annex B byte stream (H.264, annex B) into access units. It holds one unit at a time. After an error
 // it is finished.
 type Reader struct {
-	br      *bufio.Reader
-	started bool
-	next    []byte // the NAL unit that begins the next access unit
-	err     error  // why there are no more
+	nals *NALReader
+	next []byte // the NAL unit that begins the next access unit
 }
 
 // NewReader reads access units from r.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{br: bufio.NewReaderSize(r, 64<<10)}
+	return &Reader{nals: NewNALReader(r)}
 }
 
 // Next returns the NAL units of the next access unit, without start codes, in memory of their own. At the end of the
@@ -50,8 +44,8 @@ func (r *Reader) Next() ([][]byte, error) {
 		picture = picture || vcl(nal)
 		au = append(au, nal)
 		if size > MaxUnitSize || len(au) > MaxUnitNALs {
-			r.err = ErrTooBig
-			return nil, r.err
+			r.nals.err = ErrTooBig
+			return nil, ErrTooBig
 		}
 	}
 }
@@ -70,69 +64,11 @@ func begins(nal []byte) bool {
 	}
 }
 
-// nal returns the next non-empty NAL unit.
+// nal returns the next NAL unit.
 func (r *Reader) nal() ([]byte, error) {
 	if nal := r.next; nal != nil {
 		r.next = nil
 		return nal, nil
 	}
-	if !r.started {
-		if err := r.start(); err != nil {
-			r.err = err
-		}
-		r.started = true
-	}
-	for r.err == nil {
-		nal := r.cut()
-		if len(nal) > 0 {
-			return nal, nil
-		}
-	}
-	return nil, r.err
-}
-
-// start skips the zero bytes and the start code that a byte stream begins with.
-func (r *Reader) start() error {
-	for zeros := 0; zeros < 64<<10; zeros++ {
-		b, err := r.br.ReadByte()
-		switch {
-		case errors.Is(err, io.EOF) && zeros == 0:
-			return io.EOF
-		case err != nil && !errors.Is(err, io.EOF):
-			return err
-		case err == nil && b == 0:
-			continue
-		case err == nil && b == 1 && zeros >= 2:
-			return nil
-		}
-		break
-	}
-	return ErrNotAnnexB
-}
-
-// cut reads up to the next start code and returns what precedes it, without trailing zero bytes (trailing_zero_8bits,
-// annex B.1.1). It sets r.err at the end of the stream.
-func (r *Reader) cut() []byte {
-	var nal []byte
-	zeros := 0
-	for {
-		b, err := r.br.ReadByte()
-		if err != nil {
-			r.err = err
-			break
-		}
-		if b == 1 && zeros >= 2 {
-			break
-		}
-		if b == 0 {
-			zeros++
-		} else {
-			zeros = 0
-		}
-		if nal = append(nal, b); len(nal) > MaxUnitSize {
-			r.err = ErrTooBig
-			return nil
-		}
-	}
-	return nal[:len(nal)-zeros]
+	return r.nals.Next()
 }

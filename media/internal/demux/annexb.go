@@ -68,13 +68,11 @@ func (b *bytestream) Next() (Unit, error) {
 
 // hevcReader cuts an H.265 byte stream into access units.
 type hevcReader struct {
-	br      *bufio.Reader
-	started bool
-	ended   bool
-	next    []byte // the NAL unit that begins the next access unit
+	nals *h264.NALReader
+	next []byte // the NAL unit that begins the next access unit
 }
 
-func newHEVCReader(br *bufio.Reader) *hevcReader { return &hevcReader{br: br} }
+func newHEVCReader(br *bufio.Reader) *hevcReader { return &hevcReader{nals: h264.NewNALReader(br)} }
 
 // Next returns the NAL units of the next access unit.
 func (r *hevcReader) Next() ([][]byte, error) {
@@ -114,46 +112,10 @@ func (r *hevcReader) nal() ([]byte, error) {
 		r.next = nil
 		return nal, nil
 	}
-	for !r.ended {
-		nal, err := r.cut()
-		if err != nil {
-			return nil, err
-		}
-		if first := !r.started; first {
-			r.started = true // before the first start code there are only zeros
-			continue
-		}
-		if len(nal) >= 2 {
-			return nal, nil
-		}
-	}
-	return nil, io.EOF
-}
-
-// cut reads up to the next start code and returns what precedes it, without trailing zeros.
-func (r *hevcReader) cut() ([]byte, error) {
-	var nal []byte
-	zeros := 0
 	for {
-		b, err := r.br.ReadByte()
-		if err == io.EOF {
-			r.ended = true
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if b == 1 && zeros >= 2 {
-			break
-		}
-		if b == 0 {
-			zeros++
-		} else {
-			zeros = 0
-		}
-		if nal = append(nal, b); len(nal) > maxUnit {
-			return nil, fmt.Errorf("NAL unit above %d bytes", maxUnit)
+		nal, err := r.nals.Next()
+		if err != nil || len(nal) >= 2 {
+			return nal, err
 		}
 	}
-	return nal[:len(nal)-zeros], nil
 }
