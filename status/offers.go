@@ -1,46 +1,35 @@
 package status
 
 import (
-	"encoding/json"
+	"context"
 	"net/http"
 	"slices"
 )
 
-// maxOffering limits the body of a request for an offer: a client ID with its JSON.
-const maxOffering = 1 << 10
-
-// offers makes the master of a channel offer now. The answer is empty: the report shows what comes of it.
-func offers(o Options) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := r.PathValue("name")
-		client, p := wantedClient(o, w, r, name)
-		if p == nil {
-			p = problemOf(r.Context(), o.Offer(r.Context(), name, client))
-		}
-		if p != nil {
-			p.write(w)
-			return
-		}
-		o.Log.Info("offer made over the API", "channel", name, "client", client)
-		w.WriteHeader(http.StatusAccepted)
-	})
+// offering is the body of a request for an offer.
+type offering struct {
+	ClientID string `json:"client_id"`
 }
 
-func wantedClient(o Options, w http.ResponseWriter, r *http.Request, channel string) (client string, p *Problem) {
-	if o.Offer == nil {
-		return "", &Problem{Status: http.StatusNotImplemented, Text: "this agent makes no offers on request"}
+// offers makes the master of a channel offer now.
+func offers(o Options) http.Handler {
+	c := change[offering]{
+		part: "channel",
+		known: func(name string) bool {
+			return slices.ContainsFunc(o.Report().Channels, func(c Channel) bool { return c.Name == name })
+		},
+		cannot: "this agent makes no offers on request",
+		clear:  func(b offering) bool { return b.ClientID != "" },
+		vague: Problem{
+			Status: http.StatusBadRequest, Text: "the body names no client", Hint: `send {"client_id": "tablet"}`,
+		},
+		log: func(name string, b offering) {
+			o.Log.Info("offer made over the API", "channel", name, "client", b.ClientID)
+		},
+		status: http.StatusAccepted,
 	}
-	if !slices.ContainsFunc(o.Report().Channels, func(c Channel) bool { return c.Name == channel }) {
-		return "", &Problem{Status: http.StatusNotFound, Text: "there is no such channel",
-			Hint: "/api/v1/report lists them"}
+	if o.Offer != nil {
+		c.do = func(ctx context.Context, name string, b offering) error { return o.Offer(ctx, name, b.ClientID) }
 	}
-	var body struct {
-		ClientID string `json:"client_id"`
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOffering)).Decode(&body); err != nil ||
-		body.ClientID == "" {
-		return "", &Problem{Status: http.StatusBadRequest, Text: "the body names no client",
-			Hint: `send {"client_id": "tablet"}`}
-	}
-	return body.ClientID, nil
+	return c
 }

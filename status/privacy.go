@@ -1,46 +1,35 @@
 package status
 
 import (
-	"encoding/json"
+	"context"
 	"net/http"
 	"slices"
 )
 
-// maxSwitch limits the body of a request that sets the privacy switch.
-const maxSwitch = 1 << 10
-
-// privacy sets the privacy switch of a source. The answer is empty: the report shows the effect of the switch and the
-// hours together.
-func privacy(o Options) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := r.PathValue("name")
-		on, p := wantedPrivacy(o, w, r, name)
-		if p == nil {
-			p = problemOf(r.Context(), o.Privacy(name, on))
-		}
-		if p != nil {
-			p.write(w)
-			return
-		}
-		o.Log.Info("privacy switch flipped over the API", "source", name, "on", on)
-		w.WriteHeader(http.StatusNoContent)
-	})
+// flip is the body of a request that flips the privacy switch.
+type flip struct {
+	On *bool `json:"on"`
 }
 
-func wantedPrivacy(o Options, w http.ResponseWriter, r *http.Request, source string) (on bool, p *Problem) {
-	if o.Privacy == nil {
-		return false, &Problem{Status: http.StatusNotImplemented, Text: "this agent has no privacy switch"}
+// privacy sets the privacy switch of a source. The report shows the effect of the switch and the hours together.
+func privacy(o Options) http.Handler {
+	c := change[flip]{
+		part: "source",
+		known: func(name string) bool {
+			return slices.ContainsFunc(o.Report().Sources, func(s Source) bool { return s.Name == name })
+		},
+		cannot: "this agent has no privacy switch",
+		clear:  func(b flip) bool { return b.On != nil },
+		vague: Problem{
+			Status: http.StatusBadRequest, Text: "the body does not say on or off", Hint: `send {"on": true}`,
+		},
+		log: func(name string, b flip) {
+			o.Log.Info("privacy switch flipped over the API", "source", name, "on", *b.On)
+		},
+		status: http.StatusNoContent,
 	}
-	if !slices.ContainsFunc(o.Report().Sources, func(s Source) bool { return s.Name == source }) {
-		return false, &Problem{Status: http.StatusNotFound, Text: "there is no such source",
-			Hint: "/api/v1/report lists them"}
+	if o.Privacy != nil {
+		c.do = func(_ context.Context, name string, b flip) error { return o.Privacy(name, *b.On) }
 	}
-	var body struct {
-		On *bool `json:"on"`
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSwitch)).Decode(&body); err != nil || body.On == nil {
-		return false, &Problem{Status: http.StatusBadRequest, Text: "the body does not say on or off",
-			Hint: `send {"on": true}`}
-	}
-	return *body.On, nil
+	return c
 }

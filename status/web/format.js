@@ -11,9 +11,9 @@ export function bitrate(bits) {
 export function seconds(s) {
   s = Math.max(0, Math.round(s));
   if (s < 60) return s + ' s';
-  if (s < 3600) return Math.floor(s / 60) + ' min ' + s % 60 + ' s';
-  if (s < 86400) return Math.floor(s / 3600) + ' h ' + Math.floor(s % 3600 / 60) + ' min';
-  return Math.floor(s / 86400) + ' d ' + Math.floor(s % 86400 / 3600) + ' h';
+  if (s < 3600) return Math.floor(s / 60) + ' min ' + (s % 60) + ' s';
+  if (s < 86400) return Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min';
+  return Math.floor(s / 86400) + ' d ' + Math.floor((s % 86400) / 3600) + ' h';
 }
 
 export function millis(ms) {
@@ -36,11 +36,11 @@ export function fps(n) {
 
 const audio = /^(opus|pcm[ua])$/i;
 
-export const isAudio = track => audio.test(track.codec);
+export const isAudio = (track) => audio.test(track.codec);
 
 // media is one line for tracks: "H264 1280×720 25 fps".
 export function media(tracks) {
-  return tracks.map(t => [t.codec, size(t.width, t.height), fps(t.fps)].filter(Boolean).join(' ')).join(', ') || none;
+  return tracks.map((t) => [t.codec, size(t.width, t.height), fps(t.fps)].filter(Boolean).join(' ')).join(', ') || none;
 }
 
 // path is how the media travels: directly, or through a relay.
@@ -57,7 +57,14 @@ export function ago(now, then) {
 }
 
 export const tones = {
-  connected: 'good', running: 'good',
-  connecting: 'busy', negotiating: 'busy', starting: 'busy', waiting: 'busy', disconnected: 'busy', stalled: 'bad', failed: 'bad',
+  connected: 'good',
+  running: 'good',
+  connecting: 'busy',
+  negotiating: 'busy',
+  starting: 'busy',
+  waiting: 'busy',
+  disconnected: 'busy',
+  stalled: 'bad',
+  failed: 'bad',
   idle: 'idle',
 };

@@ -1,5 +1,5 @@
-// Player shows one channel in a <video>. It offers to the channel's master through the agent (POST .../watch), reads the answer and
-// the candidates line by line, and begins again when the connection fails, until stop is called.
+// Player shows one channel in a <video>. It offers to the channel's master through the agent (POST .../watch), reads
+// the answer and the candidates line by line, and begins again when the connection fails, until stop is called.
 
 const answerTimeout = 20000; // ms, from the offer to the answer: the agent may have to connect to the channel first
 const pictureTimeout = 20000; // ms, from the answer to the first frame
@@ -22,7 +22,8 @@ class Failure extends Error {
 }
 
 export class Player {
-  // stage: idle, offering, answering, connecting, picture, playing, stalled, interrupted, retrying, failed. Read by the page and by tests.
+  // stage: idle, offering, answering, connecting, picture, playing, stalled, interrupted, retrying, failed. Read by the
+  // page and by tests.
   stage = 'idle';
   error = '';
   hint = '';
@@ -42,7 +43,9 @@ export class Player {
     this.changed = changed;
   }
 
-  get running() { return this.#abort !== null; }
+  get running() {
+    return this.#abort !== null;
+  }
 
   start() {
     if (this.running) return;
@@ -77,7 +80,7 @@ export class Player {
     while (!abort.signal.aborted) {
       const begun = performance.now();
       this.attempts++;
-      const err = await this.#session(abort.signal).catch(e => e);
+      const err = await this.#session(abort.signal).catch((e) => e);
       if (abort.signal.aborted) return;
       this.error = err.message;
       this.hint = err.hint || '';
@@ -99,14 +102,14 @@ export class Player {
   async #session(outer) {
     const own = new AbortController(); // ends the stream and the timers of this session
     const signal = AbortSignal.any([outer, own.signal]);
-    const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     const begun = performance.now();
     this.#pc = pc;
     this.#last = null;
     try {
       this.#set('offering');
       const offer = await makeOffer(pc);
-      const {over, within, fail} = this.#watchConnection(pc, signal, begun);
+      const { over, within, fail } = this.#watchConnection(pc, signal, begun);
       this.#set('answering');
       const signaling = this.#signaling(pc, offer, signal, within, fail);
       signaling.catch(() => {}); // it may still fail when over has already
@@ -119,18 +122,23 @@ export class Player {
     }
   }
 
-  // #watchConnection returns a promise that rejects when the connection is over, fail, which makes it so, and within, which sets the one
-  // timer that does.
+  // #watchConnection returns a promise that rejects when the connection is over, fail, which makes it so, and within,
+  // which sets the one timer that does.
   #watchConnection(pc, signal, begun) {
     let fail;
-    const over = new Promise((_, reject) => { fail = reject; });
+    const over = new Promise((_, reject) => {
+      fail = reject;
+    });
     let timer = 0;
     const within = (ms, text, hint) => {
       clearTimeout(timer);
       timer = setTimeout(() => fail(new Failure(text, hint)), ms);
     };
     over.catch(() => {}); // it may fail while the offer is still being sent
-    signal.addEventListener('abort', () => { clearTimeout(timer); fail(new Failure('stopped')); });
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      fail(new Failure('stopped'));
+    });
 
     const media = new MediaStream();
     let shown = false;
@@ -143,7 +151,7 @@ export class Player {
       this.error = this.hint = '';
       this.#set('playing');
     };
-    pc.addEventListener('track', e => {
+    pc.addEventListener('track', (e) => {
       media.addTrack(e.track);
       if (this.video.srcObject === media) return;
       this.video.srcObject = media;
@@ -163,11 +171,15 @@ export class Player {
           break;
         case 'failed':
         case 'closed':
-          fail(new Failure(shown ? 'the connection was lost' : 'no connection to the camera host could be made',
-            shown ? '' : 'a firewall may block UDP between this browser and the master'));
+          fail(
+            new Failure(
+              shown ? 'the connection was lost' : 'no connection to the camera host could be made',
+              shown ? '' : 'a firewall may block UDP between this browser and the master',
+            ),
+          );
       }
     });
-    return {over, within, fail};
+    return { over, within, fail };
   }
 
   // #signaling sends the offer and applies what comes back, until the stream ends.
@@ -175,10 +187,12 @@ export class Player {
     within(answerTimeout, 'the master did not answer', 'is a master connected to the channel?');
     const response = await fetch(`/api/v1/channels/${encodeURIComponent(this.channel)}/watch`, {
       method: 'POST',
-      headers: {'Content-Type': 'application/json'},
-      body: JSON.stringify({sdp: offer}),
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ sdp: offer }),
       signal,
-    }).catch(() => { throw new Failure('the agent cannot be reached'); });
+    }).catch(() => {
+      throw new Failure('the agent cannot be reached');
+    });
     if (!response.ok) throw await problem(response);
 
     let answered = false;
@@ -187,7 +201,7 @@ export class Player {
       for await (const line of lines(response.body)) {
         const m = JSON.parse(line);
         if (m.type === 'answer' && !answered) {
-          await pc.setRemoteDescription({type: 'answer', sdp: m.sdp});
+          await pc.setRemoteDescription({ type: 'answer', sdp: m.sdp });
           answered = true;
           if (this.stage === 'answering') this.#set('connecting');
           within(pictureTimeout, ...noPicture);
@@ -210,53 +224,71 @@ export class Player {
   // measure reads getStats; the page calls it once a second.
   async measure() {
     const pc = this.#pc;
-    if (!pc || this.stage !== 'playing' && this.stage !== 'stalled') return;
+    if (!pc || (this.stage !== 'playing' && this.stage !== 'stalled')) return;
     const report = await pc.getStats();
     const all = [...report.values()];
-    const video = all.find(s => s.type === 'inbound-rtp' && s.kind === 'video');
-    const audio = all.find(s => s.type === 'inbound-rtp' && s.kind === 'audio');
-    const pair = all.find(s => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
-    if (!video || this.#pc !== pc || this.stage !== 'playing' && this.stage !== 'stalled') return; // it was stopped meanwhile
-    const codec = s => report.get(s?.codecId)?.mimeType?.split('/')[1] ?? '';
+    const video = all.find((s) => s.type === 'inbound-rtp' && s.kind === 'video');
+    const audio = all.find((s) => s.type === 'inbound-rtp' && s.kind === 'audio');
+    const pair = all.find((s) => s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded');
+    // It may have been stopped meanwhile.
+    if (!video || this.#pc !== pc || (this.stage !== 'playing' && this.stage !== 'stalled')) return;
+    const codec = (s) => report.get(s?.codecId)?.mimeType?.split('/')[1] ?? '';
     const before = this.#last ?? video;
     const took = (video.timestamp - before.timestamp) / 1000;
     this.#last = video;
     if (video.framesDecoded !== before.framesDecoded || before === video) this.#moved = performance.now();
     this.#set(performance.now() - this.#moved > stallTimeout ? 'stalled' : 'playing');
     this.stats = {
-      codec: codec(video), audio: audio?.packetsReceived ? codec(audio) : '',
-      width: video.frameWidth, height: video.frameHeight,
-      frames: video.framesDecoded, dropped: video.framesDropped, lost: video.packetsLost,
+      codec: codec(video),
+      audio: audio?.packetsReceived ? codec(audio) : '',
+      width: video.frameWidth,
+      height: video.frameHeight,
+      frames: video.framesDecoded,
+      dropped: video.framesDropped,
+      lost: video.packetsLost,
       fps: video.framesPerSecond ?? (took ? (video.framesDecoded - before.framesDecoded) / took : 0),
-      bitrate: took ? (video.bytesReceived - before.bytesReceived) * 8 / took : 0,
+      bitrate: took ? ((video.bytesReceived - before.bytesReceived) * 8) / took : 0,
       rtt: pair?.currentRoundTripTime ?? 0,
     };
   }
 }
 
-// makeOffer returns the SDP of an offer to receive, with all candidates that were found in time.
-// KVS takes 10,000 characters of base64 (KVS dev guide, SendSdpOffer), which a browser's full list of codecs does not leave room for:
-// so only what our sources produce is offered.
+// makeOffer returns the SDP of an offer to receive, with all candidates that were found in time. KVS takes 10,000
+// characters of base64 (KVS dev guide, SendSdpOffer), which a browser's full list of codecs does not leave room for: so
+// only what our sources produce is offered.
 async function makeOffer(pc) {
-  receive(pc, 'video', c => /^video\/(VP8|rtx)$/i.test(c.mimeType) || /^video\/H264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine));
-  receive(pc, 'audio', c => /^audio\/(opus|PCMU|PCMA)$/i.test(c.mimeType));
+  receive(
+    pc,
+    'video',
+    (c) =>
+      /^video\/(VP8|rtx)$/i.test(c.mimeType) ||
+      (/^video\/H264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine)),
+  );
+  receive(pc, 'audio', (c) => /^audio\/(opus|PCMU|PCMA)$/i.test(c.mimeType));
   await pc.setLocalDescription();
   await gathered(pc);
   const sdp = pc.localDescription.sdp;
-  const length = 4 * Math.ceil(JSON.stringify({type: 'offer', sdp}).length / 3);
-  if (length > 10000) throw new Failure(`the browser's offer has ${length} characters, KVS allows 10,000`, 'fewer network interfaces make it shorter', true);
+  const length = 4 * Math.ceil(JSON.stringify({ type: 'offer', sdp }).length / 3);
+  if (length > 10000)
+    throw new Failure(
+      `the browser's offer has ${length} characters, KVS allows 10,000`,
+      'fewer network interfaces make it shorter',
+      true,
+    );
   return sdp;
 }
 
 function receive(pc, kind, wanted) {
-  const transceiver = pc.addTransceiver(kind, {direction: 'recvonly'});
+  const transceiver = pc.addTransceiver(kind, { direction: 'recvonly' });
   const codecs = (RTCRtpReceiver.getCapabilities?.(kind)?.codecs ?? []).filter(wanted);
   if (codecs.length && transceiver.setCodecPreferences) transceiver.setCodecPreferences(codecs);
 }
 
 function gathered(pc) {
-  return new Promise(resolve => {
-    const done = () => { if (pc.iceGatheringState === 'complete') resolve(); };
+  return new Promise((resolve) => {
+    const done = () => {
+      if (pc.iceGatheringState === 'complete') resolve();
+    };
     pc.addEventListener('icegatheringstatechange', done);
     setTimeout(resolve, gatherTimeout);
     done();
@@ -264,9 +296,11 @@ function gathered(pc) {
 }
 
 async function addCandidate(pc, m) {
-  const {candidate = '', sdpMid, sdpMLineIndex} = m;
-  if (sdpMid === undefined && sdpMLineIndex === undefined && candidate) m = {sdpMid: '0'}; // bundled: all belong to the first
-  await pc.addIceCandidate({candidate, sdpMid: m.sdpMid, sdpMLineIndex: m.sdpMLineIndex}).catch(() => {}); // one bad candidate is no failure
+  const { candidate = '', sdpMid, sdpMLineIndex } = m;
+  // Media is bundled: all candidates belong to the first section.
+  if (sdpMid === undefined && sdpMLineIndex === undefined && candidate) m = { sdpMid: '0' };
+  // One bad candidate is not a failure.
+  await pc.addIceCandidate({ candidate, sdpMid: m.sdpMid, sdpMLineIndex: m.sdpMLineIndex }).catch(() => {});
 }
 
 // onFrame calls f when the video shows its next frame.
@@ -276,13 +310,20 @@ function onFrame(video, signal, f) {
     signal.addEventListener('abort', () => video.cancelVideoFrameCallback(id));
     return;
   }
-  video.addEventListener('loadeddata', f, {once: true, signal});
+  video.addEventListener('loadeddata', f, { once: true, signal });
 }
 
-// onClosed calls f when the other side closes the connection. No connectionstatechange tells that: the browser would wait for ICE to time out.
+// onClosed calls f when the other side closes the connection. No connectionstatechange tells that: the browser would
+// wait for ICE to time out.
 function onClosed(pc, signal, f) {
   const transport = pc.getReceivers()[0]?.transport; // one for all, see bundlePolicy
-  transport?.addEventListener('statechange', () => { if (transport.state === 'closed') f(); }, {signal});
+  transport?.addEventListener(
+    'statechange',
+    () => {
+      if (transport.state === 'closed') f();
+    },
+    { signal },
+  );
 }
 
 // lines yields the lines of a stream of text.
@@ -290,7 +331,7 @@ async function* lines(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
-    const {value, done} = await reader.read();
+    const { value, done } = await reader.read();
     if (done) return;
     const parts = (rest + value).split('\n');
     rest = parts.pop();
@@ -301,12 +342,19 @@ async function* lines(body) {
 
 async function problem(response) {
   const p = await response.json().catch(() => ({}));
-  return new Failure(p.error || `the agent said ${response.status}`, p.hint, response.status < 500 || response.status === 501);
+  return new Failure(
+    p.error || `the agent said ${response.status}`,
+    p.hint,
+    response.status < 500 || response.status === 501,
+  );
 }
 
 function pause(ms, signal) {
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
   });
 }
