@@ -19,15 +19,18 @@ type Options struct {
 	Against bool          // naive too, in turn
 	Window  time.Duration // of each measurement; default 10 s
 	Settle  time.Duration // between the last join and the window; default 3 s
-	Limit   bool          // find how many viewers one core carries; then, and with Idle, there is no default for Viewers
-	Idle    bool          // what an agent takes that has nothing to do
-	Joins   int           // viewers that join one after another, alone, and leave at their first frame; 0 is none
+	// Find how many viewers one core carries; then, and with Idle, there is no default for Viewers.
+	Limit bool
+	Idle  bool // what an agent takes that has nothing to do
+	Joins int  // viewers that join one after another, alone, and leave at their first frame; 0 is none
 
-	RTT    time.Duration // between viewers and server; signaling takes it too
-	Loss   float64       // share of packets that viewers throw away and ask for again
-	RTX    bool          // viewers take what is sent again in a stream of its own
-	TWCC   bool          // transport-wide feedback
-	Sub    bool          // the camera has a smaller stream, and the paths of the viewers that decrypt are narrow for a quarter of the window; includes RTX and TWCC
+	RTT  time.Duration // between viewers and server; signaling takes it too
+	Loss float64       // share of packets that viewers throw away and ask for again
+	RTX  bool          // viewers take what is sent again in a stream of its own
+	TWCC bool          // transport-wide feedback
+	// The camera has a smaller stream, and the paths of the viewers that decrypt are narrow for a quarter of the
+	// window; includes RTX and TWCC.
+	Sub    bool
 	PLI    time.Duration // each viewer asks for a key frame so often; 0 is never
 	TURN   bool          // the agent uses the TURN servers that the service hands out, and gathers relay candidates
 	Status bool          // the agent's status page is on
@@ -99,8 +102,8 @@ type harness struct {
 	agents                 int // that were started
 }
 
-// Measure builds what it measures and measures it. It keeps the whole process on one core from then on. What was measured before an error is
-// in the report all the same.
+// Measure builds what it measures and measures it. It keeps the whole process on one core from then on. What was
+// measured before an error is in the report all the same.
 func Measure(ctx context.Context, o Options) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -110,9 +113,11 @@ func Measure(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{
-		Began: time.Now(), Commit: h.workshop.commit(ctx), Go: runtime.Version(), CPU: cpuModel(), Cores: runtime.NumCPU(),
+		Began: time.Now(), Commit: h.workshop.commit(ctx), Go: runtime.Version(), CPU: cpuModel(),
+		Cores:      runtime.NumCPU(),
 		ClientCore: h.clientCore, ServerCore: h.serverCore,
-		Conditions: Conditions{Window: o.Window.Seconds(), RTT: ms(o.RTT), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC, Sub: o.Sub, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
+		Conditions: Conditions{Window: o.Window.Seconds(), RTT: ms(o.RTT), Loss: o.Loss, RTX: o.RTX, TWCC: o.TWCC,
+			Sub: o.Sub, PLI: o.PLI.Seconds(), TURN: o.TURN, Status: o.Status},
 	}
 	if o.Binary != "" {
 		r.Commit = "of the binary given"

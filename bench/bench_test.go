@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestMeasure runs the whole harness, small: it works, and what it measures is correct. How fast that is depends on the machine, and is not asserted.
+// TestMeasure runs the whole harness, small: it works, and what it measures is correct. How fast that is depends on the
+// machine, and is not asserted.
 func TestMeasure(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs two servers")
@@ -24,7 +25,8 @@ func TestMeasure(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r, err := bench.Measure(ctx, bench.Options{
-		Viewers: []int{10}, Window: 5 * time.Second, Settle: time.Second, Against: true, Joins: 2, Idle: true, Loss: 0.01, TWCC: true, PLI: time.Second,
+		Viewers: []int{10}, Window: 5 * time.Second, Settle: time.Second, Against: true, Joins: 2, Idle: true,
+		Loss: 0.01, TWCC: true, PLI: time.Second,
 		Progress: func(what string) { t.Log(what) },
 	})
 	if err != nil {
@@ -36,11 +38,13 @@ func TestMeasure(t *testing.T) {
 	if len(r.Runs) != 2 || len(r.Joins) != 2 {
 		t.Fatalf("%d runs and %d series of joins, want 2 and 2", len(r.Runs), len(r.Joins))
 	}
-	if len(r.Idle) != 1 || r.Idle[0].Own <= 1 || r.Idle[0].Resident <= r.Idle[0].Own || r.Idle[0].Camera != 0 || r.Idle[0].Binary < 1 {
+	if len(r.Idle) != 1 || r.Idle[0].Own <= 1 || r.Idle[0].Resident <= r.Idle[0].Own || r.Idle[0].Camera != 0 ||
+		r.Idle[0].Binary < 1 {
 		t.Errorf("idle: %+v", r.Idle)
 	}
 	for _, m := range r.Runs {
-		if m.Packets < 300 || m.Failed > 0 || m.CPU <= 0 || m.Resident <= 0 || m.Frame.P50 <= 0 || m.FirstFrame.P50 <= 0 {
+		if m.Packets < 300 || m.Failed > 0 || m.CPU <= 0 || m.Resident <= 0 || m.Frame.P50 <= 0 ||
+			m.FirstFrame.P50 <= 0 {
 			t.Errorf("%s: not a measurement: %+v", m.Server, m)
 		}
 		if m.Asked == 0 || m.Late == 0 {
@@ -63,14 +67,16 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// TestMeasureLevels lets the viewers go to the smaller stream and come back, and lose packets. Every picture that they get is held against the clips.
+// TestMeasureLevels lets the viewers go to the smaller stream and come back, and lose packets. Every picture that they
+// get is held against the clips.
 func TestMeasureLevels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs a server")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	r, err := bench.Measure(ctx, bench.Options{Viewers: []int{4}, Sub: true, Loss: 0.01, Settle: time.Second, Progress: func(what string) { t.Log(what) }})
+	r, err := bench.Measure(ctx, bench.Options{Viewers: []int{4}, Sub: true, Loss: 0.01, Settle: time.Second,
+		Progress: func(what string) { t.Log(what) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,8 @@ func (w workshop) commit(ctx context.Context) string {
 	return strings.TrimSpace(string(out))
 }
 
-// look is a clip: a noisy test picture, 20 s long, 30 frames a second, H.264 constrained baseline with one slice a picture and a key frame each 2 s.
+// look is a clip: a noisy test picture, 20 s long, 30 frames a second, H.264 constrained baseline with one slice a
+// picture and a key frame each 2 s.
 type look struct {
 	name, size, rate, buffer string
 	tone                     bool // and Opus, 64 kbit/s in packets of 20 ms
@@ -70,15 +71,18 @@ func (w workshop) clip(ctx context.Context, l look) (string, error) {
 	}
 	args := []string{"-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=" + l.size + ":r=30,noise=alls=12:allf=t"}
 	if l.tone {
-		args = append(args, "-f", "lavfi", "-i", "sine=f=440:r=48000", "-c:a", "libopus", "-b:a", "64k", "-ac", "2", "-frame_duration", "20")
+		args = append(args, "-f", "lavfi", "-i", "sine=f=440:r=48000", "-c:a", "libopus", "-b:a", "64k", "-ac", "2",
+			"-frame_duration", "20")
 	}
 	tmp := to + ".part"
 	args = append(args, "-t", "20",
 		"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
-		"-b:v", l.rate, "-minrate", l.rate, "-maxrate", l.rate, "-bufsize", l.buffer, "-g", "60", "-keyint_min", "60", "-sc_threshold", "0",
+		"-b:v", l.rate, "-minrate", l.rate, "-maxrate", l.rate, "-bufsize", l.buffer, "-g", "60", "-keyint_min", "60",
+		"-sc_threshold", "0",
 		"-x264-params", "slices=1:threads=1", "-movflags", "+faststart", "-f", "mp4", tmp)
 	if out, err := exec.CommandContext(ctx, "ffmpeg", args...).CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("make the clip: %w\n%s; hint: ffmpeg with libx264 and libopus must be installed", err, out), os.Remove(tmp))
+		return "", errors.Join(fmt.Errorf("make the clip: %w\n%s; hint: ffmpeg with libx264 and libopus must be "+
+			"installed", err, out), os.Remove(tmp))
 	}
 	return to, os.Rename(tmp, to)
 }
@@ -88,7 +92,8 @@ func (w workshop) book(ctx context.Context, clips ...string) (*load.Book, error)
 	var streams [][]byte
 	for _, clip := range clips {
 		var complaints bytes.Buffer
-		cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264", "-")
+		cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-i", clip, "-map", "0:v", "-c", "copy", "-bsf:v",
+			"h264_mp4toannexb", "-f", "h264", "-")
 		cmd.Stderr = &complaints
 		stream, err := cmd.Output()
 		if err != nil {

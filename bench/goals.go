@@ -21,12 +21,15 @@ const goalViewers = 100
 
 // goals has the figures that this report may have. Those it does not have are NaN.
 var goals = []goal{
-	{"CPU per viewer-second, with Pion's public API alone", "x naive", 2, false, 0.52, func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.CPU }) }},
-	{"resident per viewer", "x naive", 2, false, 0.20, func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.Resident }) }},
+	{"CPU per viewer-second, with Pion's public API alone", "x naive", 2, false, 0.52,
+		func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.CPU }) }},
+	{"resident per viewer", "x naive", 2, false, 0.20,
+		func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.Resident }) }},
 	{"resident per viewer", "KB", 0, false, 600, func(r *Report) Spread {
 		return spread(r.of(Agent, goalViewers, func(m Run) float64 { return m.Resident }))
 	}},
-	{"frame latency p99", "x naive", 2, false, 0.30, func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.Frame.P99 }) }},
+	{"frame latency p99", "x naive", 2, false, 0.30,
+		func(r *Report) Spread { return r.ratio(goalViewers, func(m Run) float64 { return m.Frame.P99 }) }},
 	{"viewers on one core", "x naive", 2, true, 2.2, func(r *Report) Spread {
 		ours, _ := r.limits(Agent)
 		theirs, _ := r.limits(Naive)
@@ -48,10 +51,14 @@ var goals = []goal{
 		cpu := func(j Joins) float64 { return j.CPU }
 		return ratios(r.ofJoins(Agent, cpu), r.ofJoins(Naive, cpu))
 	}},
-	{"idle, resident", "MB", 1, false, 20, func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Resident }) }},
-	{"idle, CPU", "% of a core", 2, false, 0.5, func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Core * 100 }) }},
-	{"idle, connections to the camera", "", 0, false, 0, func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return float64(i.Camera) }) }},
-	{"binary, stripped", "MB", 1, false, 25, func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Binary }) }},
+	{"idle, resident", "MB", 1, false, 20,
+		func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Resident }) }},
+	{"idle, CPU", "% of a core", 2, false, 0.5,
+		func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Core * 100 }) }},
+	{"idle, connections to the camera", "", 0, false, 0,
+		func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return float64(i.Camera) }) }},
+	{"binary, stripped", "MB", 1, false, 25,
+		func(r *Report) Spread { return r.ofIdle(func(i Idle) float64 { return i.Binary }) }},
 }
 
 // met holds the median against the limit.
@@ -73,12 +80,15 @@ func (r *Report) writeGoals(b *strings.Builder) {
 		if g.least {
 			bound = "at least"
 		}
-		fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", g.figure, strings.TrimSpace(fmt.Sprintf("%s %g %s", bound, g.limit, g.unit)), s.text(g.digits), g.met(s))
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", g.figure,
+			strings.TrimSpace(fmt.Sprintf("%s %g %s", bound, g.limit, g.unit)), s.text(g.digits), g.met(s))
 	}
 	if rows.Len() > 0 {
 		fmt.Fprintf(b, "\nGoals\n\n| figure | goal | measured | met |\n|---|---|---|---|\n%s", rows.String())
 	}
 	if own := r.ofIdle(func(i Idle) float64 { return i.Own }); !math.IsNaN(own.Median) {
-		fmt.Fprintf(b, "\nOf what is resident when idle %s MB is the agent's own memory; the rest is pages of the program, which the kernel may drop.\n", own.text(1))
+		fmt.Fprintf(b,
+			"\nOf what is resident when idle %s MB is the agent's own memory; the rest is pages of the program, "+
+				"which the kernel may drop.\n", own.text(1))
 	}
 }

@@ -12,9 +12,12 @@ import (
 func TestGoals(t *testing.T) {
 	r := &bench.Report{
 		Runs: []bench.Run{
-			{Server: bench.Agent, Viewers: 100, CPU: 1, Resident: 700}, {Server: bench.Naive, Viewers: 100, CPU: 4, Resident: 1400},
-			{Server: bench.Agent, Viewers: 100, CPU: 2, Resident: 500}, {Server: bench.Naive, Viewers: 100, CPU: 4, Resident: 2500},
-			{Server: bench.Agent, Viewers: 10, CPU: 9, Resident: 9}, {Server: bench.Naive, Viewers: 10, CPU: 1, Resident: 1},
+			{Server: bench.Agent, Viewers: 100, CPU: 1, Resident: 700},
+			{Server: bench.Naive, Viewers: 100, CPU: 4, Resident: 1400},
+			{Server: bench.Agent, Viewers: 100, CPU: 2, Resident: 500},
+			{Server: bench.Naive, Viewers: 100, CPU: 4, Resident: 2500},
+			{Server: bench.Agent, Viewers: 10, CPU: 9, Resident: 9},
+			{Server: bench.Naive, Viewers: 10, CPU: 1, Resident: 1},
 		},
 		Limits: []bench.Limit{{Server: bench.Agent, Carried: 500}, {Server: bench.Naive, Carried: 200}},
 		Idle:   []bench.Idle{{Core: 0.001, Resident: 21, Own: 6, Binary: 23}},

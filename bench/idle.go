@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/kvsagent/kvsagent/bench/load"
 )
 
 // Idle is an agent with one channel, a camera and no viewer.
@@ -43,7 +45,7 @@ func (h *harness) measureIdle(ctx context.Context) (i Idle, err error) {
 		return i, err
 	}
 	defer s.stop()
-	if err := pause(ctx, h.o.Settle); err != nil {
+	if err := load.Sleep(ctx, h.o.Settle); err != nil {
 		return i, err
 	}
 	before, err := s.used()
@@ -51,7 +53,7 @@ func (h *harness) measureIdle(ctx context.Context) (i Idle, err error) {
 		return i, err
 	}
 	began := time.Now()
-	if err := pause(ctx, h.o.Window); err != nil {
+	if err := load.Sleep(ctx, h.o.Window); err != nil {
 		return i, err
 	}
 	after, err := s.used()
@@ -64,6 +66,7 @@ func (h *harness) measureIdle(ctx context.Context) (i Idle, err error) {
 	}
 	return Idle{
 		Core:     (after.user + after.system - before.user - before.system).Seconds() / time.Since(began).Seconds(),
-		Resident: float64(after.resident) / 1e6, Own: float64(after.own) / 1e6, Camera: camera.Load(), Binary: float64(info.Size()) / 1e6,
+		Resident: float64(after.resident) / 1e6, Own: float64(after.own) / 1e6, Camera: camera.Load(),
+		Binary: float64(info.Size()) / 1e6,
 	}, nil
 }

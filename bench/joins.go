@@ -12,8 +12,9 @@ import (
 // gop is how far the clip's key frames are apart.
 const gop = 2 * time.Second
 
-// measureJoins lets viewers come one after another. Some leave at once, at their first packet: they tell what joining costs, without the
-// media that a server sends while its viewer waits for a key frame. Others come at random moments and wait for it: they tell how long that takes.
+// measureJoins lets viewers come one after another. Some leave at once, at their first packet: they tell what joining
+// costs, without the media that a server sends while its viewer waits for a key frame. Others come at random moments
+// and wait for it: they tell how long that takes.
 func (h *harness) measureJoins(ctx context.Context, kind string) (Joins, error) {
 	j := Joins{Server: kind, Joins: h.o.Joins}
 	s, err := h.startServer(ctx, kind, 2*h.o.Joins+2) // those that leave are there for a moment
@@ -29,7 +30,7 @@ func (h *harness) measureJoins(ctx context.Context, kind string) (Joins, error) 
 	}
 	var took []float64
 	for i := range h.o.Joins {
-		if err := pause(ctx, rand.N(gop)); err != nil {
+		if err := load.Sleep(ctx, rand.N(gop)); err != nil {
 			return j, err
 		}
 		v, err := h.comeAndGo(ctx, s, fmt.Sprint("wait-", i), load.Options{})
@@ -60,7 +61,7 @@ func (h *harness) measureJoinCost(ctx context.Context, s *server, j *Joins) erro
 			return err
 		}
 		packets += v.Received()
-		if err := pause(ctx, time.Until(next)); err != nil {
+		if err := load.Sleep(ctx, time.Until(next)); err != nil {
 			return err
 		}
 	}
@@ -88,7 +89,7 @@ func (h *harness) comeAndGo(ctx context.Context, s *server, id string, o load.Op
 // idle is the share of a core that a server uses with its source and without viewers.
 func (h *harness) idle(ctx context.Context, s *server) (float64, error) {
 	const long = 3 * time.Second
-	if err := pause(ctx, time.Second); err != nil { // the last viewer's end
+	if err := load.Sleep(ctx, time.Second); err != nil { // the last viewer's end
 		return 0, err
 	}
 	before, err := s.used()
@@ -96,7 +97,7 @@ func (h *harness) idle(ctx context.Context, s *server) (float64, error) {
 		return 0, err
 	}
 	began := time.Now()
-	if err := pause(ctx, long); err != nil {
+	if err := load.Sleep(ctx, long); err != nil {
 		return 0, err
 	}
 	after, err := s.used()

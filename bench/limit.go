@@ -11,7 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/bench/load"
 )
 
-// Limit is how many viewers one core of a server carries: all of them get every frame of the main stream, in time, while the server has time to spare.
+// Limit is how many viewers one core of a server carries: all of them get every frame of the main stream, in time,
+// while the server has time to spare.
 type Limit struct {
 	Server  string `json:"server"`
 	Run     int    `json:"run"`     // from 1
@@ -92,7 +93,8 @@ func (l *Limit) try(ctx context.Context, c *crowd, n int) (bool, error) {
 		}
 		l.Steps = append(l.Steps, m)
 		why, ours := m.verdict()
-		c.h.o.Progress(fmt.Sprintf("%s: limit, %d viewers: server core %.0f %%, client core %.0f %%, frame p99 %.0f ms %s",
+		c.h.o.Progress(fmt.Sprintf("%s: limit, %d viewers: server core %.0f %%, client core %.0f %%, frame p99 %.0f "+
+			"ms %s",
 			m.Server, n, m.Core*100, m.ClientCore*100, m.Frame.P99, why))
 		if why == "" {
 			return true, nil
@@ -144,7 +146,7 @@ func (c *crowd) measure(ctx context.Context, n int) (Run, error) {
 	if err := c.grow(ctx, n, &m); err != nil {
 		return m, err
 	}
-	if err := pause(ctx, limitSettle); err != nil {
+	if err := load.Sleep(ctx, limitSettle); err != nil {
 		return m, err
 	}
 	windows, err := c.h.watch(ctx, c.s, c.viewers, limitWindow, &m)
@@ -170,7 +172,7 @@ func (c *crowd) grow(ctx context.Context, n int, m *Run) error {
 	var wg sync.WaitGroup
 	var err error
 	for i := range more {
-		if err = pause(ctx, time.Duration(float64(time.Second)/c.s.rate)); err != nil {
+		if err = load.Sleep(ctx, time.Duration(float64(time.Second)/c.s.rate)); err != nil {
 			break
 		}
 		id := c.came
@@ -201,15 +203,17 @@ func (c *crowd) shrink(n int) {
 // recover gives a server that had too many viewers the time to come to itself: a quarter of them leave.
 func (c *crowd) recover(ctx context.Context) error {
 	c.shrink(max(1, len(c.viewers)*3/4))
-	return pause(ctx, limitRecover)
+	return load.Sleep(ctx, limitRecover)
 }
 
 func (r *Report) writeLimits(b *strings.Builder) {
 	if len(r.Limits) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nViewers on one core: no loss, no skipped frame, frame p99 at most %.0f ms, server core at most %.0f %%\n\n"+
-		"| server | run | carried | too many | why | server core %% | client core %% |\n|---|---|---|---|---|---|---|\n", limitLate, limitCore*100)
+	fmt.Fprintf(b,
+		"\nViewers on one core: no loss, no skipped frame, frame p99 at most %.0f ms, server core at most %.0f %%\n\n"+
+			"| server | run | carried | too many | why | server core %% | client core %% "+
+			"|\n|---|---|---|---|---|---|---|\n", limitLate, limitCore*100)
 	for _, l := range r.Limits {
 		var best Run
 		for _, m := range l.Steps {
@@ -217,7 +221,8 @@ func (r *Report) writeLimits(b *strings.Builder) {
 				best = m
 			}
 		}
-		fmt.Fprintf(b, "| %s | %d | %s%d | %d | %s | %.0f | %.0f |\n", l.Server, l.Run, l.least(), l.Carried, l.Failed, l.Why, best.Core*100, best.ClientCore*100)
+		fmt.Fprintf(b, "| %s | %d | %s%d | %d | %s | %.0f | %.0f |\n", l.Server, l.Run, l.least(), l.Carried, l.Failed,
+			l.Why, best.Core*100, best.ClientCore*100)
 	}
 	if text := r.limitRatio(); text != "" {
 		fmt.Fprintf(b, "\nratio: %s\n", text)

@@ -16,7 +16,8 @@ func TestLimitSearch(t *testing.T) {
 				l.Failed = n
 			}
 		}
-		if l.Carried > carries || carries < mostViewers && l.Failed <= carries || float64(l.Carried) < 0.97*float64(carries)-1 {
+		if l.Carried > carries || carries < mostViewers && l.Failed <= carries ||
+			float64(l.Carried) < 0.97*float64(carries)-1 {
 			t.Errorf("%d viewers: found %d to %d", carries, l.Carried, l.Failed)
 		}
 	}

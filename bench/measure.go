@@ -27,7 +27,7 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 		return m, err
 	}
 	defer s.stop()
-	if err := pause(ctx, warmUp); err != nil {
+	if err := load.Sleep(ctx, warmUp); err != nil {
 		return m, err
 	}
 	before, err := s.used()
@@ -39,7 +39,7 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	if err != nil {
 		return m, fmt.Errorf("%w\n%s", err, s.complaints())
 	}
-	if err := pause(ctx, h.o.Settle); err != nil {
+	if err := load.Sleep(ctx, h.o.Settle); err != nil {
 		return m, err
 	}
 	narrow := h.narrow(ctx, viewers)
@@ -52,7 +52,8 @@ func (h *harness) measure(ctx context.Context, kind string, n int) (Run, error) 
 	if err != nil {
 		return m, err
 	}
-	m.Resident, m.Total = float64(after.resident-before.resident)/1024/float64(len(viewers)), float64(after.resident)/1024/1024
+	m.Resident = float64(after.resident-before.resident) / 1024 / float64(len(viewers))
+	m.Total = float64(after.resident) / 1024 / 1024
 	m.Load = loadAverage()
 	m.take(windows)
 	if h.o.Sub && kind == Agent {
@@ -66,7 +67,8 @@ const (
 	narrowBy  = 1e6              // bit/s
 )
 
-// narrow narrows the paths of those that decrypt for the first quarter of the window, when there is a smaller stream. The function returned waits for the end of that.
+// narrow narrows the paths of those that decrypt for the first quarter of the window, when there is a smaller stream.
+// The function returned waits for the end of that.
 func (h *harness) narrow(ctx context.Context, viewers []*load.Viewer) (wait func()) {
 	if !h.o.Sub {
 		return func() {}
@@ -76,7 +78,7 @@ func (h *harness) narrow(ctx context.Context, viewers []*load.Viewer) (wait func
 		for _, v := range viewers {
 			v.Narrow(narrowBy)
 		}
-		_ = pause(ctx, h.o.Window/4)
+		_ = load.Sleep(ctx, h.o.Window/4)
 		for _, v := range viewers {
 			v.Narrow(0)
 		}
@@ -93,7 +95,8 @@ func (m *Run) checkMoves(windows []load.Window) {
 	}
 }
 
-// join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that the others get.
+// join lets n viewers in, at the pace that the signaling takes. The first comes alone: it knows every key frame that
+// the others get.
 func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.Viewer, error) {
 	first, err := h.joinOne(ctx, s, 0, n, 0)
 	if err != nil {
@@ -103,7 +106,7 @@ func (h *harness) join(ctx context.Context, s *server, n int, m *Run) ([]*load.V
 	viewers[0] = first
 	var wg sync.WaitGroup
 	for i := 1; i < n; i++ {
-		if err = pause(ctx, time.Duration(float64(time.Second)/s.rate)); err != nil {
+		if err = load.Sleep(ctx, time.Duration(float64(time.Second)/s.rate)); err != nil {
 			break
 		}
 		wg.Go(func() { viewers[i], errs[i] = h.joinOne(ctx, s, i, n, 0) })
@@ -128,7 +131,8 @@ func (h *harness) joinOne(ctx context.Context, s *server, i, n int, poll time.Du
 	ctx, cancel := context.WithTimeout(ctx, joinWithin)
 	defer cancel()
 	return load.Join(ctx, fmt.Sprintf("bench-%d", i), load.Options{
-		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, RTX: h.o.RTX, TWCC: h.o.TWCC, PLI: h.o.PLI,
+		Signaling: s.signaling, Decrypt: i == 0 || i*sampled/n != (i-1)*sampled/n, Loss: h.o.Loss, RTX: h.o.RTX,
+		TWCC: h.o.TWCC, PLI: h.o.PLI,
 		Poll: poll, Delay: h.o.RTT / 2, Book: h.book,
 	})
 }
@@ -142,7 +146,8 @@ func leave(viewers []*load.Viewer) {
 }
 
 // watch measures one window.
-func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, window time.Duration, m *Run) ([]load.Window, error) {
+func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, window time.Duration,
+	m *Run) ([]load.Window, error) {
 	for _, v := range viewers {
 		v.Begin(window)
 	}
@@ -152,7 +157,7 @@ func (h *harness) watch(ctx context.Context, s *server, viewers []*load.Viewer, 
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, window); err != nil {
+	if err := load.Sleep(ctx, window); err != nil {
 		return nil, err
 	}
 	after, err := s.used()
@@ -212,17 +217,6 @@ func (m *Run) complain(err error) {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
 
 func loadAverage() float64 {
 	var one float64

@@ -31,10 +31,12 @@ const (
 
 var colors = map[string]string{Agent: "#0b6e4f", Naive: "#b3541e"}
 
-// Plot draws CPU and latency over the number of viewers, both axes logarithmic, as SVG. A dot is a median, a bar reaches from the least to the most.
+// Plot draws CPU and latency over the number of viewers, both axes logarithmic, as SVG. A dot is a median, a bar
+// reaches from the least to the most.
 func (r *Report) Plot() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n",
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n",
 		len(panels)*panelWidth, panelHeight+20)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
 	for i, p := range panels {
@@ -44,10 +46,12 @@ func (r *Report) Plot() []byte {
 	}
 	x := marginLeft
 	for _, s := range r.servers() {
-		fmt.Fprintf(&b, `<circle cx="%d" cy="%d" r="4" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", x, panelHeight+6, colors[s], x+8, panelHeight+10, s)
+		fmt.Fprintf(&b, `<circle cx="%d" cy="%d" r="4" fill="%s"/><text x="%d" y="%d">%s</text>`+"\n", x, panelHeight+6,
+			colors[s], x+8, panelHeight+10, s)
 		x += 100
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#555">%s, commit %s, %s</text>`+"\n", x, panelHeight+10, r.Began.UTC().Format("2006-01-02"),
+	fmt.Fprintf(&b, `<text x="%d" y="%d" fill="#555">%s, commit %s, %s</text>`+"\n", x, panelHeight+10,
+		r.Began.UTC().Format("2006-01-02"),
 		html.EscapeString(r.Commit), html.EscapeString(r.CPU))
 	b.WriteString("</svg>\n")
 	return b.Bytes()
@@ -72,9 +76,11 @@ func (r *Report) drawPanel(b *bytes.Buffer, p panel) {
 			marginLeft, y.at(v), panelWidth-marginRight, marginLeft-6, y.at(v)+4, strconv.FormatFloat(v, 'g', -1, 64))
 	}
 	for _, n := range ns {
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%d</text>`+"\n", x.at(float64(n)), panelHeight-marginLow+18, n)
+		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%d</text>`+"\n", x.at(float64(n)),
+			panelHeight-marginLow+18, n)
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" fill="#555">viewers</text>`+"\n", panelWidth/2, panelHeight-marginLow+36)
+	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" fill="#555">viewers</text>`+"\n", panelWidth/2,
+		panelHeight-marginLow+36)
 	for _, s := range r.servers() {
 		r.drawLine(b, p, s, ns, x, y)
 	}
@@ -90,7 +96,8 @@ func (r *Report) drawLine(b *bytes.Buffer, p panel, server string, ns []int, x, 
 		at := x.at(float64(n))
 		path += fmt.Sprintf("%s%.1f %.1f", pen, at, y.at(s.Median))
 		pen = "L"
-		fmt.Fprintf(b, `<path d="M%.1f %.1fV%.1f" stroke="%s" stroke-opacity="0.5" stroke-width="3"/><circle cx="%.1f" cy="%.1f" r="4" fill="%s"/>`+"\n",
+		fmt.Fprintf(b,
+			`<path d="M%.1f %.1fV%.1f" stroke="%s" stroke-opacity="0.5" stroke-width="3"/><circle cx="%.1f" cy="%.1f" r="4" fill="%s"/>`+"\n",
 			at, y.at(s.Min), y.at(s.Max), colors[server], at, y.at(s.Median), colors[server])
 	}
 	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", path, colors[server])

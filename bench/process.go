@@ -148,7 +148,8 @@ func (p *process) used() (usage, error) {
 		return n
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	u := usage{user: time.Duration(number(14)) * tick, system: time.Duration(number(15)) * tick, resident: number(24) * int64(os.Getpagesize())}
+	u := usage{user: time.Duration(number(14)) * tick, system: time.Duration(number(15)) * tick,
+		resident: number(24) * int64(os.Getpagesize())}
 	u.waited = waited(dir)
 	statm, readErr := os.ReadFile(dir + "/statm")
 	if pages := strings.Fields(string(statm)); len(pages) > 2 {
@@ -158,7 +159,8 @@ func (p *process) used() (usage, error) {
 	return u, errors.Join(err, readErr)
 }
 
-// waited sums up over the threads of a process (the kernel's Documentation/scheduler/sched-stats.rst). A thread that ends takes its part along.
+// waited sums up over the threads of a process (the kernel's Documentation/scheduler/sched-stats.rst). A thread that
+// ends takes its part along.
 func waited(dir string) (sum time.Duration) {
 	tasks, err := os.ReadDir(dir + "/task")
 	if err != nil {

@@ -58,7 +58,8 @@ func (h *harness) startNaive(ctx context.Context) (*server, error) {
 		p.stop()
 		return nil, err
 	}
-	return &server{process: p, kind: Naive, signaling: load.HTTP{URL: url, Delay: h.o.RTT / 2}, rate: 20, release: func() {}}, nil
+	return &server{process: p, kind: Naive, signaling: load.HTTP{URL: url, Delay: h.o.RTT / 2}, rate: 20,
+		release: func() {}}, nil
 }
 
 // agentConfig lets in as many as are to be measured, though some come at once when the load's core is busy.
@@ -115,7 +116,8 @@ func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*se
 		release()
 		return nil, err
 	}
-	s := &server{process: p, kind: Agent, signaling: load.KVS{Endpoint: kvs.URL(), Channel: "bench", Delay: h.o.RTT / 2}, rate: 4, release: release}
+	s := &server{process: p, kind: Agent, signaling: load.KVS{Endpoint: kvs.URL(), Channel: "bench",
+		Delay: h.o.RTT / 2}, rate: 4, release: release}
 	if err := s.waitMaster(ctx, kvs); err != nil {
 		s.stop()
 		return nil, err
@@ -126,7 +128,8 @@ func (h *harness) startAgentWith(ctx context.Context, source string, n int) (*se
 // startKVS runs a signaling service without quotas but the one that the agent keeps by itself, five answers a second.
 func startKVS() (*localkvs.Server, func(), error) {
 	kvs, err := localkvs.New(localkvs.Options{Listen: "127.0.0.1:0", Limits: localkvs.Limits{
-		Viewers: 2 * maxViewers, ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1, Allocations: -1, RelayBitrate: -1,
+		Viewers: 2 * maxViewers, ConnectRate: -1, SDPRate: -1, CandidateRate: -1, ChannelCalls: -1, AccountCalls: -1,
+		Allocations: -1, RelayBitrate: -1,
 	}})
 	if err != nil {
 		return nil, nil, err

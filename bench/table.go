@@ -40,13 +40,17 @@ var columns = []column{
 	{"load average", 1, false, func(m Run) float64 { return m.Load }},
 }
 
-// WriteTable writes a report for people: Markdown, a table for each number of viewers, the median of the runs with the least and the most.
+// WriteTable writes a report for people: Markdown, a table for each number of viewers, the median of the runs with the
+// least and the most.
 func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, commit %s, %s, %s, %d cores, server on core %d, clients on core %d\n", r.Began.UTC().Format("2006-01-02 15:04"),
+	fmt.Fprintf(&b, "%s, commit %s, %s, %s, %d cores, server on core %d, clients on core %d\n",
+		r.Began.UTC().Format("2006-01-02 15:04"),
 		r.Commit, r.Go, r.CPU, r.Cores, r.ServerCore, r.ClientCore)
 	c := r.Conditions
-	fmt.Fprintf(&b, "window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, sub stream %v, PLI each %g s, TURN %v, status page %v\n", c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.Sub, c.PLI, c.TURN, c.Status)
+	fmt.Fprintf(&b,
+		"window %g s, RTT %g ms, loss %g %%, RTX %v, TWCC %v, sub stream %v, PLI each %g s, TURN %v, status page %v\n",
+		c.Window, c.RTT, c.Loss*100, c.RTX, c.TWCC, c.Sub, c.PLI, c.TURN, c.Status)
 	r.writeGoals(&b)
 	r.writeJoins(&b)
 	r.writeLimits(&b)
@@ -105,10 +109,12 @@ func (r *Report) writeJoins(b *strings.Builder) {
 	for _, server := range []string{Agent, Naive} {
 		of := func(figure func(Joins) float64) Spread { return spread(r.ofJoins(server, figure)) }
 		joins := of(func(j Joins) float64 { return float64(j.Joins) })
-		p50, p99 := of(func(j Joins) float64 { return j.FirstFrame.P50 }), of(func(j Joins) float64 { return j.FirstFrame.P99 })
+		p50 := of(func(j Joins) float64 { return j.FirstFrame.P50 })
+		p99 := of(func(j Joins) float64 { return j.FirstFrame.P99 })
+		cpu, packets := of(func(j Joins) float64 { return j.CPU }), of(func(j Joins) float64 { return j.Packets })
 		if runs := len(r.ofJoins(server, func(Joins) float64 { return 0 })); runs > 0 {
 			fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s | %s |", server, runs, joins.text(0),
-				of(func(j Joins) float64 { return j.CPU }).text(2), of(func(j Joins) float64 { return j.Packets }).text(0), p50.text(1), p99.text(1))
+				cpu.text(2), packets.text(0), p50.text(1), p99.text(1))
 			if rtt > 0 {
 				fmt.Fprintf(b, " %s | %s |", p50.over(rtt).text(2), p99.over(rtt).text(2))
 			}

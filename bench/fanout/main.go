@@ -45,9 +45,12 @@ func run(ctx context.Context) error {
 	flag.Float64Var(&o.Loss, "loss", 0, "share of packets that viewers throw away and ask for again, such as 0.01")
 	flag.BoolVar(&o.RTX, "rtx", false, "viewers take what is sent again in a stream of its own")
 	flag.BoolVar(&o.TWCC, "twcc", false, "transport-wide congestion feedback")
-	flag.BoolVar(&o.Sub, "sub", false, "the camera has a smaller stream, to which some viewers go and from which they come back; with -rtx and -twcc, for 20s at least")
+	flag.BoolVar(&o.Sub, "sub", false,
+		"the camera has a smaller stream, to which some viewers go and from which they come back; with -rtx and "+
+			"-twcc, for 20s at least")
 	flag.DurationVar(&o.PLI, "pli", 0, "each viewer asks for a key frame so often")
-	flag.BoolVar(&o.TURN, "turn", false, "let the agent use the TURN servers of the service, and gather relay candidates")
+	flag.BoolVar(&o.TURN, "turn", false,
+		"let the agent use the TURN servers of the service, and gather relay candidates")
 	flag.BoolVar(&o.Status, "status", false, "the agent's status page is on")
 	flag.StringVar(&o.Binary, "binary", "", "kvsagent to measure (default: built from the tree)")
 	flag.Parse()

@@ -41,7 +41,8 @@ type passing struct {
 // maxPassing bounds them: some ten seconds of packets.
 const maxPassing = 8192
 
-// Narrow makes the feedback tell of a path of so many bit/s, in which packets wait for each other; 0 is a wide one again. Packets come as before.
+// Narrow makes the feedback tell of a path of so many bit/s, in which packets wait for each other; 0 is a wide one
+// again. Packets come as before.
 func (v *Viewer) Narrow(rate float64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -157,7 +158,8 @@ func (v *Viewer) receiverReport(now time.Time) []rtcp.Packet {
 		}
 		s.reportedHighest, s.reportedUnique = s.highest, s.unique
 		b := rtcp.ReceptionReport{
-			SSRC: ssrc, LastSequenceNumber: uint32(s.highest), TotalLost: uint32(len(s.missing)), Jitter: uint32(s.jitter), LastSenderReport: s.report,
+			SSRC: ssrc, LastSequenceNumber: uint32(s.highest), TotalLost: uint32(len(s.missing)),
+			Jitter: uint32(s.jitter), LastSenderReport: s.report,
 		}
 		if expected > got {
 			b.FractionLost = uint8(min(255, (expected-got)*256/expected))
@@ -189,7 +191,8 @@ func (v *Viewer) nack(now time.Time) []rtcp.Packet {
 		if len(numbers) > 0 {
 			slices.Sort(numbers)
 			v.feedback.nacks += uint64(len(numbers))
-			out = append(out, &rtcp.TransportLayerNack{SenderSSRC: ourSSRC, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)})
+			out = append(out, &rtcp.TransportLayerNack{SenderSSRC: ourSSRC, MediaSSRC: ssrc,
+				Nacks: rtcp.NackPairsFromSequenceNumbers(numbers)})
 		}
 	}
 	return out

@@ -26,8 +26,8 @@ type keyFrame struct {
 // seed is the same for all viewers, so that they can compare hashes.
 var seed = maphash.MakeSeed()
 
-// keyFrames finds whole key frames among decrypted packets, which may come in any order. A key frame begins with its SPS, and all packets from there
-// to its marker are there.
+// keyFrames finds whole key frames among decrypted packets, which may come in any order. A key frame begins with its
+// SPS, and all packets from there to its marker are there.
 type keyFrames struct {
 	open  map[uint32]*assembly // by timestamp
 	order []uint32             // of open, oldest first

@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// Latency is how late packets and frames came, in milliseconds, behind the source's schedule. The schedule is the line of RTP timestamps,
-// and its zero is the fastest packet that any viewer got: what all packets have in common is not in it.
+// Latency is how late packets and frames came, in milliseconds, behind the source's schedule. The schedule is the line
+// of RTP timestamps, and its zero is the fastest packet that any viewer got: what all packets have in common is not in
+// it.
 type Latency struct{ Packets, Frames []float64 }
 
-// Latencies compares viewers of one server. The first of them must have joined first and decrypt, so that it knows every key frame. Each viewer has
-// timestamps of its own; the key frame that it decrypted when it joined, which the first one got too, ties them together. So a viewer that
-// is always served last is seen to be. A viewer that cannot be tied is left out, and the error names it.
+// Latencies compares viewers of one server. The first of them must have joined first and decrypt, so that it knows
+// every key frame. Each viewer has timestamps of its own; the key frame that it decrypted when it joined, which the
+// first one got too, ties them together. So a viewer that is always served last is seen to be. A viewer that cannot be
+// tied is left out, and the error names it.
 func Latencies(windows []Window) (Latency, error) {
 	if len(windows) == 0 {
 		return Latency{}, errors.New("latency: no viewers")
@@ -51,7 +53,8 @@ func Latencies(windows []Window) (Latency, error) {
 	return all, errors.Join(errs...)
 }
 
-// latency takes each packet, and of each frame the last packet to come. Frames whose end did not come are left out; Lost counts them.
+// latency takes each packet, and of each frame the last packet to come. Frames whose end did not come are left out;
+// Lost counts them.
 func (w Window) latency(late func(arrival) float64) (l Latency) {
 	frames := map[uint32]*struct {
 		last  float64

@@ -52,7 +52,8 @@ func TestKeyFrames(t *testing.T) {
 	}
 }
 
-// TestLatencies: a viewer that is always served later than the others is seen to be, although its timestamps are its own.
+// TestLatencies: a viewer that is always served later than the others is seen to be, although its timestamps are its
+// own.
 func TestLatencies(t *testing.T) {
 	began := time.Now()
 	seen := func(base uint32, late time.Duration) Window {
@@ -75,7 +76,8 @@ func TestLatencies(t *testing.T) {
 	}
 	near := func(got, want float64) bool { return got > want-0.1 && got < want+0.1 } // a tick is 0.01 ms
 	if !near(slices.Min(got.Packets), 0) || !near(got.Frames[0], 1) || !near(got.Frames[59], 21) {
-		t.Errorf("fastest packet %.2f, first frame %.2f, last %.2f ms; want 0, 1, 21", slices.Min(got.Packets), got.Frames[0], got.Frames[59])
+		t.Errorf("fastest packet %.2f, first frame %.2f, last %.2f ms; want 0, 1, 21", slices.Min(got.Packets),
+			got.Frames[0], got.Frames[59])
 	}
 	stranger := seen(5, 0)
 	stranger.keys[0].hash = 2

@@ -13,8 +13,8 @@ const (
 	maxWrong   = 3   // complaints that are kept
 )
 
-// proof reads the pictures that a viewer gets, and holds each against the book: it is whole and unchanged, whether its packets came at once or were sent again, and it is a key
-// frame or the one after the picture before it.
+// proof reads the pictures that a viewer gets, and holds each against the book: it is whole and unchanged, whether its
+// packets came at once or were sent again, and it is a key frame or the one after the picture before it.
 type proof struct {
 	book    *Book
 	waiting map[int64]*rtp.Packet // by extended sequence number
@@ -85,7 +85,8 @@ func (r *proof) picture(nal []byte) {
 	case !ok:
 		r.complain("picture %d (%d bytes) is none of the clip's", r.pictures, len(nal))
 	case r.known && !now.key && (now.level != r.last.level || now.index != r.last.index+1):
-		r.complain("picture %d of level %d follows %d of level %d and is no key frame", now.index, now.level, r.last.index, r.last.level)
+		r.complain("picture %d of level %d follows %d of level %d and is no key frame", now.index, now.level,
+			r.last.index, r.last.level)
 	case r.known && now.level != r.last.level:
 		r.switches++
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// quiet is Pion's log, of which only what SRTP has to say of packets is heard. There is no other way to learn that one did not decrypt.
+// quiet is Pion's log, of which only what SRTP has to say of packets is heard. There is no other way to learn that one
+// did not decrypt.
 type quiet struct{ srtp func(string) }
 
 // NewLogger implements logging.LoggerFactory.

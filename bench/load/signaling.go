@@ -25,7 +25,8 @@ type Signaling interface {
 
 // Session is one viewer's signaling.
 type Session interface {
-	// Exchange sends an offer and waits for the answer. Candidates of the other side go to add, after Answered and from another goroutine.
+	// Exchange sends an offer and waits for the answer. Candidates of the other side go to add, after Answered and from
+	// another goroutine.
 	Exchange(ctx context.Context, offer string, add func(webrtc.ICECandidateInit)) (answer string, err error)
 	// Answered says that candidates can be taken.
 	Answered()
@@ -44,7 +45,7 @@ func (h HTTP) Dial(context.Context, string) (Session, error) { return httpSessio
 type httpSession HTTP
 
 func (s httpSession) Exchange(ctx context.Context, offer string, _ func(webrtc.ICECandidateInit)) (string, error) {
-	if err := sleep(ctx, s.Delay); err != nil {
+	if err := Sleep(ctx, s.Delay); err != nil {
 		return "", err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader(offer))
@@ -60,7 +61,7 @@ func (s httpSession) Exchange(ctx context.Context, offer string, _ func(webrtc.I
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("offer: %s %s %w", resp.Status, body, err)
 	}
-	return string(body), sleep(ctx, s.Delay)
+	return string(body), Sleep(ctx, s.Delay)
 }
 
 func (httpSession) Answered() {}
@@ -81,7 +82,8 @@ func (k KVS) Dial(ctx context.Context, client string) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &kvsSession{client: c, sent: newLate(k.Delay), received: newLate(k.Delay), connected: make(chan struct{}), answer: make(chan string, 1), refused: make(chan error, 1)}
+	s := &kvsSession{client: c, sent: newLate(k.Delay), received: newLate(k.Delay), connected: make(chan struct{}),
+		answer: make(chan string, 1), refused: make(chan error, 1)}
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.work.Go(func() {
@@ -167,7 +169,8 @@ func (s *kvsSession) Exchange(ctx context.Context, offer string, add func(webrtc
 	s.add = add
 	s.mu.Unlock()
 	var payload bytes.Buffer
-	if err := json.NewEncoder(&payload).Encode(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+	if err := json.NewEncoder(&payload).Encode(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+		SDP: offer}); err != nil {
 		return "", err
 	}
 	s.sent.do(func() {

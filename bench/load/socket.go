@@ -17,8 +17,8 @@ const (
 	maxDatagram  = 1600
 )
 
-// socket is a UDP socket on loopback that shows every RTP packet to observe, with the kernel's time of its arrival, before it hands it to
-// its reader, if at all. It is read by one goroutine.
+// socket is a UDP socket on loopback that shows every RTP packet to observe, with the kernel's time of its arrival,
+// before it hands it to its reader, if at all. It is read by one goroutine.
 type socket struct {
 	*net.UDPConn
 	batched *ipv4.PacketConn
@@ -37,7 +37,8 @@ func listen(delay time.Duration, observe func([]byte, time.Time) bool) (*socket,
 	if err != nil {
 		return nil, fmt.Errorf("viewer socket: %w", err)
 	}
-	s := &socket{UDPConn: c, batched: ipv4.NewPacketConn(c), observe: observe, out: newLate(delay), msgs: make([]ipv4.Message, batch)}
+	s := &socket{UDPConn: c, batched: ipv4.NewPacketConn(c), observe: observe, out: newLate(delay),
+		msgs: make([]ipv4.Message, batch)}
 	for i := range s.msgs {
 		s.msgs[i].Buffers = [][]byte{make([]byte, maxDatagram)}
 		s.msgs[i].OOB = make([]byte, unix.CmsgSpace(16)+unix.CmsgSpace(4))

@@ -17,7 +17,8 @@ type header struct {
 func parseHeader(b []byte) header {
 	return header{
 		marker: b[1]&0x80 != 0, kind: b[1] & 0x7f,
-		sequence: binary.BigEndian.Uint16(b[2:]), timestamp: binary.BigEndian.Uint32(b[4:]), ssrc: binary.BigEndian.Uint32(b[8:]),
+		sequence: binary.BigEndian.Uint16(b[2:]), timestamp: binary.BigEndian.Uint32(b[4:]),
+		ssrc: binary.BigEndian.Uint32(b[8:]),
 	}
 }
 

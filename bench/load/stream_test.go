@@ -7,7 +7,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// frames makes the headers of a video stream: n frames of three packets, from a sequence number and a timestamp on that wrap soon.
+// frames makes the headers of a video stream: n frames of three packets, from a sequence number and a timestamp on that
+// wrap soon.
 func frames(n int) (out []header) {
 	h := header{kind: videoKind, sequence: 65530, timestamp: 1<<32 - 2*videoStep, ssrc: 7}
 	for range n {

@@ -36,15 +36,18 @@ const (
 // Options says how viewers behave. The zero value but for Signaling is a plain one that counts.
 type Options struct {
 	Signaling Signaling
-	Hasty     bool          // be content with the first packet; such a viewer is not measured
-	Decrypt   bool          // to the end, not only until the first key frame
-	Loss      float64       // share of packets that are thrown away on arrival, and asked for again (NACK, RFC 4585 section 6.2.1)
-	RTX       bool          // offer a stream of its own for what is sent again (RFC 4588)
-	TWCC      bool          // offer and send transport-wide congestion feedback
-	Delay     time.Duration // of each packet, each way
-	Book      *Book         // who decrypts to the end holds each picture against it; nil is none
-	PLI       time.Duration // ask for a key frame so often; 0 is never
-	Poll      time.Duration // one that only counts looks at its socket so often, which costs less; 0 is as packets come. The kernel notes when they came
+	Hasty     bool // be content with the first packet; such a viewer is not measured
+	Decrypt   bool // to the end, not only until the first key frame
+	// Share of packets that are thrown away on arrival, and asked for again (NACK, RFC 4585 section 6.2.1)
+	Loss  float64
+	RTX   bool          // offer a stream of its own for what is sent again (RFC 4588)
+	TWCC  bool          // offer and send transport-wide congestion feedback
+	Delay time.Duration // of each packet, each way
+	Book  *Book         // who decrypts to the end holds each picture against it; nil is none
+	PLI   time.Duration // ask for a key frame so often; 0 is never
+	// One that only counts looks at its socket so often, which costs less; 0 is as packets come. The kernel notes when
+	// they came.
+	Poll time.Duration
 }
 
 // Viewer is one WebRTC receiver. Close it.
@@ -79,7 +82,8 @@ type traffic struct{ packets, bytes, again uint64 }
 // Join makes a viewer and returns when it has seen its first whole key frame, or its first packet if it is hasty.
 func Join(ctx context.Context, id string, o Options) (*Viewer, error) {
 	v := &Viewer{
-		o: o, forward: true, streams: map[uint32]*stream{}, decrypted: map[uint32]*stream{}, came: make(chan struct{}), keyed: make(chan struct{}),
+		o: o, forward: true, streams: map[uint32]*stream{}, decrypted: map[uint32]*stream{}, came: make(chan struct{}),
+		keyed: make(chan struct{}),
 	}
 	v.feedback.init(o)
 	if o.Book != nil && o.Decrypt {
@@ -101,7 +105,10 @@ func (v *Viewer) FirstFrame() time.Duration { return v.firstFrame }
 
 func (v *Viewer) open() error {
 	var err error
-	if v.socket, err = listen(v.o.Delay, func(b []byte, at time.Time) bool { return v.observe(b, at) && v.keepClose() }); err != nil {
+	if v.socket, err = listen(v.o.Delay, func(b []byte, at time.Time) bool {
+		return v.observe(b, at) &&
+			v.keepClose()
+	}); err != nil {
 		return err
 	}
 	logs := quiet{srtp: v.onUndecrypted}
@@ -123,16 +130,19 @@ func (v *Viewer) open() error {
 	if err != nil {
 		return err
 	}
-	api := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(codecs), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(codecs),
+		webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
 	v.pc, err = api.NewPeerConnection(webrtc.Configuration{
 		Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle,
-		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable, // the headers are what we count by, and browsers do not either
+		// The headers are what we count by, and browsers do not either.
+		RTPHeaderEncryptionPolicy: webrtc.RTPHeaderEncryptionPolicyDisable,
 	})
 	if err != nil {
 		return err
 	}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
-		if _, err := v.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		if _, err := v.pc.AddTransceiverFromKind(kind,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			return err
 		}
 	}
@@ -150,18 +160,22 @@ func (v *Viewer) codecs() (*webrtc.MediaEngine, error) {
 			}
 		}
 	}
-	err := m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: videoKind, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: videoRate, RTCPFeedback: feedback,
-		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-	}}, webrtc.RTPCodecTypeVideo)
+	err := m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: videoKind,
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeH264, ClockRate: videoRate, RTCPFeedback: feedback,
+			SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		}}, webrtc.RTPCodecTypeVideo)
 	if v.o.RTX {
-		err = errors.Join(err, m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: rtxKind, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeRTX, ClockRate: videoRate, SDPFmtpLine: fmt.Sprintf("apt=%d", videoKind),
-		}}, webrtc.RTPCodecTypeVideo))
+		err = errors.Join(err,
+			m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: rtxKind,
+				RTPCodecCapability: webrtc.RTPCodecCapability{
+					MimeType: webrtc.MimeTypeRTX, ClockRate: videoRate, SDPFmtpLine: fmt.Sprintf("apt=%d", videoKind),
+				}}, webrtc.RTPCodecTypeVideo))
 	}
-	return m, errors.Join(err, m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: audioKind, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeOpus, ClockRate: audioRate, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-	}}, webrtc.RTPCodecTypeAudio))
+	return m, errors.Join(err,
+		m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: audioKind, RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: audioRate, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+		}}, webrtc.RTPCodecTypeAudio))
 }
 
 // certificate makes the one that all viewers of this process share.
@@ -199,11 +213,13 @@ func (v *Viewer) connect(ctx context.Context, id string) error {
 	}
 	<-gathered // one candidate, our own socket's: no waiting
 	began := time.Now()
-	answer, err := v.session.Exchange(ctx, v.pc.LocalDescription().SDP, func(c webrtc.ICECandidateInit) { _ = v.pc.AddICECandidate(c) })
+	answer, err := v.session.Exchange(ctx, v.pc.LocalDescription().SDP,
+		func(c webrtc.ICECandidateInit) { _ = v.pc.AddICECandidate(c) })
 	if err != nil {
 		return err
 	}
-	if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+		SDP: answer}); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
 	v.session.Answered()
@@ -213,7 +229,8 @@ func (v *Viewer) connect(ctx context.Context, id string) error {
 	}
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("no %s, connection %s, ice %s: %w", what, v.pc.ConnectionState(), v.pc.ICEConnectionState(), ctx.Err())
+		return fmt.Errorf("no %s, connection %s, ice %s: %w", what, v.pc.ConnectionState(), v.pc.ICEConnectionState(),
+			ctx.Err())
 	case <-wanted:
 	}
 	v.firstFrame = time.Since(began)
@@ -264,8 +281,8 @@ func (v *Viewer) observe(b []byte, at time.Time) (forward bool) {
 	return v.forward
 }
 
-// onRetransmission takes a packet of the RTX stream. Which one it repeats is encrypted: who decrypts will see it come out of Pion with its number, who
-// does not believes that the oldest request was answered.
+// onRetransmission takes a packet of the RTX stream. Which one it repeats is encrypted: who decrypts will see it come
+// out of Pion with its number, who does not believes that the oldest request was answered.
 func (v *Viewer) onRetransmission() {
 	v.traffic.again++
 	if v.forward {
@@ -278,7 +295,8 @@ func (v *Viewer) onRetransmission() {
 	}
 }
 
-// Pion's queues are short. When this process does not get its core in time, packets are to wait in the socket, not to be dropped there.
+// Pion's queues are short. When this process does not get its core in time, packets are to wait in the socket, not to
+// be dropped there.
 const (
 	farBehind = 200 // packets
 	waitFor   = 5 * time.Second

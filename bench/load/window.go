@@ -64,7 +64,8 @@ func (v *Viewer) Begin(about time.Duration) {
 	defer v.mu.Unlock()
 	v.window = &window{
 		began: time.Now(), arrivals: make([]arrival, 0, int(about.Seconds()*600)+600),
-		before: v.count(), traffic: v.traffic, nacks: v.feedback.nacks, twccs: v.feedback.twccs, dropped: v.socket.dropped,
+		before: v.count(), traffic: v.traffic, nacks: v.feedback.nacks, twccs: v.feedback.twccs,
+		dropped: v.socket.dropped,
 		refused: v.refused, clear: v.clear(), holes: v.holes(),
 	}
 }
@@ -76,11 +77,14 @@ func (v *Viewer) End() Window {
 	w, now := v.window, v.count()
 	v.window = nil
 	out := Window{
-		Took: time.Since(w.began), Packets: v.traffic.packets - w.traffic.packets, Bytes: v.traffic.bytes - w.traffic.bytes,
-		Late: now.late - w.before.late, Repeated: now.repeated - w.before.repeated,
+		Took: time.Since(w.began), Packets: v.traffic.packets - w.traffic.packets,
+		Bytes: v.traffic.bytes - w.traffic.bytes,
+		Late:  now.late - w.before.late, Repeated: now.repeated - w.before.repeated,
 		Breaks: now.breaks - w.before.breaks, Skipped: now.skipped - w.before.skipped,
-		Asked: v.feedback.nacks - w.nacks, Feedback: v.feedback.twccs - w.twccs, Dropped: uint64(v.socket.dropped - w.dropped),
-		Again: v.traffic.again - w.traffic.again, Refused: v.refused - w.refused, Clear: v.clear() - w.clear, Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
+		Asked: v.feedback.nacks - w.nacks, Feedback: v.feedback.twccs - w.twccs,
+		Dropped: uint64(v.socket.dropped - w.dropped),
+		Again:   v.traffic.again - w.traffic.again, Refused: v.refused - w.refused, Clear: v.clear() - w.clear,
+		Decrypted: v.o.Decrypt, arrivals: w.arrivals, keys: v.keys,
 	}
 	if sent, got := now.sent-w.before.sent, now.unique-w.before.unique; sent > got {
 		out.Lost = sent - got

@@ -1,5 +1,5 @@
-// Command naive is what the benchmark compares with: a bare Pion fan-out. One pair of tracks shared by all connections, default codecs,
-// default interceptors, an HTTP POST for signaling.
+// Command naive is what the benchmark compares with: a bare Pion fan-out. One pair of tracks shared by all connections,
+// default codecs, default interceptors, an HTTP POST for signaling.
 package main
 
 import (
@@ -97,17 +97,21 @@ type sink struct {
 const mtu = 1200
 
 func newSink() (*sink, error) {
-	video, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video", "naive")
+	video, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video",
+		"naive")
 	if err != nil {
 		return nil, err
 	}
-	audio, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "naive")
+	audio, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio",
+		"naive")
 	if err != nil {
 		return nil, err
 	}
 	return &sink{
-		video: video, videoCuts: rtp.NewPacketizer(mtu, 0, 0, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), media.H264.ClockRate()),
-		audio: audio, audioCuts: rtp.NewPacketizer(mtu, 0, 0, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(), media.Opus.ClockRate()),
+		video: video, videoCuts: rtp.NewPacketizer(mtu, 0, 0, &codecs.H264Payloader{}, rtp.NewRandomSequencer(),
+			media.H264.ClockRate()),
+		audio: audio, audioCuts: rtp.NewPacketizer(mtu, 0, 0, &codecs.OpusPayloader{}, rtp.NewRandomSequencer(),
+			media.Opus.ClockRate()),
 	}, nil
 }
 
@@ -156,7 +160,8 @@ func (a *answerer) answer(offer string) (string, error) {
 		return "", err
 	}
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
-		if s == webrtc.PeerConnectionStateFailed || s == webrtc.PeerConnectionStateDisconnected || s == webrtc.PeerConnectionStateClosed {
+		if s == webrtc.PeerConnectionStateFailed || s == webrtc.PeerConnectionStateDisconnected ||
+			s == webrtc.PeerConnectionStateClosed {
 			go pc.Close()
 		}
 	})
