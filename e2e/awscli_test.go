@@ -11,6 +11,7 @@ import (
 
 // TestAWSCLI walks a channel through its life with AWS's own tool.
 func TestAWSCLI(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	for _, tt := range []struct{ name, url, ca string }{
 		{"http", service.URL, ""},
@@ -30,7 +31,8 @@ func TestAWSCLI(t *testing.T) {
 			name := "cli-" + tt.name
 			var created struct{ ChannelARN string }
 			aws(&created, "create-signaling-channel", "--channel-name", name)
-			if !strings.HasPrefix(created.ChannelARN, "arn:aws:kinesisvideo:"+rig.Region+":") || !strings.Contains(created.ChannelARN, ":channel/"+name+"/") {
+			if !strings.HasPrefix(created.ChannelARN, "arn:aws:kinesisvideo:"+rig.Region+":") ||
+				!strings.Contains(created.ChannelARN, ":channel/"+name+"/") {
 				t.Errorf("ChannelARN = %q", created.ChannelARN)
 			}
 			var described struct {
@@ -38,14 +40,16 @@ func TestAWSCLI(t *testing.T) {
 			}
 			aws(&described, "describe-signaling-channel", "--channel-name", name)
 			info := described.ChannelInfo
-			if info.ChannelName != name || info.ChannelARN != created.ChannelARN || info.ChannelStatus != "ACTIVE" || info.ChannelType != "SINGLE_MASTER" {
+			if info.ChannelName != name || info.ChannelARN != created.ChannelARN || info.ChannelStatus != "ACTIVE" ||
+				info.ChannelType != "SINGLE_MASTER" {
 				t.Errorf("describe = %+v", info)
 			}
 			list := func() (names []string) {
 				var listed struct {
 					ChannelInfoList []struct{ ChannelName string }
 				}
-				aws(&listed, "list-signaling-channels", "--channel-name-condition", "ComparisonOperator=BEGINS_WITH,ComparisonValue="+name)
+				aws(&listed, "list-signaling-channels", "--channel-name-condition",
+					"ComparisonOperator=BEGINS_WITH,ComparisonValue="+name)
 				for _, c := range listed.ChannelInfoList {
 					names = append(names, c.ChannelName)
 				}
@@ -58,7 +62,8 @@ func TestAWSCLI(t *testing.T) {
 			if got := list(); len(got) != 0 {
 				t.Errorf("list after delete = %v, want none", got)
 			}
-			_, errs, code := rig.Run(t, time.Minute, append(rig.Environment(rig.Keys...), "AWS_CA_BUNDLE="+tt.ca), "/usr/bin/aws",
+			_, errs, code := rig.Run(t, time.Minute, append(rig.Environment(rig.Keys...), "AWS_CA_BUNDLE="+tt.ca),
+				"/usr/bin/aws",
 				"kinesisvideo", "--endpoint-url", tt.url, "describe-signaling-channel", "--channel-name", name)
 			if code == 0 || !strings.Contains(errs, "ResourceNotFoundException") {
 				t.Errorf("describe after delete: exit %d, %q; want ResourceNotFoundException", code, errs)
@@ -69,6 +74,7 @@ func TestAWSCLI(t *testing.T) {
 
 // TestCLIICEServers asks for TURN servers with AWS's own tool.
 func TestCLIICEServers(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	arn := rig.CreateChannel(t, service.URL, "ice")
 	var got struct {
@@ -78,23 +84,31 @@ func TestCLIICEServers(t *testing.T) {
 			Ttl                int
 		}
 	}
-	service.Cli(t, &got, "kinesis-video-signaling", "get-ice-server-config", "--channel-arn", arn, "--client-id", "v1", "--service", "TURN")
+	service.Cli(t, &got, "kinesis-video-signaling", "get-ice-server-config", "--channel-arn", arn, "--client-id", "v1",
+		"--service", "TURN")
 	if len(got.IceServerList) == 0 {
 		t.Fatal("no servers")
 	}
 	for _, s := range got.IceServerList {
-		if s.Ttl != 300 || s.Username == "" || s.Password == "" || len(s.Uris) == 0 || !strings.HasPrefix(s.Uris[0], "turn") {
+		if s.Ttl != 300 || s.Username == "" || s.Password == "" || len(s.Uris) == 0 ||
+			!strings.HasPrefix(s.Uris[0], "turn") {
 			t.Errorf("server = %+v", s)
 		}
 	}
-	service.CliRefused(t, "ResourceNotFoundException", "kinesis-video-signaling", "get-ice-server-config", "--channel-arn", strings.Replace(arn, "/ice/", "/none/", 1))
+	service.CliRefused(t, "ResourceNotFoundException", "kinesis-video-signaling", "get-ice-server-config",
+		"--channel-arn", strings.Replace(arn, "/ice/", "/none/", 1))
 }
 
-// TestAWSEnvironment: what every AWS tool takes from its environment is enough to find a service that is not AWS, and to trust it.
+// TestAWSEnvironment: what every AWS tool takes from its environment is enough to find a service that is not AWS, and
+// to trust it.
 func TestAWSEnvironment(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
-	rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", "sources: {pattern: {url: testpattern}}\nchannels: {env: {source: pattern, create: true}}\n").Connected(t, "env")
-	env := rig.Environment(append(rig.Keys, "AWS_ENDPOINT_URL_KINESIS_VIDEO="+service.TLSURL, "AWS_CA_BUNDLE="+service.CA)...)
+	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "",
+		"sources: {pattern: {url: testpattern}}\nchannels: {env: {source: pattern, create: true}}\n")
+	agent.Connected(t, "env")
+	env := rig.Environment(append(rig.Keys, "AWS_ENDPOINT_URL_KINESIS_VIDEO="+service.TLSURL,
+		"AWS_CA_BUNDLE="+service.CA)...)
 	out, errs, code := rig.Run(t, 30*time.Second, env, rig.Binary, "view", "env", "--duration", "1s", "-o", "json")
 	var got rig.Watched
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Video.Frames == 0 {

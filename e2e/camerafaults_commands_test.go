@@ -19,7 +19,8 @@ import (
 func commandCamera(t *testing.T, script string) *rig.Audience {
 	t.Helper()
 	a := &rig.Audience{}
-	src, err := pipe.New(pipe.Options{Command: pipe.Line("sh", "-c", script), Name: "camera", Stall: 3 * time.Second, Log: slog.New(slog.NewTextHandler(&a.Log, nil))})
+	src, err := pipe.New(pipe.Options{Command: pipe.Line("sh", "-c", script), Name: "camera", Stall: 3 * time.Second,
+		Log: slog.New(slog.NewTextHandler(&a.Log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +47,8 @@ func replugged(t *testing.T, good rig.Clip) {
 	a.Steady(t)
 }
 
-// lateDriver: the classes of devices that systemd is told of are there from boot on. What happens when they are not is in TestLateDriver
-// of package pipe and TestRestartForALateDriver of package agent.
+// lateDriver: the classes of devices that systemd is told of are there from boot on. What happens when they are not is
+// in TestLateDriver of package pipe and TestRestartForALateDriver of package agent.
 func lateDriver(t *testing.T, _ rig.Clip) {
 	text, err := os.ReadFile("../systemd/kvsagent.modules")
 	if err != nil {

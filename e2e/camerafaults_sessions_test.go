@@ -50,7 +50,8 @@ func standsStillForLong(t *testing.T, good rig.Clip) {
 	if d := time.Since(began); d < 9*time.Second {
 		t.Errorf("given up after %v already", d)
 	}
-	rig.Eventually(t, 5*time.Second, "another session", func() (bool, any) { return cam.Sessions() >= 2, cam.Sessions() })
+	rig.Eventually(t, 5*time.Second, "another session",
+		func() (bool, any) { return cam.Sessions() >= 2, cam.Sessions() })
 	cam.Set(func(s *rig.Switches) { s.Silent = false })
 	a.Sees(t, 25, 4*time.Second)
 	a.Steady(t)
@@ -111,7 +112,8 @@ func endlessLogin(t *testing.T, _ rig.Clip) {
 		return challenge(logins.Load())
 	})
 	err := playOnce(t, url)
-	if n := logins.Load(); n != 1 || err == nil || !strings.Contains(err.Error(), "user or password refused") || !isSlow(err) {
+	if n := logins.Load(); n != 1 || err == nil || !strings.Contains(err.Error(), "user or password refused") ||
+		!isSlow(err) {
 		t.Errorf("%d logins, %v", n, err)
 	}
 }
@@ -125,8 +127,10 @@ func staleChallenge(t *testing.T, _ rig.Clip) {
 		case req.Header["Authorization"] == nil, req.Method == base.Setup:
 			return challenge(int32(len(req.Method)))
 		}
-		const sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n"
-		return fmt.Sprintf("RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nContent-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%s", len(sdp), sdp)
+		const sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 " +
+			"H264/90000\r\na=fmtp:96 packetization-mode=1\r\n"
+		return fmt.Sprintf("RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\nContent-Type: application/sdp\r\nContent-Length: "+
+			"%d\r\n\r\n%s", len(sdp), sdp)
 	})
 	if err := playOnce(t, url); err == nil || !strings.Contains(err.Error(), "has become stale") || isSlow(err) {
 		t.Errorf("%v, to be tried seldom: %t", err, isSlow(err))
@@ -136,7 +140,8 @@ func staleChallenge(t *testing.T, _ rig.Clip) {
 const rtspOK = "RTSP/1.0 200 OK\r\nCSeq: CSEQ\r\n\r\n"
 
 func challenge(n int32) string {
-	return fmt.Sprintf("RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"%08x\"\r\n\r\n", n)
+	return fmt.Sprintf("RTSP/1.0 401 Unauthorized\r\nCSeq: CSEQ\r\nWWW-Authenticate: Digest realm=\"x\", "+
+		"nonce=\"%08x\"\r\n\r\n", n)
 }
 
 // answers is a camera that says to each request what answer does, and gives its URL.

@@ -54,7 +54,8 @@ sources: {gate: {url: "exec:sh %s"}}
 channels: {changing: {source: gate, create: true}}
 `, script))
 	agent.Connected(t, "changing")
-	view := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary, "view", "changing", "--endpoint", service.URL, "--duration", "25s", "-o", "json")
+	view := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary, "view", "changing", "--endpoint", service.URL,
+		"--duration", "25s", "-o", "json")
 	rig.Eventually(t, 20*time.Second, "a viewer has pictures", func() (bool, any) {
 		c := agent.Channel(t, "changing")
 		return len(c.Peers) == 1 && len(c.Peers[0].Sending) > 0 && c.Peers[0].Sending[0].Frames > 10, c.Peers
@@ -84,7 +85,8 @@ func anotherSizeInMidStream(t *testing.T, good rig.Clip) {
 	a.Sees(t, 10, 10*time.Second)
 	small := rig.EncodeClip(t, "-s", "160x120")
 	cam.Set(func(s *rig.Switches) { s.Clip = small })
-	rig.Eventually(t, 5*time.Second, "the new size", func() (bool, any) { w, h := a.Size(); return w == 160 && h == 120, w })
+	rig.Eventually(t, 5*time.Second, "the new size",
+		func() (bool, any) { w, h := a.Size(); return w == 160 && h == 120, w })
 	a.Sees(t, 5, 5*time.Second)
 	newSize(t, a, small)
 	if cam.Sessions() != 1 {
@@ -114,7 +116,8 @@ func noKeyFrame(t *testing.T, good rig.Clip) {
 	a := cam.Watch(t, nil)
 	rig.Eventually(t, 13*time.Second, "a note", func() (bool, any) {
 		r := a.Hub.Report()
-		return len(r.Notes) == 1 && strings.Contains(r.Notes[0], "no key frame for 10s; hint: set the camera's key frame (I-frame) interval"), r
+		return len(r.Notes) == 1 &&
+			strings.Contains(r.Notes[0], "no key frame for 10s; hint: set the camera's key frame (I-frame) interval"), r
 	})
 	a.Fails(t, 8*time.Second, "no usable key frame for 15s; hint: set the camera's key frame (I-frame) interval")
 }
@@ -159,7 +162,8 @@ func packets(change func(n int, ts uint32, good []*rtp.Packet) []*rtp.Packet, sa
 		if r := a.Hub.Report(); r.Restarts != 0 || r.State != media.Running {
 			t.Errorf("%s, %d restarts", r.State, r.Restarts)
 		}
-		if log := a.Log.String(); !strings.Contains(log, says) || says == "" && strings.Contains(log, "WARN") || strings.Count(log, "damaged") > 2 {
+		if log := a.Log.String(); !strings.Contains(log, says) || says == "" && strings.Contains(log, "WARN") ||
+			strings.Count(log, "damaged") > 2 {
 			t.Errorf("the log says %q, want %q, and not often", log, says)
 		}
 		for _, f := range a.Of(media.H264) {
@@ -287,7 +291,8 @@ func lateSound(t *testing.T, good rig.Clip) {
 	if len(sound) < 70 {
 		t.Fatalf("%d packets of sound in two seconds", len(sound))
 	}
-	if d := sound[len(sound)-1].Pts - picture[len(picture)-1].Pts; d < -700*time.Millisecond || d > 700*time.Millisecond {
+	if d := sound[len(sound)-1].Pts - picture[len(picture)-1].Pts; d < -700*time.Millisecond ||
+		d > 700*time.Millisecond {
 		t.Errorf("the sound is %v before the picture", d)
 	}
 }

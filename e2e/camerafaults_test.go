@@ -11,11 +11,13 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestCameraFaults is everything that cameras do wrong, by the numbers of docs/sources.md, and what a viewer that stays sees of it. What
-// takes hours is tested in a bubble: TestStandby and TestHubTriesAWrongPasswordSeldom of package media, TestClock of package rtsp.
+// TestCameraFaults is everything that cameras do wrong, by the numbers of docs/sources.md, and what a viewer that stays
+// sees of it. What takes hours is tested in a bubble: TestStandby and TestHubTriesAWrongPasswordSeldom of package
+// media, TestClock of package rtsp.
 func TestCameraFaults(t *testing.T) {
 	good := rig.EncodeClip(t)
-	var wg sync.WaitGroup // not t.Parallel: they wait most of their time, and all at once they take as long as the longest
+	// Not t.Parallel: they wait most of their time, and all at once they take as long as the longest.
+	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, tt := range []struct {
 		fault string
@@ -43,7 +45,8 @@ func TestCameraFaults(t *testing.T) {
 		{"90 another SSRC", anotherSSRC},
 		{"90 padding alone", packets(func(n int, ts uint32, good []*rtp.Packet) []*rtp.Packet {
 			if n%3 == 0 {
-				good = append([]*rtp.Packet{{Header: rtp.Header{Version: 2, PayloadType: 96, Timestamp: ts, Padding: true, PaddingSize: 200}}}, good...)
+				good = append([]*rtp.Packet{{Header: rtp.Header{Version: 2, PayloadType: 96, Timestamp: ts,
+					Padding: true, PaddingSize: 200}}}, good...)
 			}
 			return good
 		}, "rtsp stream is damaged")},
@@ -72,8 +75,10 @@ func TestCameraFaults(t *testing.T) {
 		{"91 a picture each ten seconds", tenSeconds},
 		{"91 1,000 pictures a second", thousand},
 		{"91 ten times the bits", tenfold},
-		{"92 B-frames", refused("set the camera's H.264 profile to Baseline", "-profile:v", "main", "-bf", "1", "-b_strategy", "0", "-sc_threshold", "0")},
-		{"92 a profile that browsers refuse", refused("set the camera's H.264 profile to Baseline", "-profile:v", "high422", "-pix_fmt", "yuv422p")},
+		{"92 B-frames", refused("set the camera's H.264 profile to Baseline", "-profile:v", "main", "-bf", "1",
+			"-b_strategy", "0", "-sc_threshold", "0")},
+		{"92 a profile that browsers refuse",
+			refused("set the camera's H.264 profile to Baseline", "-profile:v", "high422", "-pix_fmt", "yuv422p")},
 		{"93 no sound, and then some", lateSound},
 		{"94 unplugged, and replugged as another device", replugged},
 		{"95 driver not loaded", lateDriver},

@@ -32,7 +32,8 @@ sources: {gate: {url: %q, username: viewer, password: open sesame}}
 channels: {%s: {source: gate, create: true}}
 `, cam.URL(), name))
 			viewer := rig.SDK{
-				ARN: agent.Connected(t, name), Endpoint: tt.url, CA: tt.ca, Role: types.ChannelRoleViewer, ClientID: "browser-1", RelayOnly: tt.relayOnly,
+				ARN: agent.Connected(t, name), Endpoint: tt.url, CA: tt.ca, Role: types.ChannelRoleViewer,
+				ClientID: "browser-1", RelayOnly: tt.relayOnly,
 			}.Join(t, "offer")
 			got := viewer.Plays(3*rig.CameraFPS, rig.CameraWidth, rig.CameraHeight, tt.codec)
 			viewer.ShowsBars(t, "#remote")
@@ -42,10 +43,12 @@ channels: {%s: {source: gate, create: true}}
 			if tt.relayOnly && (len(got.Pairs) == 0 || !strings.HasPrefix(got.Pairs[0], "relay>")) {
 				t.Errorf("pairs = %v, want the browser's to be relay", got.Pairs)
 			}
-			if lines := agent.Stderr.Lines("level=INFO", `"first key frame"`, "client=browser-1", "after.answer=", "after.packet=", "after.frame="); len(lines) != 1 {
+			if lines := agent.Stderr.Lines("level=INFO", `"first key frame"`, "client=browser-1", "after.answer=",
+				"after.packet=", "after.frame="); len(lines) != 1 {
 				t.Errorf("the first key frame is told of %d times", len(lines))
 			}
-			if text := agent.Stderr.String() + agent.Stdout.String(); strings.Contains(text, "open sesame") || strings.Contains(text, "X-Amz-Signature") {
+			if text := agent.Stderr.String() + agent.Stdout.String(); strings.Contains(text, "open sesame") ||
+				strings.Contains(text, "X-Amz-Signature") {
 				t.Error("the log has a secret in it")
 			}
 		})

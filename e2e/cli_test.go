@@ -10,10 +10,15 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestExitCodes: 0 is fine, 2 is a command line that nobody understands, 78 (EX_CONFIG of sysexits.h) a file with mistakes.
+// TestExitCodes: 0 is fine, 2 is a command line that nobody understands, 78 (EX_CONFIG of sysexits.h) a file with
+// mistakes.
 func TestExitCodes(t *testing.T) {
-	good := rig.WriteFile(t, "good.yaml", "sources: {test: {url: \"testpattern:\"}}\nchannels: {front: {source: test}}\naws: {region: eu-central-1}\n")
-	bad := rig.WriteFile(t, "bad.yaml", "sources: {test: {url: \"tesspattern:\"}}\nchannels:\n  front: {source: tset, role: mastr}\naws: {region: eu-central-1}\nchanels: {}\n")
+	t.Parallel()
+	good := rig.WriteFile(t, "good.yaml",
+		"sources: {test: {url: \"testpattern:\"}}\nchannels: {front: {source: test}}\naws: {region: eu-central-1}\n")
+	bad := rig.WriteFile(t, "bad.yaml",
+		"sources: {test: {url: \"tesspattern:\"}}\nchannels:\n  front: {source: tset, role: mastr}\naws: {region: "+
+			"eu-central-1}\nchanels: {}\n")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -44,6 +49,7 @@ func TestExitCodes(t *testing.T) {
 
 // TestValidateTellsAll: every mistake in one run, each with its place and a hint.
 func TestValidateTellsAll(t *testing.T) {
+	t.Parallel()
 	file := rig.WriteFile(t, "bad.yaml", `aws: {region: eu-central-1}
 sources:
   gate: {url: "http://192.0.2.1/"}
@@ -56,7 +62,8 @@ colour: red
 	if code != 78 {
 		t.Errorf("exit %d, want 78", code)
 	}
-	for _, want := range []string{`:3: sources\.gate\.url: .*; `, `:5: channels\.front\.source: .*gaet.*; `, `:6: channels\.back\.role: .*mastr.*; `, `:7: colour: `} {
+	for _, want := range []string{`:3: sources\.gate\.url: .*; `, `:5: channels\.front\.source: .*gaet.*; `,
+		`:6: channels\.back\.role: .*mastr.*; `, `:7: colour: `} {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(file) + want).MatchString(out + errs) {
 			t.Errorf("no line matches FILE%s\n%s%s", want, out, errs)
 		}
@@ -64,6 +71,7 @@ colour: red
 }
 
 func TestSchema(t *testing.T) {
+	t.Parallel()
 	out, _, _ := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, "schema")
 	var schema struct {
 		Schema     string `json:"$schema"`

@@ -16,8 +16,9 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
-// TestCodecsToBrowser: what a command writes as IVF gets to the official SDK as it is, and is a picture there. There is no sound, and the
-// viewer does not wait for any. While the source is closed he sees the slate in the same codec, in the connection that he has.
+// TestCodecsToBrowser: what a command writes as IVF gets to the official SDK as it is, and is a picture there. There is
+// no sound, and the viewer does not wait for any. While the source is closed he sees the slate in the same codec, in
+// the connection that he has.
 func TestCodecsToBrowser(t *testing.T) {
 	service := rig.StartKVS(t)
 	for codec, encoder := range rig.IVF {
@@ -28,12 +29,14 @@ sources: {command: {url: %q, privacy_file: %q}}
 channels: {codec-%s: {source: command, create: true}}
 `, rig.BarsCommand(encoder), private, codec))
 			arn := agent.Connected(t, "codec-"+codec)
-			viewer := rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: "browser-1"}.Join(t, "offer")
+			viewer := rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer,
+				ClientID: "browser-1"}.Join(t, "offer")
 			viewer.Pictures(3*rig.CodecFPS, "video/"+codec)
 			viewer.ShowsBars(t, "#remote")
 
 			// Who comes in the middle of a group of pictures sees one, too.
-			late := rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: "browser-2"}.Join(t, "offer")
+			late := rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer,
+				ClientID: "browser-2"}.Join(t, "offer")
 			late.Pictures(2*rig.CodecFPS, "video/"+codec)
 			late.ShowsBars(t, "#remote")
 
@@ -56,9 +59,11 @@ channels: {codec-%s: {source: command, create: true}}
 
 // TestCodecsToView counts what comes. It is the only judge of H.265, which Debian's Chromium does not decode.
 func TestCodecsToView(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	encoders := maps.Clone(rig.IVF)
-	encoders["H265"] = "-c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=error:bframes=0:repeat-headers=1 -f hevc"
+	encoders["H265"] = "-c:v libx265 -preset ultrafast -tune zerolatency -x265-params " +
+		"log-level=error:bframes=0:repeat-headers=1 -f hevc"
 	for codec, encoder := range encoders {
 		t.Run(codec, func(t *testing.T) {
 			agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", fmt.Sprintf(`
@@ -66,14 +71,17 @@ sources: {command: {url: %q}}
 channels: {view-%s: {source: command, create: true}}
 `, rig.BarsCommand(encoder), codec))
 			agent.Connected(t, "view-"+codec)
-			out, errs, code := rig.Run(t, 40*time.Second, rig.Environment(rig.Keys...), rig.Binary, "view", "view-"+codec, "--endpoint", service.URL, "--duration", "4s", "-o", "json")
+			out, errs, code := rig.Run(t, 40*time.Second, rig.Environment(rig.Keys...), rig.Binary, "view",
+				"view-"+codec, "--endpoint", service.URL, "--duration", "4s", "-o", "json")
 			var got rig.Watched
 			if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
 				t.Fatalf("exit %d, %v\n%s\n%s", code, err, out, errs)
 			}
 			v := got.Video
-			if v.Codec != codec || v.Width != rig.CodecWidth || v.Height != rig.CodecHeight || v.Frames < 3*rig.CodecFPS || v.Frames > 6*rig.CodecFPS || v.KeyFrames < 3 || v.KeyFrames > 6 {
-				t.Errorf("view saw %+v, want %d to %d frames of %dx%d, 3 to 6 key frames among them", v, 3*rig.CodecFPS, 6*rig.CodecFPS, rig.CodecWidth, rig.CodecHeight)
+			if v.Codec != codec || v.Width != rig.CodecWidth || v.Height != rig.CodecHeight ||
+				v.Frames < 3*rig.CodecFPS || v.Frames > 6*rig.CodecFPS || v.KeyFrames < 3 || v.KeyFrames > 6 {
+				t.Errorf("view saw %+v, want %d to %d frames of %dx%d, 3 to 6 key frames among them", v, 3*rig.CodecFPS,
+					6*rig.CodecFPS, rig.CodecWidth, rig.CodecHeight)
 			}
 		})
 	}
@@ -81,6 +89,7 @@ channels: {view-%s: {source: command, create: true}}
 
 // TestNoteOnThePage: why there is no sound, and what to do, is in the report and on the page.
 func TestNoteOnThePage(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", `
 sources:

@@ -22,7 +22,8 @@ type demo struct {
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	p := rig.Start(t, rig.Environment(), rig.Binary, "demo", "--listen", "127.0.0.1:0", "--localkvs-listen", "127.0.0.1:0")
+	p := rig.Start(t, rig.Environment(), rig.Binary, "demo", "--listen", "127.0.0.1:0", "--localkvs-listen",
+		"127.0.0.1:0")
 	return &demo{
 		Process: p,
 		pageURL: p.Find(t, &p.Stdout, 15*time.Second, `http://127\.0\.0\.1:\d+/(?:\s|$)`)[0],
@@ -51,22 +52,26 @@ func TestDemoPage(t *testing.T) {
 // TestDemoSDK watches the demo with the official SDK.
 func TestDemoSDK(t *testing.T) {
 	d := startDemo(t)
-	rig.SDK{ARN: rig.FindChannel(t, d.kvsURL, "demo"), Endpoint: d.kvsURL, Role: types.ChannelRoleViewer, ClientID: "browser-1"}.Join(t, "offer").Moves(50)
+	rig.SDK{ARN: rig.FindChannel(t, d.kvsURL, "demo"), Endpoint: d.kvsURL, Role: types.ChannelRoleViewer,
+		ClientID: "browser-1"}.Join(t, "offer").Moves(50)
 }
 
 // TestDemoEnds: Ctrl-C ends the demo at once, with a viewer and without.
 func TestDemoEnds(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		viewer bool
 	}{{"alone", false}, {"with a viewer", true}} {
 		t.Run(tt.name, func(t *testing.T) {
+			began := time.Now()
 			d := startDemo(t)
+			up := time.Since(began)
 			if tt.viewer {
 				rig.OpenPage(t, strings.TrimSpace(d.pageURL)).Moves(5)
 			}
 			d.Signal(syscall.SIGINT)
-			if code := d.Wait(t, 3*time.Second); code != 0 {
+			if code := d.Wait(t, max(3*time.Second, 3*up)); code != 0 {
 				t.Errorf("exit %d after SIGINT, want 0", code)
 			}
 		})
@@ -84,14 +89,16 @@ func TestView(t *testing.T) {
 
 	video, audio := probe(t, file)
 	frames, _ := strconv.Atoi(video.Frames)
-	if video.Codec != "h264" || video.Width != got.Video.Width || video.Height != got.Video.Height || frames < got.Video.Frames*9/10-25 || frames > got.Video.Frames {
+	if video.Codec != "h264" || video.Width != got.Video.Width || video.Height != got.Video.Height ||
+		frames < got.Video.Frames*9/10-25 || frames > got.Video.Frames {
 		t.Errorf("recorded video = %+v, want nearly all of %+v", video, got.Video)
 	}
 	packets, _ := strconv.Atoi(audio.Frames)
 	if audio.Codec != "opus" || audio.Rate != "48000" || packets < 100 {
 		t.Errorf("recorded audio = %+v, want opus", audio)
 	}
-	_, errs, code := rig.Run(t, 30*time.Second, rig.Environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
+	_, errs, code := rig.Run(t, 30*time.Second, rig.Environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error",
+		"-xerror", "-i", file, "-f", "null", "-")
 	if code != 0 || errs != "" {
 		t.Errorf("ffmpeg decodes the recording: exit %d, %s", code, errs)
 	}
@@ -99,8 +106,10 @@ func TestView(t *testing.T) {
 
 // TestViewAsTold runs the command that the demo prints.
 func TestViewAsTold(t *testing.T) {
+	t.Parallel()
 	d := startDemo(t)
-	told := d.Find(t, &d.Stdout, 5*time.Second, `AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent (view .*)`)[1]
+	told := d.Find(t, &d.Stdout, 5*time.Second,
+		`AWS_ACCESS_KEY_ID=localkvs AWS_SECRET_ACCESS_KEY=localkvs kvsagent (view .*)`)[1]
 	rig.View(t, append(strings.Fields(told), "--duration", "2s", "-o", "json")...)
 }
 
@@ -118,7 +127,8 @@ type stream struct {
 // probe returns the video and the audio stream of a recording, and checks how long it is.
 func probe(t *testing.T, file string) (video, audio stream) {
 	t.Helper()
-	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffprobe", "-v", "error", "-count_packets", "-show_streams", "-show_format", "-of", "json", file)
+	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffprobe", "-v", "error",
+		"-count_packets", "-show_streams", "-show_format", "-of", "json", file)
 	var probed struct {
 		Streams []stream
 		Format  struct{ Duration string }

@@ -2,22 +2,19 @@ package e2e
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestFileToBrowser plays a file that ffmpeg made, past its end and into the next round, to two channels and the agent's own page.
+// TestFileToBrowser plays a file that ffmpeg made, past its end and into the next round, to two channels and the
+// agent's own page.
 func TestFileToBrowser(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "bars.mp4")
-	_, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error",
-		"-f", "lavfi", "-i", "smptebars=size=640x360:rate=25", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "2",
-		"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus", file)
-	if code != 0 {
-		t.Fatalf("ffmpeg: exit %d: %s", code, errs)
-	}
+	file := rig.Encoded(t, ".mp4", "-f", "lavfi", "-i", "smptebars=size=640x360:rate=25",
+		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "2", "-c:v", "libx264", "-preset",
+		"ultrafast",
+		"-profile:v", "baseline", "-g", "25", "-pix_fmt", "yuv420p", "-c:a", "libopus")
 	service := rig.StartService(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL(), "", fmt.Sprintf(`
 sources: {bars: {url: "file:%s"}}
@@ -38,12 +35,8 @@ channels: {one: {}, two: {}}
 
 // TestOggToBrowser: a file of sound alone is heard, round after round, by a viewer who has asked for pictures, too.
 func TestOggToBrowser(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "tone.ogg")
-	_, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffmpeg", "-nostdin", "-v", "error",
-		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "1", "-c:a", "libopus", file)
-	if code != 0 {
-		t.Fatalf("ffmpeg: exit %d: %s", code, errs)
-	}
+	file := rig.Encoded(t, ".ogg", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "1", "-c:a",
+		"libopus")
 	service := rig.StartService(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL(), "", fmt.Sprintf(`
 sources: {tone: {url: "file:%s"}}

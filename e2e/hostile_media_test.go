@@ -87,7 +87,8 @@ func greedyNACKs(t *testing.T, s *siege) {
 	mine, theirs = c.Received()-mine, s.honest[0].Received()-theirs
 	t.Logf("who asks for everything again got %d bytes, another one %d", mine, theirs)
 	if mine > theirs*5/4+64<<10 {
-		t.Errorf("%d bytes for one who asks for everything again, %d for another: want a quarter more, and a little at once", mine, theirs)
+		t.Errorf("%d bytes for one who asks for everything again, %d for another: want a quarter more, and a little "+
+			"at once", mine, theirs)
 	}
 }
 
@@ -175,7 +176,8 @@ func offPathJunk(t *testing.T, s *siege) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	wrong, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername("abcd:efgh"), stun.NewShortTermIntegrity("wrong"), stun.Fingerprint)
+	wrong, err := stun.Build(stun.BindingRequest, stun.TransactionID, stun.NewUsername("abcd:efgh"),
+		stun.NewShortTermIntegrity("wrong"), stun.Fingerprint)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,9 +34,11 @@ type siege struct {
 func newSiege(t *testing.T) *siege {
 	t.Helper()
 	const none = -1
-	s := &siege{service: rig.StartServiceWith(t, localkvs.Options{Listen: rig.Home + ":0", TURNListen: rig.Home + ":0", Limits: localkvs.Limits{
-		Viewers: none, ConnectRate: none, SDPRate: none, CandidateRate: none, ChannelCalls: none, AccountCalls: none,
-	}})}
+	s := &siege{service: rig.StartServiceWith(t,
+		localkvs.Options{Listen: rig.Home + ":0", TURNListen: rig.Home + ":0", Limits: localkvs.Limits{
+			Viewers: none, ConnectRate: none, SDPRate: none, CandidateRate: none, ChannelCalls: none,
+			AccountCalls: none,
+		}})}
 	s.agent = rig.StartAgent(t, rig.Environment(rig.Keys...), s.service.URL(), "", `
 sources: {pattern: {url: "testpattern:?size=320x240&rate=25&gop=1s"}}
 channels: {gate: {source: pattern, create: true, max_viewers: 40}}
@@ -45,11 +47,13 @@ limits: {setup_timeout: 5s}
 	s.arn = s.agent.Connected(t, "gate")
 	for i := range honestViewers {
 		y := &rig.Tally{}
-		c := rig.NewCaller(t, s.service, s.arn, fmt.Sprintf("honest-%d", i), rig.CallerOptions{OnTrack: y.Watch, Channel: true})
+		c := rig.NewCaller(t, s.service, s.arn, fmt.Sprintf("honest-%d", i),
+			rig.CallerOptions{OnTrack: y.Watch, Channel: true})
 		c.Connect(t)
 		s.honest, s.tallies = append(s.honest, c), append(s.tallies, y)
 	}
-	port := regexp.MustCompile(`a=candidate:\S+ 1 udp \d+ ` + regexp.QuoteMeta(rig.Home) + ` (\d+) typ host`).FindStringSubmatch(s.honest[0].Answer)
+	port := regexp.MustCompile(`a=candidate:\S+ 1 udp \d+ ` + regexp.QuoteMeta(rig.Home) +
+		` (\d+) typ host`).FindStringSubmatch(s.honest[0].Answer)
 	if port == nil {
 		t.Fatalf("no host candidate in %s", s.honest[0].Answer)
 	}
@@ -125,13 +129,15 @@ func (s *siege) checkHonest(t *testing.T) {
 			t.Errorf("%s is %v", s.honest[i].Id, s.honest[i].PC.ConnectionState())
 		}
 	}
-	t.Logf("%d honest viewers: %d pictures came, %d packets lost, %d pictures not sent", len(s.honest), frames, packets, skipped)
+	t.Logf("%d honest viewers: %d pictures came, %d packets lost, %d pictures not sent", len(s.honest), frames, packets,
+		skipped)
 	if lost := float64(packets+skipped) / float64(frames); lost > siegeLoss || frames < 10*len(s.honest) {
 		t.Errorf("%d of %d pictures lost, want %.1f %% at most", packets+skipped, frames, 100*siegeLoss)
 	}
 }
 
-// checkLog counts lines by what they say, which is by place in the code. Each place may write ten a minute from warnings on.
+// checkLog counts lines by what they say, which is by place in the code. Each place may write ten a minute from
+// warnings on.
 func (s *siege) checkLog(t *testing.T, lasted time.Duration) {
 	t.Helper()
 	sites := map[string]int{"candidate ignored": 2} // places that say the same
@@ -174,7 +180,8 @@ func countForbidden(t *testing.T) func() map[string]int {
 	}
 }
 `
-	if _, stderr, code := rig.Run(t, 10*time.Second, rig.Environment("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "nft", "-f", rig.WriteFile(t, "siege.nft", rules)); code != 0 {
+	if _, stderr, code := rig.Run(t, 10*time.Second, rig.Environment("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "nft", "-f",
+		rig.WriteFile(t, "siege.nft", rules)); code != 0 {
 		t.Fatalf("nft: %s", stderr)
 	}
 	return func() map[string]int {
@@ -221,7 +228,8 @@ func (s *siege) lure(t *testing.T) (net.Listener, func() int) {
 
 func (s *siege) checkReach(t *testing.T, packets map[string]int, calls int) {
 	t.Helper()
-	t.Logf("packets to a port of the viewer's choice: %d to a public address, %d to forbidden ones; %d TCP connections", packets["honest"], packets["forbidden"], calls)
+	t.Logf("packets to a port of the viewer's choice: %d to a public address, %d to forbidden ones; %d TCP connections",
+		packets["honest"], packets["forbidden"], calls)
 	if packets["forbidden"] != 0 || calls != 0 || packets["honest"] == 0 {
 		t.Errorf("%v packets and %d connections, want packets to the honest address alone", packets, calls)
 	}

@@ -16,7 +16,8 @@ const (
 	siegeLoss     = 0.001    // of all pictures
 )
 
-// TestHostileViewers: whatever viewers do at once or one after the other, the agent's memory stays bounded and those who just watch notice nothing.
+// TestHostileViewers: whatever viewers do at once or one after the other, the agent's memory stays bounded and those
+// who just watch notice nothing.
 func TestHostileViewers(t *testing.T) {
 	if !rig.Inside(t, 4*time.Minute) {
 		return

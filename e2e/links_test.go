@@ -20,8 +20,8 @@ const (
 	linksThaw   = 4 * time.Second // it goes on
 )
 
-// TestLinks: several watch one camera, each over a link of its own, and one of them is stopped and goes on. Who has a good link loses
-// nothing meanwhile, who has a bad one no more than the link takes.
+// TestLinks: several watch one camera, each over a link of its own, and one of them is stopped and goes on. Who has a
+// good link loses nothing meanwhile, who has a bad one no more than the link takes.
 func TestLinks(t *testing.T) {
 	cameras := rig.StartLive(t, map[string]*rig.Reel{"main": rig.ReelOf(t, mainClip), "sub": rig.ReelOf(t, subClip)})
 	service := rig.StartKVS(t)
@@ -38,19 +38,22 @@ channels: {links: {source: gate, create: true}}
 		page  *rig.Page
 	}
 	viewers := map[string]*viewer{
-		"good":  {link: impair.Link{Delay: 5 * time.Millisecond}},
-		"lossy": {link: impair.Link{Rate: 12_000_000, Delay: 25 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.01}},
+		"good": {link: impair.Link{Delay: 5 * time.Millisecond}},
+		"lossy": {link: impair.Link{Rate: 12_000_000, Delay: 25 * time.Millisecond, Jitter: 10 * time.Millisecond,
+			Loss: 0.01}},
 	}
 	for id, v := range viewers {
 		v.relay = rig.StartRelay(t, port, 3)
 		v.relay.Set(v.link, impair.Link{Delay: v.link.Delay})
-		v.page = rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: id, Through: v.relay.Addr().Port()}.Join(t, "offer")
+		v.page = rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: id,
+			Through: v.relay.Addr().Port()}.Join(t, "offer")
 		rig.Eventually(t, 20*time.Second, id+" has a picture", func() (bool, any) {
 			s := v.page.Stats()
 			return s.Video.Frames > 10, s.Video
 		})
 	}
-	frozen := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary, "view", "links", "--endpoint", service.URL, "--client-id", "frozen", "-o", "json",
+	frozen := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary, "view", "links", "--endpoint", service.URL,
+		"--client-id", "frozen", "-o", "json",
 		"--duration", (linksSettle + linksFreeze + linksThaw).String())
 	rig.Eventually(t, 10*time.Second, "the one that will freeze watches", func() (bool, any) {
 		s := agent.Sending(t, "links", "frozen")
@@ -73,8 +76,10 @@ channels: {links: {source: gate, create: true}}
 		down, _ := v.relay.Counts()
 		freezes, longest := f.Between(from, to).Freezes()
 		said := agent.Sending(t, "links", id)
-		t.Logf("%s: %d pictures made, %d received, %d presented, %d dropped by the agent, %d packets lost for good, %d asked for again; the link lost %d of %d; %d freezes, longest gap %v",
-			id, made, now.Received-was.Received, len(f.Between(from, to)), said.Dropped, now.Lost-was.Lost, now.NACKs-was.NACKs, down.Lost+down.Dropped, down.Packets, freezes, longest)
+		t.Logf("%s: %d pictures made, %d received, %d presented, %d dropped by the agent, %d packets lost for good, "+
+			"%d asked for again; the link lost %d of %d; %d freezes, longest gap %v",
+			id, made, now.Received-was.Received, len(f.Between(from, to)), said.Dropped,
+			now.Lost-was.Lost, now.NACKs-was.NACKs, down.Lost+down.Dropped, down.Packets, freezes, longest)
 		if bad := f.Garbled(); len(bad) > 0 {
 			t.Errorf("%s: %d of %d pictures are not the camera's: %+v", id, len(bad), len(f), bad)
 		}
@@ -100,6 +105,7 @@ channels: {links: {source: gate, create: true}}
 	}
 	t.Logf("the one that froze: %+v", got.Video)
 	if least := int((linksSettle + linksThaw) / 2 / rig.ReelTick); got.Video.Frames < least {
-		t.Errorf("the one that froze has seen %d pictures, want half of those before and after, %d", got.Video.Frames, least)
+		t.Errorf("the one that froze has seen %d pictures, want half of those before and after, %d",
+			got.Video.Frames, least)
 	}
 }

@@ -17,10 +17,13 @@ import (
 
 // TestLocalkvsFlags: names in the certificate, endpoints of their own for roles, and channels that outlive the process.
 func TestLocalkvsFlags(t *testing.T) {
+	t.Parallel()
 	state := filepath.Join(t.TempDir(), "state.json")
-	service := rig.StartKVS(t, "--tls-name", "kvs.test", "--tls-name", "192.0.2.1", "--named-endpoints", "--state-file", state)
+	service := rig.StartKVS(t, "--tls-name", "kvs.test", "--tls-name", "192.0.2.1", "--named-endpoints",
+		"--state-file", state)
 	address := strings.TrimPrefix(service.TLSURL, "https://")
-	for name, want := range map[string]bool{"kvs.test": true, "192.0.2.1": true, "v-1.localhost": true, "kvs.example": false} {
+	for name, want := range map[string]bool{"kvs.test": true, "192.0.2.1": true, "v-1.localhost": true,
+		"kvs.example": false} {
 		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool(t, service.CA), ServerName: name})
 		if (err == nil) != want {
 			t.Errorf("certificate for %s: %v, want it to be good: %v", name, err, want)
@@ -34,8 +37,10 @@ func TestLocalkvsFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for role, prefix := range map[types.ChannelRole]string{types.ChannelRoleMaster: "wss://m-", types.ChannelRoleViewer: "wss://v-"} {
-		if got := rig.Endpoint(t, service.TLSURL, service.CA, arn, role); !strings.HasPrefix(got, prefix) || !strings.HasSuffix(got, ".localhost:"+port) {
+	for role, prefix := range map[types.ChannelRole]string{types.ChannelRoleMaster: "wss://m-",
+		types.ChannelRoleViewer: "wss://v-"} {
+		if got := rig.Endpoint(t, service.TLSURL, service.CA, arn, role); !strings.HasPrefix(got, prefix) ||
+			!strings.HasSuffix(got, ".localhost:"+port) {
 			t.Errorf("endpoint of %s = %s, want %s….localhost:%s", role, got, prefix, port)
 		}
 	}
@@ -48,6 +53,7 @@ func TestLocalkvsFlags(t *testing.T) {
 
 // TestFaultScript: a service that was told to be ill is, and gets well.
 func TestFaultScript(t *testing.T) {
+	t.Parallel()
 	script := rig.WriteFile(t, "faults.json", `[{"after": "1ms", "set": {"calls": {"status": 503, "times": 2}}}]`)
 	service := rig.StartKVS(t, "--faults", script)
 	rig.Eventually(t, 5*time.Second, "the fault", func() (bool, any) {
@@ -67,17 +73,21 @@ func TestFaultScript(t *testing.T) {
 		return resp.StatusCode == http.StatusForbidden, resp.Status // it is not signed
 	})
 	bad := rig.WriteFile(t, "bad.json", `[{"do": [{"do": "explode"}]}]`)
-	if _, errs, code := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, "localkvs", "--listen", "127.0.0.1:0", "--faults", bad); code != 2 || !strings.Contains(errs, "explode") {
+	if _, errs, code := rig.Run(t, 10*time.Second, rig.Environment(), rig.Binary, "localkvs", "--listen", "127.0.0.1:0",
+		"--faults", bad); code != 2 || !strings.Contains(errs, "explode") {
 		t.Errorf("bad script: exit %d: %s", code, errs)
 	}
 }
 
-// TestServiceRestarts: a service that is killed and started again costs a master and a viewer a reconnect: the channel is there, pictures
-// do not stop, and a new viewer finds the master.
+// TestServiceRestarts: a service that is killed and started again costs a master and a viewer a reconnect: the channel
+// is there, pictures do not stop, and a new viewer finds the master.
 func TestServiceRestarts(t *testing.T) {
-	flags := []string{"--listen", rig.FreeAddress(t), "--turn-listen", rig.FreeAddress(t), "--state-file", filepath.Join(t.TempDir(), "state.json")}
+	t.Parallel()
+	flags := []string{"--listen", rig.FreeAddress(t), "--turn-listen", rig.FreeAddress(t), "--state-file",
+		filepath.Join(t.TempDir(), "state.json")}
 	service := rig.StartKVS(t, flags...)
-	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", "sources: {pattern: {url: \"testpattern:\"}}\nchannels: {again: {source: pattern, create: true}}\n")
+	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "",
+		"sources: {pattern: {url: \"testpattern:\"}}\nchannels: {again: {source: pattern, create: true}}\n")
 	arn := agent.Connected(t, "again")
 	watch := func(id string) *rig.Page {
 		return rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: id}.Join(t, "offer")
@@ -102,8 +112,10 @@ func TestServiceRestarts(t *testing.T) {
 	}
 }
 
-// TestLocalkvsPage watches the service's page in Chromium: channels, connections and messages appear on it by themselves.
+// TestLocalkvsPage watches the service's page in Chromium: channels, connections and messages appear on it by
+// themselves.
 func TestLocalkvsPage(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	p := rig.OpenPage(t, service.URL+"/localkvs/")
 	shows := func(text string, want bool) {

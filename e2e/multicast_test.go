@@ -15,8 +15,10 @@ import (
 	"github.com/kvsagent/kvsagent/media/rtsp"
 )
 
-// TestMulticast: two sources that ask for multicast hear one camera at a time, picture and sound, and a viewer sees it through the binary.
+// TestMulticast: two sources that ask for multicast hear one camera at a time, picture and sound, and a viewer sees it
+// through the binary.
 func TestMulticast(t *testing.T) {
+	t.Parallel()
 	if !rig.Inside(t, 2*time.Minute) {
 		return
 	}
@@ -44,9 +46,11 @@ sources: {gate: {url: %q, transport: multicast}}
 channels: {many: {source: gate, create: true}}
 `, cam.URL()))
 	agent.Connected(t, "many")
-	out, errs, code := rig.Run(t, 40*time.Second, rig.Environment(rig.Keys...), rig.Binary, "view", "many", "--endpoint", service.URL, "--duration", "3s", "-o", "json")
+	out, errs, code := rig.Run(t, 40*time.Second, rig.Environment(rig.Keys...), rig.Binary, "view", "many",
+		"--endpoint", service.URL, "--duration", "3s", "-o", "json")
 	var got rig.Watched
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Video.Frames < 50 || got.Audio.Packets < 100 {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Video.Frames < 50 ||
+		got.Audio.Packets < 100 {
 		t.Errorf("exit %d, %v: %s%s", code, err, out, errs)
 	}
 	cam.Mu.Lock()

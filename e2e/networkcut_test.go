@@ -11,12 +11,14 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// networkCut is how long nothing goes through: longer than a browser waits before it says "disconnected", shorter than ICE's patience.
+// networkCut is how long nothing goes through: longer than a browser waits before it says "disconnected", shorter than
+// ICE's patience.
 const networkCut = 20 * time.Second
 
-// TestNetworkCut: between the agent and a page nothing goes through for a while, neither media nor signaling. The picture comes back by itself, in the same
-// page and over the same connection.
+// TestNetworkCut: between the agent and a page nothing goes through for a while, neither media nor signaling. The
+// picture comes back by itself, in the same page and over the same connection.
 func TestNetworkCut(t *testing.T) {
+	t.Parallel()
 	if !rig.Inside(t, 4*time.Minute) {
 		return
 	}
@@ -36,13 +38,15 @@ channels:
 `, cam.URL(), rig.BarsCommand(rig.IVF["VP8"])))
 	var pages []*rig.Page
 	for _, b := range []*rig.Browser{&rig.Chromium, &rig.Firefox} {
-		p := rig.SDK{ARN: agent.Connected(t, "cut-"+b.Name), Endpoint: service.URL(), Role: types.ChannelRoleViewer, ClientID: "tablet", Browser: b}.Join(t, "offer")
+		p := rig.SDK{ARN: agent.Connected(t, "cut-"+b.Name), Endpoint: service.URL(), Role: types.ChannelRoleViewer,
+			ClientID: "tablet", Browser: b}.Join(t, "offer")
 		p.ShowsBars(t, "#remote")
 		pages = append(pages, p)
 	}
 	nft := func(words ...string) {
 		t.Helper()
-		if _, stderr, code := rig.Run(t, 10*time.Second, rig.Environment("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "nft", words...); code != 0 {
+		if _, stderr, code := rig.Run(t, 10*time.Second, rig.Environment("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), "nft",
+			words...); code != 0 {
 			t.Fatalf("nft: %s", stderr)
 		}
 	}
@@ -58,7 +62,8 @@ channels:
 	time.Sleep(networkCut / 2)
 	for i, p := range pages {
 		if now := p.Stats(); now.Video.Received != before[i].Video.Received {
-			t.Errorf("%s: pictures come through the cut: %d, then %d", p.Browser.Name, before[i].Video.Received, now.Video.Received)
+			t.Errorf("%s: pictures come through the cut: %d, then %d", p.Browser.Name, before[i].Video.Received,
+				now.Video.Received)
 		}
 	}
 	nft("delete", "table", "inet", "cut")

@@ -8,12 +8,15 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestOnDemand counts the sessions that a camera has at a time: one for all channels and viewers of a source, none when the last of them
-// has been gone for linger, and of the smaller stream one while somebody needs it. A source that is kept warm has one always.
+// TestOnDemand counts the sessions that a camera has at a time: one for all channels and viewers of a source, none when
+// the last of them has been gone for linger, and of the smaller stream one while somebody needs it. A source that is
+// kept warm has one always.
 func TestOnDemand(t *testing.T) {
+	t.Parallel()
 	const linger, usual = 2 * time.Second, 10 * time.Second // usual is that of a source that says nothing of it
 	light, heavy := rig.ReelOf(t, subClip), rig.ReelOf(t, mainClip)
-	camera := rig.StartLive(t, map[string]*rig.Reel{"main": light, "small": light, "heavy": heavy, "sub": light, "warm": light})
+	camera := rig.StartLive(t, map[string]*rig.Reel{"main": light, "small": light, "heavy": heavy, "sub": light,
+		"warm": light})
 	service := rig.StartKVS(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", fmt.Sprintf(`
 sources:
@@ -28,7 +31,8 @@ channels:
 `, camera.URL("main"), camera.URL("small"), linger, camera.URL("warm"), camera.URL("heavy"), camera.URL("sub"), linger))
 	watch := func(channel, id string, more ...string) *rig.Process {
 		t.Helper()
-		p := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary, append([]string{"view", channel, "--client-id", id}, more...)...)
+		p := rig.Start(t, rig.Environment(rig.Keys...), rig.Binary,
+			append([]string{"view", channel, "--client-id", id}, more...)...)
 		rig.Eventually(t, 20*time.Second, id+" has a picture", func() (bool, any) {
 			s := agent.Sending(t, channel, id)
 			return s.Frames > 10, s
@@ -52,11 +56,13 @@ channels:
 			t.Errorf("with %d viewers, %d sessions play main", i+1, n)
 		}
 	}
-	camera.Holds(t, time.Minute, "small", 0) // at hand until a probe has shown that the paths are wide, of which there is one each 20 s
+	// At hand until a probe has shown that the paths are wide, of which there is one each 20 s.
+	camera.Holds(t, time.Minute, "small", 0)
 
 	// A viewer whom only TURN reaches has 5 Mbit/s, which is little more than the heavy stream.
 	relayed := watch("yard", "relayed", "-c", rig.WriteFile(t, "view.yaml", fmt.Sprintf(
-		"aws: {region: %s, endpoint: %q}\nwebrtc: {ice_transport_policy: relay}\nchannels: {yard: {role: viewer}}\n", rig.Region, service.URL)))
+		"aws: {region: %s, endpoint: %q}\nwebrtc: {ice_transport_policy: relay}\nchannels: {yard: {role: viewer}}\n",
+		rig.Region, service.URL)))
 	camera.Holds(t, 20*time.Second, "sub", 1)
 	relayed.Stop()
 	camera.Holds(t, 20*time.Second, "sub", 0)

@@ -11,8 +11,10 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestPrivacyOverTheAPI: who watches sees that the camera is closed, and its picture again when it is opened, in one connection.
+// TestPrivacyOverTheAPI: who watches sees that the camera is closed, and its picture again when it is opened, in one
+// connection.
 func TestPrivacyOverTheAPI(t *testing.T) {
+	t.Parallel()
 	service := rig.StartService(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL(), "", fmt.Sprintf(`
 sources:
@@ -22,7 +24,8 @@ channels: {api: {source: room, create: true}}
 `, filepath.Join(t.TempDir(), "private")))
 	put := func(source, body string, want int) {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, agent.StatusURL+"/api/v1/sources/"+source+"/privacy", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut,
+			agent.StatusURL+"/api/v1/sources/"+source+"/privacy", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,8 +53,8 @@ channels: {api: {source: room, create: true}}
 	put("hall", `{"on": true}`, http.StatusConflict)
 }
 
-// TestExecToBrowser: a command writes MPEG-TS with AAC, which becomes Opus. A file is the privacy switch: the command ends, the viewer
-// sees a slate, and then the picture again, in one connection.
+// TestExecToBrowser: a command writes MPEG-TS with AAC, which becomes Opus. A file is the privacy switch: the command
+// ends, the viewer sees a slate, and then the picture again, in one connection.
 func TestExecToBrowser(t *testing.T) {
 	service := rig.StartService(t)
 	private := filepath.Join(t.TempDir(), "private")

@@ -13,7 +13,8 @@ import (
 func TestSourcesProbe(t *testing.T) {
 	cam := rig.StartCamera(t, "127.0.0.1:0", "viewer", "open sesame", rig.OpusAudio)
 	password := rig.WriteFile(t, "password", "open sesame\n")
-	args := []string{"sources", "probe", cam.URL(), "--username", "viewer", "--password-file", password, "--duration", "4s"}
+	args := []string{"sources", "probe", cam.URL(), "--username", "viewer", "--password-file", password,
+		"--duration", "4s"}
 	out, errs, code := rig.Run(t, 40*time.Second, rig.Environment(), rig.Binary, append(args, "-o", "json")...)
 	var got struct {
 		Verdict string
@@ -30,8 +31,10 @@ func TestSourcesProbe(t *testing.T) {
 		t.Fatalf("exit %d, %v\n%s\n%s", code, err, out, errs)
 	}
 	v := got.Video
-	if v.Codec != "H264" || !strings.HasPrefix(v.Profile, "Constrained Baseline") || v.Width != rig.CameraWidth || v.Height != rig.CameraHeight ||
-		v.FPS < 20 || v.FPS > 30 || v.GOP < 900 || v.GOP > 1100 || v.BFrames || got.Audio.Codec != "opus" || got.Verdict == "bad" {
+	if v.Codec != "H264" || !strings.HasPrefix(v.Profile, "Constrained Baseline") || v.Width != rig.CameraWidth ||
+		v.Height != rig.CameraHeight ||
+		v.FPS < 20 || v.FPS > 30 || v.GOP < 900 || v.GOP > 1100 || v.BFrames || got.Audio.Codec != "opus" ||
+		got.Verdict == "bad" {
 		t.Errorf("%+v", got)
 	}
 	out, errs, code = rig.Run(t, 40*time.Second, rig.Environment(), rig.Binary, "sources", "probe", cam.URL())

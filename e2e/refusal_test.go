@@ -10,14 +10,17 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestRefusedPageIsTold: a page that is one too many sees its media rejected, and reads why over the data channel that it has opened.
+// TestRefusedPageIsTold: a page that is one too many sees its media rejected, and reads why over the data channel that
+// it has opened.
 func TestRefusedPageIsTold(t *testing.T) {
+	t.Parallel()
 	service := rig.StartKVS(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", `
 sources: {pattern: {url: "testpattern:"}}
 channels: {full: {source: pattern, create: true, max_viewers: 1}}
 `)
-	page := rig.SDK{ARN: agent.Connected(t, "full"), Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: "first"}
+	page := rig.SDK{ARN: agent.Connected(t, "full"), Endpoint: service.URL, Role: types.ChannelRoleViewer,
+		ClientID: "first"}
 	page.Join(t, "offer").Moves(15)
 	for _, b := range []*rig.Browser{&rig.Chromium, &rig.Firefox} {
 		t.Run(b.Name, func(t *testing.T) {
@@ -27,7 +30,8 @@ channels: {full: {source: pattern, create: true, max_viewers: 1}}
 			rig.Eventually(t, 15*time.Second, "the reason has come", func() (bool, any) {
 				var told []string
 				p.Call(&told, "told")
-				return len(told) == 1 && strings.HasPrefix(told[0], `{"action":"REFUSED","reason":"1 viewers are connected`), told
+				return len(told) == 1 &&
+					strings.HasPrefix(told[0], `{"action":"REFUSED","reason":"1 viewers are connected`), told
 			})
 			var got []string
 			p.Call(&got, "directions")

@@ -11,7 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestReload: a page that is reloaded again and again under one client id shows the picture each time, and the agent keeps one session for it.
+// TestReload: a page that is reloaded again and again under one client id shows the picture each time, and the agent
+// keeps one session for it.
 func TestReload(t *testing.T) {
 	service := rig.StartKVS(t)
 	cam := rig.StartCamera(t, "127.0.0.1:0", "", "", rig.OpusAudio)
@@ -26,7 +27,8 @@ channels:
 	for _, b := range []*rig.Browser{&rig.Chromium, &rig.Firefox} {
 		t.Run(b.Name, func(t *testing.T) {
 			name := "reload-" + b.Name
-			viewer := rig.SDK{ARN: agent.Connected(t, name), Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: "tablet", Browser: b}.Join(t, "offer")
+			viewer := rig.SDK{ARN: agent.Connected(t, name), Endpoint: service.URL, Role: types.ChannelRoleViewer,
+				ClientID: "tablet", Browser: b}.Join(t, "offer")
 			viewer.ShowsBars(t, "#remote")
 			var took []string
 			for range 10 {

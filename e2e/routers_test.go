@@ -10,6 +10,7 @@ import (
 )
 
 func TestPathsThroughRealRouters(t *testing.T) {
+	t.Parallel()
 	const (
 		none      = ""
 		symmetric = "fully-random"
@@ -18,7 +19,8 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		tls       = "turns:" + rig.TurnIP + ":5349?transport=tcp"
 		dtls      = "turns:" + rig.TurnIP + ":5349?transport=udp"
 		stun      = "stun:" + rig.TurnIP + ":3478"
-		toTURN    = "ct direction original ip protocol { tcp, udp } ip daddr != " + rig.ServiceIP // but for signaling and the proxy
+		// But for signaling and the proxy.
+		toTURN = "ct direction original ip protocol { tcp, udp } ip daddr != " + rig.ServiceIP
 	)
 	for _, tt := range []struct {
 		name         string
@@ -32,15 +34,24 @@ func TestPathsThroughRealRouters(t *testing.T) {
 		{"no router", none, none, nil, nil, "host", "", ""},
 		{"one router", rig.RouterRules("", ""), none, []string{stun}, nil, "srflx|prflx", "", ""},
 		{"two routers", rig.RouterRules("", ""), rig.RouterRules("", ""), []string{stun}, nil, "srflx|prflx", "", ""},
-		{"symmetric, no relay", rig.RouterRules(symmetric, ""), rig.RouterRules(symmetric, ""), []string{stun}, nil, "", "", ""},
-		{"symmetric, relay over udp", rig.RouterRules(symmetric, ""), rig.RouterRules(symmetric, ""), []string{stun, udp}, nil, "relay", "", ""},
-		{"udp blocked, relay over tcp", rig.RouterRules("", "meta l4proto udp"), rig.RouterRules("", ""), []string{stun, udp}, []string{tcp}, "relay", "", ""},
-		{"udp blocked, relay over tls", rig.RouterRules("", "meta l4proto udp"), rig.RouterRules("", "meta l4proto udp"), []string{tls}, nil, "relay", "", ""},
-		{"udp blocked, no relay", rig.RouterRules("", "meta l4proto udp"), rig.RouterRules("", ""), []string{stun}, nil, "", "", ""},
-		{"all but udp 5349 blocked, relay over dtls", rig.RouterRules("", "ct direction original udp dport != 5349"), none, nil, []string{dtls}, "relay", "", ""},
-		{"only a proxy, relay over tcp", rig.RouterRules("", toTURN), none, nil, []string{udp, tcp}, "relay", "  proxy: http://user:secret@" + rig.ProxyAt + "\n", ""},
-		{"only a proxy, relay over tls", rig.RouterRules("", toTURN), none, nil, []string{tls}, "relay", "", "HTTPS_PROXY=http://user:secret@" + rig.ProxyAt},
-		{"only a proxy that is turned off", rig.RouterRules("", toTURN), none, nil, []string{tls}, "", "  proxy: off\n", "HTTPS_PROXY=http://user:secret@" + rig.ProxyAt},
+		{"symmetric, no relay", rig.RouterRules(symmetric, ""), rig.RouterRules(symmetric, ""), []string{stun}, nil, "",
+			"", ""},
+		{"symmetric, relay over udp", rig.RouterRules(symmetric, ""), rig.RouterRules(symmetric, ""),
+			[]string{stun, udp}, nil, "relay", "", ""},
+		{"udp blocked, relay over tcp", rig.RouterRules("", "meta l4proto udp"), rig.RouterRules("", ""),
+			[]string{stun, udp}, []string{tcp}, "relay", "", ""},
+		{"udp blocked, relay over tls", rig.RouterRules("", "meta l4proto udp"),
+			rig.RouterRules("", "meta l4proto udp"), []string{tls}, nil, "relay", "", ""},
+		{"udp blocked, no relay", rig.RouterRules("", "meta l4proto udp"), rig.RouterRules("", ""), []string{stun}, nil,
+			"", "", ""},
+		{"all but udp 5349 blocked, relay over dtls", rig.RouterRules("", "ct direction original udp dport != 5349"),
+			none, nil, []string{dtls}, "relay", "", ""},
+		{"only a proxy, relay over tcp", rig.RouterRules("", toTURN), none, nil, []string{udp, tcp}, "relay",
+			"  proxy: http://user:secret@" + rig.ProxyAt + "\n", ""},
+		{"only a proxy, relay over tls", rig.RouterRules("", toTURN), none, nil, []string{tls}, "relay", "",
+			"HTTPS_PROXY=http://user:secret@" + rig.ProxyAt},
+		{"only a proxy that is turned off", rig.RouterRules("", toTURN), none, nil, []string{tls}, "", "  proxy: off\n",
+			"HTTPS_PROXY=http://user:secret@" + rig.ProxyAt},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -80,9 +91,10 @@ func TestPathsThroughRealRouters(t *testing.T) {
 	}
 }
 
-// TestRouterForgets: the camera's router loses its table in mid-session, and gives the camera another port. The viewer sees the camera's
-// checks come from a new address and answers there.
+// TestRouterForgets: the camera's router loses its table in mid-session, and gives the camera another port. The viewer
+// sees the camera's checks come from a new address and answers there.
 func TestRouterForgets(t *testing.T) {
+	t.Parallel()
 	n := rig.NewInternet(t)
 	n.Plug("cam", 1, rig.RouterRules("to :20000-29999", ""))
 	n.Plug("view", 2, "")
@@ -103,6 +115,7 @@ func TestRouterForgets(t *testing.T) {
 
 // TestIPv6Only: neither side has an address of the old kind.
 func TestIPv6Only(t *testing.T) {
+	t.Parallel()
 	n := rig.NewInternet(t)
 	n.At = "[2001:db8::1]"
 	n.In("", "ip", "addr", "add", "2001:db8::1/64", "dev", "br0", "nodad")

@@ -18,8 +18,10 @@ func TestSDKMeetsSDK(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			arn := rig.CreateChannel(t, service.URL, strings.ReplaceAll(tt.name, " ", "-"))
-			rig.SDK{ARN: arn, Endpoint: tt.url, CA: service.CA, Role: types.ChannelRoleMaster, Send: true}.Join(t, "answer")
-			viewer := rig.SDK{ARN: arn, Endpoint: tt.url, CA: service.CA, Role: types.ChannelRoleViewer, ClientID: "v1"}.Join(t, "offer")
+			rig.SDK{ARN: arn, Endpoint: tt.url, CA: service.CA, Role: types.ChannelRoleMaster, Send: true}.Join(t,
+				"answer")
+			viewer := rig.SDK{ARN: arn, Endpoint: tt.url, CA: service.CA, Role: types.ChannelRoleViewer,
+				ClientID: "v1"}.Join(t, "offer")
 			viewer.Plays(20, 320, 240, "audio/opus")
 		})
 	}

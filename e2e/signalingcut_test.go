@@ -25,9 +25,10 @@ func cutFor(t *testing.T) time.Duration {
 	return d
 }
 
-// TestSignalingCut kills the signaling service under a master and a viewer, and starts it again: media goes on, not one frame is lost, and who
-// comes afterwards is served.
+// TestSignalingCut kills the signaling service under a master and a viewer, and starts it again: media goes on, not one
+// frame is lost, and who comes afterwards is served.
 func TestSignalingCut(t *testing.T) {
+	t.Parallel()
 	address, state := rig.FreeAddress(t), filepath.Join(t.TempDir(), "state.json")
 	serve := func() *rig.Process {
 		p := rig.Start(t, rig.Environment(), rig.Binary, "localkvs", "--listen", address, "--state-file", state)
@@ -41,7 +42,8 @@ sources: {pattern: {url: "testpattern:?size=320x240&rate=25&gop=2s"}}
 channels: {cut: {source: pattern, create: true}}
 `)
 	master.Connected(t, "cut")
-	viewer := rig.StartAgent(t, rig.Environment(rig.Keys...), url, "", "channels: {cut: {role: viewer, client_id: tablet}}\n")
+	viewer := rig.StartAgent(t, rig.Environment(rig.Keys...), url, "",
+		"channels: {cut: {role: viewer, client_id: tablet}}\n")
 	received(t, viewer, 50)
 	sessions := [2]string{onlyPeer(t, master).Session, onlyPeer(t, viewer).Session}
 	source, sent := counted(t, master)

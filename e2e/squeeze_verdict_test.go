@@ -11,7 +11,8 @@ import (
 // second is when, counted from the beginning.
 func (s *squeezed) second(at time.Time) float64 { return at.Sub(s.Begin).Seconds() }
 
-// reached is how long after from the first picture of the width was shown from which on all were, for a second; ok is false when there is none.
+// reached is how long after from the first picture of the width was shown from which on all were, for a second; ok is
+// false when there is none.
 func (s *squeezed) reached(from time.Time, width int) (after time.Duration, ok bool) {
 	var since time.Time
 	for _, x := range s.Film.Between(from, s.Begin.Add(squeezeAll)) {
@@ -30,22 +31,26 @@ func (s *squeezed) reached(from time.Time, width int) (after time.Duration, ok b
 
 // verdict is what of a run the goals speak of.
 type verdict struct {
-	fewest   int           // pictures in the worst second
-	slow     time.Duration // the longest stretch of seconds with less than ten pictures, from the first one's beginning to the last one's end
+	fewest int // pictures in the worst second
+	// The longest stretch of seconds with less than ten pictures, from the first one's beginning to the last one's end.
+	slow     time.Duration
 	down, up time.Duration // until sub was on the screen, and main again; -1 is never
 	freezes  int
 	longest  time.Duration // between two pictures
 	oldest   time.Duration // picture
 	last     time.Duration // how old the last one was
+	before   time.Duration // how old the oldest was before the link became narrow
 	garbled  int
 
 	lost, nacks, plis, undecoded int // by the browser's count: packets, and pictures that came whole
 }
 
 func (v verdict) String() string {
-	return fmt.Sprintf("%d pictures in the worst second, below 10 a second for %v, sub after %v, main after %v, %d freezes, longest gap %v, oldest picture %v, last %v, "+
+	return fmt.Sprintf("%d pictures in the worst second, below 10 a second for %v, sub after %v, main after %v, %d "+
+		"freezes, longest gap %v, oldest picture %v, last %v, "+
 		"%d garbled, %d packets lost, %d NACKs, %d PLIs, %d not decoded",
-		v.fewest, v.slow, v.down, v.up, v.freezes, v.longest, v.oldest, v.last, v.garbled, v.lost, v.nacks, v.plis, v.undecoded)
+		v.fewest, v.slow, v.down, v.up, v.freezes, v.longest, v.oldest, v.last,
+		v.garbled, v.lost, v.nacks, v.plis, v.undecoded)
 }
 
 func (s *squeezed) verdict(sub, main int) (v verdict) {
@@ -62,10 +67,14 @@ func (s *squeezed) verdict(sub, main int) (v verdict) {
 	v.freezes, v.longest = running.Freezes()
 	for _, x := range running.Readable() {
 		v.oldest, v.last = max(v.oldest, x.Age), x.Age
+		if x.At.Before(narrow) {
+			v.before = max(v.before, x.Age)
+		}
 	}
 	v.garbled = len(s.Film.Garbled())
 	video := s.Stats.Video
-	v.lost, v.nacks, v.plis, v.undecoded = video.Lost, video.NACKs, video.PLIs, video.Received-video.Frames-video.Dropped
+	v.lost, v.nacks, v.plis = video.Lost, video.NACKs, video.PLIs
+	v.undecoded = video.Received - video.Frames - video.Dropped
 	return v
 }
 
@@ -134,12 +143,15 @@ func TestVerdict(t *testing.T) {
 		}
 		s.Film = append(s.Film, rig.Shown{At: s.Begin.Add(at), Width: width, Right: true, Age: 50 * time.Millisecond})
 	}
-	want := verdict{fewest: rig.ReelFPS, down: 2 * time.Second, up: 5*time.Second + 2*rig.ReelTick, longest: rig.ReelTick, oldest: 50 * time.Millisecond, last: 50 * time.Millisecond}
+	want := verdict{fewest: rig.ReelFPS, down: 2 * time.Second, up: 5*time.Second + 2*rig.ReelTick,
+		longest: rig.ReelTick, oldest: 50 * time.Millisecond, last: 50 * time.Millisecond,
+		before: 50 * time.Millisecond}
 	if got := s.verdict(subClip.Width, mainClip.Width); got != want {
 		t.Errorf("verdict:\n%v, want\n%v", got, want)
 	}
 	s.Film = s.Film.Between(s.Begin, s.Begin.Add(narrow))
-	if got := s.verdict(subClip.Width, mainClip.Width); got.down >= 0 || got.up >= 0 || got.fewest != 0 || got.slow < 30*time.Second {
+	if got := s.verdict(subClip.Width, mainClip.Width); got.down >= 0 || got.up >= 0 || got.fewest != 0 ||
+		got.slow < 30*time.Second {
 		t.Errorf("verdict of a film that ends: %v, want no sub, no main again, and nothing for half a minute", got)
 	}
 }

@@ -14,18 +14,21 @@ import (
 	"github.com/kvsagent/kvsagent/e2e/rig"
 )
 
-// TestStorageSession: the official SDK in Chromium is the master of a channel with storage, the AWS CLI sets it up and joins the
-// session, localkvs records, and ffprobe judges the file. A second page joins as a viewer, with the AWS SDK, and plays the master.
+// TestStorageSession: the official SDK in Chromium is the master of a channel with storage, the AWS CLI sets it up and
+// joins the session, localkvs records, and ffprobe judges the file. A second page joins as a viewer, with the AWS SDK,
+// and plays the master.
 func TestStorageSession(t *testing.T) {
 	recordings := t.TempDir()
 	service := rig.StartKVS(t, "--storage-dir", recordings)
 
 	var created struct{ ChannelARN string }
-	service.Cli(t, &created, "kinesisvideo", "create-signaling-channel", "--channel-name", "stored", "--tags", "Key=place,Value=gate")
+	service.Cli(t, &created, "kinesisvideo", "create-signaling-channel", "--channel-name", "stored", "--tags",
+		"Key=place,Value=gate")
 	arn := created.ChannelARN
 	service.Cli(t, nil, "kinesisvideo", "tag-resource", "--resource-arn", arn, "--tags", "Key=floor,Value=2")
 	var tags struct{ Tags map[string]string }
-	if service.Cli(t, &tags, "kinesisvideo", "list-tags-for-resource", "--resource-arn", arn); tags.Tags["place"] != "gate" || tags.Tags["floor"] != "2" {
+	if service.Cli(t, &tags, "kinesisvideo", "list-tags-for-resource", "--resource-arn",
+		arn); tags.Tags["place"] != "gate" || tags.Tags["floor"] != "2" {
 		t.Errorf("tags = %v", tags.Tags)
 	}
 	service.Cli(t, nil, "kinesisvideo", "update-media-storage-configuration", "--channel-arn", arn,
@@ -38,9 +41,12 @@ func TestStorageSession(t *testing.T) {
 	if len(endpoints.ResourceEndpointList) != 3 {
 		t.Errorf("endpoints = %v, want three", endpoints)
 	}
-	service.CliRefused(t, "InvalidArgumentException", "kinesis-video-webrtc-storage", "join-storage-session", "--channel-arn", arn) // nobody is connected
+	// nobody is connected
+	service.CliRefused(t, "InvalidArgumentException", "kinesis-video-webrtc-storage", "join-storage-session",
+		"--channel-arn", arn)
 
-	rig.SDK{ARN: arn, Endpoint: service.TLSURL, CA: service.CA, Role: types.ChannelRoleMaster, Send: true}.Join(t, "answer")
+	rig.SDK{ARN: arn, Endpoint: service.TLSURL, CA: service.CA, Role: types.ChannelRoleMaster, Send: true}.Join(t,
+		"answer")
 	service.Cli(t, nil, "kinesis-video-webrtc-storage", "join-storage-session", "--channel-arn", arn)
 	var file string
 	rig.Eventually(t, 20*time.Second, "a recording", func() (bool, any) {
@@ -53,7 +59,8 @@ func TestStorageSession(t *testing.T) {
 		return err == nil && info.Size() > 20_000, info
 	})
 
-	viewer := rig.SDK{ARN: arn, Endpoint: service.TLSURL, CA: service.CA, Role: types.ChannelRoleViewer, ClientID: "v1"}.Join(t, "answer")
+	viewer := rig.SDK{ARN: arn, Endpoint: service.TLSURL, CA: service.CA, Role: types.ChannelRoleViewer,
+		ClientID: "v1"}.Join(t, "answer")
 	service.Node(t, "join.mjs", service.TLSURL, arn, "v1")
 	viewer.Plays(20, 320, 240, "audio/opus")
 
@@ -65,7 +72,8 @@ func TestStorageSession(t *testing.T) {
 			Packets       string `json:"nb_read_packets"`
 		}
 	}
-	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffprobe", "-v", "error", "-count_packets", "-show_streams", "-of", "json", file)
+	out, errs, code := rig.Run(t, 20*time.Second, rig.Environment(), "/usr/bin/ffprobe", "-v", "error",
+		"-count_packets", "-show_streams", "-of", "json", file)
 	if err := json.Unmarshal([]byte(out), &probed); err != nil || code != 0 || errs != "" {
 		t.Fatalf("ffprobe: exit %d, %v: %s", code, err, errs)
 	}

@@ -1,10 +1,11 @@
-// Drives one of Debian's browsers for the tests, chromium or firefox as its argument says: one JSON command a line on stdin, one JSON
-// answer a line on stdout.
+// Drives one of Debian's browsers for the tests, chromium or firefox as its argument says: one JSON command a line on
+// stdin, one JSON answer a line on stdout.
 //
 //   {"id":1,"open":"http://127.0.0.1:1234/"}           -> {"id":1,"page":1}
-//   {"id":2,"page":1,"call":"stats","args":[]}         -> {"id":2,"value":...}    calls window.stats(...args) and awaits it
+//   {"id":2,"page":1,"call":"stats","args":[]}         -> {"id":2,"value":...}    awaits window.stats(...args)
 //   {"id":3,"page":1,"reload":true}                    -> {"id":3}                the page begins again
 //   {"id":4,"page":1,"close":true,"screenshot":"FILE"} -> {"id":4,"value":["what the page wrote to its console"]}
+//   {"id":5}                                           -> {"id":5}                the browser has started
 //
 // An answer with "error" says what went wrong. The end of stdin ends the browser.
 import { createInterface } from 'node:readline';
@@ -18,7 +19,7 @@ let opened = 0;
 async function open(url) {
   const id = ++opened;
   const log = [];
-  pages.set(id, { log, ...await browser.open(url, log) });
+  pages.set(id, { log, ...(await browser.open(url, log)) });
   return id;
 }
 
@@ -29,6 +30,7 @@ async function close({ context, page, log }, screenshot) {
 }
 
 async function answer(command) {
+  if (Object.keys(command).length === 1) return {};
   if (command.open) return { page: await open(command.open) };
   const entry = pages.get(command.page);
   if (!entry) throw new Error(`no page ${command.page}`);
@@ -40,7 +42,9 @@ async function answer(command) {
     await entry.page.reload();
     return {};
   }
-  return { value: await entry.page.evaluate(([call, args]) => window[call](...args), [command.call, command.args ?? []]) };
+  return {
+    value: await entry.page.evaluate(([call, args]) => window[call](...args), [command.call, command.args ?? []]),
+  };
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

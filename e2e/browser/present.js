@@ -1,5 +1,5 @@
-// Watches the video #remote picture by picture, if it shows numbered ones (clip_test.go): window.presented(), window.offered() and, for
-// comparison, window.plain().
+// Watches the video #remote picture by picture, if it shows numbered ones (clip_test.go): window.presented(),
+// window.offered() and, for comparison, window.plain().
 (() => {
   'use strict';
   const most = 20000; // pictures that are kept
@@ -11,10 +11,18 @@
   canvas.width = 320; // the number at its own size, and a row of the bars below it
   canvas.height = 33;
   const context = canvas.getContext('2d', { willReadFrequently: true });
-  const bars = [[191, 191, 191], [191, 191, 0], [0, 191, 191], [0, 191, 0], [191, 0, 191], [191, 0, 0], [0, 0, 191]];
+  const bars = [
+    [191, 191, 191],
+    [191, 191, 0],
+    [0, 191, 191],
+    [0, 191, 0],
+    [191, 0, 191],
+    [191, 0, 0],
+    [0, 0, 191],
+  ];
 
-  // number is -1 when a bit is not clear: each of the 20 cells of the upper row must be the opposite of that below it; and -2 when there was
-  // nothing to read, which Chromium sometimes has of its first picture.
+  // number is -1 when a bit is not clear: each of the 20 cells of the upper row must be the opposite of that below it;
+  // and -2 when there was nothing to read, which Chromium sometimes has of its first picture.
   function number(data) {
     if (data[3] === 0) return -2;
     const green = (x, y) => data[4 * (320 * y + x) + 1];
@@ -42,21 +50,27 @@
     context.drawImage(video, 0, 0, 320, 32, 0, 0, 320, 32);
     context.drawImage(video, 0, Math.round(0.3 * h), w, 1, 0, 32, 70, 1);
     const { data } = context.getImageData(0, 0, 320, 33);
-    if (seen.length < most) seen.push([performance.timeOrigin + presentationTime, number(data), w, right(data) ? 1 : 0]);
+    if (seen.length < most)
+      seen.push([performance.timeOrigin + presentationTime, number(data), w, right(data) ? 1 : 0]);
   }
   video.requestVideoFrameCallback(look);
 
-  // presented is what was shown since picture from: [when in milliseconds since 1970, its number, its width, 1 when the bars are right].
+  // presented is what was shown since picture from: [when in milliseconds since 1970, its number, its width, 1 when the
+  // bars are right].
   window.presented = (from) => seen.slice(from);
 
   // offering notes that an offer leaves now; offered is when that was, in milliseconds since 1970.
-  window.offering = () => { offered = performance.timeOrigin + performance.now(); };
+  window.offering = () => {
+    offered = performance.timeOrigin + performance.now();
+  };
   window.offered = () => offered;
 
   // plain plays a master that answers a POST to url, with no signaling service between.
   window.plain = async (url) => {
     const pc = new RTCPeerConnection();
-    pc.addEventListener('track', ({ track }) => { video.srcObject = new MediaStream([track]); });
+    pc.addEventListener('track', ({ track }) => {
+      video.srcObject = new MediaStream([track]);
+    });
     pc.addTransceiver('video', { direction: 'recvonly' });
     await pc.setLocalDescription();
     window.offering();

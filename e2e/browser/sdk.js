@@ -1,6 +1,6 @@
-// The two parts that a page plays with the official SDK: offer, and answer. Each takes
-// {channelARN, channelEndpoint, role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data, through} and resolves once signaling is
-// open.
+// The two parts that a page plays with the official SDK: offer, and answer. Each takes {channelARN, channelEndpoint,
+// role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data, through} and resolves once
+// signaling is open.
 'use strict';
 
 const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
@@ -25,16 +25,20 @@ function connection({ iceServers = [], relayOnly = false }) {
     if (stream) video.srcObject = stream;
     else (video.srcObject ??= new MediaStream()).addTrack(track);
   });
-  pc.addEventListener('icecandidateerror', ({ url, errorCode, errorText }) => console.error('ice', url, errorCode, errorText));
+  pc.addEventListener('icecandidateerror', ({ url, errorCode, errorText }) =>
+    console.error('ice', url, errorCode, errorText),
+  );
   pc.addEventListener('icecandidate', ({ candidate }) => console.log('local', candidate?.candidate));
   pc.addEventListener('connectionstatechange', () => console.log('connection', pc.connectionState));
   return pc;
 }
 
-// candidates holds what arrives before the remote description is set: the SDK hands them out as soon as it has passed on the SDP.
+// candidates holds what arrives before the remote description is set: the SDK hands them out as soon as it has passed
+// on the SDP.
 function candidates(pc) {
   const early = [];
-  const add = (candidate) => pc.addIceCandidate(candidate).catch((error) => console.error('candidate', JSON.stringify(candidate), error));
+  const add = (candidate) =>
+    pc.addIceCandidate(candidate).catch((error) => console.error('candidate', JSON.stringify(candidate), error));
   return {
     add: (candidate) => (pc.remoteDescription ? add(candidate) : early.push(candidate)),
     release: () => early.splice(0).forEach(add),
@@ -42,7 +46,13 @@ function candidates(pc) {
 }
 
 // withoutCandidates is the description of a remote that is reached through another address.
-const withoutCandidates = ({ type, sdp }) => ({ type, sdp: sdp.split('\r\n').filter((line) => !line.startsWith('a=candidate:')).join('\r\n') });
+const withoutCandidates = ({ type, sdp }) => ({
+  type,
+  sdp: sdp
+    .split('\r\n')
+    .filter((line) => !line.startsWith('a=candidate:'))
+    .join('\r\n'),
+});
 
 function opened(client) {
   client.on('statusResponse', (status) => console.error('status', JSON.stringify(status)));
@@ -54,9 +64,12 @@ function opened(client) {
   });
 }
 
-// trust makes Chromium ask its driver whether to accept the certificate: it does so for a fetch, but not for a WebSocket.
+// trust makes Chromium ask its driver whether to accept the certificate: it does so for a fetch, but not for a
+// WebSocket.
 function trust(endpoint) {
-  return endpoint.startsWith('wss:') ? fetch(endpoint.replace('wss:', 'https:'), { mode: 'no-cors' }).catch(() => {}) : undefined;
+  return endpoint.startsWith('wss:')
+    ? fetch(endpoint.replace('wss:', 'https:'), { mode: 'no-cors' }).catch(() => {})
+    : undefined;
 }
 
 const messages = [];
@@ -64,8 +77,9 @@ const messages = [];
 // told is what came over the data channel.
 window.told = () => messages;
 
-// offer makes one offer and plays the answer. A master names the viewer in config.offerTo. With config.through, a UDP port of 127.0.0.1, the
-// remote is reached there and nowhere else: its own candidates are not used, and it is told none.
+// offer makes one offer and plays the answer. A master names the viewer in config.offerTo. With config.through, a UDP
+// port of 127.0.0.1, the remote is reached there and nowhere else: its own candidates are not used, and it is told
+// none.
 window.offer = async (config) => {
   const client = signaling(config);
   const pc = connection(config);
@@ -73,7 +87,8 @@ window.offer = async (config) => {
   const to = config.offerTo || undefined;
   client.on('sdpAnswer', async (answer) => {
     await pc.setRemoteDescription(config.through ? withoutCandidates(answer) : answer);
-    if (config.through) remote.add({ candidate: `candidate:1 1 udp 2130706431 127.0.0.1 ${config.through} typ host`, sdpMLineIndex: 0 });
+    if (config.through)
+      remote.add({ candidate: `candidate:1 1 udp 2130706431 127.0.0.1 ${config.through} typ host`, sdpMLineIndex: 0 });
     remote.release();
   });
   if (!config.through) {
@@ -103,14 +118,18 @@ function gathered(pc) {
   });
 }
 
-// answer waits for offers, one connection for each who offers, and sends a moving picture and a tone if config.send says so.
+// answer waits for offers, one connection for each who offers, and sends a moving picture and a tone if config.send
+// says so.
 window.answer = async (config) => {
   const client = signaling(config);
   const peers = new Map(); // by client id; '' is the master
   const peer = (id = '') => {
     if (!peers.has(id)) {
       const pc = connection(config);
-      pc.addEventListener('icecandidate', ({ candidate }) => candidate && client.sendIceCandidate(candidate, id || undefined));
+      pc.addEventListener(
+        'icecandidate',
+        ({ candidate }) => candidate && client.sendIceCandidate(candidate, id || undefined),
+      );
       peers.set(id, { pc, remote: candidates(pc) });
     }
     return peers.get(id);

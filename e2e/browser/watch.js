@@ -1,5 +1,5 @@
-// Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection: window.stats(),
-// window.directions(), window.leave(), window.textOf() and window.colours().
+// Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection:
+// window.stats(), window.directions(), window.leave(), window.textOf() and window.colours().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -16,7 +16,19 @@
     const sum = {
       now: performance.now(), // milliseconds
       connections: connections.map((c) => c.connectionState),
-      video: { codec: '', frames: 0, received: 0, key_frames: 0, width: 0, height: 0, lost: 0, dropped: 0, freezes: 0, plis: 0, nacks: 0 },
+      video: {
+        codec: '',
+        frames: 0,
+        received: 0,
+        key_frames: 0,
+        width: 0,
+        height: 0,
+        lost: 0,
+        dropped: 0,
+        freezes: 0,
+        plis: 0,
+        nacks: 0,
+      },
       audio: { codec: '', packets: 0, lost: 0, energy: 0 },
       pairs: [],
     };
@@ -24,7 +36,9 @@
       const report = await connection.getStats();
       for (const s of report.values()) {
         if (s.type === 'candidate-pair' && s.nominated && s.state === 'succeeded') {
-          sum.pairs.push(`${report.get(s.localCandidateId)?.candidateType}>${report.get(s.remoteCandidateId)?.candidateType}`);
+          sum.pairs.push(
+            `${report.get(s.localCandidateId)?.candidateType}>${report.get(s.remoteCandidateId)?.candidateType}`,
+          );
         }
         if (s.type !== 'inbound-rtp') continue;
         const codec = report.get(s.codecId)?.mimeType ?? '';
@@ -69,6 +83,8 @@
     canvas.height = video.videoHeight;
     const context = canvas.getContext('2d', { willReadFrequently: true });
     context.drawImage(video, 0, 0);
-    return points.map(([x, y]) => [...context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data.slice(0, 3)]);
+    return points.map(([x, y]) => [
+      ...context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data.slice(0, 3),
+    ]);
   };
 })();

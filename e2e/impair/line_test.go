@@ -52,7 +52,8 @@ func TestLine(t *testing.T) {
 	})
 }
 
-// TestSqueezedLine: a second of 2 Mbit/s through 1 Mbit/s comes out at 1 Mbit/s, and the rest is dropped; nothing waits for longer than the queue.
+// TestSqueezedLine: a second of 2 Mbit/s through 1 Mbit/s comes out at 1 Mbit/s, and the rest is dropped; nothing waits
+// for longer than the queue.
 func TestSqueezedLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -7,8 +7,10 @@ import (
 
 // Link says what happens to packets that go one way. The zero value passes everything on at once.
 type Link struct {
-	Rate    int64         // bits a second, with UDP and IP headers; 0 is as fast as they come
-	Queue   time.Duration // the longest that a packet waits for its turn at Rate; one that would wait longer is lost (drop tail). Default 200ms
+	Rate int64 // bits a second, with UDP and IP headers; 0 is as fast as they come
+	// The longest that a packet waits for its turn at Rate; one that would wait longer is lost (drop tail). Default
+	// 200ms.
+	Queue   time.Duration
 	Delay   time.Duration // for every packet
 	Jitter  time.Duration // up to so much more, evenly spread; the order is kept
 	Loss    float64       // share that is lost at random
@@ -45,11 +47,13 @@ func newClock(seed uint64) *clock {
 	return &clock{chance: rand.New(rand.NewPCG(seed, seed))}
 }
 
-// admit takes a packet of n bytes of payload that comes in now, and says when it comes out; ok is false when it never does.
+// admit takes a packet of n bytes of payload that comes in now, and says when it comes out; ok is false when it never
+// does.
 func (c *clock) admit(now time.Time, n int) (out time.Time, ok bool) {
 	c.counts.Packets++
 	c.counts.Bytes += uint64(n)
-	// Each packet draws the same lots, whatever the link, so that a change of one figure leaves the others' luck as it was.
+	// Each packet draws the same lots, whatever the link, so that a change of one figure leaves the others' luck as it
+	// was.
 	lost, jitter, late := c.chance.Float64() < c.link.Loss, c.chance.Float64(), c.chance.Float64() < c.link.Reorder
 	if c.waits(now) > c.queue() {
 		c.counts.Dropped++

@@ -18,7 +18,8 @@ func TestClock(t *testing.T) {
 	}{
 		{"a perfect link", Link{}, []time.Duration{0, 0, 5 * ms}, []time.Duration{0, 0, 5 * ms}},
 		{"delay", Link{Delay: 30 * ms}, []time.Duration{0, 5 * ms}, []time.Duration{30 * ms, 35 * ms}},
-		{"rate: each waits for those before it", Link{Rate: 1e6}, []time.Duration{0, 0, 0, 50 * ms}, []time.Duration{8 * ms, 16 * ms, 24 * ms, 58 * ms}},
+		{"rate: each waits for those before it", Link{Rate: 1e6}, []time.Duration{0, 0, 0, 50 * ms},
+			[]time.Duration{8 * ms, 16 * ms, 24 * ms, 58 * ms}},
 		{"rate and delay", Link{Rate: 1e6, Delay: 10 * ms}, []time.Duration{0, 0}, []time.Duration{18 * ms, 26 * ms}},
 		{"a queue that is full drops its tail", Link{Rate: 1e6, Queue: 16 * ms}, []time.Duration{0, 0, 0, 0, 9 * ms},
 			[]time.Duration{8 * ms, 16 * ms, 24 * ms, -1, 32 * ms}},
@@ -54,7 +55,8 @@ func TestRateChanges(t *testing.T) {
 	}
 }
 
-// TestShares: over many packets, shares are what they are said to be; jitter keeps the order and stays in its bounds; the seed decides.
+// TestShares: over many packets, shares are what they are said to be; jitter keeps the order and stays in its bounds;
+// the seed decides.
 func TestShares(t *testing.T) {
 	link := Link{Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.02, Reorder: 0.01}
 	pass := func(seed uint64) (outs []time.Duration, counts Counts) {
@@ -71,7 +73,8 @@ func TestShares(t *testing.T) {
 		return outs, c.counts
 	}
 	outs, counts := pass(7)
-	if counts.Packets != 20000 || counts.Bytes != 20e6 || counts.Dropped != 0 || counts.Lost < 300 || counts.Lost > 500 || counts.Late < 130 || counts.Late > 270 {
+	if counts.Packets != 20000 || counts.Bytes != 20e6 || counts.Dropped != 0 || counts.Lost < 300 ||
+		counts.Lost > 500 || counts.Late < 130 || counts.Late > 270 {
 		t.Errorf("counts = %+v, want 2 %% lost and 1 %% late", counts)
 	}
 	late := uint64(0)

@@ -15,8 +15,8 @@ const (
 	socketBuffer = 4 << 20 // bytes asked of the kernel, so that only the links lose packets
 )
 
-// Relay passes datagrams on between its clients and one upstream. Each client, an address and a port, has a socket of its own there. After
-// Run has returned the relay is finished; make another.
+// Relay passes datagrams on between its clients and one upstream. Each client, an address and a port, has a socket of
+// its own there. After Run has returned the relay is finished; make another.
 type Relay struct {
 	upstream netip.AddrPort
 	socket   *net.UDPConn // where clients come
@@ -26,7 +26,8 @@ type Relay struct {
 	flows map[netip.AddrPort]*net.UDPConn
 }
 
-// New opens a port on 127.0.0.1 before upstream, which is on loopback too. Until Set the links are perfect. Nothing is passed on before Run.
+// New opens a port on 127.0.0.1 before upstream, which is on loopback too. Until Set the links are perfect. Nothing is
+// passed on before Run.
 func New(upstream netip.AddrPort, seed uint64) (*Relay, error) {
 	if !upstream.Addr().Is4() || !upstream.Addr().IsLoopback() {
 		return nil, fmt.Errorf("impair: upstream %v is not on 127.0.0.0/8", upstream)
@@ -37,7 +38,8 @@ func New(upstream netip.AddrPort, seed uint64) (*Relay, error) {
 	}
 	enlarge(socket)
 	return &Relay{
-		upstream: upstream, socket: socket, down: newLine(seed), up: newLine(seed + 1), flows: map[netip.AddrPort]*net.UDPConn{},
+		upstream: upstream, socket: socket, down: newLine(seed), up: newLine(seed + 1),
+		flows: map[netip.AddrPort]*net.UDPConn{},
 	}, nil
 }
 
@@ -93,7 +95,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// flow is the client's socket at the upstream, opened at its first packet, with a goroutine that reads it; nil when there are too many.
+// flow is the client's socket at the upstream, opened at its first packet, with a goroutine that reads it; nil when
+// there are too many.
 func (r *Relay) flow(client netip.AddrPort, wg *sync.WaitGroup) (*net.UDPConn, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

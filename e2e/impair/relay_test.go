@@ -79,7 +79,8 @@ func ask(t *testing.T, c *net.UDPConn, word string) string {
 	return string(buf[:n])
 }
 
-// TestRelay: each client has a socket of its own at the upstream and gets its own answers; both ways are impaired and counted.
+// TestRelay: each client has a socket of its own at the upstream and gets its own answers; both ways are impaired and
+// counted.
 func TestRelay(t *testing.T) {
 	r := start(t, echo(t))
 	one, two := dial(t, r.Addr()), dial(t, r.Addr())

@@ -22,16 +22,18 @@ type Agent struct {
 	StatusURL string
 }
 
-// StartAgent runs the daemon with what config says under sources and channels, against the service at endpoint. With TLS, ca is the
-// file to trust.
+// StartAgent runs the daemon with what config says under sources and channels, against the service at endpoint. With
+// TLS, ca is the file to trust.
 func StartAgent(t testing.TB, env []string, endpoint, ca, config string) *Agent {
 	t.Helper()
 	address := FreeAddress(t)
 	if ca != "" {
 		ca = ", ca_file: " + ca
 	}
-	text := fmt.Sprintf("aws: {region: %s, endpoint: %q%s}\nstatus: {listen: %q}\n%s", Region, endpoint, ca, address, config)
-	a := &Agent{Process: Start(t, env, Binary, "run", "-c", WriteFile(t, "kvsagent.yaml", text)), StatusURL: "http://" + address}
+	text := fmt.Sprintf("aws: {region: %s, endpoint: %q%s}\nstatus: {listen: %q}\n%s", Region, endpoint, ca, address,
+		config)
+	a := &Agent{Process: Start(t, env, Binary, "run", "-c", WriteFile(t, "kvsagent.yaml", text)),
+		StatusURL: "http://" + address}
 	Eventually(t, 10*time.Second, "the agent answers at "+a.StatusURL, func() (bool, any) {
 		if a.Over() {
 			t.Fatalf("the agent ended: %v", a.Cmd.ProcessState)
@@ -107,8 +109,8 @@ func (a *Agent) HasKeyFrame(t testing.TB, source string) {
 	})
 }
 
-// Says waits for a line of the log that has all the words in it, and fails the test when there are many of them: what lasts is told,
-// not repeated.
+// Says waits for a line of the log that has all the words in it, and fails the test when there are many of them: what
+// lasts is told, not repeated.
 func (a *Agent) Says(t testing.TB, words ...string) {
 	t.Helper()
 	var lines []string

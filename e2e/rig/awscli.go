@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// AWSCLI runs Debian's aws with the keys of localkvs, and returns its standard output. ca is the CA to trust, or nothing.
+// AWSCLI runs Debian's aws with the keys of localkvs, and returns its standard output. ca is the CA to trust, or
+// nothing.
 func AWSCLI(t testing.TB, ca string, args ...string) string {
 	t.Helper()
 	env := Environment(Keys...)
@@ -37,7 +38,8 @@ func (s *KVS) Cli(t testing.TB, out any, service string, args ...string) {
 func (s *KVS) CliRefused(t testing.TB, errorType, service string, args ...string) {
 	t.Helper()
 	env := Environment(append([]string{"AWS_CA_BUNDLE=" + s.CA}, Keys...)...)
-	_, errs, code := Run(t, 30*time.Second, env, "/usr/bin/aws", append([]string{service, "--endpoint-url", s.TLSURL}, args...)...)
+	_, errs, code := Run(t, 30*time.Second, env, "/usr/bin/aws",
+		append([]string{service, "--endpoint-url", s.TLSURL}, args...)...)
 	if code == 0 || !strings.Contains(errs, errorType) {
 		t.Errorf("aws %s %s: exit %d, %q; want %s", service, args[0], code, errs, errorType)
 	}
@@ -46,7 +48,8 @@ func (s *KVS) CliRefused(t testing.TB, errorType, service string, args ...string
 // Node runs a script of browser/ that trusts the service, and returns what it prints.
 func (s *KVS) Node(t testing.TB, script string, args ...string) string {
 	t.Helper()
-	out, errs, code := Run(t, 90*time.Second, Environment("NODE_EXTRA_CA_CERTS="+s.CA), "/usr/bin/node", append([]string{browserFile(script)}, args...)...)
+	out, errs, code := Run(t, 90*time.Second, Environment("NODE_EXTRA_CA_CERTS="+s.CA), "/usr/bin/node",
+		append([]string{browserFile(script)}, args...)...)
 	if code != 0 {
 		t.Fatalf("node %s: exit %d\n%s%s", script, code, out, errs)
 	}

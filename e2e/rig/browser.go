@@ -3,6 +3,7 @@ package rig
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -18,98 +19,123 @@ var (
 	Firefox  = Browser{Name: "firefox"}
 )
 
-// Browser talks to browser/drive.mjs, which says what the commands are.
+// Browser talks to browser/drive.mjs, which says what the commands are. Tests that run side by side share it.
 type Browser struct {
-	Name   string
-	mu     sync.Mutex // one command at a time
-	cmd    *exec.Cmd
+	Name string
+
+	launched sync.Once
+	failed   error // why it was not launched
+	cmd      *exec.Cmd
+	log      Transcript
+	over     chan struct{} // closed when no more answers come
+
+	mu     sync.Mutex // guards the fields below
 	in     io.WriteCloser
-	out    chan string // lines; closed at the end
-	log    Transcript
 	lastID int
+	asked  map[int]chan answer // who waits, by number of the command
 }
 
-// launch starts the browser at its first use.
-func (b *Browser) launch() error {
-	if b.cmd != nil {
-		return nil
-	}
+// A browser that does not answer has hung. Its first answer comes after it has started, which takes a busy machine a
+// while.
+const (
+	firstAnswer = 2 * time.Minute
+	anyAnswer   = time.Minute
+)
+
+// launch starts the browser at its first use, and waits until it is ready.
+func (b *Browser) launch() {
 	b.cmd = exec.Command("node", "drive.mjs", b.Name)
 	b.cmd.Dir = browserFile()
 	b.cmd.Stderr = &b.log
-	in, err := b.cmd.StdinPipe()
-	if err != nil {
-		return err
+	b.over, b.asked = make(chan struct{}), map[int]chan answer{}
+	var out io.Reader
+	if b.in, b.failed = b.cmd.StdinPipe(); b.failed != nil {
+		return
 	}
-	out, err := b.cmd.StdoutPipe()
-	if err != nil {
-		return err
+	if out, b.failed = b.cmd.StdoutPipe(); b.failed != nil {
+		return
 	}
-	b.in, b.out = in, make(chan string)
-	if err := b.cmd.Start(); err != nil {
-		return err
+	if b.failed = b.cmd.Start(); b.failed != nil {
+		return
 	}
-	go func() {
-		defer close(b.out)
-		lines := bufio.NewScanner(out)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			b.out <- lines.Text()
+	go b.listen(out)
+	_, b.failed = b.ask(command{}, firstAnswer)
+}
+
+// listen hands the answers to those who wait for them.
+func (b *Browser) listen(out io.Reader) {
+	defer close(b.over)
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var a answer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			fmt.Fprintf(&b.log, "%v in %q\n", err, lines.Text())
+			continue
 		}
-	}()
-	return nil
+		b.mu.Lock()
+		waiting := b.asked[a.ID]
+		delete(b.asked, a.ID)
+		b.mu.Unlock()
+		if waiting != nil {
+			waiting <- a
+		}
+	}
 }
 
 // do sends one command and waits for its answer.
 func (b *Browser) do(c command) (answer, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.launch(); err != nil {
-		return answer{}, fmt.Errorf("launch: %w", err)
+	b.launched.Do(b.launch)
+	if b.failed != nil {
+		return answer{}, fmt.Errorf("launch: %w", b.failed)
 	}
-	b.lastID++
-	c.ID = b.lastID
-	line, err := json.Marshal(c)
+	a, err := b.ask(c, anyAnswer)
+	if err == nil && a.Error != "" {
+		err = errors.New(a.Error)
+	}
+	return a, err
+}
+
+func (b *Browser) ask(c command, limit time.Duration) (answer, error) {
+	wait := make(chan answer, 1)
+	line, err := b.send(c, wait)
 	if err != nil {
-		return answer{}, err
-	}
-	if _, err := b.in.Write(append(line, '\n')); err != nil {
 		return answer{}, fmt.Errorf("%w\n%s", err, b.log.String())
 	}
-	deadline := time.After(30 * time.Second)
-	for {
-		select {
-		case line, ok := <-b.out:
-			var a answer
-			if !ok {
-				return a, fmt.Errorf("ended: %s", b.log.String())
-			}
-			if err := json.Unmarshal([]byte(line), &a); err != nil {
-				return a, fmt.Errorf("%w in %q", err, line)
-			}
-			if a.ID < c.ID {
-				continue // late, to a command that was given up
-			}
-			if a.Error != "" {
-				return a, fmt.Errorf("%s", a.Error)
-			}
-			return a, nil
-		case <-deadline:
-			return answer{}, fmt.Errorf("no answer to %s", line)
-		}
+	hung := time.NewTimer(limit)
+	defer hung.Stop()
+	select {
+	case a := <-wait:
+		return a, nil
+	case <-b.over:
+		return answer{}, fmt.Errorf("ended: %s", b.log.String())
+	case <-hung.C:
+		return answer{}, fmt.Errorf("no answer to %s\n%s", line, b.log.String())
 	}
+}
+
+func (b *Browser) send(c command, wait chan answer) (line []byte, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lastID++
+	c.ID = b.lastID
+	if line, err = json.Marshal(c); err != nil {
+		return nil, err
+	}
+	b.asked[c.ID] = wait
+	_, err = b.in.Write(append(line, '\n'))
+	return line, err
 }
 
 // stop ends the browser, if there was one.
 func (b *Browser) stop() {
-	if b.cmd == nil {
+	if b.cmd == nil || b.cmd.Process == nil {
 		return
 	}
 	b.in.Close()
 	kill := time.AfterFunc(5*time.Second, func() { _ = b.cmd.Process.Kill() })
 	defer kill.Stop()
-	for range b.out { // to its end, or Wait would cut it off
-	}
+	<-b.over // or Wait would cut it off
 	_ = b.cmd.Wait()
 }
 

@@ -63,7 +63,8 @@ func (c *Caller) Connect(t testing.TB) {
 			}
 		}
 	}
-	if err := c.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: c.Answer}); err != nil {
+	if err := c.PC.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+		SDP: c.Answer}); err != nil {
 		t.Fatalf("%s: %v in %s", c.Id, err, c.Answer)
 	}
 	select {
@@ -90,7 +91,8 @@ func (c *Caller) listen(answers chan<- string) {
 		var answer struct {
 			SDP string `json:"sdp"`
 		}
-		if payload, err := base64.StdEncoding.DecodeString(m.MessagePayload); err == nil && json.Unmarshal(payload, &answer) == nil {
+		if payload, err := base64.StdEncoding.DecodeString(m.MessagePayload); err == nil &&
+			json.Unmarshal(payload, &answer) == nil {
 			answers <- answer.SDP
 		}
 	}
@@ -123,10 +125,13 @@ func NewCaller(t testing.TB, service *localkvs.Server, arn, id string, o CallerO
 	m := &webrtc.MediaEngine{}
 	for kind, codec := range map[webrtc.RTPCodecType]webrtc.RTPCodecParameters{
 		webrtc.RTPCodecTypeVideo: {PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+			MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+			SDPFmtpLine:  "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
 		}},
-		webrtc.RTPCodecTypeAudio: {PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}},
+		webrtc.RTPCodecTypeAudio: {PayloadType: 111,
+			RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000,
+				Channels: 2}},
 	} {
 		if err := m.RegisterCodec(codec, kind); err != nil {
 			t.Fatal(err)
@@ -141,14 +146,17 @@ func NewCaller(t testing.TB, service *localkvs.Server, arn, id string, o CallerO
 			t.Fatal(err)
 		}
 	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(o.Settings))
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(o.Settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.Close() })
-	c := &Caller{Id: id, PC: pc, Raw: DialRaw(t, service.URL(), arn, id), up: make(chan struct{}), over: make(chan struct{})}
-	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000}, "v", "s")
+	c := &Caller{Id: id, PC: pc, Raw: DialRaw(t, service.URL(), arn, id), up: make(chan struct{}),
+		over: make(chan struct{})}
+	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264,
+		ClockRate: 90000}, "v", "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +164,8 @@ func NewCaller(t testing.TB, service *localkvs.Server, arn, id string, o CallerO
 	if _, err := pc.AddTransceiverFromTrack(c.Writer); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		t.Fatal(err)
 	}
 	if o.Channel {

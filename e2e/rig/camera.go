@@ -71,7 +71,8 @@ func (c *Camera) OnRecord(ctx *gortsplib.ServerHandlerOnRecordCtx) (*base.Respon
 }
 
 // OnDescribe is where a reader must show its password.
-func (c *Camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *Camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream,
+	error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -107,7 +108,8 @@ var (
 // StartCamera serves colour bars and a tone at address, which may be 127.0.0.1:0, and returns once they can be had.
 func StartCamera(t testing.TB, address, user, password string, audio []string) *Camera {
 	t.Helper()
-	return StartCameraWith(t, address, user, password, []string{"-preset", "ultrafast", "-profile:v", "baseline"}, audio)
+	return StartCameraWith(t, address, user, password, []string{"-preset", "ultrafast", "-profile:v", "baseline"},
+		audio)
 }
 
 // StartCameraWith serves them as x264 makes them with these words.
@@ -129,6 +131,7 @@ func StartCameraWith(t testing.TB, address, user, password string, video, audio 
 	}
 	args = append(append(append(args, video...), audio...), "-f", "rtsp", "-rtsp_transport", "tcp", c.URL())
 	c.publisher = Start(t, Environment(), "/usr/bin/ffmpeg", args...)
-	Eventually(t, 15*time.Second, "ffmpeg publishes to the camera", func() (bool, any) { return c.published(), "no ANNOUNCE" })
+	Eventually(t, 15*time.Second, "ffmpeg publishes to the camera",
+		func() (bool, any) { return c.published(), "no ANNOUNCE" })
 	return c
 }

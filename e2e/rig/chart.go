@@ -38,10 +38,12 @@ func DrawCharts(seconds float64, names []string, columns [][]Chart, note string)
 		rows = max(rows, len(c))
 	}
 	w, h := chartWidth*len(columns), rows*chartHeight+60
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", w, h)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", w, h)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
 	for i, column := range columns {
-		fmt.Fprintf(&b, `<text x="%d" y="18" font-weight="bold" font-size="13">%s</text>`+"\n", i*chartWidth+chartLeft, html.EscapeString(names[i]))
+		fmt.Fprintf(&b, `<text x="%d" y="18" font-weight="bold" font-size="13">%s</text>`+"\n", i*chartWidth+chartLeft,
+			html.EscapeString(names[i]))
 		for row, c := range column {
 			fmt.Fprintf(&b, `<g transform="translate(%d %d)">`+"\n", i*chartWidth, 24+row*chartHeight)
 			c.draw(&b, seconds)
@@ -58,7 +60,8 @@ func (c Chart) draw(b *bytes.Buffer, seconds float64) {
 		return chartHeight - chartBelow - (chartHeight-chartAbove-chartBelow)*min(max(v, 0), c.Top)/c.Top
 	}
 	for _, s := range c.Shaded {
-		fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="#e8eef7"/>`+"\n", x(s[0]), chartAbove, x(s[1])-x(s[0]), chartHeight-chartAbove-chartBelow)
+		fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="#e8eef7"/>`+"\n", x(s[0]), chartAbove,
+			x(s[1])-x(s[0]), chartHeight-chartAbove-chartBelow)
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d">%s</text>`+"\n", chartLeft, chartAbove-18, html.EscapeString(c.Title))
 	for i := range 5 {
@@ -67,7 +70,8 @@ func (c Chart) draw(b *bytes.Buffer, seconds float64) {
 			chartLeft, y(v), chartWidth-chartRight, chartLeft-5, y(v)+4, strconv.FormatFloat(v, 'g', 4, 64))
 	}
 	for s := 0.0; s <= seconds; s += 10 {
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%.0f s</text>`+"\n", x(s), chartHeight-chartBelow+14, s)
+		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%.0f s</text>`+"\n", x(s),
+			chartHeight-chartBelow+14, s)
 	}
 	at := float64(chartLeft)
 	for _, l := range c.Lines {

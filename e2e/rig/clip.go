@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os/exec"
+	"os"
 	"slices"
 	"testing"
 
@@ -44,14 +44,17 @@ func (c Clip) sets() (sps, pps []byte) {
 	return p.SPS(), p.PPS()
 }
 
-// EncodeClip lets x264 make two seconds of pictures, 25 a second, with a key frame each second unless args say otherwise.
+// EncodeClip lets x264 make two seconds of pictures, 25 a second, with a key frame each second unless args say
+// otherwise.
 func EncodeClip(t testing.TB, args ...string) Clip {
 	t.Helper()
-	line := append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-c:v", "libx264", "-preset", "ultrafast",
-		"-pix_fmt", "yuv420p", "-bf", "0", "-g", "25"}, args...)
-	out, err := exec.Command("ffmpeg", append(line, "-bsf:v", "h264_metadata=aud=insert", "-f", "h264", "-")...).Output()
+	line := append([]string{
+		"-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt",
+		"yuv420p", "-bf", "0", "-g", "25",
+	}, args...)
+	out, err := os.ReadFile(Encoded(t, "", append(line, "-bsf:v", "h264_metadata=aud=insert", "-f", "h264")...))
 	if err != nil {
-		t.Fatalf("ffmpeg %v: %v", args, err)
+		t.Fatal(err)
 	}
 	var c Clip
 	for r := h264.NewReader(bytes.NewReader(out)); ; {

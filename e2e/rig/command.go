@@ -13,7 +13,8 @@ const (
 
 // BarsCommand is ffmpeg's words for colour bars as a source, encoded as the words say: live, a key frame each second.
 func BarsCommand(words string) string {
-	return fmt.Sprintf("exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=%dx%d:rate=%d -pix_fmt yuv420p -g %d %s -flush_packets 1 -",
+	return fmt.Sprintf("exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=%dx%d:rate=%d -pix_fmt yuv420p "+
+		"-g %d %s -flush_packets 1 -",
 		CodecWidth, CodecHeight, CodecFPS, CodecFPS, words)
 }
 

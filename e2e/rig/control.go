@@ -38,7 +38,8 @@ func Control(t testing.TB, url, ca string) *kinesisvideo.Client {
 // CreateChannel makes a channel and returns its ARN.
 func CreateChannel(t testing.TB, url, name string) string {
 	t.Helper()
-	out, err := Control(t, url, "").CreateSignalingChannel(t.Context(), &kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
+	out, err := Control(t, url, "").CreateSignalingChannel(t.Context(),
+		&kinesisvideo.CreateSignalingChannelInput{ChannelName: &name})
 	if err != nil {
 		t.Fatalf("create channel %q: %v", name, err)
 	}
@@ -50,7 +51,8 @@ func FindChannel(t testing.TB, url, name string) string {
 	t.Helper()
 	var arn string
 	Eventually(t, 10*time.Second, "channel "+name+" exists", func() (bool, any) {
-		out, err := Control(t, url, "").DescribeSignalingChannel(t.Context(), &kinesisvideo.DescribeSignalingChannelInput{ChannelName: &name})
+		out, err := Control(t, url, "").DescribeSignalingChannel(t.Context(),
+			&kinesisvideo.DescribeSignalingChannelInput{ChannelName: &name})
 		if err != nil {
 			return false, err
 		}
@@ -63,12 +65,13 @@ func FindChannel(t testing.TB, url, name string) string {
 // Endpoint returns where a client of the role opens its WebSocket.
 func Endpoint(t testing.TB, url, ca, arn string, role types.ChannelRole) string {
 	t.Helper()
-	out, err := Control(t, url, ca).GetSignalingChannelEndpoint(t.Context(), &kinesisvideo.GetSignalingChannelEndpointInput{
-		ChannelARN: &arn,
-		SingleMasterChannelEndpointConfiguration: &types.SingleMasterChannelEndpointConfiguration{
-			Protocols: []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps}, Role: role,
-		},
-	})
+	out, err := Control(t, url, ca).GetSignalingChannelEndpoint(t.Context(),
+		&kinesisvideo.GetSignalingChannelEndpointInput{
+			ChannelARN: &arn,
+			SingleMasterChannelEndpointConfiguration: &types.SingleMasterChannelEndpointConfiguration{
+				Protocols: []types.ChannelProtocol{types.ChannelProtocolWss, types.ChannelProtocolHttps}, Role: role,
+			},
+		})
 	if err != nil {
 		t.Fatalf("endpoint of %s: %v", arn, err)
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// FakeCamera is an RTSP camera with switches to misbehave. It sends H.264, and G.711 when it has sound. Make it with NewFakeCamera.
+// FakeCamera is an RTSP camera with switches to misbehave. It sends H.264, and G.711 when it has sound. Make it with
+// NewFakeCamera.
 type FakeCamera struct {
 	t              testing.TB
 	Address        string
@@ -39,8 +40,9 @@ type FakeCamera struct {
 
 // Switches are what a FakeCamera does wrong. The zero value is a good camera.
 type Switches struct {
-	Silent  bool                                                     // it stays connected and sends nothing
-	Hole    bool                                                     // what is connected now hears nothing of it any more, and it hears nothing
+	Silent bool // it stays connected and sends nothing
+	// What is connected now hears nothing of it any more, and it hears nothing.
+	Hole    bool
 	Mute    bool                                                     // no sound comes
 	Every   time.Duration                                            // from one picture to the next; 0 is 40 ms
 	Clip    Clip                                                     // sent instead of its own
@@ -146,7 +148,8 @@ func (c *FakeCamera) Off() {
 }
 
 // feed sends pictures, and two packets of sound of 20 ms with each.
-func (c *FakeCamera) feed(ctx context.Context, stream *gortsplib.ServerStream, video *format.H264, medias []*description.Media) {
+func (c *FakeCamera) feed(ctx context.Context, stream *gortsplib.ServerStream, video *format.H264,
+	medias []*description.Media) {
 	encoder, err := video.CreateEncoder()
 	if err != nil {
 		c.t.Error(err)
@@ -207,7 +210,8 @@ func (c *FakeCamera) feed(ctx context.Context, stream *gortsplib.ServerStream, v
 }
 
 // OnDescribe is where a login is wanted.
-func (c *FakeCamera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *FakeCamera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream,
+	error) {
 	c.Mu.Lock()
 	defer c.Mu.Unlock()
 	if ctx.Request.Header["Authorization"] != nil {

@@ -46,7 +46,8 @@ func (c *fakeConn) Read(p []byte) (int, error) {
 	}
 }
 
-// Write changes the SSRC of RTP packets (RFC 2326 section 10.12: $, channel, two bytes of length), which the library chooses by itself.
+// Write changes the SSRC of RTP packets (RFC 2326 section 10.12: $, channel, two bytes of length), which the library
+// chooses by itself.
 func (c *fakeConn) Write(p []byte) (int, error) {
 	if c.hole.Load() {
 		return len(p), nil

@@ -76,8 +76,8 @@ func (f Film) Between(from, to time.Time) Film {
 	return f[start:max(start, end)]
 }
 
-// Slow looks at each second between from and to, a tick after the other, and gives the fewest pictures in one, and how long the longest
-// stretch is that has less than fps pictures in each of its seconds; 0 when there is no such second.
+// Slow looks at each second between from and to, a tick after the other, and gives the fewest pictures in one, and how
+// long the longest stretch is that has less than fps pictures in each of its seconds; 0 when there is no such second.
 func (f Film) Slow(from, to time.Time, fps int) (fewest int, longest time.Duration) {
 	fewest = 1 << 30
 	var since time.Time
@@ -106,6 +106,6 @@ func (f Film) Live(from time.Time, limit time.Duration) (s Shown, ok bool) {
 	return s, false
 }
 
-// FreezeGap is a gap that W3C's "Identifiers for WebRTC's Statistics API" calls a freeze (freezeCount), for pictures a tick apart: three times
-// that, or 150 ms more, whichever is longer.
+// FreezeGap is a gap that W3C's "Identifiers for WebRTC's Statistics API" calls a freeze (freezeCount), for pictures a
+// tick apart: three times that, or 150 ms more, whichever is longer.
 const FreezeGap = max(3*ReelTick, ReelTick+150*time.Millisecond)

@@ -43,8 +43,10 @@ func TestFilm(t *testing.T) {
 	if count, longest := f.Freezes(); count != 10 || longest != 200*time.Millisecond {
 		t.Errorf("%d freezes, the longest %v; want 10 of 200 ms", count, longest)
 	}
-	if fewest, longest := f.Slow(at(0), at(6000), 10); fewest != 5 || longest < 2200*time.Millisecond || longest > 2600*time.Millisecond {
-		t.Errorf("%d pictures in the worst second, slow for %v; want 5, and 2 s with the half seconds around them", fewest, longest)
+	if fewest, longest := f.Slow(at(0), at(6000), 10); fewest != 5 || longest < 2200*time.Millisecond ||
+		longest > 2600*time.Millisecond {
+		t.Errorf("%d pictures in the worst second, slow for %v; want 5, and 2 s with the half seconds around them",
+			fewest, longest)
 	}
 	if fewest, longest := f.Slow(at(4000), at(6000), 10); fewest != 25 || longest != 0 {
 		t.Errorf("%d pictures in the worst second at the end, slow for %v; want 25 and never", fewest, longest)

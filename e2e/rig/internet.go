@@ -48,7 +48,8 @@ func NewInternet(t testing.TB) *Internet {
 			t.Skipf("%v; hint: apt-get install iproute2 nftables conntrack coturn procps", err)
 		}
 	}
-	n := &Internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir(), At: ServiceIP, Routed: map[string]bool{}}
+	n := &Internet{t: t, name: "kvs-" + strings.ToLower(rand.Text()[:8]), dir: t.TempDir(), At: ServiceIP,
+		Routed: map[string]bool{}}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		t.Skipf("no network namespace can be made: %v: %s", err, out)
 	}
@@ -59,7 +60,8 @@ func NewInternet(t testing.TB) *Internet {
 	for _, a := range []string{ServiceIP, TurnIP} {
 		n.In("", "ip", "addr", "add", a+"/24", "dev", "br0")
 	}
-	// Packets for private addresses vanish, as they do out there. Were they refused, coturn would end the session that sent them.
+	// Packets for private addresses vanish, as they do out there. Were they refused, coturn would end the session that
+	// sent them.
 	n.In("", "ip", "neigh", "add", "203.0.113.254", "lladdr", "02:00:00:00:00:01", "dev", "br0", "nud", "permanent")
 	n.In("", "ip", "route", "add", "default", "via", "203.0.113.254")
 	return n
@@ -68,7 +70,8 @@ func NewInternet(t testing.TB) *Internet {
 // In runs a program in a namespace, to its end.
 func (n *Internet) In(where string, args ...string) {
 	n.t.Helper()
-	if _, stderr, code := Run(n.t, 10*time.Second, Environment("PATH=/usr/sbin:/sbin:/usr/bin:/bin"), "ip", append([]string{"netns", "exec", n.name + where}, args...)...); code != 0 {
+	if _, stderr, code := Run(n.t, 10*time.Second, Environment("PATH=/usr/sbin:/sbin:/usr/bin:/bin"), "ip",
+		append([]string{"netns", "exec", n.name + where}, args...)...); code != 0 {
 		n.t.Fatalf("%s: exit code %d: %s", strings.Join(args, " "), code, stderr)
 	}
 }
@@ -140,8 +143,8 @@ func (n *Internet) SetRules(router, rules string) {
 	n.In(router, "nft", "-f", file)
 }
 
-// RouterRules is the rules of one that translates addresses as masquerade is told to, lets nobody in who was not spoken to, and forwards no
-// packet that drop describes.
+// RouterRules is the rules of one that translates addresses as masquerade is told to, lets nobody in who was not spoken
+// to, and forwards no packet that drop describes.
 func RouterRules(masquerade, drop string) string {
 	if drop != "" {
 		drop += " drop"

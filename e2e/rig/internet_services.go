@@ -20,8 +20,10 @@ import (
 func (n *Internet) StartTURN() string {
 	n.t.Helper()
 	cert, key := n.certificate()
-	p := n.Program("", Environment(), "turnserver", "-n", "--no-cli", "--log-file=stdout", "--simple-log", "--pidfile="+filepath.Join(n.dir, "turn.pid"),
-		"--listening-ip="+TurnIP, "--relay-ip="+TurnIP, "--listening-port=3478", "--tls-listening-port=5349", "--cert="+cert, "--pkey="+key,
+	p := n.Program("", Environment(), "turnserver", "-n", "--no-cli", "--log-file=stdout", "--simple-log",
+		"--pidfile="+filepath.Join(n.dir, "turn.pid"),
+		"--listening-ip="+TurnIP, "--relay-ip="+TurnIP, "--listening-port=3478", "--tls-listening-port=5349",
+		"--cert="+cert, "--pkey="+key,
 		"--realm=test", "--lt-cred-mech", "--user=u:secret", "--userdb="+filepath.Join(n.dir, "turn.db"), "--verbose")
 	p.Find(n.t, &p.Stdout, 10*time.Second, `(?i)TLS.*listener opened|IPv4\. TLS/(TCP|SCTP)? ?listener`)
 	return cert
@@ -34,8 +36,9 @@ func (n *Internet) certificate() (cert, key string) {
 		n.t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(TurnIP)},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.ParseIP(TurnIP)},
+		IsCA:        true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
 	if err != nil {
@@ -46,7 +49,8 @@ func (n *Internet) certificate() (cert, key string) {
 		n.t.Fatal(err)
 	}
 	cert, key = filepath.Join(n.dir, "turn.pem"), filepath.Join(n.dir, "turn.key")
-	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o644); err != nil {
 			n.t.Fatal(err)
 		}
@@ -71,8 +75,10 @@ func (n *Internet) config(site, channel string, servers []string) string {
 		urls = "webrtc:\n" + urls
 	}
 	file := filepath.Join(n.dir, site+".yaml")
-	text := "aws:\n  endpoint: http://" + n.At + ":9790\n" + n.ca + "  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
-		"sources:\n  pattern: {url: \"testpattern:?size=320x240&rate=15&gop=1s\"}\nchannels:\n  gate: {" + channel + "}\nstatus: {listen: \"off\"}\n"
+	text := "aws:\n  endpoint: http://" + n.At + ":9790\n" + n.ca +
+		"  credentials: {access_key_id: localkvs, secret_access_key: localkvs}\n" + urls +
+		"sources:\n  pattern: {url: \"testpattern:?size=320x240&rate=15&gop=1s\"}\nchannels:\n  gate: {" + channel +
+		"}\nstatus: {listen: \"off\"}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		n.t.Fatal(err)
 	}
@@ -109,7 +115,8 @@ type Seen struct {
 // View watches for a while from the viewer's site.
 func (n *Internet) View(env []string, servers []string, duration string, meanwhile func()) Seen {
 	n.t.Helper()
-	args := []string{"view", "gate", "-c", n.config("view", "role: viewer", servers), "-o", "json", "--duration", duration, "--client-id", "tablet"}
+	args := []string{"view", "gate", "-c", n.config("view", "role: viewer", servers), "-o", "json", "--duration",
+		duration, "--client-id", "tablet"}
 	if strings.Contains(n.Channel, "offer_to") {
 		args = append(args, "--wait-for-offer")
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/pion/rtp"
 )
 
-// LiveCamera is a camera whose every picture is known: it plays clips over RTSP, side by side and in step, each under a path of its own. Picture n
-// leaves it at begin plus n ticks.
+// LiveCamera is a camera whose every picture is known: it plays clips over RTSP, side by side and in step, each under a
+// path of its own. Picture n leaves it at begin plus n ticks.
 type LiveCamera struct {
 	Address string // host:port
 
@@ -84,7 +84,8 @@ func newLivePath(server *gortsplib.Server, c *Reel) (*livePath, error) {
 		f, p.packets = avc, e.Encode
 	}
 	p.medium = &description.Media{Type: description.MediaTypeVideo, Formats: []format.Format{f}}
-	p.stream = &gortsplib.ServerStream{Server: server, Desc: &description.Session{Medias: []*description.Media{p.medium}}}
+	p.stream = &gortsplib.ServerStream{Server: server,
+		Desc: &description.Session{Medias: []*description.Media{p.medium}}}
 	return p, p.stream.Initialize()
 }
 
@@ -139,7 +140,8 @@ func (l *LiveCamera) find(path string) *livePath {
 }
 
 // OnDescribe serves everybody.
-func (l *LiveCamera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (l *LiveCamera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream,
+	error) {
 	p := l.find(ctx.Path)
 	if p == nil {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
@@ -186,5 +188,6 @@ func (l *LiveCamera) Players(path string) int {
 // Holds waits until that many sessions play a path of the camera.
 func (l *LiveCamera) Holds(t testing.TB, limit time.Duration, path string, want int) {
 	t.Helper()
-	Eventually(t, limit, fmt.Sprintf("%d sessions play %s", want, path), func() (bool, any) { n := l.Players(path); return n == want, n })
+	Eventually(t, limit, fmt.Sprintf("%d sessions play %s", want, path),
+		func() (bool, any) { n := l.Players(path); return n == want, n })
 }

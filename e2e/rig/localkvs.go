@@ -13,7 +13,8 @@ import (
 const Region = "us-west-2"
 
 // Keys are the access key that localkvs accepts, as AWS tools read it.
-var Keys = []string{"AWS_ACCESS_KEY_ID=localkvs", "AWS_SECRET_ACCESS_KEY=localkvs", "AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region}
+var Keys = []string{"AWS_ACCESS_KEY_ID=localkvs", "AWS_SECRET_ACCESS_KEY=localkvs", "AWS_REGION=" + Region,
+	"AWS_DEFAULT_REGION=" + Region}
 
 // KVS is a signaling service in a process of its own.
 type KVS struct {

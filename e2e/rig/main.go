@@ -14,7 +14,8 @@ var Binary string
 // binaryEnv names one that was built already, by the run of the tests that this one is a part of.
 const binaryEnv = "KVSAGENT_E2E_BINARY"
 
-// Main runs the tests of a package that uses the rig, and returns the exit code: it builds the binary once, and ends the browsers.
+// Main runs the tests of a package that uses the rig, and returns the exit code: it builds the binary once, and ends
+// the browsers.
 //
 //	func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
 func Main(m *testing.M) int {

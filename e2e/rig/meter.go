@@ -16,23 +16,28 @@ func (n *Internet) Measure(dev string) *Process {
 	return n.Program("view", Environment(), "sh", "-c", meter, dev)
 }
 
-// LongestPause is the longest time in which hardly anything came, from the first moment to the last in which something did.
-func LongestPause(t testing.TB, p *Process) time.Duration {
+// LongestPauses are the longest times in which hardly anything came, in the three seconds before some moment, when all
+// was well, and after it, to the last time at which something did.
+func LongestPauses(t testing.TB, p *Process, moment time.Time) (before, after time.Duration) {
 	t.Helper()
 	p.Stop()
 	const picture = 1000 // bytes in a tenth of a second; checks and keepalives are fewer
-	var at, last, longest, bytes, lastBytes int64
+	var at, last, bytes, lastBytes int64
 	for line := range strings.Lines(p.Stdout.String()) {
 		if _, err := fmt.Sscan(line, &at, &bytes); err != nil {
 			continue
 		}
 		if lastBytes != 0 && bytes-lastBytes >= picture {
-			if last != 0 {
-				longest = max(longest, at-last)
+			switch gap := time.Duration(at - last); {
+			case last == 0:
+			case at >= moment.UnixNano():
+				after = max(after, gap)
+			case last >= moment.Add(-3*time.Second).UnixNano():
+				before = max(before, gap)
 			}
 			last = at
 		}
 		lastBytes = bytes
 	}
-	return time.Duration(max(longest, at-last))
+	return before, max(after, time.Duration(at-last))
 }

@@ -37,7 +37,8 @@ func (p *Page) Call(out any, fn string, args ...any) {
 	}
 }
 
-// Reload begins the page again, as a person does, and joins the channel under the same client id. It returns how long it took until there was a picture.
+// Reload begins the page again, as a person does, and joins the channel under the same client id. It returns how long
+// it took until there was a picture.
 func (p *Page) Reload() time.Duration {
 	p.T.Helper()
 	began := time.Now()
@@ -90,10 +91,13 @@ func (p *Page) Plays(frames, width, height int, audioCodec string) Stats {
 	p.T.Helper()
 	first := p.Stats()
 	var now Stats
-	Eventually(p.T, 30*time.Second, fmt.Sprintf("%d frames of %dx%d decoded and %s heard", frames, width, height, audioCodec), func() (bool, any) {
+	Eventually(p.T, 30*time.Second, fmt.Sprintf("%d frames of %dx%d decoded and %s heard", frames, width, height,
+		audioCodec), func() (bool, any) {
 		now = p.Stats()
-		return now.Video.Frames >= first.Video.Frames+frames && now.Video.Width == width && now.Video.Height == height &&
-			now.Audio.Packets >= first.Audio.Packets+frames/2 && strings.EqualFold(now.Audio.Codec, audioCodec) && now.Audio.Energy > 0, now
+		return now.Video.Frames >= first.Video.Frames+frames && now.Video.Width == width &&
+			now.Video.Height == height &&
+			now.Audio.Packets >= first.Audio.Packets+frames/2 && strings.EqualFold(now.Audio.Codec, audioCodec) &&
+			now.Audio.Energy > 0, now
 	})
 	return now
 }
@@ -105,7 +109,8 @@ func (p *Page) Moves(frames int) Stats {
 	var now Stats
 	Eventually(p.T, 30*time.Second, fmt.Sprintf("%d frames decoded and sound", frames), func() (bool, any) {
 		now = p.Stats()
-		return now.Video.Frames >= first.Video.Frames+frames && now.Video.Width > 0 && now.Audio.Packets >= first.Audio.Packets+frames/2, now
+		return now.Video.Frames >= first.Video.Frames+frames && now.Video.Width > 0 &&
+			now.Audio.Packets >= first.Audio.Packets+frames/2, now
 	})
 	return now
 }
@@ -114,9 +119,11 @@ func (p *Page) Moves(frames int) Stats {
 func (p *Page) Pictures(frames int, codec string) {
 	p.T.Helper()
 	first := p.Stats()
-	Eventually(p.T, 30*time.Second, fmt.Sprintf("%d frames of %s, %dx%d, decoded", frames, codec, CodecWidth, CodecHeight), func() (bool, any) {
+	Eventually(p.T, 30*time.Second, fmt.Sprintf("%d frames of %s, %dx%d, decoded", frames, codec, CodecWidth,
+		CodecHeight), func() (bool, any) {
 		now := p.Stats().Video
-		return now.Frames >= first.Video.Frames+frames && now.Width == CodecWidth && now.Height == CodecHeight && now.Codec == codec, now
+		return now.Frames >= first.Video.Frames+frames && now.Width == CodecWidth && now.Height == CodecHeight &&
+			now.Codec == codec, now
 	})
 }
 

@@ -6,9 +6,11 @@ import (
 )
 
 // Bars are the seven upper colours of SMPTE bars at three quarters, from left to right: the picture of a camera.
-var Bars = [7][3]int{{191, 191, 191}, {191, 191, 0}, {0, 191, 191}, {0, 191, 0}, {191, 0, 191}, {191, 0, 0}, {0, 0, 191}}
+var Bars = [7][3]int{{191, 191, 191}, {191, 191, 0}, {0, 191, 191}, {0, 191, 0}, {191, 0, 191}, {191, 0, 0},
+	{0, 0, 191}}
 
-// ShowsBars fails the test unless the video has the camera's colours in the right places. Counters do not tell garbage from a picture.
+// ShowsBars fails the test unless the video has the camera's colours in the right places. Counters do not tell garbage
+// from a picture.
 func (p *Page) ShowsBars(t testing.TB, selector string) {
 	t.Helper()
 	points := make([][2]float64, len(Bars))

@@ -14,8 +14,8 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 )
 
-// Plain is what a first picture is compared with: a bare Pion master of a live path, which keeps nothing for newcomers. They wait for the
-// camera's next key frame.
+// Plain is what a first picture is compared with: a bare Pion master of a live path, which keeps nothing for newcomers.
+// They wait for the camera's next key frame.
 type Plain struct {
 	api   *webrtc.API
 	track *webrtc.TrackLocalStaticSample
@@ -79,10 +79,12 @@ func StartPlain(t testing.TB, l *LiveCamera, path string) *Plain {
 	t.Helper()
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
-	s.SetIPFilter(func(ip net.IP) bool { return ip.To4() != nil }) // Firefox does not go to 127.0.0.1 from another address
+	// Firefox does not go to 127.0.0.1 from another address.
+	s.SetIPFilter(func(ip net.IP) bool { return ip.To4() != nil })
 	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: "video/" + l.Paths[path].Clip.Codec}, "video", "plain")
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: "video/" +
+		l.Paths[path].Clip.Codec}, "video", "plain")
 	if err != nil {
 		t.Fatal(err)
 	}

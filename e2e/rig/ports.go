@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// nextPort is where FreeAddress looks on: below the ports that the system gives to whoever asks for any, so that none is taken between the look and the use, and no two
-// tests get the same.
+// nextPort is where FreeAddress looks on: below the ports that the system gives to whoever asks for any, so that none
+// is taken between the look and the use, and no two tests get the same.
 var nextPort atomic.Uint32
 
 // FreeAddress is a loopback address that nobody listens on.

@@ -30,8 +30,8 @@ func (p *Page) Offered() time.Time {
 	return wall(ms)
 }
 
-// age is how long before at the camera has made picture n last. Clocks of browsers are a little coarse, so that a picture may seem to come
-// from the future.
+// age is how long before at the camera has made picture n last. Clocks of browsers are a little coarse, so that a
+// picture may seem to come from the future.
 func (l *LiveCamera) age(n int, at time.Time) time.Duration {
 	const future = time.Second
 	since := at.Sub(l.Begin) - time.Duration(n)*ReelTick + future

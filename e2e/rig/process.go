@@ -91,14 +91,16 @@ func Start(t testing.TB, env []string, name string, args ...string) *Process {
 	t.Cleanup(func() {
 		p.Stop()
 		if t.Failed() {
-			t.Logf("%s %s\n--- stdout\n%s--- stderr\n%s---", filepath.Base(name), strings.Join(args, " "), Tail(p.Stdout.String()), Tail(p.Stderr.String()))
+			t.Logf("%s %s\n--- stdout\n%s--- stderr\n%s---", filepath.Base(name), strings.Join(args, " "),
+				Tail(p.Stdout.String()), Tail(p.Stderr.String()))
 		}
 	})
 	return p
 }
 
 // Run executes a program to its end within limit.
-func Run(t testing.TB, limit time.Duration, env []string, name string, args ...string) (stdout, stderr string, code int) {
+func Run(t testing.TB, limit time.Duration, env []string, name string,
+	args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit) // not the test's: cleanup runs programs too
 	defer cancel()
@@ -109,7 +111,8 @@ func Run(t testing.TB, limit time.Duration, env []string, name string, args ...s
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
-		t.Fatalf("%s %s: %v, context %v\n%s%s", name, strings.Join(args, " "), err, ctx.Err(), out.String(), errs.String())
+		t.Fatalf("%s %s: %v, context %v\n%s%s", name, strings.Join(args, " "), err, ctx.Err(), out.String(),
+			errs.String())
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
@@ -117,7 +120,8 @@ func Run(t testing.TB, limit time.Duration, env []string, name string, args ...s
 // Environment is a clean one: no AWS settings of the person who runs the tests, and no look-ups of instance metadata.
 func Environment(more ...string) []string {
 	return append([]string{
-		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + os.TempDir(), "TZ=UTC", "LANG=C.UTF-8", "AWS_EC2_METADATA_DISABLED=true",
+		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + os.TempDir(), "TZ=UTC", "LANG=C.UTF-8",
+		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
 	}, more...)
 }

@@ -23,7 +23,8 @@ func (n *Internet) StartProxy() {
 	p.Find(n.t, &p.Stderr, 10*time.Second, "proxy is up")
 }
 
-// serveProxy serves those who are user with the password secret, and connects them to wherever they want (RFC 9110 section 9.3.6).
+// serveProxy serves those who are user with the password secret, and connects them to wherever they want (RFC 9110
+// section 9.3.6).
 func serveProxy(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -32,7 +33,8 @@ func serveProxy(addr string) error {
 	fmt.Fprintln(os.Stderr, "proxy is up")
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Authorization", r.Header.Get("Proxy-Authorization"))
-		if user, password, _ := r.BasicAuth(); r.Method != http.MethodConnect || user != "user" || password != "secret" {
+		if user, password, _ := r.BasicAuth(); r.Method != http.MethodConnect || user != "user" ||
+			password != "secret" {
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}

@@ -32,7 +32,8 @@ func (r *Raw) text(frame string) {
 func (r *Raw) Message(action, payload string) {
 	r.t.Helper()
 	frame, err := json.Marshal(map[string]string{
-		"action": action, "messagePayload": base64.StdEncoding.EncodeToString([]byte(payload)), "correlationId": "raw-1",
+		"action": action, "messagePayload": base64.StdEncoding.EncodeToString([]byte(payload)),
+		"correlationId": "raw-1",
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +15,8 @@ import (
 	"github.com/kvsagent/kvsagent/internal/h264"
 )
 
-// What all clips have in common, so that one can take the place of another in mid-stream: a picture's number is the same in all.
+// What all clips have in common, so that one can take the place of another in mid-stream: a picture's number is the
+// same in all.
 const (
 	ReelFPS    = 25
 	ReelFrames = 16 * ReelFPS
@@ -83,8 +82,9 @@ func (l Look) drawBars(y, cb, cr []byte) {
 	}
 }
 
-// Reel is a film of numbered pictures, encoded once and played in a loop by a live camera. From top to bottom a picture has its number as
-// testpattern.FrameNumber reads it, colour bars that never change, and noise that costs what the bit rate allows.
+// Reel is a film of numbered pictures, encoded once and played in a loop by a live camera. From top to bottom a picture
+// has its number as testpattern.FrameNumber reads it, colour bars that never change, and noise that costs what the bit
+// rate allows.
 type Reel struct {
 	Look
 	units    [][][]byte // by picture: NAL units, or one VP8 frame
@@ -96,7 +96,7 @@ var clips = struct {
 	made       map[Look]*Reel
 }{made: map[Look]*Reel{}}
 
-// ReelOf makes a clip at its first use.
+// ReelOf gives a clip, which is made at its first use on this machine.
 func ReelOf(t testing.TB, l Look) *Reel {
 	t.Helper()
 	clips.Lock()
@@ -105,11 +105,11 @@ func ReelOf(t testing.TB, l Look) *Reel {
 		return c
 	}
 	began := time.Now()
-	c, err := makeClip(l, t.TempDir())
+	c, err := makeClip(l)
 	if err != nil {
 		t.Fatalf("clip %v: %v", l, err)
 	}
-	t.Logf("made the clip %v in %v: %s", l, time.Since(began).Round(time.Millisecond), c.weight())
+	t.Logf("the clip %v, after %v: %s", l, time.Since(began).Round(time.Millisecond), c.weight())
 	clips.made[l] = c
 	return c
 }
@@ -128,38 +128,34 @@ func (c *Reel) weight() string {
 			worst = max(worst, size)
 		}
 	}
-	return fmt.Sprintf("%d kbit/s, key frames of %d bytes, the largest %d", all*8*ReelFPS/ReelFrames/1000, keys*c.GOP/ReelFrames, worst)
+	return fmt.Sprintf("%d kbit/s, key frames of %d bytes, the largest %d", all*8*ReelFPS/ReelFrames/1000,
+		keys*c.GOP/ReelFrames, worst)
 }
 
-func makeClip(l Look, dir string) (*Reel, error) {
-	file := filepath.Join(dir, "clip")
+func makeClip(l Look) (*Reel, error) {
 	kbit := func(share float64) string { return fmt.Sprintf("%dk", int(float64(l.Bitrate)*share/1000)) }
 	gop := fmt.Sprint(l.GOP)
-	args := []string{"-nostdin", "-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", fmt.Sprintf("%dx%d", l.Width, l.Height),
-		"-r", fmt.Sprint(ReelFPS), "-i", "pipe:0", "-g", gop, "-keyint_min", gop, "-b:v", kbit(1), "-maxrate", kbit(1), "-bufsize", kbit(0.5)}
+	args := []string{
+		"-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", fmt.Sprintf("%dx%d", l.Width, l.Height), "-r",
+		fmt.Sprint(ReelFPS), "-i", "pipe:0",
+		"-g", gop, "-keyint_min", gop, "-b:v", kbit(1), "-maxrate", kbit(1), "-bufsize", kbit(0.5),
+	}
 	switch l.Codec {
 	case "H264":
-		args = append(args, "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-profile:v", "baseline", "-sc_threshold", "0",
-			"-x264-params", "sliced-threads=0:threads=2", "-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-f", "h264")
+		args = append(args, "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-profile:v", "baseline",
+			"-sc_threshold", "0",
+			"-x264-params", "sliced-threads=0:threads=2",
+			"-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
+			"-f", "h264")
 	case "VP8":
-		args = append(args, "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-auto-alt-ref", "0", "-f", "ivf")
+		args = append(args, "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0",
+			"-auto-alt-ref", "0", "-f", "ivf")
 	default:
 		return nil, fmt.Errorf("codec %q", l.Codec)
 	}
-	cmd := exec.Command("/usr/bin/ffmpeg", append(args, "file:"+file)...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	in, err := cmd.StdinPipe()
+	file, err := encoded("", l.draw, args...)
 	if err != nil {
 		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	err = l.draw(in)
-	in.Close()
-	if err := errors.Join(err, cmd.Wait()); err != nil {
-		return nil, fmt.Errorf("ffmpeg: %w: %s", err, errs.String())
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {

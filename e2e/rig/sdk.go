@@ -12,7 +12,8 @@ import (
 	"github.com/kvsagent/kvsagent/localkvs"
 )
 
-// SDK is a page with the official SDK in it. part is the function of browser/sdk.js that takes part in the channel: offer, or answer.
+// SDK is a page with the official SDK in it. part is the function of browser/sdk.js that takes part in the channel:
+// offer, or answer.
 type SDK struct {
 	ARN, Endpoint string // of the channel; the endpoint is the control plane's, with TLS or without
 	CA            string // the CA that the endpoint's certificate is from
@@ -34,8 +35,9 @@ func (s SDK) Join(t testing.TB, part string) *Page {
 	t.Helper()
 	p := cmp.Or(s.Browser, &Chromium).Open(t, SdkPage(t))
 	config := map[string]any{
-		"channelARN": s.ARN, "channelEndpoint": Endpoint(t, s.Endpoint, s.CA, s.ARN, s.Role), "role": s.Role, "region": Region,
-		"send": s.Send, "relayOnly": s.RelayOnly, "data": s.Data,
+		"channelARN": s.ARN, "channelEndpoint": Endpoint(t, s.Endpoint, s.CA, s.ARN, s.Role), "role": s.Role,
+		"region": Region,
+		"send":   s.Send, "relayOnly": s.RelayOnly, "data": s.Data,
 		"candidatesFirst": s.CandidatesFirst, "offerTo": s.OfferTo, "through": s.Through,
 	}
 	if s.Role == types.ChannelRoleViewer {
@@ -49,7 +51,8 @@ func (s SDK) Join(t testing.TB, part string) *Page {
 	return p
 }
 
-// SdkPage serves browser/sdk.html and what it loads, on loopback, where a browser allows the cryptography that signing needs.
+// SdkPage serves browser/sdk.html and what it loads, on loopback, where a browser allows the cryptography that signing
+// needs.
 func SdkPage(t testing.TB) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -66,7 +69,8 @@ func SdkPage(t testing.TB) string {
 // iceServers asks with the AWS CLI for the TURN servers of the channel, in the shape of RTCConfiguration.
 func iceServers(t testing.TB, url, ca, arn string) []map[string]any {
 	t.Helper()
-	out := AWSCLI(t, ca, "kinesis-video-signaling", "get-ice-server-config", "--channel-arn", arn, "--endpoint-url", url)
+	out := AWSCLI(t, ca, "kinesis-video-signaling", "get-ice-server-config", "--channel-arn", arn,
+		"--endpoint-url", url)
 	var got struct {
 		IceServerList []struct {
 			Uris               []string

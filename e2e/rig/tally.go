@@ -49,7 +49,8 @@ func (y *Tally) add(p *rtp.Packet) {
 	}
 }
 
-// Lost is how many pictures came in all, how many packets did not, up to the number given, and how many pictures were never sent.
+// Lost is how many pictures came in all, how many packets did not, up to the number given, and how many pictures were
+// never sent.
 func (y *Tally) Lost(upTo uint64, step uint32) (frames, packets, skipped int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Eventually asks until the answer is yes, and fails the test when that takes longer than limit. What said tells the reader what was
-// waited for; ask returns what it saw instead.
+// Eventually asks until the answer is yes, and fails the test when that takes longer than limit. What said tells the
+// reader what was waited for; ask returns what it saw instead.
 func Eventually(t testing.TB, limit time.Duration, what string, ask func() (ok bool, saw any)) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
