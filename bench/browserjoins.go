@@ -115,7 +115,7 @@ func MeasureBrowser(ctx context.Context, o BrowserOptions) ([]Arrivals, error) {
 	}
 	for n := range o.Joins {
 		for i, r := range rooms {
-			if err := pause(ctx, rand.N(gop)); err != nil {
+			if err := load.Sleep(ctx, rand.N(gop)); err != nil {
 				return out, err
 			}
 			a, err := r.join(ctx, fmt.Sprint("v", n))
@@ -208,7 +208,7 @@ func (r *browserRoom) join(ctx context.Context, client string) (a Arrival, err e
 	}
 	var shown [][]float64
 	for len(shown) == 0 {
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := load.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return a, fmt.Errorf("no picture: %w", err)
 		}
 		if err := r.browser.call(ctx, page, &shown, "presented", 0); err != nil {
@@ -216,7 +216,7 @@ func (r *browserRoom) join(ctx context.Context, client string) (a Arrival, err e
 		}
 	}
 	a.Load = loadAverage()
-	if err := pause(ctx, arrivesWatch); err != nil {
+	if err := load.Sleep(ctx, arrivesWatch); err != nil {
 		return a, err
 	}
 	var seen struct {
