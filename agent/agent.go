@@ -80,6 +80,8 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 			return nil
 		case err := <-a.ended:
 			return err
+		case <-a.socketLost():
+			return a.socketError()
 		case cfg := <-reload:
 			if err := a.apply(ctx, cfg); err != nil {
 				a.log.Error("new config not applied", "err", err)
@@ -88,6 +90,24 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 			a.log.Info("new config applied")
 		}
 	}
+}
+
+// socketLost is closed when the socket of all media is of no more use. Run ends then, and the service manager starts the
+// process again: that takes a moment, finds whatever else is wrong with this process's descriptors mended, and viewers
+// come back by themselves.
+func (a *Agent) socketLost() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.network == nil {
+		return nil
+	}
+	return a.network.engine.Failed()
+}
+
+func (a *Agent) socketError() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return fmt.Errorf("%w; hint: the agent must be started again, which systemd does", a.network.engine.Err())
 }
 
 // networkChanged makes every channel check its connection or try again at once, and every session look for another

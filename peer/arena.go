@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
@@ -112,4 +113,12 @@ func (a *arena) writeEach(from, to int, until time.Time) {
 			a.ways[i].owner.blame("socket", fault)
 		}
 	}
+}
+
+// direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
+type direct struct {
+	cipher *srtpCipher
+	out    *udpbatch.Sender
+	to     netip.AddrPort
+	owner  *sender // ends when writing its packets panics; nil: nobody
 }

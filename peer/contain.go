@@ -97,36 +97,3 @@ func (g *guard) at(where string) {
 		g.inject(where)
 	}
 }
-
-// Panics counts the panics that have ended connections.
-func (e *Engine) Panics() uint64 { return e.panics.Load() }
-
-// contain takes a panic in the work of a sender, which sends nothing from then on: a packet may be half written, and must not be encrypted under its number once more.
-func (s *sender) contain(where string) {
-	if s.guard == nil {
-		return
-	}
-	if v := recover(); v != nil {
-		s.broken.Store(true)
-		s.guard.caught(where, v)
-	}
-}
-
-// blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
-func (s *sender) blame(where string, fault any) {
-	if s == nil || s.guard == nil {
-		panic(fault)
-	}
-	s.broken.Store(true)
-	s.guard.caught(where, fault)
-}
-
-// contain takes a panic in what comes in. It has to be deferred itself, as the guard's.
-func (in *inbound) contain(where string) {
-	if in == nil || in.guard == nil {
-		return
-	}
-	if v := recover(); v != nil {
-		in.guard.caught(where, v)
-	}
-}

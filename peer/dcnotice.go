@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -17,39 +16,10 @@ const (
 	noticeRestart = "ICE_RESTART" // the viewer should offer a restart of ICE, since our offers are not what it waits for
 )
 
-type notice struct {
-	Action string `json:"action"`
-	Reason string `json:"reason,omitempty"`
-}
-
 const (
 	noticesAtOnce = 4               // refused viewers of one Engine: each costs a connection
 	noticeWithin  = 5 * time.Second // ICE, DTLS, SCTP and the message
-	unreadMost    = 16 << 10        // bytes that a viewer has not taken yet, beyond which nothing more is told
 )
-
-// say tells the remote something, and reports whether it has a data channel for that. It does not wait.
-func (in *inbound) say(n notice) bool {
-	in.mu.Lock()
-	d := in.talk
-	in.mu.Unlock()
-	if d == nil || d.BufferedAmount() > unreadMost {
-		return false
-	}
-	text, err := json.Marshal(n)
-	return err == nil && d.SendText(string(text)) == nil
-}
-
-// opened takes the first data channel that is open for talking.
-func (in *inbound) opened(d *webrtc.DataChannel) {
-	defer in.contain("data channels")
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.talk == nil {
-		in.talk = d
-		close(in.ready)
-	}
-}
 
 // refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in Refusal, and over the
 // channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having sent nothing, when that cannot be.

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
@@ -50,13 +49,11 @@ type Engine struct {
 	settings webrtc.SettingEngine
 	notices  chan struct{} // an element for each refused viewer that is being told why
 	net      transport.Net
-	host     *host                       // net, when it is the host's
-	mux      *ice.UniversalUDPMuxDefault // nil on a virtual network
-	tcp      ice.TCPMux                  // nil without TCP
-	out      *udpbatch.Sender            // the mux's socket, for packets that go around Pion; nil on a virtual network
-	in       *udpDemux                   // the same, as the mux reads it
-	panics   atomic.Uint64               // that have ended connections
-	certs    Certificates                // of connections whose Config names none
+	host     *host         // net, when it is the host's
+	udp      *udpSocket    // of all connections but those that are viewers; nil on a virtual network
+	tcp      ice.TCPMux    // nil without TCP
+	panics   atomic.Uint64 // that have ended connections
+	certs    Certificates  // of connections whose Config names none
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as before. RFC 6347 section 4.2.4.1
@@ -132,20 +129,12 @@ func networkTypes(o EngineOptions) (out []webrtc.NetworkType) {
 	return out
 }
 
-// listenUDP opens the shared socket. It is bound to no address, so that it outlives a change of them.
-func (e *Engine) listenUDP() error {
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: e.o.UDPPort})
-	if err != nil {
-		return fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+// listenUDP opens the shared socket.
+func (e *Engine) listenUDP() (err error) {
+	if e.udp, err = listenUDP(e.o.UDPPort, socketBuffer, e.host, e.settings.LoggerFactory); err != nil {
+		return err
 	}
-	_ = conn.SetReadBuffer(socketBuffer) // as much of it as the system allows
-	_ = conn.SetWriteBuffer(socketBuffer)
-	e.in = newUDPDemux(conn)
-	e.out = e.in.out
-	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
-		UDPConn: e.in, Net: e.host, Logger: e.settings.LoggerFactory.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
-	})
-	e.settings.SetICEUDPMux(e.mux)
+	e.settings.SetICEUDPMux(e.udp.mux)
 	return nil
 }
 
@@ -155,15 +144,12 @@ func (e *Engine) listenTCP() error {
 		return fmt.Errorf("webrtc tcp port: %w; hint: is another program there? choose another webrtc.tcp_port", err)
 	}
 	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: newFewConns(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
+		Listener: newConnLimitListener(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
 		ReadBufferSize: 32, WriteBufferSize: 1 << 20, FirstStunBindTimeout: 5 * time.Second, AliveDurationForConnFromStun: 5 * time.Second,
 	})
 	e.settings.SetICETCPMux(e.tcp)
 	return nil
 }
-
-// socketBuffer holds the packets of a frame for very many viewers.
-const socketBuffer = 4 << 20
 
 // Close closes the shared sockets.
 func (e *Engine) Close() error {
@@ -171,18 +157,32 @@ func (e *Engine) Close() error {
 	if e.tcp != nil {
 		errs = append(errs, e.tcp.Close())
 	}
-	if e.mux != nil {
-		errs = append(errs, e.mux.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.udp.close())...)
 }
 
 // Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no way to the address.
 func (e *Engine) Dropped() uint64 {
-	if e.out == nil {
+	if e.udp == nil {
 		return 0
 	}
-	return e.out.Dropped()
+	return e.udp.out.Dropped()
+}
+
+// Failed is closed when the shared socket is of no more use, though nobody has closed the Engine; nil on a virtual network. Err says why.
+// Nobody comes in any more then: make another Engine.
+func (e *Engine) Failed() <-chan struct{} {
+	if e.udp == nil {
+		return nil
+	}
+	return e.udp.in.faults.failed
+}
+
+// Err is why the shared socket is of no more use; nil while it is good.
+func (e *Engine) Err() error {
+	if e.udp == nil {
+		return nil
+	}
+	return e.udp.in.faults.reason()
 }
 
 // off says whether a network such as "udp6" is of a family that is turned off.
@@ -208,7 +208,8 @@ func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []ICE
 		keys.attach(&settings)
 	}
 	settings.SetNet(s)
-	if s.shared != nil {
+	if s.udp != nil {
+		settings.SetICEUDPMux(s.udp.mux)
 		settings.SetICEProxyDialer(s)
 	}
 	api := webrtc.NewAPI(
@@ -255,3 +256,9 @@ type ICEServer struct {
 
 // LogValue hides the credential.
 func (s ICEServer) LogValue() slog.Value { return slog.AnyValue(s.URLs) }
+
+// Panics counts the panics that have ended connections.
+func (e *Engine) Panics() uint64 { return e.panics.Load() }
+
+// CheckOffer says why an offer is not one, or larger than any honest client's. It is cheap, and costs no connection.
+func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.checkSDP(offer) }

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -89,21 +88,4 @@ func (s *sender) zero() (zero time.Time) {
 		}
 	}
 	return zero
-}
-
-// feedbackMost is of how many packets the transport-wide feedback of one datagram may tell: as many as are remembered. A message of 20 bytes can name 65,535.
-const feedbackMost = 2048
-
-// eachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
-func eachFeedback(compound []byte, each func(fci []byte)) {
-	told := 0
-	for p := range rtcpPackets(compound) {
-		if kindOfRTCP(p) != rtcpFeedback || len(p) < 16 {
-			continue
-		}
-		if told += int(binary.BigEndian.Uint16(p[14:])); told > feedbackMost {
-			return
-		}
-		each(p[12:])
-	}
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,6 @@ import (
 // What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us nothing, unless it is by
 // media that nobody asked for.
 const (
-	maxRTCPStreams  = 32               // SSRCs that RTCP speaks of: ours, theirs, retransmissions
 	unaskedWindow   = 5 * time.Second  // over which unasked media is measured
 	reportsWindow   = 10 * time.Second // over which RTCP is counted
 	silence         = 30 * time.Second // without RTCP, after which a remote that sent some is gone
@@ -226,3 +226,43 @@ func (in *inbound) message(size int) {
 		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", in.limits.Messages, in.limits.MessageBytes))
 	}
 }
+
+// say tells the remote something, and reports whether it has a data channel for that. It does not wait.
+func (in *inbound) say(n notice) bool {
+	in.mu.Lock()
+	d := in.talk
+	in.mu.Unlock()
+	if d == nil || d.BufferedAmount() > unreadMost {
+		return false
+	}
+	text, err := json.Marshal(n)
+	return err == nil && d.SendText(string(text)) == nil
+}
+
+// opened takes the first data channel that is open for talking.
+func (in *inbound) opened(d *webrtc.DataChannel) {
+	defer in.contain("data channels")
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.talk == nil {
+		in.talk = d
+		close(in.ready)
+	}
+}
+
+type notice struct {
+	Action string `json:"action"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// contain takes a panic in what comes in. It has to be deferred itself, as the guard's.
+func (in *inbound) contain(where string) {
+	if in == nil || in.guard == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		in.guard.caught(where, v)
+	}
+}
+
+const unreadMost = 16 << 10 // bytes that a viewer has not taken yet, beyond which nothing more is told

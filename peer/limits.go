@@ -38,9 +38,6 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// CheckOffer says why an offer is not one, or larger than any honest client's. It is cheap, and costs no connection.
-func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.checkSDP(offer) }
-
 // checkSDP refuses a session description that is not one, is larger than any honest client's, or is not enough for a connection.
 func (l Limits) checkSDP(text string) error {
 	d, err := sdp.Parse(text, sdp.Limits{Bytes: l.SDP, Sections: l.MediaSections})

@@ -33,6 +33,11 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.guard.fail, guard: c.guard, ready: make(chan struct{})},
 	}
 	l.sockets.guard = c.guard
+	if c.o.Receive {
+		if err := l.sockets.openOwn(c.o.Engine); err != nil {
+			return nil, err
+		}
+	}
 	l.inbound.begin(c.o.Log)
 	if c.o.Broadcast != nil {
 		l.keys = &srtpKeys{guard: c.guard}
@@ -40,6 +45,7 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
 		l.sockets.close()
+		l.sockets.closeOwn()
 		return nil, err
 	}
 	l.pc = pc
@@ -90,6 +96,7 @@ func (l *link) close(work *sync.WaitGroup, g *guard) {
 	go func() {
 		defer close(closed)
 		g.do("closing", func() { _ = l.pc.GracefulClose() })
+		l.sockets.closeOwn()
 		work.Wait()
 	}()
 	timer := time.NewTimer(closeWithin)

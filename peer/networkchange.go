@@ -81,16 +81,3 @@ func (c *Conn) mayHeal() {
 	}
 	c.recovery.heal(time.Now(), wait, c.current().activity(c.o.Receive))
 }
-
-// sameRoutes says whether packets to all TURN servers leave from the address that they did at first, and whether any leave at all.
-func (s *sockets) sameRoutes() (same, open bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	same = true
-	for server, was := range s.turn {
-		now := wayTo(server)
-		same = same && now == was
-		open = open || now.IsValid()
-	}
-	return same, open
-}

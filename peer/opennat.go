@@ -27,7 +27,8 @@ func (c *Conn) announce(ctx context.Context) {
 	if c.o.RelayOnly || len(e.o.NAT1To1) > 0 || l.pc.RemoteDescription() == nil {
 		return
 	}
-	port := e.mux.LocalAddr().(*net.UDPAddr).Port
+	udp := l.sockets.udp
+	port := udp.port()
 	networks := e.host.networks()
 	if !c.o.NoHost {
 		for _, n := range networks[:min(len(networks), announced)] {
@@ -49,7 +50,7 @@ func (c *Conn) announce(ctx context.Context) {
 			seen[netip.AddrPortFrom(n.Addr(), uint16(port))] = true // no NAT
 		}
 		for _, server := range servers {
-			at, ok := e.mapped(ctx, server)
+			at, ok := e.mapped(ctx, udp, server)
 			if !ok || seen[at] || len(seen) > 2*announced {
 				continue
 			}
@@ -60,13 +61,13 @@ func (c *Conn) announce(ctx context.Context) {
 				c.out.ownCandidate("candidate:" + cand.Marshal())
 			}
 		}
-		e.openNAT(ctx, l.pair())
+		udp.openNAT(ctx, l.pair())
 	})
 }
 
-// openNAT opens the way into the shared socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
+// openNAT opens the way into the socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
 // far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
-func (e *Engine) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
+func (s *udpSocket) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
 	if pair == nil {
 		return
 	}
@@ -79,7 +80,7 @@ func (e *Engine) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
 		return
 	}
 	for range 3 {
-		e.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
+		s.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
 		select {
 		case <-ctx.Done():
 			return
@@ -101,13 +102,13 @@ func stunServers(list []webrtc.ICEServer) (out []string) {
 	return out
 }
 
-// mapped asks a STUN server where the shared socket is to be found from outside.
-func (e *Engine) mapped(ctx context.Context, server string) (netip.AddrPort, bool) {
+// mapped asks a STUN server where a socket is to be found from outside.
+func (e *Engine) mapped(ctx context.Context, udp *udpSocket, server string) (netip.AddrPort, bool) {
 	addr, err := e.net.ResolveUDPAddr("udp", server)
 	if err != nil || e.off("udp4") && addr.IP.To4() != nil || e.off("udp6") && addr.IP.To4() == nil {
 		return netip.AddrPort{}, false
 	}
-	x, err := e.mux.GetXORMappedAddrContext(ctx, addr, mappedWithin)
+	x, err := udp.mux.GetXORMappedAddrContext(ctx, addr, mappedWithin)
 	if err != nil {
 		return netip.AddrPort{}, false
 	}

@@ -4,13 +4,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/bwe"
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -49,14 +47,6 @@ type outTrack struct {
 	lost         uint32        // packets, as the remote reports
 	stats        rtcpStats     // what else it reports
 	firstAt      time.Time     // when the first packet was sent
-}
-
-// direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
-type direct struct {
-	cipher *srtpCipher
-	out    *udpbatch.Sender
-	to     netip.AddrPort
-	owner  *sender // ends when writing its packets panics; nil: nobody
 }
 
 func newOutTrack(codec media.Codec) *outTrack {

@@ -65,3 +65,39 @@ func (t *outTrack) source() uint32 {
 	defer t.mu.Unlock()
 	return t.ssrc
 }
+
+func (t *outTrack) began() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.firstAt
+}
+
+func (t *outTrack) account(r *TrackReport) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.Packets, r.Lost = uint64(t.sent), uint64(t.lost)
+}
+
+// bound says whether the track has a way to the remote.
+func (t *outTrack) bound() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w != nil
+}
+
+// succeed takes a track's place in its RTP stream: numbers and times go on, for the remote and the cipher alike. The other sends no more
+// after this.
+func (t *outTrack) succeed(before *outTrack) {
+	_ = before.Unbind(nil)
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	t.base, t.next, t.rtxNext = before.base, before.next, before.rtxNext
+	t.sent, t.octets, t.lost = before.sent, before.octets, before.lost
+	t.path, before.path = before.path, bwe.Path{}
+}
+
+func (t *outTrack) rtcpStats() rtcpStats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stats
+}

@@ -255,3 +255,16 @@ func ticksToTime(ticks int64, rate uint32) time.Duration {
 func askKeyFrame(pc *webrtc.PeerConnection) func(uint32) {
 	return func(ssrc uint32) { _ = pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}) }
 }
+
+func (r *receiver) report() []TrackReport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []TrackReport
+	for _, track := range r.tracks {
+		n := r.counts[track.Codec]
+		t := TrackReport{Track: track, Packets: n.packets, Lost: n.lost}
+		t.fill(r.meters[track.Codec])
+		out = append(out, t)
+	}
+	return out
+}

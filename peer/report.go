@@ -2,8 +2,6 @@ package peer
 
 import (
 	"time"
-
-	"github.com/kvsagent/kvsagent/media"
 )
 
 // Report is a connection at one moment.
@@ -24,18 +22,6 @@ type Report struct {
 	Sent          uint64        // bytes of media, of tracks that have given way, too
 	Receiving     []TrackReport
 	Unasked       uint64 // bytes of media that came though we asked for none, and were thrown away
-}
-
-// TrackReport is one track of a connection.
-type TrackReport struct {
-	media.Track
-	Frames, KeyFrames, Bytes uint64
-	Packets, Lost            uint64            // received, or lost by the remote's own account
-	Resent                   uint64            // packets, because the remote asked
-	KeysAsked                uint64            // key frames that the remote asked for
-	Dropped                  uint64            // frames that the remote did not get
-	DroppedFor               map[string]uint64 // those, by reason
-	FPS, Bitrate             float64
 }
 
 // Report tells how the connection is.
@@ -66,92 +52,4 @@ func (r *Report) path(l *link) {
 	if ok && r.RTT == 0 {
 		r.RTT = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
 	}
-}
-
-func (s *sender) describe(r *Report) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.Level, r.Moves, r.Behind = s.level, s.moves, s.behind(time.Now())
-	if s.video != nil {
-		stats := s.video.rtcpStats()
-		r.RTT, r.Jitter = stats.rtt, stats.jitter
-		path := s.video.pathState()
-		r.Estimate = path.Estimate
-		r.Behind += path.Queue
-	}
-}
-
-func (s *sender) report() []TrackReport {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []TrackReport
-	for _, codec := range sorted(s.meters) {
-		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total(), DroppedFor: s.dropped[codec].byReason()}
-		s.tracks[codec].account(&t)
-		if codec.Video() {
-			t.Resent, t.KeysAsked = s.resent, s.plis
-		}
-		t.fill(s.meters[codec])
-		out = append(out, t)
-	}
-	return out
-}
-
-// firstPacket is when the first packet was sent; zero is not yet.
-func (s *sender) firstPacket() (first time.Time) {
-	for _, t := range s.tracks {
-		if at := t.began(); !at.IsZero() && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
-	}
-	return first
-}
-
-func (t *outTrack) began() time.Time {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.firstAt
-}
-
-func (t *outTrack) rtcpStats() rtcpStats {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.stats
-}
-
-func (t *outTrack) account(r *TrackReport) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r.Packets, r.Lost = uint64(t.sent), uint64(t.lost)
-}
-
-func (r *receiver) report() []TrackReport {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []TrackReport
-	for _, track := range r.tracks {
-		n := r.counts[track.Codec]
-		t := TrackReport{Track: track, Packets: n.packets, Lost: n.lost}
-		t.fill(r.meters[track.Codec])
-		out = append(out, t)
-	}
-	return out
-}
-
-func (t *TrackReport) fill(m *media.Meter) {
-	t.Frames, t.KeyFrames, t.Bytes = m.Frames, m.KeyFrames, m.Bytes
-	t.FPS, t.Bitrate = m.Rates(time.Now())
-}
-
-// sorted gives the codecs of meters, video first.
-func sorted(meters map[media.Codec]*media.Meter) []media.Codec {
-	var video, audio []media.Codec
-	for c := range meters {
-		if c.Video() {
-			video = append(video, c)
-		} else {
-			audio = append(audio, c)
-		}
-	}
-	return append(video, audio...)
 }

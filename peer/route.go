@@ -38,12 +38,12 @@ var errNoRelay = errors.New("the path moved to a relay; the viewer must come aga
 func newRoute(l *link, e *Engine, g *outgoing) *route {
 	ice := l.pc.SCTP().Transport().ICETransport()
 	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: g.b.demote, fail: g.guard.fail}
-	if l.sockets.shared != nil {
+	if l.sockets.udp != nil {
 		cipher, open, err := l.keys.ciphers()
 		if err != nil {
 			g.log.Debug("media goes through pion", "why", err)
 		}
-		r.cipher, r.demux = cipher, e.in
+		r.cipher, r.demux = cipher, l.sockets.udp.in
 		r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
@@ -143,7 +143,7 @@ func (r *route) useDirect(senders []*sender) {
 
 // hear lets the fast path have what comes over the shared socket from the other end of the path.
 func (r *route) hear(out *udpbatch.Sender, from netip.AddrPort) {
-	if out != r.sockets.shared {
+	if r.sockets.udp == nil || out != r.sockets.udp.out {
 		from = netip.AddrPort{}
 	}
 	r.demux.bind(r.reports, from)

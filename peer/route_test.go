@@ -59,7 +59,7 @@ func newRouted(t *testing.T) *routed {
 	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	x.s = newSender(b, []*outTrack{newOutTrack(media.H264)}, nil)
 	x.r = &route{
-		selected: x.ice.selected, sockets: &sockets{shared: udpbatch.New(conn)}, cipher: &srtpCipher{},
+		selected: x.ice.selected, sockets: &sockets{udp: &udpSocket{out: udpbatch.New(conn)}}, cipher: &srtpCipher{},
 		reports: &rtcpFastPath{}, demux: newUDPDemux(conn), demote: b.demote, fail: func(err error) { x.errs = append(x.errs, err) },
 	}
 	return x

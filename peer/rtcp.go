@@ -93,3 +93,20 @@ func rembRate(p []byte) (rate float64, ok bool) {
 	word := binary.BigEndian.Uint32(p[16:])
 	return math.Ldexp(float64(word&0x3ffff), int(word>>18&0x3f)), true
 }
+
+// eachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
+func eachFeedback(compound []byte, each func(fci []byte)) {
+	told := 0
+	for p := range rtcpPackets(compound) {
+		if kindOfRTCP(p) != rtcpFeedback || len(p) < 16 {
+			continue
+		}
+		if told += int(binary.BigEndian.Uint16(p[14:])); told > feedbackMost {
+			return
+		}
+		each(p[12:])
+	}
+}
+
+// feedbackMost is of how many packets the transport-wide feedback of one datagram may tell: as many as are remembered. A message of 20 bytes can name 65,535.
+const feedbackMost = 2048

@@ -508,3 +508,23 @@ func (s *sender) meter(p *packets, now time.Time) (first bool) {
 	m.Add(now, p.frame.Key, p.bytes)
 	return first && s.onFirst != nil
 }
+
+// contain takes a panic in the work of a sender, which sends nothing from then on: a packet may be half written, and must not be encrypted under its number once more.
+func (s *sender) contain(where string) {
+	if s.guard == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		s.broken.Store(true)
+		s.guard.caught(where, v)
+	}
+}
+
+// blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
+func (s *sender) blame(where string, fault any) {
+	if s == nil || s.guard == nil {
+		panic(fault)
+	}
+	s.broken.Store(true)
+	s.guard.caught(where, fault)
+}

@@ -18,11 +18,12 @@ import (
 // candidates, and those to TURN servers.
 type sockets struct {
 	transport.Net
-	shared *udpbatch.Sender // nil on a virtual network
-	roots  *x509.CertPool   // whom to trust as TURN servers; nil is the system's
-	proxy  func(addr string) (*url.URL, error)
-	log    logging.LoggerFactory
-	off    func(network string) bool
+	udp   *udpSocket     // that ICE uses; nil on a virtual network
+	own   bool           // udp is of this connection alone
+	roots *x509.CertPool // whom to trust as TURN servers; nil is the system's
+	proxy func(addr string) (*url.URL, error)
+	log   logging.LoggerFactory
+	off   func(network string) bool
 
 	guard   *guard // of the connection
 	refused func() // a TURN server no longer keeps what it has given us
@@ -39,7 +40,7 @@ type sockets struct {
 func (e *Engine) newSockets(refused func()) *sockets {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &sockets{
-		Net: e.net, shared: e.out, roots: e.o.Roots, proxy: e.o.Proxy, log: e.settings.LoggerFactory, off: e.off, refused: refused, ctx: ctx, close: cancel,
+		Net: e.net, udp: e.udp, roots: e.o.Roots, proxy: e.o.Proxy, log: e.settings.LoggerFactory, off: e.off, refused: refused, ctx: ctx, close: cancel,
 		byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
 	}
 }
@@ -53,10 +54,10 @@ func (s *sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPCo
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := conn.(*net.UDPConn); ok && s.shared != nil {
+	if c, ok := conn.(*net.UDPConn); ok && s.udp != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.byPort[c.LocalAddr().(*net.UDPAddr).AddrPort().Port()] = s.shared.For(c)
+		s.byPort[c.LocalAddr().(*net.UDPAddr).AddrPort().Port()] = s.udp.out.For(c)
 	}
 	return conn, nil
 }
@@ -71,11 +72,37 @@ func (s *sockets) straight(pair *webrtc.ICECandidatePair) (*udpbatch.Sender, net
 	to := netip.AddrPortFrom(addr, r.Port)
 	switch l.Typ {
 	case webrtc.ICECandidateTypeHost:
-		return s.shared, to
+		if s.udp == nil {
+			return nil, to
+		}
+		return s.udp.out, to
 	case webrtc.ICECandidateTypeSrflx:
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.byPort[l.RelatedPort], to
 	}
 	return nil, netip.AddrPort{}
+}
+
+// openOwn gives the connection a UDP socket of its own. It must be closed, after the peer connection.
+func (s *sockets) openOwn(e *Engine) error {
+	if s.udp == nil {
+		return nil
+	}
+	udp, err := listenUDP(0, ownBuffer, e.host, e.settings.LoggerFactory)
+	if err != nil {
+		return err
+	}
+	s.udp, s.own = udp, true
+	return nil
+}
+
+// ownBuffer is for what one connection receives: a key frame of 2 MB.
+const ownBuffer = 2 << 20
+
+// closeOwn closes what openOwn has opened.
+func (s *sockets) closeOwn() {
+	if s.own {
+		_ = s.udp.close()
+	}
 }

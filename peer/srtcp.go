@@ -87,3 +87,5 @@ func (r *replay) fresh(index uint32) bool {
 	r.seen |= 1 << back
 	return true
 }
+
+const maxRTCPStreams = 32 // SSRCs that RTCP speaks of: ours, theirs, retransmissions

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/kvsagent/kvsagent/internal/bwe"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/webrtc/v4"
 )
@@ -125,22 +124,4 @@ func (g *outgoing) carry(ctx context.Context, l *link, tr *webrtc.RTPTransceiver
 			g.carry(ctx, l, other)
 		}
 	}
-}
-
-// succeed takes a track's place in its RTP stream: numbers and times go on, for the remote and the cipher alike. The other sends no more
-// after this.
-func (t *outTrack) succeed(before *outTrack) {
-	_ = before.Unbind(nil)
-	before.mu.Lock()
-	defer before.mu.Unlock()
-	t.base, t.next, t.rtxNext = before.base, before.next, before.rtxNext
-	t.sent, t.octets, t.lost = before.sent, before.octets, before.lost
-	t.path, before.path = before.path, bwe.Path{}
-}
-
-// bound says whether the track has a way to the remote.
-func (t *outTrack) bound() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.w != nil
 }

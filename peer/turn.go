@@ -31,7 +31,7 @@ func (s *sockets) servers(list []ICEServer) (out []webrtc.ICEServer) {
 	for _, server := range list {
 		to := webrtc.ICEServer{Username: server.Username, Credential: server.Credential}
 		for _, raw := range server.URLs {
-			if u, err := stun.ParseURI(raw); err == nil && u.Scheme == stun.SchemeTypeTURNS && s.shared != nil {
+			if u, err := stun.ParseURI(raw); err == nil && u.Scheme == stun.SchemeTypeTURNS && s.udp != nil {
 				at := net.JoinHostPort(u.Host, fmt.Sprint(u.Port))
 				if u.Proto == stun.ProtoTypeUDP {
 					secure.names[at] = u.Host
@@ -156,3 +156,16 @@ func refusal(b []byte) bool {
 }
 
 const maxTURNMessage = 2048
+
+// sameRoutes says whether packets to all TURN servers leave from the address that they did at first, and whether any leave at all.
+func (s *sockets) sameRoutes() (same, open bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same = true
+	for server, was := range s.turn {
+		now := wayTo(server)
+		same = same && now == was
+		open = open || now.IsValid()
+	}
+	return same, open
+}

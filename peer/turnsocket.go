@@ -65,7 +65,7 @@ func (t *turnSocket) begin(to net.Addr) {
 		return
 	}
 	s := t.sockets
-	if s.shared != nil {
+	if s.udp != nil {
 		s.reached(addr.AddrPort().Addr())
 	}
 	s.mu.Lock()

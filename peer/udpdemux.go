@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,13 +15,15 @@ import (
 // All else goes on to Pion.
 type udpDemux struct {
 	*net.UDPConn
-	in  *udpbatch.Receiver
+	in  datagrams
 	out *udpbatch.Sender // Pion's way to write, which waits no longer than ours
 
 	// Used by who reads.
 	again  *arena    // packets that are sent again, until all has been dealt with that was read at once
 	calm   bool      // that was nothing but reports
 	joined time.Time // when somebody last shook hands
+
+	faults socketFaults
 
 	mu      sync.RWMutex // guards the fields below, and each rtcpFastPath's from and ended
 	remotes map[netip.AddrPort]*rtcpFastPath
@@ -29,8 +32,14 @@ type udpDemux struct {
 func newUDPDemux(conn *net.UDPConn) *udpDemux {
 	return &udpDemux{
 		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn), again: newArena(2 * retransmitBytes),
-		remotes: map[netip.AddrPort]*rtcpFastPath{},
+		remotes: map[netip.AddrPort]*rtcpFastPath{}, faults: socketFaults{closed: make(chan struct{}), failed: make(chan struct{})},
 	}
+}
+
+// datagrams is a udpbatch.Receiver.
+type datagrams interface {
+	Waiting() bool
+	Next() ([]byte, netip.AddrPort, error)
 }
 
 // ReadFromAddrPort implements ice.AddrPortReaderWriter.
@@ -42,8 +51,12 @@ func (d *udpDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 		}
 		data, from, err := d.in.Next()
 		if err != nil {
+			if d.faults.passing(err) {
+				continue
+			}
 			return 0, from, err
 		}
+		d.faults.good()
 		if isRTCP(data) {
 			if p := d.remote(from); p != nil && p.take(data, d.again) {
 				if d.again.full() {
@@ -77,6 +90,13 @@ func (d *udpDemux) rest() {
 		time.Sleep(restFor)
 	}
 	d.calm = true
+}
+
+// Close implements net.PacketConn. Pion closes the socket by itself when it takes an error for the end.
+func (d *udpDemux) Close() error {
+	d.faults.fail(errors.New("pion has closed it"))
+	d.faults.once.Do(func() { close(d.faults.closed) })
+	return d.UDPConn.Close()
 }
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.

@@ -1,0 +1,124 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/pion/ice/v4"
+	"github.com/pion/logging"
+	"github.com/pion/transport/v5"
+)
+
+// udpSocket is a UDP socket on which ICE meets remotes: Pion's mux reads it through our demux, and we write past Pion. It is bound to no
+// address, so that it outlives a change of them.
+//
+// Pion's mux tells connections apart by the remote's address. All viewers of an engine share one socket. A connection that is a viewer itself
+// has its own: two agents with several channels between them would otherwise be one address to each other.
+type udpSocket struct {
+	mux *ice.UniversalUDPMuxDefault
+	in  *udpDemux
+	out *udpbatch.Sender
+}
+
+// socketBuffer holds the packets of a frame for very many viewers.
+const socketBuffer = 4 << 20
+
+func listenUDP(port, buffer int, n transport.Net, log logging.LoggerFactory) (*udpSocket, error) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
+	if err != nil {
+		return nil, fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+	}
+	_ = conn.SetReadBuffer(buffer) // as much of it as the system allows
+	_ = conn.SetWriteBuffer(buffer)
+	in := newUDPDemux(conn)
+	return &udpSocket{in: in, out: in.out, mux: ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
+		UDPConn: in, Net: n, Logger: log.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
+	})}, nil
+}
+
+// port is the local port; 0 when there is no socket.
+func (s *udpSocket) port() int {
+	if s == nil {
+		return 0
+	}
+	return s.mux.LocalAddr().(*net.UDPAddr).Port
+}
+
+func (s *udpSocket) close() error {
+	if s == nil {
+		return nil
+	}
+	s.in.faults.ending.Store(true)
+	return s.mux.Close()
+}
+
+// socketFaults is what goes wrong with reading a socket. Pion's mux closes its socket after any error but a time-out, for good and for all
+// connections, so it sees only those that are final.
+type socketFaults struct {
+	passed atomic.Uint64 // errors after which reading went on
+	ending atomic.Bool   // we close the socket
+	closed chan struct{}
+	once   sync.Once
+
+	// Used by the reader.
+	since time.Time // when errors began, without a packet between them; zero: the last read was good
+	pause retryPause
+
+	mu     sync.Mutex // guards the fields below
+	err    error      // why the socket is of no more use
+	failed chan struct{}
+}
+
+// errorsFor is how long reading may give nothing but errors.
+const errorsFor = 10 * time.Second
+
+// passing takes an error of a read, and reports whether to read again. It waits a moment before it says so.
+func (f *socketFaults) passing(err error) bool {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, net.ErrClosed), errors.Is(err, syscall.EBADF), errors.Is(err, syscall.ENOTSOCK):
+		f.fail(err)
+		return false
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return false // which Pion asked for
+	}
+	f.passed.Add(1)
+	now := time.Now()
+	if f.since.IsZero() {
+		f.since = now
+	}
+	if now.Sub(f.since) > errorsFor {
+		f.fail(fmt.Errorf("nothing but errors for %v: %w", errorsFor, err))
+		return false
+	}
+	return f.pause.wait(f.closed)
+}
+
+// good notes that a read was good.
+func (f *socketFaults) good() {
+	if !f.since.IsZero() {
+		f.since, f.pause = time.Time{}, retryPause{}
+	}
+}
+
+// fail notes why the socket is of no more use, unless we are closing it.
+func (f *socketFaults) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil && !f.ending.Load() {
+		f.err = fmt.Errorf("the socket of all media is lost: %w", err)
+		close(f.failed)
+	}
+}
+
+func (f *socketFaults) reason() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
