@@ -240,7 +240,7 @@ func (c *Conn) onConnected(ctx context.Context, l *link) error {
 	c.progress.enter(Connected)
 	c.recovery.onConnected(l.hostRoute(c.o.Engine))
 	if c.progress.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
-		c.outgoing.startAll(ctx, l, c.o.Engine)
+		c.outgoing.startAll(ctx, l, c.o.Engine, c.negotiation.remote)
 		if c.o.OnConnected != nil {
 			c.o.OnConnected()
 		}

@@ -1,11 +1,38 @@
 package peer
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// A remote may miss the start of its picture without a trace. Browsers drop media that arrives between the end of the DTLS
-// handshake and the moment when the keys reach the decrypter; in Firefox they pass through the main thread. A receiver also
-// asks for no packet from before the first that it got (RFC 4585 section 6.2.1). So the start is sent again, once, as soon
-// as the remote shows that it did not see it.
+// A remote may miss the start of its picture without a trace. Browsers drop media that arrives between the end of the
+// DTLS handshake and the moment when the keys reach the decrypter. A receiver also asks for no packet from before the
+// first that it got (RFC 4585 section 6.2.1). So the start is sent again, once, as soon as the remote shows that it did
+// not see it. Firefox, which misses it often, gets a moment first.
+
+// lateKeys is how long Firefox gets after the handshake. Its keys pass through the main thread.
+const lateKeys = 15 * time.Millisecond
+
+// keysAfter is how long after the handshake a remote can decrypt, as far as that is known.
+func keysAfter(remote identity) time.Duration {
+	if remote.Firefox() {
+		return lateKeys
+	}
+	return 0
+}
+
+// waitForKeys waits for that.
+func waitForKeys(ctx context.Context, after time.Duration) {
+	if after == 0 {
+		return
+	}
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
 
 // firstStart is the start of a picture, until the remote has shown whether it saw it. The sender's mu guards it.
 type firstStart struct {
@@ -25,7 +52,7 @@ func (f *firstStart) begins(key uint64, now time.Time) {
 // asked takes a key frame request. While the start is under way, a request says that the remote did not see it. asked
 // reports whether the start is due again.
 func (f *firstStart) asked(now time.Time) bool {
-	if f.key != 0 && !f.over && now.Sub(f.at) <= repeatAfter {
+	if !f.over && now.Sub(f.at) <= repeatAfter {
 		f.missed = true
 	}
 	return f.due()
@@ -49,7 +76,8 @@ func (f *firstStart) take() (key uint64, ok bool) {
 	return f.key, ok
 }
 
-// missedStart takes transport-wide feedback, and reports whether it is the one that shows that the remote missed the start.
+// missedStart takes transport-wide feedback, and reports whether it is the one that shows that the remote missed the
+// start.
 func (s *sender) missedStart(fci []byte) (missed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +102,13 @@ func (b *Broadcast) startAgain(s *sender) bool {
 	if !st.worth(time.Now(), s.burstRate()) || st.window[0].number != key {
 		return false // another key frame is nearer
 	}
-	return b.jump(s, st)
+	if !b.jump(s, st) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.served = 0 // a remote that goes on asking after repeatAfter is served as any other
+	return true
 }
 
 // takeStart gives what the start begins with, if it is due again.

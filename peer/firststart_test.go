@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"encoding/binary"
+	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -52,7 +53,8 @@ func feedbackFrom(first, n uint16) []byte {
 	return append(fci, make([]byte, n)...)
 }
 
-// TestEarlyKeyRequestRepeatsTheStartOnce: a remote that asks for a key frame while its first is thought to be under way did
+// TestEarlyKeyRequestRepeatsTheStartOnce: a remote that asks for a key frame while its first is thought to be under
+// way did
 // not see it. It gets the whole start again, but only once.
 func TestEarlyKeyRequestRepeatsTheStartOnce(t *testing.T) {
 	for _, kind := range []rtcp.Packet{pli, &rtcp.FullIntraRequest{}} {
@@ -72,6 +74,25 @@ func TestEarlyKeyRequestRepeatsTheStartOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARemoteThatMissesTheStartTwice is served as any other remote after repeatAfter, and need not wait for the next key
+// frame of the camera.
+func TestARemoteThatMissesTheStartTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := started(t, hubs(false))
+		s.onRTCP(pli, nil)
+		if got := keys(drain(t, s)); got != 1 {
+			t.Errorf("after an early request %d key frames were sent, want 1", got)
+		}
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			s.onRTCP(pli, nil)
+		}
+		if got := keys(drain(t, s)); got != 1 {
+			t.Errorf("after later requests %d key frames were sent, want 1", got)
+		}
+	})
 }
 
 // TestMissedStartIsSentAgainOnce: the first feedback of a remote tells at which packet its reception began.
@@ -123,7 +144,8 @@ func TestMissedStartWakesTheReportLoop(t *testing.T) {
 	})
 }
 
-// TestSeenStartIsNotSentAgain: a remote with a slow path asks for a key frame because the first takes so long. Its feedback
+// TestSeenStartIsNotSentAgain: a remote with a slow path asks for a key frame because the first takes so long. Its
+// feedback
 // says that this one is arriving.
 func TestSeenStartIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -136,7 +158,8 @@ func TestSeenStartIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// TestAStartThatWaitsIsNotRepeated: a request that comes before the first packet has left asks for what is about to come.
+// TestAStartThatWaitsIsNotRepeated: a request that comes before the first packet has left asks for what is about to
+// come.
 // The one repetition is left for later.
 func TestAStartThatWaitsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -156,7 +179,8 @@ func TestAStartThatWaitsIsNotRepeated(t *testing.T) {
 	})
 }
 
-// TestRefusedKeyRequestUsesUpNothing: a request is refused because the cached key frame was sent a moment ago. The next one
+// TestRefusedKeyRequestUsesUpNothing: a request is refused because the cached key frame was sent a moment ago. The
+// next one
 // is served as soon as that is no longer so, not keyEvery after the first.
 func TestRefusedKeyRequestUsesUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -176,7 +200,8 @@ func TestRefusedKeyRequestUsesUpNothing(t *testing.T) {
 	})
 }
 
-// TestViewersKeyRequestsAreThrottled: a viewer that asks all the time has one request a second served, also by a source that
+// TestViewersKeyRequestsAreThrottled: a viewer that asks all the time has one request a second served, also by a
+// source that
 // makes key frames.
 func TestViewersKeyRequestsAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -190,6 +215,20 @@ func TestViewersKeyRequestsAreThrottled(t *testing.T) {
 		}
 		if got := source.asked.Load(); got != 10 {
 			t.Errorf("the source was asked for %d key frames in 10 s, want 10", got)
+		}
+	})
+}
+
+// TestALaterKeyRequestIsForTheSource: a remote that has had its picture for a while, and tells nothing of what arrived,
+// gets a new key frame and not its start again.
+func TestALaterKeyRequestIsForTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &willing{}
+		s := started(t, NewBroadcast(media.NewHub(media.HubOptions{Source: source}), nil))
+		time.Sleep(repeatAfter)
+		s.onRTCP(pli, nil)
+		if got, queued := source.asked.Load(), len(s.queue); got != 1 || queued != 0 {
+			t.Errorf("the source was asked for %d key frames, and %d cached frames were queued; want 1 and 0", got, queued)
 		}
 	})
 }
@@ -217,6 +256,27 @@ type willing struct{ asked atomic.Int32 }
 
 func (w *willing) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return nil }
 func (w *willing) RequestKeyFrame()                            { w.asked.Add(1) }
+
+// TestFirefoxGetsTimeForItsKeys: nobody else waits.
+func TestFirefoxGetsTimeForItsKeys(t *testing.T) {
+	for file, want := range map[string]time.Duration{
+		"firefox.sdp": lateKeys, "firefox-h264.sdp": lateKeys, "chromium.sdp": 0, "safari.sdp": 0, "c-sdk-viewer.sdp": 0,
+	} {
+		t.Run(file, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				waitForKeys(t.Context(), keysAfter(identityOf(string(text))))
+				if waited := time.Since(began); waited != want {
+					t.Errorf("waited %v, want %v", waited, want)
+				}
+			})
+		})
+	}
+}
 
 // TestADatagramOfKeyRequests: hundreds of them are one.
 func TestADatagramOfKeyRequests(t *testing.T) {

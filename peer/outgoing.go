@@ -22,6 +22,7 @@ type outgoing struct {
 	// Owned by Run.
 	level     Level                      // that the remote must have: Sub when it cannot take the codec of the main stream
 	leaves    []func()                   // the streams that this connection keeps running
+	keysAfter time.Duration              // from the handshake until the remote can decrypt
 	sub       bool                       // the smaller one is among them
 	changed   <-chan struct{}            // closed when the source's tracks change; nil: nothing is sent
 	listening map[rtcpSource]*rtcpReader // one for each section in which we send

@@ -8,13 +8,12 @@ import (
 // repeatAfter is how long a viewer with a slow path may take to see a key frame and to stop asking.
 const repeatAfter = 1500 * time.Millisecond
 
-// mayRepeat says whether a cached key frame may be sent out of turn. One that is queued or under way, and one that was
-// repeated already, may not.
+// mayRepeat says whether a cached key frame may be sent out of turn. One that is under way, and one that was repeated
+// already, may not.
 func (s *sender) mayRepeat(key *packets, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waits := slices.ContainsFunc(s.queue, func(x item) bool { return x.p == key })
-	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter && !waits
+	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter
 }
 
 // refresh serves a key frame request: from the source if it can make one, else from the cache. It reports whether it did.

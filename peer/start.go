@@ -9,11 +9,11 @@ import (
 )
 
 // startAll lets the senders send, now that DTLS has given the keys.
-func (g *outgoing) startAll(ctx context.Context, l *link, e *Engine) {
+func (g *outgoing) startAll(ctx context.Context, l *link, e *Engine, remote identity) {
 	if g.b == nil {
 		return
 	}
-	l.route = newRoute(l, e, g)
+	l.route, g.keysAfter = newRoute(l, e, g), keysAfter(remote)
 	for _, x := range g.all() {
 		g.start(ctx, l, x)
 	}
@@ -28,6 +28,7 @@ func (g *outgoing) start(ctx context.Context, l *link, x *attachedSender) {
 	g.work.Go(func() {
 		defer x.contain("sender")
 		waitForSRTP(l.pc)
+		waitForKeys(ctx, g.keysAfter)
 		if err := x.run(ctx, g.b.promote); err != nil && ctx.Err() == nil {
 			g.guard.fail(fmt.Errorf("sending: %w", err))
 		}

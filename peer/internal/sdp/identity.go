@@ -32,6 +32,9 @@ func (id Identity) Same(o Identity) bool {
 	return id.Fingerprint != "" && id.Fingerprint == o.Fingerprint && (id.session == o.session || id.SameICE(o))
 }
 
+// Firefox says whether the description is Firefox's, by the user name of its o= line.
+func (id Identity) Firefox() bool { return strings.HasPrefix(id.session, "mozilla") }
+
 // SameICE says whether two descriptions have the same ICE credentials.
 func (id Identity) SameICE(o Identity) bool {
 	for _, u := range o.Ufrags {
