@@ -110,15 +110,22 @@ func (a *arena) write(from, to int, until time.Time) (fault any) {
 func (a *arena) writeEach(from, to int, until time.Time) {
 	for i := from; i < to; i++ {
 		if fault := a.write(i, i+1, until); fault != nil {
-			a.ways[i].owner.blame("socket", fault)
+			owner := a.ways[i].owner
+			if owner == nil {
+				panic(fault)
+			}
+			owner.Blame("socket", fault)
 		}
 	}
 }
+
+// blamed ends for a panic that somebody else has recovered.
+type blamed interface{ Blame(where string, fault any) }
 
 // direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
 type direct struct {
 	cipher *srtpCipher
 	out    *udpbatch.Sender
 	to     netip.AddrPort
-	owner  *sender // ends when writing its packets panics; nil: nobody
+	owner  blamed // ends when writing its packets panics; nil: nobody
 }

@@ -22,9 +22,8 @@ func TestClosingHangs(t *testing.T) {
 		release := make(chan struct{})
 		c.outgoing.work.Go(func() { <-release })
 		began := time.Now()
-		in := &inbound{}
-		in.begin(c.o.Log)
-		(&link{pc: pc, sockets: c.o.Engine.newSockets(func() {}), inbound: in}).close(&c.outgoing.work, c.guard)
+		in := newInbound(Limits{}.filled(), false, c.guard, c.o.Log)
+		(&link{pc: pc, sockets: c.o.Engine.newSockets(nil, func() {}), inbound: in}).close(&c.outgoing.work, c.guard)
 		if took := time.Since(began); took != closeWithin {
 			t.Errorf("closing took %v, want %v", took, closeWithin)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -99,11 +98,6 @@ func rank(c webrtc.RTPCodecParameters, codec media.Codec, own []webrtc.PayloadTy
 		return 1
 	}
 	return 2
-}
-
-func codecOf(c webrtc.RTPCodecParameters) media.Codec {
-	_, name, _ := strings.Cut(c.MimeType, "/")
-	return sdp.Canonical(name)
 }
 
 // negotiated says whether a codec may be sent in a section.

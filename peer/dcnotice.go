@@ -66,7 +66,7 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
 	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
 	defer cancel()
-	ready, arrived := l.inbound.ready, make(chan struct{}, 1)
+	ready, arrived := l.inbound.opens(), make(chan struct{}, 1)
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,7 +88,7 @@ func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
 			}
 		case <-ready:
 			ready = nil
-			l.inbound.talk.OnBufferedAmountLow(func() { // all of it has been acknowledged
+			l.inbound.whenSent(func() { // all of it has been acknowledged
 				select {
 				case arrived <- struct{}{}:
 				default:

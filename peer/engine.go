@@ -90,7 +90,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		return e, nil
 	}
 	var err error
-	if e.host, err = newHost(o); err != nil {
+	if e.host, err = newHost(hostOptions{o.Interfaces, o.Addresses, o.NoIPv4, o.NoIPv6, o.Loopback}); err != nil {
 		return nil, err
 	}
 	e.net = e.host
@@ -248,17 +248,15 @@ func receiving(media bool) (*interceptor.Registry, error) {
 	return r, nil
 }
 
-// ICEServer is a STUN or TURN server: URLs such as "stun:host:port" or "turn:host:port?transport=udp" (RFC 7064, RFC 7065).
-type ICEServer struct {
-	URLs                 []string
-	Username, Credential string
-}
-
-// LogValue hides the credential.
-func (s ICEServer) LogValue() slog.Value { return slog.AnyValue(s.URLs) }
-
 // Panics counts the panics that have ended connections.
 func (e *Engine) Panics() uint64 { return e.panics.Load() }
 
 // CheckOffer says why an offer is not one, or larger than any honest client's. It is cheap, and costs no connection.
 func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.checkSDP(offer) }
+
+// newSockets is the network as one connection sees it.
+func (e *Engine) newSockets(g *guard, refused func()) *sockets {
+	return newSockets(socketOptions{
+		Net: e.net, UDP: e.udp, Host: e.host, Roots: e.o.Roots, Proxy: e.o.Proxy, Log: e.settings.LoggerFactory, Guard: g, Refused: refused,
+	})
+}

@@ -57,7 +57,7 @@ func split(codec media.Codec, data []byte) (units [][]byte, key bool) {
 // hasSets says whether H.264 units hold parameter sets, without which a key frame is of no use.
 func hasSets(units [][]byte) bool {
 	for _, u := range units {
-		if u[0]&0x1f == nalSPS {
+		if h264.NALUType(u[0]&0x1f) == h264.NALUTypeSPS {
 			return true
 		}
 	}
@@ -70,13 +70,13 @@ func learnVideo(t *media.Track, f *media.Frame) bool {
 	switch f.Codec {
 	case media.H264:
 		for _, u := range f.Data {
-			switch u[0] & 0x1f {
-			case nalSPS:
+			switch h264.NALUType(u[0] & 0x1f) {
+			case h264.NALUTypeSPS:
 				var sps h264.SPS
 				if sps.Unmarshal(u) == nil {
 					t.SPS, t.Width, t.Height = u, sps.Width(), sps.Height()
 				}
-			case nalPPS:
+			case h264.NALUTypePPS:
 				t.PPS = u
 			}
 		}

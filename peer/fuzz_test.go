@@ -65,7 +65,7 @@ func FuzzOfferToPion(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
+		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,16 @@ type host struct {
 // lookAgain is how long what was seen is believed. A viewer that comes asks several times, and each of its candidates once more; to look is a call of the kernel for each interface.
 const lookAgain = 250 * time.Millisecond
 
-func newHost(o EngineOptions) (*host, error) {
+// hostOptions say what of the host's network ICE may see, as EngineOptions do.
+type hostOptions struct {
+	Interfaces []string       // patterns of path.Match; nil is all but virtual ones
+	Addresses  []netip.Prefix // nil is all
+	NoIPv4     bool
+	NoIPv6     bool
+	Loopback   bool
+}
+
+func newHost(o hostOptions) (*host, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return nil, fmt.Errorf("network interfaces: %w", err)

@@ -97,13 +97,27 @@ func (in *inbound) refuse(b *packetio.Buffer, format string, limit int) {
 	in.fail(fmt.Errorf(format, limit))
 }
 
-// begin must come before the first packet.
-func (in *inbound) begin(log *slog.Logger) {
+// newInbound counts for one connection. receive says that we asked for media.
+func newInbound(limits Limits, receive bool, g *guard, log *slog.Logger) *inbound {
+	in := &inbound{limits: limits, receive: receive, fail: g.fail, guard: g, ready: make(chan struct{})}
 	in.unasked.over = make(chan struct{})
 	in.unasked.flood = func() {
-		log.Info("the remote sends media that nobody asked for; it is thrown away", "more_than_bps", in.limits.Bitrate)
+		log.Info("the remote sends media that nobody asked for; it is thrown away", "more_than_bps", limits.Bitrate)
 	}
+	return in
 }
+
+// endsWith says how to find out that Pion closes the connection.
+func (in *inbound) endsWith(gone func() bool) { in.unasked.gone = gone }
+
+// unaskedBytes is how much media came that nobody asked for.
+func (in *inbound) unaskedBytes() uint64 { return in.unasked.bytes.Load() }
+
+// opens is closed when the remote has opened a data channel.
+func (in *inbound) opens() <-chan struct{} { return in.ready }
+
+// whenSent calls f when all that was said has been acknowledged.
+func (in *inbound) whenSent(f func()) { in.talk.OnBufferedAmountLow(f) }
 
 // throwAway counts media that nobody asked for.
 func (in *inbound) throwAway(n int) { in.unasked.add(n, in.limits.Bitrate) }

@@ -29,18 +29,16 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 		return nil, err
 	}
 	l := &link{
-		sockets: c.o.Engine.newSockets(func() { c.wake.add(relayRefused) }),
-		inbound: &inbound{limits: c.o.Engine.o.Limits, receive: c.o.Receive, fail: c.guard.fail, guard: c.guard, ready: make(chan struct{})},
+		sockets: c.o.Engine.newSockets(c.guard, func() { c.wake.add(relayRefused) }),
+		inbound: newInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
 	}
-	l.sockets.guard = c.guard
 	if c.o.Receive {
-		if err := l.sockets.openOwn(c.o.Engine); err != nil {
+		if err := l.sockets.openOwn(); err != nil {
 			return nil, err
 		}
 	}
-	l.inbound.begin(c.o.Log)
 	if c.o.Broadcast != nil {
-		l.keys = &srtpKeys{guard: c.guard}
+		l.keys = newSRTPKeys(c.guard)
 	}
 	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
@@ -49,7 +47,7 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 		return nil, err
 	}
 	l.pc = pc
-	l.inbound.unasked.gone = func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed }
+	l.inbound.endsWith(func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed })
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
 		defer c.guard.contain("candidates")
 		if cand == nil {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
@@ -63,30 +62,6 @@ func (c *Conn) announce(ctx context.Context) {
 		}
 		udp.openNAT(ctx, l.pair())
 	})
-}
-
-// openNAT opens the way into the socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
-// far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
-func (s *udpSocket) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
-	if pair == nil {
-		return
-	}
-	to, err := netip.ParseAddr(pair.Remote.Address)
-	if err != nil || to.Zone() != "" || pair.Remote.Protocol != webrtc.ICEProtocolUDP {
-		return
-	}
-	m, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
-	if err != nil {
-		return
-	}
-	for range 3 {
-		s.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(mappedWithin / 10):
-		}
-	}
 }
 
 // stunServers are the servers over UDP that can say how we look from outside, as HOST:PORT.

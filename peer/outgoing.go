@@ -86,7 +86,7 @@ func (g *outgoing) all() []*attachedSender {
 func (g *outgoing) add(outs []*outTrack, in *inbound) *attachedSender {
 	x := &attachedSender{sender: newSender(g.b, outs, g.onFrame)}
 	x.guard = g.guard
-	if x.video != nil {
+	if x.has(webrtc.RTPCodecTypeVideo) {
 		in.watch(x.onFeedback)
 	}
 	g.mu.Lock()
@@ -121,7 +121,7 @@ func (g *outgoing) handOver(out *outTrack) {
 	for _, x := range g.all() {
 		switch {
 		case !x.has(out.Kind()):
-		case out.codec.Video() || len(x.tracks) == 1:
+		case out.codec.Video() || x.alone():
 			g.retire(x)
 		default:
 			g.muteSound(x)
@@ -131,7 +131,7 @@ func (g *outgoing) handOver(out *outTrack) {
 
 // carries says whether a sender has the track.
 func (g *outgoing) carries(out *outTrack) bool {
-	return slices.ContainsFunc(g.all(), func(x *attachedSender) bool { return x.tracks[out.codec] == out })
+	return slices.ContainsFunc(g.all(), func(x *attachedSender) bool { return x.sends(out) })
 }
 
 // muteSound notes that another sender has the sound of this one.
@@ -159,8 +159,8 @@ func (g *outgoing) report(r *Report) {
 	g.mu.Unlock()
 	for _, x := range senders {
 		r.Direct = x.isDirect()
-		if x.video != nil {
-			x.describe(r)
+		if s, ok := x.describe(); ok {
+			r.Level, r.Moves, r.RTT, r.Jitter, r.Estimate, r.Behind = s.Level, s.Moves, s.RTT, s.Jitter, s.Estimate, s.Behind
 		}
 		if at := x.firstPacket(); first.IsZero() {
 			first = at
@@ -197,16 +197,6 @@ func (g *outgoing) listen(r rtcpSource, x *attachedSender) {
 		return
 	}
 	reader.to.Store(x.sender)
-}
-
-// has says whether a sender was made for a kind of media.
-func (x *attachedSender) has(kind webrtc.RTPCodecType) bool {
-	for codec := range x.tracks {
-		if kindOf(codec) == kind {
-			return true
-		}
-	}
-	return false
 }
 
 // bytes is how much media it has sent.

@@ -221,9 +221,6 @@ func (t *outTrack) sealRTX(f *sentFrame, i int, now time.Time, d *direct, a *are
 	t.rtxNext++
 }
 
-// headerMost is the longest header: RTP's own (RFC 3550 section 5.1), and one extension (RFC 8285 section 4.2) of two bytes.
-const headerMost = rtpHeaderLen + 8
-
 // appendHeader writes the header of packet i of a frame, and notes that it leaves now.
 func (t *outTrack) appendHeader(b []byte, f *sentFrame, i int, pt uint8, seq uint16, ssrc uint32, size int, now time.Time) []byte {
 	if t.marker(f.p, i) {

@@ -8,10 +8,6 @@ import (
 	"github.com/pion/rtp/codecs"
 )
 
-// maxPayload keeps an RTP packet with its header, a few header extensions and the SRTP tag under 1,200 bytes, which every path
-// carries, TURN included.
-const maxPayload = 1140
-
 // payload is one RTP payload: a short head of its own, and a window on the frame's bytes.
 type payload struct {
 	head [3]byte

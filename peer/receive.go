@@ -2,10 +2,12 @@ package peer
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
@@ -256,15 +258,29 @@ func askKeyFrame(pc *webrtc.PeerConnection) func(uint32) {
 	return func(ssrc uint32) { _ = pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}) }
 }
 
-func (r *receiver) report() []TrackReport {
+// Stats is one track that is received.
+type Stats struct {
+	media.Track
+	Packets, Lost            uint64
+	Frames, KeyFrames, Bytes uint64
+	FPS, Bitrate             float64
+}
+
+// report gives the tracks that there are.
+func (r *receiver) report() []Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []TrackReport
+	var out []Stats
 	for _, track := range r.tracks {
-		n := r.counts[track.Codec]
-		t := TrackReport{Track: track, Packets: n.packets, Lost: n.lost}
-		t.fill(r.meters[track.Codec])
-		out = append(out, t)
+		n, m := r.counts[track.Codec], r.meters[track.Codec]
+		s := Stats{Track: track, Packets: n.packets, Lost: n.lost, Frames: m.Frames, KeyFrames: m.KeyFrames, Bytes: m.Bytes}
+		s.FPS, s.Bitrate = m.Rates(time.Now())
+		out = append(out, s)
 	}
 	return out
+}
+
+func codecOf(c webrtc.RTPCodecParameters) media.Codec {
+	_, name, _ := strings.Cut(c.MimeType, "/")
+	return sdp.Canonical(name)
 }

@@ -34,9 +34,14 @@ func (c *Conn) Report() (r Report) {
 		return r
 	}
 	if l.receiver != nil {
-		r.Receiving = l.receiver.report()
+		for _, s := range l.receiver.report() {
+			r.Receiving = append(r.Receiving, TrackReport{
+				Track: s.Track, Packets: s.Packets, Lost: s.Lost, Frames: s.Frames, KeyFrames: s.KeyFrames, Bytes: s.Bytes,
+				FPS: s.FPS, Bitrate: s.Bitrate,
+			})
+		}
 	}
-	r.Unasked = l.inbound.unasked.bytes.Load()
+	r.Unasked = l.inbound.unaskedBytes()
 	if r.State != Negotiating {
 		r.path(l)
 	}

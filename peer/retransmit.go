@@ -24,9 +24,6 @@ type loosePacket struct {
 	payload []byte
 }
 
-// retransmitBytes is the arena of one answer.
-const retransmitBytes = 32 << 10
-
 // arena is made when there is something to put into it: a remote may ask for what it cannot get.
 func (r *retransmits) arena() *arena {
 	if r.a == nil {

@@ -44,7 +44,7 @@ func newRoute(l *link, e *Engine, g *outgoing) *route {
 			g.log.Debug("media goes through pion", "why", err)
 		}
 		r.cipher, r.demux = cipher, l.sockets.udp.in
-		r.reports = &rtcpFastPath{open: open, in: l.inbound, on: r.onReport}
+		r.reports = newRTCPFastPath(open, l.inbound, r.onReport)
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
 		defer g.guard.contain("route")

@@ -86,3 +86,8 @@ func onlyReports(compound []byte) bool {
 	}
 	return known == len(compound)
 }
+
+// newRTCPFastPath reads what a remote reports with open, which may be nil: Pion gets the reports then.
+func newRTCPFastPath(open *srtcpOpener, in *inbound, on func(compound []byte, again *arena)) *rtcpFastPath {
+	return &rtcpFastPath{open: open, in: in, on: on}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
 )
 
 const (
@@ -15,10 +16,8 @@ const (
 	// behindMost is how long a live picture may wait for a viewer before it loses pictures up to the next key frame.
 	behindMost = time.Second
 	// skipAge is how old the pictures that wait may be for them to be sent all the same when a key frame has come.
-	skipAge = 500 * time.Millisecond
-	// partPackets is how much leaves at once; partPause is the time between, on a wide path: about 100 Mbit/s. An unpaced burst overruns the receiver's socket buffer.
-	partPackets = 20
-	partPause   = 1900 * time.Microsecond
+	skipAge   = 500 * time.Millisecond
+	partPause = 1900 * time.Microsecond
 )
 
 // sender is what a broadcast knows of one Conn. It begins with a queue and a goroutine of its own, which bring it up to live. Then, if its
@@ -520,11 +519,27 @@ func (s *sender) contain(where string) {
 	}
 }
 
-// blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
-func (s *sender) blame(where string, fault any) {
-	if s == nil || s.guard == nil {
+// Blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
+func (s *sender) Blame(where string, fault any) {
+	if s.guard == nil {
 		panic(fault)
 	}
 	s.broken.Store(true)
 	s.guard.caught(where, fault)
 }
+
+// has says whether a sender was made for a kind of media.
+func (s *sender) has(kind webrtc.RTPCodecType) bool {
+	for _, t := range s.tracks {
+		if t.Kind() == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// sends says whether a sender has a track.
+func (s *sender) sends(t *outTrack) bool { return s.tracks[t.codec] == t }
+
+// alone says whether a sender has one track.
+func (s *sender) alone() bool { return len(s.tracks) == 1 }

@@ -6,19 +6,30 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-func (s *sender) describe(r *Report) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.Level, r.Moves, r.Behind = s.level, s.moves, s.behind(time.Now())
-	if s.video != nil {
-		stats := s.video.rtcpStats()
-		r.RTT, r.Jitter = stats.rtt, stats.jitter
-		path := s.video.pathState()
-		r.Estimate = path.Estimate
-		r.Behind += path.Queue
-	}
+// senderReport is how a sender stands.
+type senderReport struct {
+	Level       Level
+	Moves       uint64        // from one level to another
+	RTT, Jitter time.Duration // by the remote's receiver reports
+	Estimate    float64       // bit/s that the path carries, as far as is known; 0 is not
+	Behind      time.Duration // that a picture waits, here and in the path's queue
 }
 
+// describe says how a sender of pictures stands; ok is false for one of sound alone.
+func (s *sender) describe() (r senderReport, ok bool) {
+	if s.video == nil {
+		return r, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats, path := s.video.rtcpStats(), s.video.pathState()
+	return senderReport{
+		Level: s.level, Moves: s.moves, RTT: stats.rtt, Jitter: stats.jitter, Estimate: path.Estimate,
+		Behind: s.behind(time.Now()) + path.Queue,
+	}, true
+}
+
+// report gives the tracks that are sent.
 func (s *sender) report() []TrackReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()

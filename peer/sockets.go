@@ -23,7 +23,7 @@ type sockets struct {
 	roots *x509.CertPool // whom to trust as TURN servers; nil is the system's
 	proxy func(addr string) (*url.URL, error)
 	log   logging.LoggerFactory
-	off   func(network string) bool
+	host  *host // nil on a virtual network
 
 	guard   *guard // of the connection
 	refused func() // a TURN server no longer keeps what it has given us
@@ -37,13 +37,27 @@ type sockets struct {
 	turn   map[netip.Addr]netip.Addr // TURN servers that we speak to, and our own address on the way there
 }
 
-func (e *Engine) newSockets(refused func()) *sockets {
+// socketOptions say what the sockets of one connection have from its engine, and whom they tell.
+type socketOptions struct {
+	Net     transport.Net
+	UDP     *udpSocket // nil on a virtual network
+	Host    *host      // nil likewise
+	Roots   *x509.CertPool
+	Proxy   func(addr string) (*url.URL, error)
+	Log     logging.LoggerFactory
+	Guard   *guard
+	Refused func() // a TURN server no longer keeps what it has given us
+}
+
+func newSockets(o socketOptions) *sockets {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &sockets{
-		Net: e.net, udp: e.udp, roots: e.o.Roots, proxy: e.o.Proxy, log: e.settings.LoggerFactory, off: e.off, refused: refused, ctx: ctx, close: cancel,
-		byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
+		Net: o.Net, udp: o.UDP, host: o.Host, roots: o.Roots, proxy: o.Proxy, log: o.Log, guard: o.Guard, refused: o.Refused,
+		ctx: ctx, close: cancel, byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
 	}
 }
+
+func (s *sockets) off(network string) bool { return s.host != nil && s.host.off(network) }
 
 // ListenUDP implements transport.Net.
 func (s *sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPConn, error) {
@@ -85,11 +99,11 @@ func (s *sockets) straight(pair *webrtc.ICECandidatePair) (*udpbatch.Sender, net
 }
 
 // openOwn gives the connection a UDP socket of its own. It must be closed, after the peer connection.
-func (s *sockets) openOwn(e *Engine) error {
+func (s *sockets) openOwn() error {
 	if s.udp == nil {
 		return nil
 	}
-	udp, err := listenUDP(0, ownBuffer, e.host, e.settings.LoggerFactory)
+	udp, err := listenUDP(0, ownBuffer, s.host, s.log)
 	if err != nil {
 		return err
 	}

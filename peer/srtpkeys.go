@@ -120,3 +120,5 @@ func (k *srtpKeys) ciphers() (*srtpCipher, *srtcpOpener, error) {
 	}
 	return out, in, nil
 }
+
+func newSRTPKeys(g *guard) *srtpKeys { return &srtpKeys{guard: g} }

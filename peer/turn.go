@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -169,3 +170,12 @@ func (s *sockets) sameRoutes() (same, open bool) {
 	}
 	return same, open
 }
+
+// ICEServer is a STUN or TURN server: URLs such as "stun:host:port" or "turn:host:port?transport=udp" (RFC 7064, RFC 7065).
+type ICEServer struct {
+	URLs                 []string
+	Username, Credential string
+}
+
+// LogValue hides the credential.
+func (s ICEServer) LogValue() slog.Value { return slog.AnyValue(s.URLs) }

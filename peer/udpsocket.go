@@ -1,9 +1,11 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,7 +14,9 @@ import (
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
+	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5"
+	"github.com/pion/webrtc/v4"
 )
 
 // udpSocket is a UDP socket on which ICE meets remotes: Pion's mux reads it through our demux, and we write past Pion. It is bound to no
@@ -121,4 +125,28 @@ func (f *socketFaults) reason() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
+}
+
+// openNAT opens the way into the socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
+// far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
+func (s *udpSocket) openNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
+	if pair == nil {
+		return
+	}
+	to, err := netip.ParseAddr(pair.Remote.Address)
+	if err != nil || to.Zone() != "" || pair.Remote.Protocol != webrtc.ICEProtocolUDP {
+		return
+	}
+	m, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication), stun.Fingerprint)
+	if err != nil {
+		return
+	}
+	for range 3 {
+		s.out.Send([]udpbatch.Run{{To: netip.AddrPortFrom(to, pair.Remote.Port), Data: m.Raw, Size: len(m.Raw)}})
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(mappedWithin / 10):
+		}
+	}
 }
