@@ -8,6 +8,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/kvsagent/kvsagent/signaling"
 	"github.com/kvsagent/kvsagent/status"
 )
@@ -96,7 +97,7 @@ func (s *session) report(ch *channel) status.Peer {
 	sizes := map[media.Codec]media.Track{}
 	if src := ch.source; src != nil {
 		hub := src.hub
-		if p.Level == peer.Sub {
+		if p.Level == fanout.Sub {
 			hub = src.sub
 		}
 		for _, t := range hub.Report().Tracks {

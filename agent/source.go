@@ -24,7 +24,7 @@ import (
 	"github.com/kvsagent/kvsagent/media/slate"
 	"github.com/kvsagent/kvsagent/media/snapshot"
 	"github.com/kvsagent/kvsagent/media/testpattern"
-	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 )
 
 // source is one source of the config, with the hub and the broadcast that its channels share.
@@ -34,7 +34,7 @@ type source struct {
 	privacy   slate.Switch
 	hub       *media.Hub
 	sub       *media.Hub // for the smaller stream; nil when there is none
-	broadcast *peer.Broadcast
+	broadcast *fanout.Broadcast
 	camera    *snapshot.Camera
 
 	cancel context.CancelFunc
@@ -67,7 +67,7 @@ func newSource(name string, c config.Source, log *slog.Logger, end func(error)) 
 		}
 		s.sub = media.NewHub(o)
 	}
-	s.broadcast, s.camera = peer.NewBroadcast(s.hub, s.sub), snapshot.NewCamera()
+	s.broadcast, s.camera = fanout.NewBroadcast(s.hub, s.sub), snapshot.NewCamera()
 	return s, nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/transport/v5/vnet"
 )
 
@@ -21,9 +21,9 @@ type squeeze struct {
 	c *call
 }
 
-func (s *squeeze) level() peer.Level { return s.c.master.Report().Level }
+func (s *squeeze) level() fanout.Level { return s.c.master.Report().Level }
 
-func (s *squeeze) until(l peer.Level, most time.Duration) time.Duration {
+func (s *squeeze) until(l fanout.Level, most time.Duration) time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	for s.level() != l {
@@ -62,7 +62,7 @@ func TestSqueeze(t *testing.T) {
 				s := &squeeze{t: t, c: begin(t, m, v, callOptions{source: main, sub: sub})}
 				s.c.plays(100)
 				time.Sleep(20 * time.Second)
-				if l, moves := s.level(), s.c.master.Report().Moves; l != peer.Main || moves != 0 {
+				if l, moves := s.level(), s.c.master.Report().Moves; l != fanout.Main || moves != 0 {
 					t.Fatalf("on a wide path the viewer is on %v after %d moves", l, moves)
 				}
 				// One that is not much wider than the main stream has the smaller one at hand.
@@ -70,10 +70,10 @@ func TestSqueeze(t *testing.T) {
 					t.Errorf("the smaller stream runs: %v", !thin)
 				}
 				m.line.rate.Store(tt.narrow)
-				down := s.until(peer.Sub, 3*time.Second)
+				down := s.until(fanout.Sub, 3*time.Second)
 				time.Sleep(40 * time.Second)
 				m.line.rate.Store(tt.wide)
-				up := s.until(peer.Main, 15*time.Second)
+				up := s.until(fanout.Main, 15*time.Second)
 				time.Sleep(time.Minute)
 				if tt.wide > 8_000_000 && sub.runs.Load() != 0 {
 					t.Error("the smaller stream goes on running")
@@ -110,9 +110,9 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		size int // bytes of a picture of the main stream
-		end  peer.Level
+		end  fanout.Level
 		sub  int64 // sessions of the smaller stream in the end: none where the relay carries several times the main one
-	}{{"1 Mbit/s", 4_000, peer.Main, 0}, {"4 Mbit/s", 12_000, peer.Main, 1}, {"8 Mbit/s", 30_000, peer.Sub, 1}} {
+	}{{"1 Mbit/s", 4_000, fanout.Main, 0}, {"4 Mbit/s", 12_000, fanout.Main, 1}, {"8 Mbit/s", 30_000, fanout.Sub, 1}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
@@ -126,7 +126,7 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 				if r := s.c.master.Report(); r.Local != "relay" && r.Remote != "relay" {
 					t.Fatalf("the path is %s to %s", r.Local, r.Remote)
 				}
-				took := s.until(peer.Sub, 3*time.Second)
+				took := s.until(fanout.Sub, 3*time.Second)
 				time.Sleep(time.Minute)
 				r := s.c.master.Report()
 				t.Logf("on the smaller stream after %v, then on %v, estimate %.0f", took, r.Level, r.Estimate)

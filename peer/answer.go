@@ -160,7 +160,7 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 	if reason, refused := refusedBy(a.SDP); refused {
 		return fmt.Errorf("the remote refused us: %s", reason)
 	}
-	if err := c.o.Engine.o.Limits.checkSDP(a.SDP); err != nil {
+	if err := c.o.Engine.o.Limits.CheckSDP(a.SDP); err != nil {
 		return &RefusedError{fmt.Errorf("answer refused: %w", err)}
 	}
 	if pending := c.negotiation.answered(); pending != nil {
@@ -217,7 +217,7 @@ func (c *Conn) setRemote(sdp string) {
 // expect tells the receiver what was agreed on.
 func (l *link) expect(codecs []media.Codec) {
 	if l.receiver != nil {
-		l.receiver.expect(codecs)
+		l.receiver.Expect(codecs)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 )
 
 // TestFiveHundredSessions opens and closes connections in random ways and order, and looks at what is left.
@@ -58,7 +59,7 @@ func measure(t *testing.T) usage {
 	return usage{runtime.NumGoroutine(), len(files), int(s.HeapAlloc)}
 }
 
-func churn(t *testing.T, m, v *peer.Engine, b *peer.Broadcast, n, atOnce int) {
+func churn(t *testing.T, m, v *peer.Engine, b *fanout.Broadcast, n, atOnce int) {
 	t.Helper()
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
@@ -73,7 +74,7 @@ func churn(t *testing.T, m, v *peer.Engine, b *peer.Broadcast, n, atOnce int) {
 }
 
 // oneSession lives for a random while, loses random signals, and is ended by either side first, or by its time-out.
-func oneSession(t *testing.T, m, v *peer.Engine, b *peer.Broadcast, r *rand.Rand) {
+func oneSession(t *testing.T, m, v *peer.Engine, b *fanout.Broadcast, r *rand.Rand) {
 	var master, viewer *peer.Conn
 	var mu sync.Mutex // guards r
 	lossy := r.IntN(4) == 0

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -22,7 +23,7 @@ func TestClosingHangs(t *testing.T) {
 		release := make(chan struct{})
 		c.outgoing.work.Go(func() { <-release })
 		began := time.Now()
-		in := newInbound(Limits{}.filled(), false, c.guard, c.o.Log)
+		in := transport.NewInbound(transport.Limits{}.Filled(), false, c.guard, c.o.Log)
 		(&link{pc: pc, sockets: c.o.Engine.newSockets(nil, func() {}), inbound: in}).close(&c.outgoing.work, c.guard)
 		if took := time.Since(began); took != closeWithin {
 			t.Errorf("closing took %v, want %v", took, closeWithin)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/receive"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -80,18 +82,18 @@ func settle(pc *webrtc.PeerConnection) {
 		codecs := tr.Sender().GetParameters().Codecs
 		var own []webrtc.PayloadType
 		for _, c := range codecs {
-			if out.codec == codecOf(c) {
+			if out.Codec == receive.CodecOf(c) {
 				own = append(own, c.PayloadType)
 			}
 		}
-		slices.SortStableFunc(codecs, func(a, b webrtc.RTPCodecParameters) int { return rank(a, out.codec, own) - rank(b, out.codec, own) })
+		slices.SortStableFunc(codecs, func(a, b webrtc.RTPCodecParameters) int { return rank(a, out.Codec, own) - rank(b, out.Codec, own) })
 		_ = tr.SetCodecPreferences(codecs)
 	}
 }
 
 // rank is 0 for a codec, 1 for its retransmissions, 2 for all others.
 func rank(c webrtc.RTPCodecParameters, codec media.Codec, own []webrtc.PayloadType) int {
-	if codecOf(c) == codec {
+	if receive.CodecOf(c) == codec {
 		return 0
 	}
 	if slices.ContainsFunc(own, func(pt webrtc.PayloadType) bool { return c.SDPFmtpLine == fmt.Sprintf("apt=%d", pt) }) {
@@ -102,15 +104,15 @@ func rank(c webrtc.RTPCodecParameters, codec media.Codec, own []webrtc.PayloadTy
 
 // negotiated says whether a codec may be sent in a section.
 func negotiated(tr *webrtc.RTPTransceiver, codec media.Codec) bool {
-	return slices.ContainsFunc(tr.Sender().GetParameters().Codecs, func(c webrtc.RTPCodecParameters) bool { return codecOf(c) == codec })
+	return slices.ContainsFunc(tr.Sender().GetParameters().Codecs, func(c webrtc.RTPCodecParameters) bool { return receive.CodecOf(c) == codec })
 }
 
 // outOf is the track that a transceiver sends; nil is none of ours.
-func outOf(tr *webrtc.RTPTransceiver) *outTrack {
+func outOf(tr *webrtc.RTPTransceiver) *fanout.Track {
 	s := tr.Sender()
 	if s == nil {
 		return nil
 	}
-	out, _ := s.Track().(*outTrack)
+	out, _ := s.Track().(*fanout.Track)
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 )
 
 // enough is a sink that tells when it has got some frames.
@@ -38,7 +39,7 @@ func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 	for round := range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		hub := media.NewHub(media.HubOptions{Source: hundred{}})
-		cast := NewBroadcast(hub, nil)
+		cast := fanout.NewBroadcast(hub, nil)
 		var running sync.WaitGroup
 		running.Go(func() { hub.Run(ctx) })
 		var sinks []*enough

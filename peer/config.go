@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -18,26 +20,26 @@ type Config struct {
 	Engine *Engine
 	Send   func(Signal) // carries a signal to the remote; called from the Conn's goroutines, must not block
 
-	Offer     bool          // make the offer; else wait for one
-	Polite    bool          // when both sides offer at once, the remote's offer stands; one side should be polite
-	Broadcast *Broadcast    // what to send; nil is nothing
-	Receive   bool          // take what the remote sends
-	Refuse    string        // refuse the first offer for this reason, which is no empty text
-	Needs     []media.Codec // what the source must have, or an offer is refused: the remote takes all of them or nothing
-	Sink      media.Sink    // where received frames go; nil only counts them
-	Epoch     time.Time     // time zero of received frames; default is now
+	Offer     bool              // make the offer; else wait for one
+	Polite    bool              // when both sides offer at once, the remote's offer stands; one side should be polite
+	Broadcast *fanout.Broadcast // what to send; nil is nothing
+	Receive   bool              // take what the remote sends
+	Refuse    string            // refuse the first offer for this reason, which is no empty text
+	Needs     []media.Codec     // what the source must have, or an offer is refused: the remote takes all of them or nothing
+	Sink      media.Sink        // where received frames go; nil only counts them
+	Epoch     time.Time         // time zero of received frames; default is now
 
 	Certificates *Certificates // whose fingerprint the remote sees; nil is the Engine's own
 
 	OnConnected func() // called once from Run, when media can flow
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
-	ICEServers   func(context.Context) []ICEServer // asked once, before the first description; nil is none
-	RelayOnly    bool                              // paths through our TURN servers only
-	NoHost       bool                              // tell the remote no address of this host's own, only those that STUN and TURN servers see
-	Trusted      bool                              // the remote is our own, and may name private addresses whatever the engine's Remotes says
-	SetupTimeout time.Duration                     // from Run to connected; default 20 s
-	IdleTimeout  time.Duration                     // without a frame in either direction, once connected; 0 is no limit
+	ICEServers   func(context.Context) []transport.ICEServer // asked once, before the first description; nil is none
+	RelayOnly    bool                                        // paths through our TURN servers only
+	NoHost       bool                                        // tell the remote no address of this host's own, only those that STUN and TURN servers see
+	Trusted      bool                                        // the remote is our own, and may name private addresses whatever the engine's Remotes says
+	SetupTimeout time.Duration                               // from Run to connected; default 20 s
+	IdleTimeout  time.Duration                               // without a frame in either direction, once connected; 0 is no limit
 	Log          *slog.Logger
 }
 
@@ -92,7 +94,7 @@ func (o *Config) setupError(stages Stages, l *link) error {
 }
 
 // servers asks for ICE servers.
-func (o *Config) servers(ctx context.Context) []ICEServer {
+func (o *Config) servers(ctx context.Context) []transport.ICEServer {
 	if o.ICEServers == nil {
 		return nil
 	}

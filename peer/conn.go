@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -19,7 +20,7 @@ type Conn struct {
 	signals chan Signal
 	wake    wakeUp
 	out     *signalQueue
-	guard   *guard
+	guard   *contain.Guard
 
 	negotiation negotiation
 	recovery    recovery
@@ -48,14 +49,14 @@ func New(o Config) (*Conn, error) {
 		c.progress.reached(func(st *Stages) *time.Duration { return &st.Frame })
 		c.wake.add(stateChanged)
 	}
-	c.guard = &guard{wake: func() { c.wake.add(broken) }, log: o.Log, panics: &o.Engine.panics}
+	c.guard = &contain.Guard{Wake: func() { c.wake.add(broken) }, Log: o.Log, Panics: &o.Engine.panics}
 	c.outgoing = newOutgoing(o, onFrame, c.guard)
 	return c, nil
 }
 
 // Handle hands over what the remote has sent. It never blocks; signals beyond a bound are dropped and counted.
 func (c *Conn) Handle(s Signal) {
-	defer c.guard.contain("signal")
+	defer c.guard.Contain("signal")
 	if o, ok := s.(Offer); ok {
 		c.progress.meet(identityOf(o.SDP))
 	}
@@ -72,7 +73,7 @@ func (c *Conn) Handle(s Signal) {
 // 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
 // connection is to be replaced.
 func (c *Conn) Takes(offer string) bool {
-	defer c.guard.contain("signal")
+	defer c.guard.Contain("signal")
 	id, known := identityOf(offer), c.progress.who()
 	return known.Fingerprint == "" || known.Same(id)
 }
@@ -89,7 +90,7 @@ var ErrEnded = errors.New("the remote ended the connection")
 // Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says why. It is called
 // once. When it returns, all that it started has ended.
 func (c *Conn) Run(ctx context.Context) error {
-	return c.guard.run("negotiation", func() error { return c.run(ctx) })
+	return c.guard.Run("negotiation", func() error { return c.run(ctx) })
 }
 
 func (c *Conn) run(ctx context.Context) error {
@@ -142,7 +143,7 @@ func (c *Conn) onSignal(ctx context.Context, s Signal) error {
 
 func (c *Conn) onEvents(ctx context.Context, e events) error {
 	if e.has(broken) {
-		return c.guard.reason()
+		return c.guard.Reason()
 	}
 	for _, x := range []struct {
 		event events

@@ -12,6 +12,7 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/testpattern"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"go.uber.org/goleak"
 )
 
@@ -81,7 +82,7 @@ func engine(t *testing.T) *peer.Engine {
 	return e
 }
 
-func pattern(t testing.TB) *peer.Broadcast {
+func pattern(t testing.TB) *fanout.Broadcast {
 	t.Helper()
 	src, err := testpattern.New(testpattern.Options{Size: image.Pt(320, 240), Rate: 15, GOP: time.Second})
 	if err != nil {
@@ -92,7 +93,7 @@ func pattern(t testing.TB) *peer.Broadcast {
 	var wg sync.WaitGroup
 	wg.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return peer.NewBroadcast(hub, nil)
+	return fanout.NewBroadcast(hub, nil)
 }
 
 // pair runs two connections whose signals go to each other, changed by the given functions, until the test ends.

@@ -13,6 +13,10 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
+	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
 // metronome is a camera of small numbered pictures, a key frame first and then each second.
@@ -24,9 +28,9 @@ func (m metronome) Run(ctx context.Context, out media.Sink) error {
 	tick := time.NewTicker(m.every)
 	defer tick.Stop()
 	for n := uint32(0); ; n++ {
-		f := deltaFrame(media.H264, time.Since(began))
+		f := fanout.deltaFrame(media.H264, time.Since(began))
 		if n%uint32(time.Second/m.every) == 0 {
-			f = keyFrame(media.H264, f.PTS)
+			f = fanout.keyFrame(media.H264, f.PTS)
 		}
 		last := len(f.Data) - 1
 		f.Data[last] = binary.BigEndian.AppendUint32(f.Data[last], n)
@@ -94,7 +98,7 @@ type session struct {
 }
 
 // watch begins a session. prepare may change our sides before they run.
-func watch(t *testing.T, masters, viewers *Engine, b *Broadcast, log *slog.Logger, prepare func(*session)) *session {
+func watch(t *testing.T, masters, viewers *Engine, b *fanout.Broadcast, log *slog.Logger, prepare func(*session)) *session {
 	t.Helper()
 	s := &session{got: &witness{}, ended: make(chan error, 1), viewerEnded: make(chan error, 1)}
 	var err error
@@ -126,14 +130,14 @@ func loopback(t *testing.T) *Engine {
 	return e
 }
 
-func running(t *testing.T, source media.Source) *Broadcast {
+func running(t *testing.T, source media.Source) *fanout.Broadcast {
 	t.Helper()
 	hub := media.NewHub(media.HubOptions{Source: source})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
-	return NewBroadcast(hub, nil)
+	return fanout.NewBroadcast(hub, nil)
 }
 
 // logbook keeps what is logged.
@@ -187,14 +191,14 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 		{where: "socket", prepare: func(*session) {}, then: func(s *session) {
 			for _, x := range s.master.outgoing.all() {
 				x.mu.Lock()
-				x.direct = &direct{cipher: x.direct.cipher, to: x.direct.to, owner: x.sender} // without a socket
+				x.direct = &wire.Direct{Cipher: x.direct.Cipher, To: x.direct.To, Owner: x.Sender} // without a socket
 				x.mu.Unlock()
 			}
 		}},
 		{where: "shard", or: "sender", prepare: func(*session) {}, then: func(s *session) {
 			for _, x := range s.master.outgoing.all() {
 				x.mu.Lock()
-				x.direct = &direct{out: x.direct.out, to: x.direct.to, owner: x.sender} // without a cipher
+				x.direct = &wire.Direct{Out: x.direct.Out, To: x.direct.To, Owner: x.Sender} // without a cipher
 				x.mu.Unlock()
 			}
 		}},
@@ -227,16 +231,16 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 				ended, conn = s.viewerEnded, s.viewer
 			}
 			if tt.where == "queue" {
-				for s.master.guard.reason() == nil { // whoever is up to live has left the queue
+				for s.master.guard.Reason() == nil { // whoever is up to live has left the queue
 					for _, x := range s.master.outgoing.all() {
-						b.demote(x.sender)
+						b.Demote(x.Sender)
 					}
 					time.Sleep(10 * time.Millisecond)
 				}
 			}
 			select {
 			case err := <-ended:
-				var fault *PanicError
+				var fault *contain.PanicError
 				if !errors.As(err, &fault) || fault.Where != tt.where && fault.Where != tt.or {
 					t.Errorf("the connection ended with %v", err)
 				}
@@ -278,26 +282,30 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 func TestCallbacksContainAPanic(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		call func(*guard)
+		call func(*contain.Guard)
 	}{
-		{"media from the socket", func(g *guard) { _, _ = rtpBuffer{plainBuffer{nil}, &inbound{guard: g, receive: true}}.Write(nil) }},
-		{"reports from the socket", func(g *guard) {
-			_, _ = rtcpBuffer{plainBuffer{nil}, &inbound{guard: g, limits: (Limits{}).filled()}}.Write(nil)
+		{"media from the socket", func(g *contain.Guard) {
+			_, _ = transport.rtpBuffer{transport.plainBuffer{nil}, &transport.Inbound{guard: g, Receive: true}}.Write(nil)
 		}},
-		{"a report that is taken from the socket", func(g *guard) {
-			(&rtcpFastPath{in: &inbound{guard: g}, open: &srtcpOpener{}}).take(bytes.Repeat([]byte{0xff}, 100), nil)
+		{"reports from the socket", func(g *contain.Guard) {
+			_, _ = transport.rtcpBuffer{transport.plainBuffer{nil}, &transport.Inbound{guard: g, limits: (transport.Limits{}).Filled()}}.Write(nil)
 		}},
-		{"a data channel", func(g *guard) { (&inbound{guard: g, limits: (Limits{}).filled()}).channel(nil) }},
-		{"an open data channel", func(g *guard) { (&inbound{guard: g}).opened(nil) }},
-		{"the DTLS handshake", func(g *guard) { (&srtpKeys{guard: g}).learn(nil) }},
-		{"a stream from a TURN server", func(g *guard) { _, _ = (&turnStream{guard: g}).Read(nil) }},
+		{"a report that is taken from the socket", func(g *contain.Guard) {
+			(&transport.RTCPFastPath{in: &transport.Inbound{guard: g}, open: &wire.SRTCPOpener{}}).take(bytes.Repeat([]byte{0xff}, 100), nil)
+		}},
+		{"a data channel", func(g *contain.Guard) {
+			(&transport.Inbound{guard: g, limits: (transport.Limits{}).Filled()}).Channel(nil)
+		}},
+		{"an open data channel", func(g *contain.Guard) { (&transport.Inbound{guard: g}).opened(nil) }},
+		{"the DTLS handshake", func(g *contain.Guard) { (&transport.SRTPKeys{guard: g}).learn(nil) }},
+		{"a stream from a TURN server", func(g *contain.Guard) { _, _ = (&transport.turnStream{guard: g}).Read(nil) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var n atomic.Uint64
-			g := &guard{wake: func() {}, log: slog.New(slog.DiscardHandler), panics: &n}
+			g := &contain.Guard{Wake: func() {}, Log: slog.New(slog.DiscardHandler), Panics: &n}
 			tt.call(g)
-			if n.Load() != 1 || g.reason() == nil {
-				t.Errorf("%d panics were counted, and the connection ends with %v", n.Load(), g.reason())
+			if n.Load() != 1 || g.Reason() == nil {
+				t.Errorf("%d panics were counted, and the connection ends with %v", n.Load(), g.Reason())
 			}
 		})
 	}
@@ -306,24 +314,24 @@ func TestCallbacksContainAPanic(t *testing.T) {
 // TestABrokenSenderSendsNothing: after a panic in the middle of a frame, no packet may be encrypted under its number once more.
 func TestABrokenSenderSendsNothing(t *testing.T) {
 	var n atomic.Uint64
-	v := newViewer(t, nil, 100)
-	v.s.guard = &guard{wake: func() {}, log: slog.New(slog.DiscardHandler), panics: &n}
-	p, err := (&packetiser{}).packetise(keyFrame(media.H264, 0))
+	v := fanout.newViewer(t, nil, 100)
+	v.s.Guard = &contain.Guard{Wake: func() {}, Log: slog.New(slog.DiscardHandler), Panics: &n}
+	p, err := (&fanout.packetiser{}).packetise(fanout.keyFrame(media.H264, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.number = 1
 	v.s.joinShard(1)
-	whole := v.s.direct.cipher
-	v.s.direct.cipher = nil
-	a := newArena(arenaBytes)
+	whole := v.s.direct.Cipher
+	v.s.direct.Cipher = nil
+	a := wire.NewArena(wire.ArenaBytes)
 	v.s.sendShared(p, 0, len(p.payloads), time.Now(), a)
-	v.s.direct.cipher = whole
+	v.s.direct.Cipher = whole
 	next := *p
 	next.number = 2
 	v.s.sendShared(&next, 0, len(next.payloads), time.Now(), a)
-	v.s.open = part{p: p, to: len(p.payloads)}
-	v.s.leaveShard(nil, []*packets{&next})
+	v.s.open = fanout.part{p: p, to: len(p.payloads)}
+	v.s.leaveShard(nil, []*fanout.packets{&next})
 	if n.Load() != 1 || len(a.runs) != 0 || len(v.s.queue) != 0 {
 		t.Errorf("%d panics, %d runs to send and %d frames in the queue after the first", n.Load(), len(a.runs), len(v.s.queue))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -57,16 +58,16 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	c.negotiation.lastOffer, c.negotiation.lastAnswer = o.SDP, answer
 	c.out.description(Answer{SDP: answer})
 	if c.takeEarly(l) == nil {
-		c.awaitNotice(ctx, l, notice{noticeRefused, reason})
+		c.awaitNotice(ctx, l, transport.Notice{noticeRefused, reason})
 	}
 	return true
 }
 
 // awaitNotice waits for the data channel and until a notice over it has arrived.
-func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
+func (c *Conn) awaitNotice(ctx context.Context, l *link, n transport.Notice) {
 	ctx, cancel := context.WithTimeout(ctx, noticeWithin)
 	defer cancel()
-	ready, arrived := l.inbound.opens(), make(chan struct{}, 1)
+	ready, arrived := l.inbound.Opens(), make(chan struct{}, 1)
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,13 +89,13 @@ func (c *Conn) awaitNotice(ctx context.Context, l *link, n notice) {
 			}
 		case <-ready:
 			ready = nil
-			l.inbound.whenSent(func() { // all of it has been acknowledged
+			l.inbound.WhenSent(func() { // all of it has been acknowledged
 				select {
 				case arrived <- struct{}{}:
 				default:
 				}
 			})
-			if !l.inbound.say(n) {
+			if !l.inbound.Say(n) {
 				return
 			}
 		case <-arrived:

@@ -11,14 +11,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
+	"github.com/kvsagent/kvsagent/peer/internal/receive"
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
-	"github.com/pion/transport/v5"
+	piontransport "github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -32,14 +35,14 @@ type EngineOptions struct {
 	Addresses  []netip.Prefix // which of their addresses; nil is all
 	NoIPv4     bool
 	NoIPv6     bool
-	Remotes    Remotes // where remotes may send us; default is OnLink
-	MDNS       bool    // resolve the .local names of remotes
-	Limits     Limits  // of each remote
+	Remotes    Remotes          // where remotes may send us; default is OnLink
+	MDNS       bool             // resolve the .local names of remotes
+	Limits     transport.Limits // of each remote
 
 	Roots *x509.CertPool                      // whom to trust as TURN servers over TLS and DTLS; nil is the system's
 	Proxy func(addr string) (*url.URL, error) // the HTTP proxy to a TURN server over TCP or TLS; a nil URL is none
 
-	Net transport.Net // nil is the host's network; tests pass a virtual one
+	Net piontransport.Net // nil is the host's network; tests pass a virtual one
 	Log *slog.Logger
 }
 
@@ -48,12 +51,12 @@ type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
 	notices  chan struct{} // an element for each refused viewer that is being told why
-	net      transport.Net
-	host     *host         // net, when it is the host's
-	udp      *udpSocket    // of all connections but those that are viewers; nil on a virtual network
-	tcp      ice.TCPMux    // nil without TCP
-	panics   atomic.Uint64 // that have ended connections
-	certs    Certificates  // of connections whose Config names none
+	net      piontransport.Net
+	host     *transport.HostNetwork // net, when it is the host's
+	udp      *transport.UDPSocket   // of all connections but those that are viewers; nil on a virtual network
+	tcp      ice.TCPMux             // nil without TCP
+	panics   atomic.Uint64          // that have ended connections
+	certs    Certificates           // of connections whose Config names none
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as before. RFC 6347 section 4.2.4.1
@@ -65,10 +68,10 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Limits = o.Limits.filled()
+	o.Limits = o.Limits.Filled()
 	e := &Engine{o: o, notices: make(chan struct{}, noticesAtOnce)}
 	s := &e.settings
-	s.LoggerFactory = pionLog{o.Log}
+	s.LoggerFactory = transport.PionLog{o.Log}
 	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))
 	s.SetPrflxAcceptanceMinWait(0)         // browsers hide their addresses, so most viewers are peer reflexive
 	s.DisableActiveTCP(true)               // a remote must not make us open TCP connections
@@ -90,7 +93,7 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		return e, nil
 	}
 	var err error
-	if e.host, err = newHost(hostOptions{o.Interfaces, o.Addresses, o.NoIPv4, o.NoIPv6, o.Loopback}); err != nil {
+	if e.host, err = transport.NewHostNetwork(transport.HostOptions{o.Interfaces, o.Addresses, o.NoIPv4, o.NoIPv6, o.Loopback}); err != nil {
 		return nil, err
 	}
 	e.net = e.host
@@ -131,10 +134,10 @@ func networkTypes(o EngineOptions) (out []webrtc.NetworkType) {
 
 // listenUDP opens the shared socket.
 func (e *Engine) listenUDP() (err error) {
-	if e.udp, err = listenUDP(e.o.UDPPort, socketBuffer, e.host, e.settings.LoggerFactory); err != nil {
+	if e.udp, err = transport.ListenUDP(e.o.UDPPort, transport.SocketBuffer, e.host, e.settings.LoggerFactory); err != nil {
 		return err
 	}
-	e.settings.SetICEUDPMux(e.udp.mux)
+	e.settings.SetICEUDPMux(e.udp.Mux)
 	return nil
 }
 
@@ -144,7 +147,7 @@ func (e *Engine) listenTCP() error {
 		return fmt.Errorf("webrtc tcp port: %w; hint: is another program there? choose another webrtc.tcp_port", err)
 	}
 	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: newConnLimitListener(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
+		Listener: transport.NewConnLimitListener(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
 		ReadBufferSize: 32, WriteBufferSize: 1 << 20, FirstStunBindTimeout: 5 * time.Second, AliveDurationForConnFromStun: 5 * time.Second,
 	})
 	e.settings.SetICETCPMux(e.tcp)
@@ -157,7 +160,7 @@ func (e *Engine) Close() error {
 	if e.tcp != nil {
 		errs = append(errs, e.tcp.Close())
 	}
-	return errors.Join(append(errs, e.udp.close())...)
+	return errors.Join(append(errs, e.udp.Close())...)
 }
 
 // Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no way to the address.
@@ -165,7 +168,7 @@ func (e *Engine) Dropped() uint64 {
 	if e.udp == nil {
 		return 0
 	}
-	return e.udp.out.Dropped()
+	return e.udp.Out.Dropped()
 }
 
 // Failed is closed when the shared socket is of no more use, though nobody has closed the Engine; nil on a virtual network. Err says why.
@@ -174,7 +177,7 @@ func (e *Engine) Failed() <-chan struct{} {
 	if e.udp == nil {
 		return nil
 	}
-	return e.udp.in.faults.failed
+	return e.udp.In.Faults.Failed
 }
 
 // Err is why the shared socket is of no more use; nil while it is good.
@@ -182,11 +185,11 @@ func (e *Engine) Err() error {
 	if e.udp == nil {
 		return nil
 	}
-	return e.udp.in.faults.reason()
+	return e.udp.In.Faults.Reason()
 }
 
 // off says whether a network such as "udp6" is of a family that is turned off.
-func (e *Engine) off(network string) bool { return e.host != nil && e.host.off(network) }
+func (e *Engine) off(network string) bool { return e.host != nil && e.host.Off(network) }
 
 // acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged more strictly.
 func (e *Engine) acceptable(ip net.IP) bool {
@@ -196,26 +199,26 @@ func (e *Engine) acceptable(ip net.IP) bool {
 
 // connection makes a peer connection with the given codecs and certificate. keys learns the keys of what we send, nil when that is nothing;
 // s is the connection's network; in counts what comes.
-func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []ICEServer, policy webrtc.ICETransportPolicy, keys *srtpKeys,
-	s *sockets, in *inbound) (*webrtc.PeerConnection, error) {
-	registry, err := receiving(in.receive)
+func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []transport.ICEServer, policy webrtc.ICETransportPolicy, keys *transport.SRTPKeys,
+	s *transport.Sockets, in *transport.Inbound) (*webrtc.PeerConnection, error) {
+	registry, err := receiving(in.Receive)
 	if err != nil {
 		return nil, err
 	}
 	settings := e.settings
-	settings.BufferFactory = in.buffer
+	settings.BufferFactory = in.Buffer
 	if keys != nil {
-		keys.attach(&settings)
+		keys.Attach(&settings)
 	}
 	settings.SetNet(s)
-	if s.udp != nil {
-		settings.SetICEUDPMux(s.udp.mux)
+	if s.UDP != nil {
+		settings.SetICEUDPMux(s.UDP.Mux)
 		settings.SetICEProxyDialer(s)
 	}
 	api := webrtc.NewAPI(
 		webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(codecs.engine), webrtc.WithInterceptorRegistry(registry))
 	config := webrtc.Configuration{Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
-	config.ICETransportPolicy, config.ICEServers = policy, s.servers(ice)
+	config.ICETransportPolicy, config.ICEServers = policy, s.Servers(ice)
 	pc, err := api.NewPeerConnection(config)
 	if err != nil {
 		return nil, fmt.Errorf("peer connection: %w", err)
@@ -236,7 +239,7 @@ func receiving(media bool) (*interceptor.Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receiver reports: %w", err)
 	}
-	r.Add(rtxNACK{again})
+	r.Add(receive.RTXNACK{again})
 	r.Add(reports)
 	if media {
 		each, err := twcc.NewSenderInterceptor()
@@ -252,11 +255,11 @@ func receiving(media bool) (*interceptor.Registry, error) {
 func (e *Engine) Panics() uint64 { return e.panics.Load() }
 
 // CheckOffer says why an offer is not one, or larger than any honest client's. It is cheap, and costs no connection.
-func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.checkSDP(offer) }
+func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.CheckSDP(offer) }
 
 // newSockets is the network as one connection sees it.
-func (e *Engine) newSockets(g *guard, refused func()) *sockets {
-	return newSockets(socketOptions{
+func (e *Engine) newSockets(g *contain.Guard, refused func()) *transport.Sockets {
+	return transport.NewSockets(transport.SocketOptions{
 		Net: e.net, UDP: e.udp, Host: e.host, Roots: e.o.Roots, Proxy: e.o.Proxy, Log: e.settings.LoggerFactory, Guard: g, Refused: refused,
 	})
 }

@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/receive"
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/transport/v5/vnet"
@@ -21,7 +24,7 @@ func FuzzOfferToPion(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatal("no offers in testdata", err)
 	}
-	f.Add(goodSDP)
+	f.Add(transport.goodSDP)
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -53,7 +56,7 @@ func FuzzOfferToPion(f *testing.F) {
 		if err := set.addUnused(offered["audio"]); err != nil {
 			t.Fatal(err)
 		}
-		if c, ok := matchCodec(trackWithSPS("\x67\x42\xe0\x1f"), offered["video"]); ok {
+		if c, ok := matchCodec(transport.trackWithSPS("\x67\x42\xe0\x1f"), offered["video"]); ok {
 			if err := set.add(media.H264, c.Fmtp); err != nil {
 				t.Fatal(err)
 			}
@@ -65,12 +68,12 @@ func FuzzOfferToPion(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}), &inbound{limits: Limits{}.filled(), fail: func(error) {}})
+		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}), &transport.Inbound{limits: transport.Limits{}.Filled(), fail: func(error) {}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = pc.Close() }()
-		if _, err := pc.AddTransceiverFromTrack(newOutTrack(media.H264), webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+		if _, err := pc.AddTransceiverFromTrack(fanout.NewTrack(media.H264), webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
 			t.Fatal(err)
 		}
 		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(text, sdp.Rule{Remotes: sdp.All})}) != nil {
@@ -104,8 +107,8 @@ func FuzzMediaIn(f *testing.F) {
 	f.Add(uint8(2), []byte{0, 2, 1, 0xfc, 0xff})
 	f.Fuzz(func(t *testing.T, which uint8, stream []byte) {
 		codec := []media.Codec{media.H264, media.VP8, media.Opus, media.PCMU}[which%4]
-		a := newAssembler(codec, codec.ClockRate())
-		r := newReceiver(nil, time.Now(), nil)
+		a := receive.newAssembler(codec, codec.ClockRate())
+		r := receive.NewReceiver(nil, time.Now(), nil)
 		r.open(codec)
 		header := rtp.Header{Version: 2}
 		for len(stream) > 3 {

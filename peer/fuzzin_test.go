@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/receive"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -47,23 +50,23 @@ func FuzzRTCPIn(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	frame, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 60_000)...)}})
+	frame, err := (&fanout.packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 60_000)...)}})
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	b := fanout.NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		w := &counting{}
-		track := newOutTrack(media.H264)
+		track := fanout.NewTrack(media.H264)
 		track.w, track.ssrc, track.pt, track.next, track.twcc = w, ssrc, 96, 0, 3
-		s := newSender(b, []*outTrack{track}, nil)
-		if err := s.send(whole(frame), nil); err != nil {
+		s := fanout.NewSender(b, []*fanout.Track{track}, nil)
+		if err := s.send(fanout.whole(frame), nil); err != nil {
 			t.Fatal(err)
 		}
 		first := *w
-		in := &inbound{limits: Limits{}.filled(), fail: func(error) {}}
-		in.watch(s.onFeedback)
-		buffer := in.buffer(packetio.RTCPBufferPacket, ssrc)
+		in := &transport.Inbound{limits: transport.Limits{}.Filled(), fail: func(error) {}}
+		in.Watch(s.OnFeedback)
+		buffer := in.Buffer(packetio.RTCPBufferPacket, ssrc)
 		if _, err := buffer.Write(datagram); err != nil {
 			return // larger than any datagram
 		}
@@ -85,7 +88,7 @@ func FuzzRTCPIn(f *testing.F) {
 		for _, p := range packets {
 			s.onRTCP(p, nil)
 		}
-		if again := w.bytes - first.bytes; again > rtxBudgetFirst+first.bytes/rtxShare {
+		if again := w.bytes - first.bytes; again > fanout.rtxBudgetFirst+first.bytes/fanout.rtxShare {
 			t.Errorf("%d bytes sent again after %d bytes", again, first.bytes)
 		}
 	})
@@ -132,8 +135,8 @@ func FuzzRTPIn(f *testing.F) {
 	codecs := []media.Codec{media.H264, media.VP8, media.Opus, media.PCMU, media.H265, media.VP9, media.AV1}
 	f.Fuzz(func(t *testing.T, which uint8, stream []byte) {
 		codec := codecs[int(which)%len(codecs)]
-		in := &inbound{limits: Limits{}.filled(), receive: true, fail: func(error) {}}
-		b := in.buffer(packetio.RTPBufferPacket, ssrc)
+		in := &transport.Inbound{limits: transport.Limits{}.Filled(), Receive: true, fail: func(error) {}}
+		b := in.Buffer(packetio.RTPBufferPacket, ssrc)
 		chain := interceptors(t)
 		defer func() { _ = chain.Close() }()
 		read := chain.BindRemoteStream(&interceptor.StreamInfo{
@@ -142,7 +145,7 @@ func FuzzRTPIn(f *testing.F) {
 			n, err := b.Read(into)
 			return n, a, err
 		}))
-		a, r := newAssembler(codec, codec.ClockRate()), newReceiver(nil, time.Now(), nil)
+		a, r := receive.newAssembler(codec, codec.ClockRate()), receive.NewReceiver(nil, time.Now(), nil)
 		r.open(codec)
 		into := make([]byte, 1500)
 		for len(stream) > 2 {

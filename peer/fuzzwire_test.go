@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -17,7 +18,7 @@ import (
 // wire is a connection between a master and a remote that sends whatever it is told.
 type wire struct {
 	engine *peer.Engine
-	cast   *peer.Broadcast
+	cast   *fanout.Broadcast
 
 	pc      *webrtc.PeerConnection
 	writer  *anyWriter

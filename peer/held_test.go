@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5/vnet"
@@ -58,7 +59,7 @@ func openConnection(t *testing.T, e *Engine) *webrtc.PeerConnection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &inbound{limits: Limits{}.filled(), fail: func(error) {}}
+	in := &transport.Inbound{limits: transport.Limits{}.Filled(), fail: func(error) {}}
 	cert, err := e.certs.get()
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func TestPionHoldsWhatWasAllowed(t *testing.T) {
 	e := openEngine(t)
 	for remotes, want := range allowed {
 		r := sdp.Rule{Remotes: remotes, Networks: networksOf(t, "192.168.1.20/24")}
-		offer := goodSDP
+		offer := transport.goodSDP
 		for _, line := range lines(5000) {
 			if !strings.ContainsAny(line, "\t\v\r\u2028") { // for which the offer is refused
 				offer += "a=" + line + "\r\n"
@@ -148,9 +149,9 @@ func ported(hosts []string, ports ...int) (out []string) {
 
 // FuzzHeld gives a real connection what we write of any offer and of any candidate after it, and compares what it holds with what was allowed.
 func FuzzHeld(f *testing.F) {
-	f.Add(goodSDP, "candidate:1 1 udp 1 198.51.100.7 9 typ host", uint8(0))
-	f.Add(strings.Replace(goodSDP, "a=ice-ufrag", "\ra=candidate:1 1 udp 1 10.9.8.7 22 typ host\r\na=ice-ufrag", 1), "", uint8(1))
-	f.Add(goodSDP+"a=candidate:1 1 udp 1 198.51.100.7 9 typ host\r\n", "candidate:1 1 udp\t1\t8.8.8.8\t80\ttyp\thost 9 10.9.8.7 22 typ host", uint8(2))
+	f.Add(transport.goodSDP, "candidate:1 1 udp 1 198.51.100.7 9 typ host", uint8(0))
+	f.Add(strings.Replace(transport.goodSDP, "a=ice-ufrag", "\ra=candidate:1 1 udp 1 10.9.8.7 22 typ host\r\na=ice-ufrag", 1), "", uint8(1))
+	f.Add(transport.goodSDP+"a=candidate:1 1 udp 1 198.51.100.7 9 typ host\r\n", "candidate:1 1 udp\t1\t8.8.8.8\t80\ttyp\thost 9 10.9.8.7 22 typ host", uint8(2))
 	e := openEngine(f)
 	networks := networksOf(f, "192.168.1.20/24")
 	f.Fuzz(func(t *testing.T, offer, line string, rule uint8) {

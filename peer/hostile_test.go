@@ -12,6 +12,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
@@ -49,7 +50,7 @@ func (a *anyWriter) write(ssrc uint32, seq uint16, size int) {
 
 // connectHostile connects a hostile viewer to a master, whose end comes in the channel. settings may say where its network is. In a bubble it
 // has to be bare, without reports and data channels: Pion closes SCTP under a lock that stops a bubble's time.
-func connectHostile(t *testing.T, e *peer.Engine, b *peer.Broadcast, settings webrtc.SettingEngine, bare bool) (*hostile, *peer.Conn, <-chan error) {
+func connectHostile(t *testing.T, e *peer.Engine, b *fanout.Broadcast, settings webrtc.SettingEngine, bare bool) (*hostile, *peer.Conn, <-chan error) {
 	t.Helper()
 	m := &webrtc.MediaEngine{}
 	if err := m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{

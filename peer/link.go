@@ -7,49 +7,52 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
+	"github.com/kvsagent/kvsagent/peer/internal/receive"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
 // link is one Pion peer connection and what belongs to it. A Conn that starts over has another link.
 type link struct {
 	pc       *webrtc.PeerConnection
-	keys     *srtpKeys // nil when we send nothing
-	sockets  *sockets
-	inbound  *inbound
-	receiver *receiver // nil when nothing is received
-	route    *route    // nil before the first sender has started; owned by Run
+	keys     *transport.SRTPKeys // nil when we send nothing
+	sockets  *transport.Sockets
+	inbound  *transport.Inbound
+	receiver *receive.Receiver // nil when nothing is received
+	route    *route            // nil before the first sender has started; owned by Run
 }
 
 const closeWithin = 5 * time.Second
 
 // open makes the peer connection and attaches our callbacks to it.
-func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
+func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error) {
 	cert, err := c.o.Certificates.get()
 	if err != nil {
 		return nil, err
 	}
 	l := &link{
 		sockets: c.o.Engine.newSockets(c.guard, func() { c.wake.add(relayRefused) }),
-		inbound: newInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
+		inbound: transport.NewInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
 	}
 	if c.o.Receive {
-		if err := l.sockets.openOwn(); err != nil {
+		if err := l.sockets.OpenOwn(); err != nil {
 			return nil, err
 		}
 	}
 	if c.o.Broadcast != nil {
-		l.keys = newSRTPKeys(c.guard)
+		l.keys = transport.NewSRTPKeys(c.guard)
 	}
 	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
 	if err != nil {
-		l.sockets.close()
-		l.sockets.closeOwn()
+		l.sockets.Close()
+		l.sockets.CloseOwn()
 		return nil, err
 	}
 	l.pc = pc
-	l.inbound.endsWith(func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed })
+	l.inbound.EndsWith(func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed })
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
-		defer c.guard.contain("candidates")
+		defer c.guard.Contain("candidates")
 		if cand == nil {
 			return // no client wants to be told of the end
 		}
@@ -58,12 +61,12 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.wake.add(stateChanged) })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.wake.add(stateChanged) })
-	pc.OnDataChannel(l.inbound.channel)
+	pc.OnDataChannel(l.inbound.Channel)
 	if c.o.Receive {
-		l.receiver = newReceiver(c.o.Sink, c.o.Epoch, c.outgoing.onFrame)
+		l.receiver = receive.NewReceiver(c.o.Sink, c.o.Epoch, c.outgoing.onFrame)
 		pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
-			defer c.guard.contain("receiver")
-			l.receiver.run(t, askKeyFrame(pc))
+			defer c.guard.Contain("receiver")
+			l.receiver.Run(t, receive.AskKeyFrame(pc))
 		})
 	}
 	c.setLink(l)
@@ -71,12 +74,12 @@ func (c *Conn) open(set *codecSet, servers []ICEServer) (*link, error) {
 }
 
 // freshServers takes ICE servers as at the beginning. They are for the next restart of ICE.
-func (l *link) freshServers(ctx context.Context, servers func(context.Context) []ICEServer) error {
+func (l *link) freshServers(ctx context.Context, servers func(context.Context) []transport.ICEServer) error {
 	if servers == nil {
 		return nil
 	}
 	conf := l.pc.GetConfiguration()
-	conf.ICEServers = l.sockets.servers(servers(ctx))
+	conf.ICEServers = l.sockets.Servers(servers(ctx))
 	if err := l.pc.SetConfiguration(conf); err != nil {
 		return fmt.Errorf("new ice servers: %w", err)
 	}
@@ -84,17 +87,17 @@ func (l *link) freshServers(ctx context.Context, servers func(context.Context) [
 }
 
 // close ends the peer connection and waits for it and for work. Pion's close has been seen to hang; nothing else waits for that.
-func (l *link) close(work *sync.WaitGroup, g *guard) {
-	l.sockets.close() // ends what is on its way to a TURN server
+func (l *link) close(work *sync.WaitGroup, g *contain.Guard) {
+	l.sockets.Close() // ends what is on its way to a TURN server
 	if l.route != nil {
 		l.route.close()
 	}
-	l.inbound.end()
+	l.inbound.End()
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		g.do("closing", func() { _ = l.pc.GracefulClose() })
-		l.sockets.closeOwn()
+		g.Do("closing", func() { _ = l.pc.GracefulClose() })
+		l.sockets.CloseOwn()
 		work.Wait()
 	}()
 	timer := time.NewTimer(closeWithin)
@@ -102,7 +105,7 @@ func (l *link) close(work *sync.WaitGroup, g *guard) {
 	select {
 	case <-closed:
 	case <-timer.C:
-		g.log.Error("closing a peer connection hangs; going on without")
+		g.Log.Error("closing a peer connection hangs; going on without")
 	}
 }
 

@@ -3,6 +3,8 @@ package peer
 import (
 	"fmt"
 	"time"
+
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 )
 
 const livenessEvery = 5 * time.Second
@@ -38,10 +40,10 @@ func (c *Conn) checkLiveness(now time.Time) error {
 	}
 	sending, idle := c.liveness.note(now, c.outgoing.frames(), l.receivedFrames())
 	if !sending || !c.progress.is(Connected) {
-		l.inbound.excuse()
+		l.inbound.Excuse()
 	}
-	if l.inbound.silent() {
-		return fmt.Errorf("the remote has fallen silent: no report on what it gets for %v", silence)
+	if l.inbound.Silent() {
+		return fmt.Errorf("the remote has fallen silent: no report on what it gets for %v", transport.Silence)
 	}
 	if limit := c.o.IdleTimeout; limit > 0 && idle >= limit {
 		return fmt.Errorf("idle: neither picture nor sound for %v; hint: limits.idle_timeout", limit)
@@ -54,7 +56,7 @@ func (l *link) receivedFrames() (n uint64) {
 	if l.receiver == nil {
 		return 0
 	}
-	for _, t := range l.receiver.report() {
+	for _, t := range l.receiver.Report() {
 		n += t.Frames
 	}
 	return n

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -29,7 +30,7 @@ func (l *link) hostRoute(e *Engine) hostRoute {
 	if err != nil {
 		return hostRoute{}
 	}
-	return hostRoute{to: to, source: wayTo(to)}
+	return hostRoute{to: to, source: transport.WayTo(to)}
 }
 
 // onNetworkChange looks whether the change is one for this connection.
@@ -45,7 +46,7 @@ func (c *Conn) onNetworkChange(ctx context.Context) error {
 	now := l.hostRoute(c.o.Engine)
 	same, open := now == c.recovery.route, now.source.IsValid()
 	if now.relay {
-		same, open = l.sockets.sameRoutes()
+		same, open = l.sockets.SameRoutes()
 	}
 	if !open || same && c.progress.is(Connected) {
 		return nil // nothing gets out, or nothing has happened

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
@@ -26,9 +27,9 @@ func (c *Conn) announce(ctx context.Context) {
 	if c.o.RelayOnly || len(e.o.NAT1To1) > 0 || l.pc.RemoteDescription() == nil {
 		return
 	}
-	udp := l.sockets.udp
-	port := udp.port()
-	networks := e.host.networks()
+	udp := l.sockets.UDP
+	port := udp.Port()
+	networks := e.host.Networks()
 	if !c.o.NoHost {
 		for _, n := range networks[:min(len(networks), announced)] {
 			if n.Addr().IsLinkLocalUnicast() {
@@ -41,7 +42,7 @@ func (c *Conn) announce(ctx context.Context) {
 	}
 	servers := stunServers(l.pc.GetConfiguration().ICEServers)
 	c.outgoing.work.Go(func() {
-		defer c.guard.contain("announcement")
+		defer c.guard.Contain("announcement")
 		ctx, cancel := context.WithTimeout(ctx, mappedWithin)
 		defer cancel()
 		seen := map[netip.AddrPort]bool{}
@@ -60,7 +61,7 @@ func (c *Conn) announce(ctx context.Context) {
 				c.out.ownCandidate("candidate:" + cand.Marshal())
 			}
 		}
-		udp.openNAT(ctx, l.pair())
+		udp.OpenNAT(ctx, l.pair())
 	})
 }
 
@@ -78,12 +79,12 @@ func stunServers(list []webrtc.ICEServer) (out []string) {
 }
 
 // mapped asks a STUN server where a socket is to be found from outside.
-func (e *Engine) mapped(ctx context.Context, udp *udpSocket, server string) (netip.AddrPort, bool) {
+func (e *Engine) mapped(ctx context.Context, udp *transport.UDPSocket, server string) (netip.AddrPort, bool) {
 	addr, err := e.net.ResolveUDPAddr("udp", server)
 	if err != nil || e.off("udp4") && addr.IP.To4() != nil || e.off("udp6") && addr.IP.To4() == nil {
 		return netip.AddrPort{}, false
 	}
-	x, err := udp.mux.GetXORMappedAddrContext(ctx, addr, mappedWithin)
+	x, err := udp.Mux.GetXORMappedAddrContext(ctx, addr, mappedWithin)
 	if err != nil {
 		return netip.AddrPort{}, false
 	}

@@ -6,26 +6,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
 // outgoing is what a connection sends: its senders, and its place among those who watch the source.
 type outgoing struct {
-	b       *Broadcast // nil: nothing is sent
-	receive bool       // the same sections receive, too
+	b       *fanout.Broadcast // nil: nothing is sent
+	receive bool              // the same sections receive, too
 	log     *slog.Logger
 	onFrame func() // the first key frame was sent
-	guard   *guard
+	guard   *contain.Guard
 
 	work sync.WaitGroup // everything that runs for the senders
 
 	// Owned by Run.
-	level     Level                      // that the remote must have: Sub when it cannot take the codec of the main stream
-	leaves    []func()                   // the streams that this connection keeps running
-	keysAfter time.Duration              // from the handshake until the remote can decrypt
-	sub       bool                       // the smaller one is among them
-	changed   <-chan struct{}            // closed when the source's tracks change; nil: nothing is sent
-	listening map[rtcpSource]*rtcpReader // one for each section in which we send
+	level     fanout.Level                             // that the remote must have: Sub when it cannot take the codec of the main stream
+	leaves    []func()                                 // the streams that this connection keeps running
+	keysAfter time.Duration                            // from the handshake until the remote can decrypt
+	sub       bool                                     // the smaller one is among them
+	changed   <-chan struct{}                          // closed when the source's tracks change; nil: nothing is sent
+	listening map[fanout.RTCPSource]*fanout.RTCPReader // one for each section in which we send
 
 	mu      sync.Mutex // guards the fields below
 	senders []*attachedSender
@@ -35,21 +38,21 @@ type outgoing struct {
 
 // attachedSender is a sender at work. A connection has one, and another for each track that has changed since.
 type attachedSender struct {
-	*sender
+	*fanout.Sender
 	stop func() // nil before it was started
 	mute bool   // its sound has changed, and another sender has it
 }
 
-func newOutgoing(o Config, onFrame func(), g *guard) *outgoing {
+func newOutgoing(o Config, onFrame func(), g *contain.Guard) *outgoing {
 	return &outgoing{
-		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g, listening: map[rtcpSource]*rtcpReader{},
+		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g, listening: map[fanout.RTCPSource]*fanout.RTCPReader{},
 	}
 }
 
 // join makes the source run until the connection ends.
 func (g *outgoing) join() {
 	if g.b != nil {
-		g.leaves = append(g.leaves, g.b.join(Main))
+		g.leaves = append(g.leaves, g.b.Join(fanout.Main))
 		g.watch()
 	}
 }
@@ -58,20 +61,20 @@ func (g *outgoing) join() {
 func (g *outgoing) joinSub() {
 	if !g.sub {
 		g.sub = true
-		g.leaves = append(g.leaves, g.b.join(Sub))
+		g.leaves = append(g.leaves, g.b.Join(fanout.Sub))
 	}
 }
 
 // watch waits for the next change of the tracks.
-func (g *outgoing) watch() { _, g.changed = g.b.current(g.level) }
+func (g *outgoing) watch() { _, g.changed = g.b.Current(g.level) }
 
 // close ends the senders, which stay for the last report.
 func (g *outgoing) close() {
 	for _, x := range g.all() {
-		g.guard.do("closing", x.end)
+		g.guard.Do("closing", x.end)
 	}
 	for _, leave := range g.leaves {
-		g.guard.do("closing", leave)
+		g.guard.Do("closing", leave)
 	}
 }
 
@@ -83,11 +86,11 @@ func (g *outgoing) all() []*attachedSender {
 }
 
 // add makes a sender for some tracks. in learns who takes the feedback on its pictures.
-func (g *outgoing) add(outs []*outTrack, in *inbound) *attachedSender {
-	x := &attachedSender{sender: newSender(g.b, outs, g.onFrame)}
-	x.guard = g.guard
-	if x.has(webrtc.RTPCodecTypeVideo) {
-		in.watch(x.onFeedback)
+func (g *outgoing) add(outs []*fanout.Track, in *transport.Inbound) *attachedSender {
+	x := &attachedSender{Sender: fanout.NewSender(g.b, outs, g.onFrame)}
+	x.Guard = g.guard
+	if x.Has(webrtc.RTPCodecTypeVideo) {
+		in.Watch(x.OnFeedback)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -98,7 +101,7 @@ func (g *outgoing) add(outs []*outTrack, in *inbound) *attachedSender {
 // retire ends a sender. What it is sending at this moment still goes out.
 func (g *outgoing) retire(x *attachedSender) {
 	x.end()
-	at, sent := x.firstPacket(), x.bytes()
+	at, sent := x.FirstPacket(), x.bytes()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.firstAt.IsZero() {
@@ -117,11 +120,11 @@ func (g *outgoing) retireAll() {
 
 // handOver makes room for a track in a sender of its own. Pictures take nothing of the sender that they had, so that ends; new sound leaves
 // the sender of the pictures alone.
-func (g *outgoing) handOver(out *outTrack) {
+func (g *outgoing) handOver(out *fanout.Track) {
 	for _, x := range g.all() {
 		switch {
-		case !x.has(out.Kind()):
-		case out.codec.Video() || x.alone():
+		case !x.Has(out.Kind()):
+		case out.Codec.Video() || x.Alone():
 			g.retire(x)
 		default:
 			g.muteSound(x)
@@ -130,8 +133,8 @@ func (g *outgoing) handOver(out *outTrack) {
 }
 
 // carries says whether a sender has the track.
-func (g *outgoing) carries(out *outTrack) bool {
-	return slices.ContainsFunc(g.all(), func(x *attachedSender) bool { return x.sends(out) })
+func (g *outgoing) carries(out *fanout.Track) bool {
+	return slices.ContainsFunc(g.all(), func(x *attachedSender) bool { return x.Sends(out) })
 }
 
 // muteSound notes that another sender has the sound of this one.
@@ -144,7 +147,7 @@ func (g *outgoing) muteSound(x *attachedSender) {
 // frames is how many frames have been sent by the senders there are.
 func (g *outgoing) frames() (n uint64) {
 	for _, x := range g.all() {
-		for _, t := range x.report() {
+		for _, t := range x.Report() {
 			n += t.Frames
 		}
 	}
@@ -158,11 +161,11 @@ func (g *outgoing) report(r *Report) {
 	r.Sent = g.past
 	g.mu.Unlock()
 	for _, x := range senders {
-		r.Direct = x.isDirect()
-		if s, ok := x.describe(); ok {
+		r.Direct = x.IsDirect()
+		if s, ok := x.Describe(); ok {
 			r.Level, r.Moves, r.RTT, r.Jitter, r.Estimate, r.Behind = s.Level, s.Moves, s.RTT, s.Jitter, s.Estimate, s.Behind
 		}
-		if at := x.firstPacket(); first.IsZero() {
+		if at := x.FirstPacket(); first.IsZero() {
 			first = at
 		}
 		r.Sent += x.bytes()
@@ -174,11 +177,11 @@ func (g *outgoing) report(r *Report) {
 }
 
 // carried is a report on what a sender carries.
-func (g *outgoing) carried(x *attachedSender) (out []TrackReport) {
+func (g *outgoing) carried(x *attachedSender) (out []fanout.TrackReport) {
 	g.mu.Lock()
 	mute := x.mute
 	g.mu.Unlock()
-	for _, t := range x.report() {
+	for _, t := range x.Report() {
 		if t.Codec.Video() || !mute {
 			out = append(out, t)
 		}
@@ -187,21 +190,21 @@ func (g *outgoing) carried(x *attachedSender) (out []TrackReport) {
 }
 
 // listen hands the RTCP about what a section sends to a sender, and no longer to the one before it.
-func (g *outgoing) listen(r rtcpSource, x *attachedSender) {
+func (g *outgoing) listen(r fanout.RTCPSource, x *attachedSender) {
 	reader := g.listening[r]
 	if reader == nil {
-		reader = &rtcpReader{}
-		reader.to.Store(x.sender)
+		reader = &fanout.RTCPReader{}
+		reader.To.Store(x.Sender)
 		g.listening[r] = reader
-		g.work.Go(func() { reader.run(r) })
+		g.work.Go(func() { reader.Run(r) })
 		return
 	}
-	reader.to.Store(x.sender)
+	reader.To.Store(x.Sender)
 }
 
 // bytes is how much media it has sent.
 func (x *attachedSender) bytes() (n uint64) {
-	for _, t := range x.report() {
+	for _, t := range x.Report() {
 		n += t.Bytes
 	}
 	return n

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -18,21 +19,21 @@ func (g *outgoing) sourceTracks(ctx context.Context) ([]media.Track, error) {
 	if g.b == nil {
 		return nil, nil
 	}
-	return g.b.waitTracks(ctx, Main, tracksWithin)
+	return g.b.WaitTracks(ctx, fanout.Main, tracksWithin)
 }
 
 // withSub puts the smaller stream's video in the place of the main one's when the remote takes that alone: most browsers take no H.265, and
 // cameras give H.264 beside it.
 func (g *outgoing) withSub(ctx context.Context, tracks []media.Track, offered []remoteCodec) []media.Track {
 	i := slices.IndexFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
-	if i < 0 || !g.b.hasSub() {
+	if i < 0 || !g.b.HasSub() {
 		return tracks
 	}
 	if _, ok := matchCodec(tracks[i], offered); ok {
 		return tracks
 	}
 	g.joinSub()
-	subs, err := g.b.waitTracks(ctx, Sub, tracksWithin)
+	subs, err := g.b.WaitTracks(ctx, fanout.Sub, tracksWithin)
 	if err != nil {
 		g.log.Warn("the smaller stream, which this viewer could take, is not there", "err", err)
 		return tracks
@@ -41,8 +42,8 @@ func (g *outgoing) withSub(ctx context.Context, tracks []media.Track, offered []
 		_, ok := matchCodec(t, offered)
 		return ok
 	}
-	g.level = choose(circumstances{levels: [2]levelState{{there: true, fit: fitOf(tracks, takes)}, {there: true, fit: fitOf(subs, takes)}}}).target
-	if g.level == Sub {
+	g.level = fanout.Choose(fanout.Circumstances{Levels: [2]fanout.LevelState{{There: true, Fit: fanout.FitOf(tracks, takes)}, {There: true, Fit: fanout.FitOf(subs, takes)}}}).Target
+	if g.level == fanout.Sub {
 		tracks = slices.Clone(tracks)
 		tracks[i] = subs[slices.IndexFunc(subs, func(t media.Track) bool { return t.Codec.Video() })]
 	}
@@ -77,15 +78,15 @@ func (g *outgoing) addTracks(l *link, tracks []media.Track) (map[webrtc.RTPCodec
 	if g.receive {
 		direction = webrtc.RTPTransceiverDirectionSendrecv
 	}
-	var outs []*outTrack
+	var outs []*fanout.Track
 	for _, t := range tracks {
-		outs = append(outs, newOutTrack(t.Codec))
+		outs = append(outs, fanout.NewTrack(t.Codec))
 	}
 	x := g.add(outs, l.inbound)
 	for _, out := range outs {
 		tr, err := l.pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
 		if err != nil {
-			return nil, fmt.Errorf("add %s: %w", out.codec, err)
+			return nil, fmt.Errorf("add %s: %w", out.Codec, err)
 		}
 		g.listen(tr.Sender(), x)
 		added[out.Kind()] = true

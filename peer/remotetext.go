@@ -24,7 +24,7 @@ func (e *Engine) rule(trusted bool) sdp.Rule {
 		r.Remotes = All
 	}
 	if e.host != nil {
-		r.Networks = e.host.networks()
+		r.Networks = e.host.Networks()
 	}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -36,7 +37,7 @@ func (c *Conn) renegotiate(l *link, absent []media.Track) error {
 		if sectionOf(l.pc, kindOf(codec)).tr != nil {
 			continue
 		}
-		if _, err := l.pc.AddTrack(newOutTrack(codec)); err != nil {
+		if _, err := l.pc.AddTrack(fanout.NewTrack(codec)); err != nil {
 			return fmt.Errorf("add %s: %w", codec, err)
 		}
 	}
@@ -95,19 +96,19 @@ func (c *Conn) onNoAnswer(ctx context.Context) error {
 func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err error) {
 	for _, tr := range l.pc.GetTransceivers() {
 		out := outOf(tr)
-		if out == nil || out.bound() {
+		if out == nil || out.Bound() {
 			continue
 		}
-		if slices.ContainsFunc(takes[out.Kind().String()], func(r remoteCodec) bool { return r.Name == out.codec }) {
+		if slices.ContainsFunc(takes[out.Kind().String()], func(r remoteCodec) bool { return r.Name == out.Codec }) {
 			continue
 		}
-		if out.codec.Video() {
-			return "", fmt.Errorf("no common video codec: the remote takes %s; the source gives %s", names(takes["video"]), out.codec)
+		if out.Codec.Video() {
+			return "", fmt.Errorf("no common video codec: the remote takes %s; the source gives %s", names(takes["video"]), out.Codec)
 		}
 		if err := l.pc.RemoveTrack(tr.Sender()); err != nil {
-			return "", fmt.Errorf("take %s out: %w", out.codec, err)
+			return "", fmt.Errorf("take %s out: %w", out.Codec, err)
 		}
-		mute = out.codec
+		mute = out.Codec
 	}
 	return mute, nil
 }

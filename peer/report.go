@@ -2,6 +2,8 @@ package peer
 
 import (
 	"time"
+
+	"github.com/kvsagent/kvsagent/peer/fanout"
 )
 
 // Report is a connection at one moment.
@@ -14,19 +16,19 @@ type Report struct {
 	RTT           time.Duration // by the remote's receiver reports, before the first by ICE
 	Jitter        time.Duration // of the arrival of our pictures, by the remote's receiver reports
 	Direct        bool          // what we send goes straight into the shared socket, not through Pion
-	Level         Level
-	Moves         uint64        // from one level to another
-	Estimate      float64       // bit/s that the path carries, as far as is known; 0 is not
-	Behind        time.Duration // that a picture waits, here and in the path's queue
-	Sending       []TrackReport // the tracks there are now
-	Sent          uint64        // bytes of media, of tracks that have given way, too
-	Receiving     []TrackReport
+	Level         fanout.Level
+	Moves         uint64               // from one level to another
+	Estimate      float64              // bit/s that the path carries, as far as is known; 0 is not
+	Behind        time.Duration        // that a picture waits, here and in the path's queue
+	Sending       []fanout.TrackReport // the tracks there are now
+	Sent          uint64               // bytes of media, of tracks that have given way, too
+	Receiving     []fanout.TrackReport
 	Unasked       uint64 // bytes of media that came though we asked for none, and were thrown away
 }
 
 // Report tells how the connection is.
 func (c *Conn) Report() (r Report) {
-	defer c.guard.contain("report")
+	defer c.guard.Contain("report")
 	r = c.progress.report()
 	l := c.current()
 	c.outgoing.report(&r)
@@ -34,14 +36,14 @@ func (c *Conn) Report() (r Report) {
 		return r
 	}
 	if l.receiver != nil {
-		for _, s := range l.receiver.report() {
-			r.Receiving = append(r.Receiving, TrackReport{
+		for _, s := range l.receiver.Report() {
+			r.Receiving = append(r.Receiving, fanout.TrackReport{
 				Track: s.Track, Packets: s.Packets, Lost: s.Lost, Frames: s.Frames, KeyFrames: s.KeyFrames, Bytes: s.Bytes,
 				FPS: s.FPS, Bitrate: s.Bitrate,
 			})
 		}
 	}
-	r.Unasked = l.inbound.unaskedBytes()
+	r.Unasked = l.inbound.UnaskedBytes()
 	if r.State != Negotiating {
 		r.path(l)
 	}

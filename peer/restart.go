@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -81,7 +82,7 @@ func (c *Conn) offerRestart() error {
 
 // askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is sure to take part in a restart.
 func (l *link) askRestart(log *slog.Logger) bool {
-	if l == nil || !l.inbound.say(notice{Action: noticeRestart}) {
+	if l == nil || !l.inbound.Say(transport.Notice{Action: noticeRestart}) {
 		return false
 	}
 	log.Info("ice restart asked for over the data channel")

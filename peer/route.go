@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
+	"github.com/kvsagent/kvsagent/peer/internal/wire"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -18,14 +21,14 @@ import (
 // the pair is read under the lock, by whoever comes, and what was read last is what was applied last.
 type route struct {
 	selected func() (*webrtc.ICECandidatePair, error) // what ICE has chosen by now; nil is nothing
-	sockets  *sockets
-	cipher   *srtpCipher   // nil: media goes through Pion
-	reports  *rtcpFastPath // nil on a virtual network
-	demux    *udpDemux     // likewise
-	demote   func(*sender) // takes a sender out of its shard
-	fail     func(error)   // ends the connection
+	sockets  *transport.Sockets
+	cipher   *wire.SRTPCipher        // nil: media goes through Pion
+	reports  *transport.RTCPFastPath // nil on a virtual network
+	demux    *transport.UDPDemux     // likewise
+	demote   func(*fanout.Sender)    // takes a sender out of its shard
+	fail     func(error)             // ends the connection
 
-	attached atomic.Pointer[[]*sender] // those that run; written under mu, read for each report
+	attached atomic.Pointer[[]*fanout.Sender] // those that run; written under mu, read for each report
 
 	mu     sync.Mutex // guards the fields below, and is held while senders and the fast path are told
 	pair   *webrtc.ICECandidatePair
@@ -37,24 +40,24 @@ var errNoRelay = errors.New("the path moved to a relay; the viewer must come aga
 // newRoute makes the route of a connection whose DTLS handshake is done, and follows ICE until it is closed.
 func newRoute(l *link, e *Engine, g *outgoing) *route {
 	ice := l.pc.SCTP().Transport().ICETransport()
-	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: g.b.demote, fail: g.guard.fail}
-	if l.sockets.udp != nil {
-		cipher, open, err := l.keys.ciphers()
+	r := &route{selected: ice.GetSelectedCandidatePair, sockets: l.sockets, demote: g.b.Demote, fail: g.guard.Fail}
+	if l.sockets.UDP != nil {
+		cipher, open, err := l.keys.Ciphers()
 		if err != nil {
 			g.log.Debug("media goes through pion", "why", err)
 		}
-		r.cipher, r.demux = cipher, l.sockets.udp.in
-		r.reports = newRTCPFastPath(open, l.inbound, r.onReport)
+		r.cipher, r.demux = cipher, l.sockets.UDP.In
+		r.reports = transport.NewRTCPFastPath(open, l.inbound, r.onReport)
 	}
 	ice.OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) {
-		defer g.guard.contain("route")
+		defer g.guard.Contain("route")
 		r.update()
 	})
 	return r
 }
 
 // attach starts a sender on the path as it is now, and keeps it told. must is the level of a remote that takes no other.
-func (r *route) attach(s *sender, must Level) {
+func (r *route) attach(s *fanout.Sender, must fanout.Level) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.read() {
@@ -64,17 +67,17 @@ func (r *route) attach(s *sender, must Level) {
 	if r.pair != nil {
 		remote = r.pair.Remote.Address
 	}
-	s.start(classOf(r.pair), remote, must)
+	s.Start(classOf(r.pair), remote, must)
 	senders := append(slices.Clone(r.senders()), s)
 	r.attached.Store(&senders)
-	r.useDirect([]*sender{s})
+	r.useDirect([]*fanout.Sender{s})
 }
 
 // detach lets a sender have no more news.
-func (r *route) detach(s *sender) {
+func (r *route) detach(s *fanout.Sender) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	senders := slices.DeleteFunc(slices.Clone(r.senders()), func(x *sender) bool { return x == s })
+	senders := slices.DeleteFunc(slices.Clone(r.senders()), func(x *fanout.Sender) bool { return x == s })
 	r.attached.Store(&senders)
 }
 
@@ -94,7 +97,7 @@ func (r *route) close() {
 	defer r.mu.Unlock()
 	r.closed = true
 	if r.reports != nil {
-		r.demux.release(r.reports)
+		r.demux.Release(r.reports)
 	}
 }
 
@@ -111,20 +114,20 @@ func (r *route) read() bool {
 	return true
 }
 
-func (r *route) tell(senders []*sender) {
+func (r *route) tell(senders []*fanout.Sender) {
 	for _, s := range senders {
-		s.moved(classOf(r.pair), r.pair.Remote.Address)
+		s.Moved(classOf(r.pair), r.pair.Remote.Address)
 	}
 	r.useDirect(senders)
 }
 
 // useDirect lets packets go straight into the socket where the path begins, when it is a plain UDP one, and what comes back be taken from
 // there; else both go through Pion.
-func (r *route) useDirect(senders []*sender) {
+func (r *route) useDirect(senders []*fanout.Sender) {
 	if r.demux == nil || r.pair == nil || r.closed {
 		return
 	}
-	out, to := r.sockets.straight(r.pair)
+	out, to := r.sockets.Straight(r.pair)
 	r.hear(out, to)
 	if r.cipher == nil {
 		return
@@ -132,8 +135,8 @@ func (r *route) useDirect(senders []*sender) {
 	for _, s := range senders {
 		switch {
 		case out != nil:
-			s.setDirect(&direct{cipher: r.cipher, out: out, to: to})
-		case s.setDirect(nil):
+			s.SetDirect(&wire.Direct{Cipher: r.cipher, Out: out, To: to})
+		case s.SetDirect(nil):
 			r.demote(s)
 		default:
 			r.fail(errNoRelay)
@@ -143,20 +146,20 @@ func (r *route) useDirect(senders []*sender) {
 
 // hear lets the fast path have what comes over the shared socket from the other end of the path.
 func (r *route) hear(out *udpbatch.Sender, from netip.AddrPort) {
-	if r.sockets.udp == nil || out != r.sockets.udp.out {
+	if r.sockets.UDP == nil || out != r.sockets.UDP.Out {
 		from = netip.AddrPort{}
 	}
-	r.demux.bind(r.reports, from)
+	r.demux.Bind(r.reports, from)
 }
 
 // onReport hands a report to all senders, each of which knows its own.
-func (r *route) onReport(compound []byte, again *arena) {
+func (r *route) onReport(compound []byte, again *wire.Arena) {
 	for _, s := range r.senders() {
-		s.onReports(compound, again)
+		s.OnReports(compound, again)
 	}
 }
 
-func (r *route) senders() []*sender {
+func (r *route) senders() []*fanout.Sender {
 	if s := r.attached.Load(); s != nil {
 		return *s
 	}
@@ -164,15 +167,15 @@ func (r *route) senders() []*sender {
 }
 
 // classOf tells how far away the remote is; nil is far.
-func classOf(pair *webrtc.ICECandidatePair) pathClass {
+func classOf(pair *webrtc.ICECandidatePair) fanout.PathClass {
 	if pair == nil {
-		return far
+		return fanout.Far
 	}
 	if pair.Local.Typ == webrtc.ICECandidateTypeRelay || pair.Remote.Typ == webrtc.ICECandidateTypeRelay {
-		return relayed
+		return fanout.Relayed
 	}
 	if a, err := netip.ParseAddr(pair.Remote.Address); err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
-		return near
+		return fanout.Near
 	}
-	return far
+	return fanout.Far
 }

@@ -7,6 +7,9 @@ import (
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
+	"github.com/kvsagent/kvsagent/peer/internal/wire"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -48,19 +51,19 @@ type routed struct {
 	t    *testing.T
 	ice  *fakeICE
 	r    *route
-	s    *sender
+	s    *fanout.Sender
 	errs []error
 }
 
 func newRouted(t *testing.T) *routed {
 	t.Helper()
-	conn := socket(t)
+	conn := fanout.socket(t)
 	x := &routed{t: t, ice: &fakeICE{}}
-	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
-	x.s = newSender(b, []*outTrack{newOutTrack(media.H264)}, nil)
+	b := fanout.NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	x.s = fanout.NewSender(b, []*fanout.Track{fanout.NewTrack(media.H264)}, nil)
 	x.r = &route{
-		selected: x.ice.selected, sockets: &sockets{udp: &udpSocket{out: udpbatch.New(conn)}}, cipher: &srtpCipher{},
-		reports: &rtcpFastPath{}, demux: newUDPDemux(conn), demote: b.demote, fail: func(err error) { x.errs = append(x.errs, err) },
+		selected: x.ice.selected, sockets: &transport.Sockets{UDP: &transport.UDPSocket{Out: udpbatch.New(conn)}}, cipher: &wire.SRTPCipher{},
+		reports: &transport.RTCPFastPath{}, demux: transport.newUDPDemux(conn), demote: b.Demote, fail: func(err error) { x.errs = append(x.errs, err) },
 	}
 	return x
 }
@@ -71,7 +74,7 @@ func (x *routed) goesTo(want string) {
 	x.s.mu.Lock()
 	got := ""
 	if x.s.direct != nil {
-		got = x.s.direct.to.String()
+		got = x.s.direct.To.String()
 	}
 	x.s.mu.Unlock()
 	if got != want {
@@ -99,7 +102,7 @@ func TestRouteReadsThePairAgain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			x := newRouted(t)
 			if tt.started {
-				x.r.attach(x.s, Main)
+				x.r.attach(x.s, fanout.Main)
 			}
 			x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, first))
 			var announced sync.WaitGroup
@@ -115,7 +118,7 @@ func TestRouteReadsThePairAgain(t *testing.T) {
 			if tt.started {
 				x.r.update()
 			} else {
-				x.r.attach(x.s, Main)
+				x.r.attach(x.s, fanout.Main)
 			}
 			announced.Wait()
 			x.goesTo(second)
@@ -128,7 +131,7 @@ func TestRouteReadsThePairAgain(t *testing.T) {
 // TestRouteFollowsICE walks over the kinds of paths.
 func TestRouteFollowsICE(t *testing.T) {
 	x := newRouted(t)
-	x.r.attach(x.s, Main)
+	x.r.attach(x.s, fanout.Main)
 	x.goesTo("")
 	for _, tt := range []struct {
 		name string
@@ -155,7 +158,7 @@ func TestRouteFollowsICE(t *testing.T) {
 	x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, second))
 	x.r.update()
 	x.s.mu.Lock()
-	if to := x.s.direct.to.String(); to != first {
+	if to := x.s.direct.To.String(); to != first {
 		t.Errorf("a sender that has left was sent to %s", to)
 	}
 	x.s.mu.Unlock()
@@ -169,7 +172,7 @@ func TestRouteFollowsICE(t *testing.T) {
 // TestRouteDoesNotAskAClosingICE: Pion waits for its announcements while it holds the lock that reading the pair takes.
 func TestRouteDoesNotAskAClosingICE(t *testing.T) {
 	x := newRouted(t)
-	x.r.attach(x.s, Main)
+	x.r.attach(x.s, fanout.Main)
 	x.r.close()
 	x.ice.reading = func() { t.Error("the pair was read") }
 	x.r.update()

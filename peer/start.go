@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -22,18 +23,18 @@ func (g *outgoing) startAll(ctx context.Context, l *link, e *Engine, remote iden
 // start lets a sender send.
 func (g *outgoing) start(ctx context.Context, l *link, x *attachedSender) {
 	ctx, cancel := context.WithCancel(ctx)
-	l.route.attach(x.sender, g.level)
-	detach := g.b.attach(x.sender)
-	x.stop = func() { detach(); l.route.detach(x.sender); cancel() }
+	l.route.attach(x.Sender, g.level)
+	detach := g.b.Attach(x.Sender)
+	x.stop = func() { detach(); l.route.detach(x.Sender); cancel() }
 	g.work.Go(func() {
-		defer x.contain("sender")
+		defer x.Contain("sender")
 		waitForSRTP(l.pc)
-		waitForKeys(ctx, g.keysAfter)
-		if err := x.run(ctx, g.b.promote); err != nil && ctx.Err() == nil {
-			g.guard.fail(fmt.Errorf("sending: %w", err))
+		fanout.WaitForKeys(ctx, g.keysAfter)
+		if err := x.Run(ctx, g.b.Promote); err != nil && ctx.Err() == nil {
+			g.guard.Fail(fmt.Errorf("sending: %w", err))
 		}
 	})
-	g.work.Go(func() { reportLoop(ctx, l.pc, x.sender) })
+	g.work.Go(func() { fanout.ReportLoop(ctx, l.pc, x.Sender) })
 }
 
 // waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what is written
@@ -44,4 +45,12 @@ func waitForSRTP(pc *webrtc.PeerConnection) {
 			return
 		}
 	}
+}
+
+// keysAfter is how long after the handshake a remote can decrypt, as far as that is known.
+func keysAfter(remote identity) time.Duration {
+	if remote.Firefox() {
+		return fanout.LateKeys
+	}
+	return 0
 }

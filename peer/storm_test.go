@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/rtcp"
 )
 
@@ -40,7 +41,7 @@ type meeting struct {
 	t       *testing.T
 	ctx     context.Context
 	running sync.WaitGroup
-	cast    *Broadcast
+	cast    *fanout.Broadcast
 	shared  *Engine
 }
 
@@ -48,7 +49,7 @@ func newMeeting(t *testing.T) *meeting {
 	m := &meeting{t: t, shared: loopbackEngine(t)}
 	hub := media.NewHub(media.HubOptions{Source: hundred{}})
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	m.ctx, m.cast = ctx, NewBroadcast(hub, nil)
+	m.ctx, m.cast = ctx, fanout.NewBroadcast(hub, nil)
 	m.running.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); m.running.Wait() })
 	return m
@@ -101,7 +102,7 @@ func TestNobodyWaitsForAStormOfReports(t *testing.T) {
 		feedback[24*i+3], feedback[24*i+19] = 5, byte(i) // 2048 packets of which none came, each time another message
 	}
 	storms := [][]byte{
-		nackFor(t, out.source(), sequence(40_000, 17*7*253)...),
+		fanout.nackFor(t, out.source(), fanout.sequence(40_000, 17*7*253)...),
 		feedback,
 		bytes.Repeat([]byte{0x80, 201, 0, 1, 0, 0, 0, 5}, 900),
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -76,11 +77,11 @@ func (c *Conn) syncTracks(ctx context.Context) error {
 
 // wanted is what the source gives that is for this remote: one that must have the smaller stream gets the pictures of that.
 func (g *outgoing) wanted() []media.Track {
-	tracks, _ := g.b.current(Main)
-	if g.level != Sub {
+	tracks, _ := g.b.Current(fanout.Main)
+	if g.level != fanout.Sub {
 		return tracks
 	}
-	subs, _ := g.b.current(Sub)
+	subs, _ := g.b.Current(fanout.Sub)
 	subs = slices.DeleteFunc(slices.Clone(subs), func(t media.Track) bool { return !t.Codec.Video() })
 	return append(subs, slices.DeleteFunc(slices.Clone(tracks), func(t media.Track) bool { return t.Codec.Video() })...)
 }
@@ -89,7 +90,7 @@ func (g *outgoing) wanted() []media.Track {
 func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
 	for _, tr := range pc.GetTransceivers() {
 		if out := outOf(tr); out != nil && out.Kind() == kind {
-			return section{tr, out.codec, out.bound(), func(codec media.Codec) bool { return negotiated(tr, codec) }}
+			return section{tr, out.Codec, out.Bound(), func(codec media.Codec) bool { return negotiated(tr, codec) }}
 		}
 	}
 	return section{}
@@ -98,13 +99,13 @@ func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
 // switchCodec sends another codec in a section.
 func (g *outgoing) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiver, codec media.Codec) error {
 	before := outOf(tr)
-	next := newOutTrack(codec)
-	next.succeed(before)
+	next := fanout.NewTrack(codec)
+	next.Succeed(before)
 	if err := tr.Sender().ReplaceTrack(next); err != nil {
-		return fmt.Errorf("switch from %s to %s: %w", before.codec, codec, err)
+		return fmt.Errorf("switch from %s to %s: %w", before.Codec, codec, err)
 	}
 	settle(l.pc)
-	g.log.Info("the source changed its codec, and so does what is sent", "from", before.codec, "to", codec)
+	g.log.Info("the source changed its codec, and so does what is sent", "from", before.Codec, "to", codec)
 	g.carry(ctx, l, tr)
 	return nil
 }
@@ -116,11 +117,11 @@ func (g *outgoing) carry(ctx context.Context, l *link, tr *webrtc.RTPTransceiver
 		return
 	}
 	g.handOver(out)
-	x := g.add([]*outTrack{out}, l.inbound)
+	x := g.add([]*fanout.Track{out}, l.inbound)
 	g.listen(tr.Sender(), x)
 	g.start(ctx, l, x)
 	for _, other := range l.pc.GetTransceivers() { // of a sender that was retired
-		if o := outOf(other); o != nil && o.bound() && other != tr {
+		if o := outOf(other); o != nil && o.Bound() && other != tr {
 			g.carry(ctx, l, other)
 		}
 	}

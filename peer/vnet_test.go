@@ -14,6 +14,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/vnet"
@@ -301,13 +302,13 @@ func number(f *media.Frame) uint32 {
 }
 
 // broadcast runs a hub on a source until the test ends, and one on a smaller source, if there is one.
-func broadcast(t *testing.T, main, sub media.Source) *peer.Broadcast {
+func broadcast(t *testing.T, main, sub media.Source) *fanout.Broadcast {
 	t.Helper()
 	return broadcastStanding(t, main, sub, nil)
 }
 
 // broadcastStanding is a broadcast that shows something while its source is away.
-func broadcastStanding(t *testing.T, main, sub media.Source, standby func([]media.Track) media.Source) *peer.Broadcast {
+func broadcastStanding(t *testing.T, main, sub media.Source, standby func([]media.Track) media.Source) *fanout.Broadcast {
 	t.Helper()
 	epoch := time.Now()
 	run := func(src media.Source) *media.Hub {
@@ -321,7 +322,7 @@ func broadcastStanding(t *testing.T, main, sub media.Source, standby func([]medi
 		t.Cleanup(func() { cancel(); wg.Wait() })
 		return hub
 	}
-	return peer.NewBroadcast(run(main), run(sub))
+	return fanout.NewBroadcast(run(main), run(sub))
 }
 
 // call is a master and a viewer, each at its site, whose signals go to each other.

@@ -1,0 +1,92 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/kvsagent/kvsagent/peer/internal/wire"
+	"github.com/pion/rtcp"
+)
+
+// reportEvery is how often sender reports go out (RFC 3550 section 6.2 allows a fixed minimum; everybody uses about a second).
+const reportEvery = time.Second
+
+// keyEvery is how often one viewer's wish for a key frame is heard.
+const keyEvery = time.Second
+
+// onReports does what a remote's compound packet asks, within bounds, and notes what it tells. It reads the packets where they lie. again is where packets go that it has asked
+// for, for somebody else to flush; nil sends them at once.
+func (s *Sender) OnReports(compound []byte, again *wire.Arena) {
+	var asked, wished, reported bool
+	for p := range wire.RTCPPackets(compound) {
+		switch wire.KindOfRTCP(p) {
+		case wire.RTCPNACK:
+			asked = true
+		case wire.RTCPKeyRequest:
+			if !wished { // a datagram may hold hundreds
+				wished = true
+				s.keyRequested(time.Now())
+			}
+		case wire.RTCPReceiverReport:
+			reported = s.onReceiverReport(p, reported)
+		case wire.RTCPREMB:
+			if rate, ok := wire.REMBRate(p); ok {
+				s.estimated(time.Now(), rate)
+			}
+		}
+	}
+	if asked {
+		s.retransmit(compound, again)
+	}
+}
+
+// onReceiverReport notes what the remote reports on each of our tracks. What it reports on the picture counts once in a datagram; reported says that it did, before and after.
+func (s *Sender) onReceiverReport(p []byte, reported bool) bool {
+	now := time.Now()
+	for r := range wire.ReportBlocks(p) {
+		for _, t := range s.tracks {
+			if t.onReport(r, now) && t == s.video && !reported {
+				s.reported(now, r.Lost())
+				reported = true
+			}
+		}
+	}
+	return reported
+}
+
+// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is. It reports whether the block is on this track.
+func (t *Track) onReport(r wire.ReportBlock, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.SSRC() != t.ssrc {
+		return false
+	}
+	t.lost = r.TotalLost()
+	t.stats.note(r, now, t.Codec.ClockRate())
+	return true
+}
+
+// reports are the sender reports of all tracks that have sent something. All tie their RTP clocks to the wall clock by one PTS zero, that of the
+// picture if there is one: the remote plays together what has the same PTS, whenever it came.
+func (s *Sender) reports(now time.Time) []rtcp.Packet {
+	var out []rtcp.Packet
+	zero := s.zero()
+	for _, t := range s.tracks {
+		if r := t.report(now, zero); r != nil {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// zero is the wall clock at PTS zero, by the newest picture, or else by the newest sound.
+func (s *Sender) zero() (zero time.Time) {
+	var newest time.Time
+	var video bool
+	for _, t := range s.tracks {
+		at, z := t.zero()
+		if !at.IsZero() && (t.Codec.Video() && !video || t.Codec.Video() == video && at.After(newest)) {
+			newest, zero, video = at, z, t.Codec.Video()
+		}
+	}
+	return zero
+}

@@ -1,0 +1,161 @@
+package fanout
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
+	"github.com/kvsagent/kvsagent/peer/internal/wire"
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+)
+
+// onRTCP has the sender take one packet, as if it had come by itself.
+func (s *Sender) onRTCP(p rtcp.Packet, again *wire.Arena) {
+	b, err := p.Marshal()
+	if err != nil {
+		panic(err)
+	}
+	s.OnReports(b, again)
+}
+
+// A datagram's feedback tells of no more packets than are remembered, however many messages it is made of: each of 20 bytes could name thousands.
+func TestFeedbackIsBoundedByTheDatagram(t *testing.T) {
+	message := func(packets uint16) []byte {
+		b := append([]byte{0x8f, 205, 0, 4, 0, 0, 0, 5, 0, 0, 0x12, 0x67, 0, 0}, 0, 0, 0, 0, 0, 1)
+		binary.BigEndian.PutUint16(b[14:], packets)
+		return b
+	}
+	for _, tt := range []struct {
+		name     string
+		compound []byte
+		want     int
+	}{
+		{"what browsers send", slices.Concat(message(900), message(900)), 2},
+		{"all that is remembered, twice", slices.Concat(message(2048), message(2048)), 1},
+		{"65,535 at once", message(65_535), 0},
+		{"a large datagram of small messages", bytes.Repeat(message(100), 60), 20},
+		{"cut short", message(1)[:16], 0},
+	} {
+		got := 0
+		wire.EachFeedback(tt.compound, func([]byte) { got++ })
+		if got != tt.want {
+			t.Errorf("%s: %d messages were read, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A report on our picture counts once in a datagram, and what it tells is bounded by that.
+func TestReceiverReportCountsOnce(t *testing.T) {
+	estimate := func(blocks int) float64 {
+		s := NewSender(nil, []*Track{NewTrack(media.H264)}, nil)
+		s.video.ssrc = 4711
+		now := time.Now()
+		s.meters[media.H264].Add(now.Add(-time.Second), true, 500_000)
+		s.video.onLoss(now, 0, 4e6)
+		report := &rtcp.ReceiverReport{SSRC: 5, Reports: slices.Repeat([]rtcp.ReceptionReport{{SSRC: 4711, FractionLost: 128, TotalLost: 1 << 20}}, blocks)}
+		s.onRTCP(report, nil)
+		if got := s.video.lost; got != 1<<20 {
+			t.Errorf("%d blocks: %d packets lost, want %d", blocks, got, 1<<20)
+		}
+		return s.video.pathState().Estimate
+	}
+	if one, many := estimate(1), estimate(31); one != many || one == 0 {
+		t.Errorf("the estimate is %.0f bit/s after one block, and %.0f after 31 of the same", one, many)
+	}
+}
+
+// What we read where it lies is what Pion's parser reads.
+func TestReportsReadInPlace(t *testing.T) {
+	blocks := []rtcp.ReceptionReport{{SSRC: 1, FractionLost: 255, TotalLost: 1<<24 - 1, LastSequenceNumber: 7, Jitter: 1<<32 - 1, LastSenderReport: 0x01020304, Delay: 0xfffefdfc}, {SSRC: 2}}
+	raw, err := (&rtcp.ReceiverReport{SSRC: 5, Reports: blocks}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []rtcp.ReceptionReport
+	for r := range wire.ReportBlocks(raw) {
+		got = append(got, rtcp.ReceptionReport{
+			SSRC: r.SSRC(), FractionLost: uint8(r.Lost() * 256), TotalLost: r.TotalLost(), LastSequenceNumber: binary.BigEndian.Uint32(r[8:]),
+			Jitter: r.Jitter(), LastSenderReport: r.LastSR(), Delay: r.Delay(),
+		})
+	}
+	if !slices.Equal(got, blocks) {
+		t.Errorf("blocks %+v, want %+v", got, blocks)
+	}
+	for n := 4; n < len(raw); n += 4 {
+		have := 0
+		for range wire.ReportBlocks(raw[:n]) {
+			have++
+		}
+		if want := max(0, n-8) / 24; have != want {
+			t.Errorf("%d bytes of a report have %d blocks, want %d", n, have, want)
+		}
+	}
+	for _, rate := range []float32{1, 262_143, 700_000, 5e6, 1e12} {
+		raw, err := (&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: rate, SSRCs: make([]uint32, 200)}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := wire.REMBRate(raw); !ok || got > float64(rate) || got < float64(rate)*0.9999 {
+			t.Errorf("REMB of %.0f bit/s is read as %.0f, %v", rate, got, ok)
+		}
+		if _, ok := wire.REMBRate(raw[:16]); ok {
+			t.Error("half a REMB is read")
+		}
+	}
+}
+
+// A compound packet of more packets than anybody puts together is thrown away, and counted; so is what goes on to Pion, whatever it names; nobody reads extended reports.
+func TestCrowdedDatagrams(t *testing.T) {
+	tiny := []byte{0x80, 201, 0, 1, 0, 0, 0, 5}
+	goodbye := []byte{0x80, 203, 0, 0}
+	extended := []byte{0x80, 207, 0, 2, 0, 0, 0, 5, 4, 0, 0, 0}
+	for _, tt := range []struct {
+		name         string
+		plain        []byte
+		taken, heard bool
+	}{
+		{"as many as we read", bytes.Repeat(tiny, wire.CompoundMost), true, true},
+		{"one more", bytes.Repeat(tiny, wire.CompoundMost+1), true, false},
+		{"hundreds, of which none is a report", append(bytes.Repeat(tiny, 1), bytes.Repeat(goodbye, 1000)...), true, false},
+		{"one for Pion that names no stream", append(bytes.Clone(tiny), goodbye...), false, false},
+		{"an extended report", append(bytes.Clone(tiny), extended...), true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			key, salt := bytes.Repeat([]byte{3}, 16), bytes.Repeat([]byte{4}, 12)
+			theirs := wire.remoteSRTCP(t, srtp.ProtectionProfileAeadAes128Gcm, key, salt)
+			open, err := wire.NewSRTCPOpener(key, salt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failed error
+			heard := false
+			in := &transport.Inbound{limits: transport.Limits{RTCP: 1}.Filled(), fail: func(err error) { failed = err }}
+			reader := &transport.RTCPFastPath{open: open, in: in, gone: time.Now().Add(time.Hour), on: func([]byte, *wire.Arena) { heard = true }}
+			for n := range 11 {
+				packet, err := theirs.EncryptRTCP(nil, tt.plain, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := reader.take(packet, nil); got != tt.taken {
+					t.Fatalf("taken: %v", got)
+				}
+				reader.gone = time.Now().Add(time.Hour)
+				if n == 9 && failed != nil {
+					t.Errorf("ten in ten seconds: %v", failed)
+				}
+			}
+			if heard != tt.heard {
+				t.Errorf("read: %v", heard)
+			}
+			if failed == nil || !strings.Contains(failed.Error(), "more than 10 rtcp packets") {
+				t.Errorf("eleven where ten are allowed: %v", failed)
+			}
+		})
+	}
+}
