@@ -14,35 +14,44 @@ const module = "github.com/kvsagent/kvsagent"
 // Each entry names a room that exists.
 var rooms = map[string][]string{
 	"cmd/kvsagent": {"agent", "config", "localkvs", "localkvs/storage", "status"},
-	"agent":        {"config", "credentials", "signaling", "peer", "media", "media/*", "status", "internal/*"},
-	"config":       {},
-	"credentials":  {},
+	"agent": {
+		"config", "credentials", "signaling", "peer", "peer/fanout", "media", "media/*", "status", "internal/*",
+	},
+	"config":      {},
+	"credentials": {},
 	// Not signaling: they are two independent readings of the wire, so that agreement is evidence.
 	"localkvs":         {},
 	"localkvs/storage": {"localkvs"}, // nor peer, for the same reason
 	"media":            {"internal/*"},
 	"media/*":          {"media", "media/internal/*", "internal/*"}, // never each other
 	// media/pipe runs its ffmpeg: one room starts and ends all commands.
-	"media/snapshot":    {"media", "media/pipe"},
-	"media/internal/*":  {"media", "media/internal/*", "internal/*"},
-	"peer":              {"media", "internal/*", "peer/internal/sdp"},
-	"peer/internal/sdp": {"media"},
-	"signaling":         {"internal/*"},
-	"status":            {},
-	"internal/*":        {},
-	"systemd":           {},
-	"bench":             {"*"},
-	"bench/*":           {"*"},
-	"e2e":               {"*"}, // by its tests only: the binary and the exported API
-	"e2e/rig":           {"*"},
-	"e2e/impair":        {},
+	"media/snapshot":          {"media", "media/pipe"},
+	"media/internal/*":        {"media", "media/internal/*", "internal/*"},
+	"peer":                    {"peer/fanout", "peer/internal/*", "media", "internal/*"},
+	"peer/fanout":             {"peer/internal/wire", "peer/internal/contain", "media", "internal/*"},
+	"peer/internal/transport": {"peer/internal/wire", "peer/internal/sdp", "peer/internal/contain", "internal/*"},
+	"peer/internal/receive":   {"peer/internal/wire", "peer/internal/sdp", "media"},
+	"peer/internal/sdp":       {"media"},
+	"peer/internal/wire":      {"internal/*"},
+	"peer/internal/contain":   {},
+	"signaling":               {"internal/*"},
+	"status":                  {},
+	"internal/*":              {},
+	"systemd":                 {},
+	"bench":                   {"*"},
+	"bench/*":                 {"*"},
+	"e2e":                     {"*"}, // by its tests only: the binary and the exported API
+	"e2e/rig":                 {"*"},
+	"e2e/impair":              {},
 }
 
 // libraries says which rooms may import a library. Other libraries are free. So are rooms that may import all of ours:
 // they are not part of the product.
 var libraries = map[string][]string{
-	"github.com/pion/webrtc":              {"peer", "localkvs/storage"},
-	"github.com/pion/interceptor":         {"peer", "localkvs/storage"},
+	"github.com/pion/webrtc": {
+		"peer", "peer/fanout", "peer/internal/receive", "peer/internal/transport", "localkvs/storage",
+	},
+	"github.com/pion/interceptor":         {"peer/fanout", "peer/internal/receive", "localkvs/storage"},
 	"github.com/pion/turn":                {"localkvs"},
 	"github.com/gorilla/websocket":        {"signaling", "localkvs"},
 	"github.com/bluenviron/gortsplib":     {"media/rtsp", "media/rtpin", "media/internal/depacket"},

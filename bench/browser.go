@@ -20,7 +20,8 @@ const (
 	Firefox  = "firefox"
 )
 
-// browser is a real browser, driven by e2e/browser/drive.mjs, which says what the commands are. Calls are made one at a time.
+// browser is a real browser, driven by e2e/browser/drive.mjs, which says what the commands are. Calls are made one at a
+// time.
 type browser struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser

@@ -22,7 +22,8 @@ import (
 	"github.com/kvsagent/kvsagent/bench/load"
 )
 
-// BrowserOptions says which browsers join which agents. The zero value lets Firefox join the agent of this tree ten times.
+// BrowserOptions says which browsers join which agents. The zero value lets Firefox join the agent of this tree ten
+// times.
 type BrowserOptions struct {
 	Browser  string        // Chromium or Firefox; default is Firefox
 	Codec    string        // VP8 or H264; default is VP8, which all browsers have
@@ -69,8 +70,9 @@ func (o *BrowserOptions) check() error {
 	return nil
 }
 
-// MeasureBrowser lets pages of a real browser with the official SDK join one after another, at random moments between two key frames, and tells how long each
-// waits for its first picture. Several binaries take turns, so that what else the machine does falls on all.
+// MeasureBrowser lets pages of a real browser with the official SDK join one after another, at random moments between
+// two key frames, and tells how long each waits for its first picture. Several binaries take turns, so that what else
+// the machine does falls on all.
 func MeasureBrowser(ctx context.Context, o BrowserOptions) ([]Arrivals, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -156,9 +158,11 @@ func (h *harness) openRoom(ctx context.Context, binary, source string) (*browser
 // viewerEndpoint finds a channel, as a page's server does for it.
 func viewerEndpoint(ctx context.Context, k load.KVS) (arn, endpoint string, err error) {
 	control := kinesisvideo.New(kinesisvideo.Options{
-		BaseEndpoint: &k.Endpoint, Region: "us-west-2", Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
+		BaseEndpoint: &k.Endpoint, Region: "us-west-2",
+		Credentials: credentials.NewStaticCredentialsProvider("localkvs", "localkvs", ""),
 	})
-	channel, err := control.DescribeSignalingChannel(ctx, &kinesisvideo.DescribeSignalingChannelInput{ChannelName: &k.Channel})
+	channel, err := control.DescribeSignalingChannel(ctx,
+		&kinesisvideo.DescribeSignalingChannelInput{ChannelName: &k.Channel})
 	if err != nil {
 		return "", "", err
 	}
@@ -223,20 +227,23 @@ func (r *browserRoom) join(ctx context.Context, client string) (a Arrival, err e
 		Video struct{ Lost, NACKs, PLIs int }
 	}
 	var offered float64
-	if err := errors.Join(r.browser.call(ctx, page, &seen, "stats"), r.browser.call(ctx, page, &offered, "offered"), r.browser.call(ctx, page, nil, "leave")); err != nil {
+	if err := errors.Join(r.browser.call(ctx, page, &seen, "stats"), r.browser.call(ctx, page, &offered, "offered"),
+		r.browser.call(ctx, page, nil, "leave")); err != nil {
 		return a, err
 	}
 	a.First, a.Lost, a.NACKs, a.PLIs = shown[0][0]-offered, seen.Video.Lost, seen.Video.NACKs, seen.Video.PLIs
 	return a, nil
 }
 
-// sdkPages serves the page with the official SDK on loopback, where a browser allows the cryptography that signing needs.
+// sdkPages serves the page with the official SDK on loopback, where a browser allows the cryptography that signing
+// needs.
 func sdkPages(root string) *httptest.Server {
 	dir := filepath.Join(root, "e2e", "browser")
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
 	mux.HandleFunc("/kvs-webrtc.js", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, filepath.Join(dir, "node_modules/amazon-kinesis-video-streams-webrtc/dist/kvs-webrtc.min.js"))
+		http.ServeFile(w, r,
+			filepath.Join(dir, "node_modules/amazon-kinesis-video-streams-webrtc/dist/kvs-webrtc.min.js"))
 	})
 	return httptest.NewServer(mux)
 }
@@ -244,19 +251,23 @@ func sdkPages(root string) *httptest.Server {
 // browserSource is a source in YAML: 720p, 4 Mbit/s and a key frame each 4 s, as the e2e tests have them.
 func (h *harness) browserSource(ctx context.Context, codec string) (string, error) {
 	name, encoder := "720p25-4M-gop4s.ivf", []string{
-		"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-auto-alt-ref", "0", "-f", "ivf",
+		"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-lag-in-frames", "0", "-auto-alt-ref", "0",
+		"-f", "ivf",
 	}
 	if codec == "H264" {
 		name, encoder = "720p25-4M-gop4s.mp4", []string{
-			"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-sc_threshold", "0", "-movflags", "+faststart", "-f", "mp4",
+			"-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-sc_threshold",
+			"0", "-movflags", "+faststart", "-f", "mp4",
 		}
 	}
 	to := filepath.Join(h.workshop.dir, name)
 	if _, err := os.Stat(to); err != nil {
-		args := append([]string{"-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25,noise=alls=12:allf=t", "-t", "20",
+		args := append([]string{"-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i",
+			"testsrc2=s=1280x720:r=25,noise=alls=12:allf=t", "-t", "20",
 			"-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M", "-g", "100", "-keyint_min", "100"}, encoder...)
 		if out, err := exec.CommandContext(ctx, "ffmpeg", append(args, to+".part")...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("make the clip: %w\n%s; hint: ffmpeg with libx264 and libvpx must be installed", err, out)
+			return "", fmt.Errorf("make the clip: %w\n%s; hint: ffmpeg with libx264 and libvpx must be installed",
+				err, out)
 		}
 		if err := os.Rename(to+".part", to); err != nil {
 			return "", err
@@ -265,13 +276,15 @@ func (h *harness) browserSource(ctx context.Context, codec string) (string, erro
 	if codec == "H264" {
 		return fmt.Sprintf("{url: %q, keep_warm: true}", "file:"+to), nil
 	}
-	return fmt.Sprintf("{url: %q, keep_warm: true}", "exec:ffmpeg -nostdin -v error -re -stream_loop -1 -i "+to+" -c copy -f ivf -"), nil
+	return fmt.Sprintf("{url: %q, keep_warm: true}",
+		"exec:ffmpeg -nostdin -v error -re -stream_loop -1 -i "+to+" -c copy -f ivf -"), nil
 }
 
 // WriteArrivals writes a table of joins for people, in Markdown.
 func WriteArrivals(w io.Writer, o BrowserOptions, all []Arrivals) error {
 	var b strings.Builder
-	b.WriteString("| browser, codec | binary | joins | p50 ms | p95 ms | max ms | over 100 ms | over 250 ms | PLIs | NACKs | lost | load average |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| browser, codec | binary | joins | p50 ms | p95 ms | max ms | over 100 ms | over 250 ms | PLIs | " +
+		"NACKs | lost | load average |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range all {
 		var first []float64
 		var late, later, plis, nacks, lost int
@@ -293,7 +306,8 @@ func WriteArrivals(w io.Writer, o BrowserOptions, all []Arrivals) error {
 			}
 			return first[min(len(first)-1, int(q*float64(len(first))))]
 		}
-		fmt.Fprintf(&b, "| %s, %s | %s | %d | %.0f | %.0f | %.0f | %d | %d | %d | %d | %d | %.1f |\n", o.Browser, o.Codec, filepath.Base(s.Binary), len(first),
+		fmt.Fprintf(&b, "| %s, %s | %s | %d | %.0f | %.0f | %.0f | %d | %d | %d | %d | %d | %.1f |\n", o.Browser,
+			o.Codec, filepath.Base(s.Binary), len(first),
 			at(0.5), at(0.95), at(1), late, later, plis, nacks, lost, load)
 	}
 	_, err := io.WriteString(w, b.String())

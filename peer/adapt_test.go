@@ -10,12 +10,15 @@ import (
 	"github.com/pion/transport/v5/vnet"
 )
 
-// bothStreams are a camera's of 4 Mbit/s and of 400 kbit/s, with 30 pictures a second and a key frame each two seconds that nobody can ask for.
+// bothStreams are a camera's of 4 Mbit/s and of 400 kbit/s, with 30 pictures a second and a key frame each two seconds
+// that nobody can ask for.
 func bothStreams() (main, sub *ticker) {
-	return &ticker{every: time.Second / 30, gop: 60, size: 15_000}, &ticker{every: time.Second / 30, gop: 60, size: 1_500}
+	return &ticker{every: time.Second / 30, gop: 60, size: 15_000}, &ticker{every: time.Second / 30, gop: 60,
+		size: 1_500}
 }
 
-// squeeze runs a call over a line of 8 Mbit/s that becomes narrow after 20 s, and wide again after a minute. It tells how long moving down and up took.
+// squeeze runs a call over a line of 8 Mbit/s that becomes narrow after 20 s, and wide again after a minute. It tells
+// how long moving down and up took.
 type squeeze struct {
 	t *testing.T
 	c *call
@@ -80,7 +83,8 @@ func TestSqueeze(t *testing.T) {
 				}
 				r := s.c.master.Report()
 				gap, at := s.c.longestGap()
-				t.Logf("down after %v, up after %v; the longest time without a picture was %v, %v after the beginning; %+v", down, up, gap, at, r.Sending[0])
+				t.Logf("down after %v, up after %v; the longest time without a picture was %v, %v after the "+
+					"beginning; %+v", down, up, gap, at, r.Sending[0])
 				if r.Moves != 2 {
 					t.Errorf("%d moves, want 2", r.Moves)
 				}
@@ -116,7 +120,9 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				symmetric := nat{"symmetric", &vnet.NATType{MappingBehavior: vnet.EndpointAddrPortDependent, FilteringBehavior: vnet.EndpointAddrPortDependent}}
+				symmetric := nat{"symmetric",
+					&vnet.NATType{MappingBehavior: vnet.EndpointAddrPortDependent,
+						FilteringBehavior: vnet.EndpointAddrPortDependent}}
 				m, v := w.site(symmetric), w.site(symmetric)
 				w.start()
 				main, sub := bothStreams()
@@ -144,7 +150,8 @@ func TestRelayedViewersGetTheSmallerStream(t *testing.T) {
 	}
 }
 
-// TestNarrowWithoutASmallerStream shows what is left when there is nothing to move down to: pictures that are whole, seldom, and not old.
+// TestNarrowWithoutASmallerStream shows what is left when there is nothing to move down to: pictures that are whole,
+// seldom, and not old.
 func TestNarrowWithoutASmallerStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -171,7 +178,9 @@ func TestNarrowWithoutASmallerStream(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		again := c.got.count(media.H264) - wide
 		gap, at := c.longestGap()
-		t.Logf("%d pictures in 30 s of too little, %d in 10 s of enough; behind %v at the most; the longest time without a picture was %v, %v after the beginning; %+v", shown, again, behind, gap, at, c.master.Report().Sending[0])
+		t.Logf("%d pictures in 30 s of too little, %d in 10 s of enough; behind %v at the most; the longest time "+
+			"without a picture was %v, %v after the beginning; %+v",
+			shown, again, behind, gap, at, c.master.Report().Sending[0])
 		if shown < 15 || again < 290 {
 			t.Errorf("%d pictures came in 30 s, and %d in 10 s when there was room again", shown, again)
 		}
@@ -181,14 +190,16 @@ func TestNarrowWithoutASmallerStream(t *testing.T) {
 	})
 }
 
-// TestThePictureComesBackFromTheCache: a viewer that has lost more than it can ask for again gets the cached pictures, long before the camera's next key frame.
+// TestThePictureComesBackFromTheCache: a viewer that has lost more than it can ask for again gets the cached pictures,
+// long before the camera's next key frame.
 func TestThePictureComesBackFromTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m, v := w.site(nat{}), w.site(nat{})
 		m.line.delay, v.line.delay = 20*time.Millisecond, 20*time.Millisecond
 		w.start()
-		c := begin(t, m, v, callOptions{source: &ticker{every: 100 * time.Millisecond, gop: 600, size: 2000}}) // a key frame each minute
+		// A key frame each minute.
+		c := begin(t, m, v, callOptions{source: &ticker{every: 100 * time.Millisecond, gop: 600, size: 2000}})
 		c.plays(50)
 		m.line.cut.Store(true)
 		time.Sleep(3 * time.Second)
@@ -196,7 +207,8 @@ func TestThePictureComesBackFromTheCache(t *testing.T) {
 		back := c.plays(1)
 		live := c.plays(30)
 		r := c.master.Report().Sending[0]
-		t.Logf("the picture was back after %v, 30 more took %v; %d packets sent again, %d key frames asked for, %d sent", back, live, r.Resent, r.KeysAsked, r.KeyFrames)
+		t.Logf("the picture was back after %v, 30 more took %v; %d packets sent again, %d key frames asked for, %d sent",
+			back, live, r.Resent, r.KeysAsked, r.KeyFrames)
 		if r.KeyFrames < 2 {
 			t.Error("no key frame was sent again")
 		}

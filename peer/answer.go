@@ -107,8 +107,8 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	return l, err
 }
 
-// refuse answers an offer with a refusal and gives the error that ends the connection. A viewer with a data channel is told there, too, if
-// nothing has been made for it yet.
+// refuse answers an offer with a refusal and gives the error that ends the connection. A viewer with a data channel is
+// told there, too, if nothing has been made for it yet.
 func (c *Conn) refuse(ctx context.Context, o Offer, reason error) error {
 	if c.current() == nil && c.refuseByData(ctx, o, reason.Error()) {
 		return &RefusedError{reason}
@@ -120,7 +120,8 @@ func (c *Conn) refuse(ctx context.Context, o Offer, reason error) error {
 // answer answers an offer on the connection that there is.
 func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	c.out.hold()
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.o.clean(o.SDP)}); err != nil {
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+		SDP: c.o.clean(o.SDP)}); err != nil {
 		return c.refuse(ctx, o, fmt.Errorf("offer not understood: %w", err))
 	}
 	c.setRemote(o.SDP)
@@ -182,7 +183,8 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 		c.negotiation.asked[mute] = true
 	}
 	l.expect(negotiatedCodecs(a.SDP))
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+		SDP: answer}); err != nil {
 		return &RefusedError{fmt.Errorf("answer not understood: %w", err)}
 	}
 	c.setRemote(a.SDP)
@@ -224,9 +226,9 @@ func (l *link) expect(codecs []media.Codec) {
 // clean is a description as Pion may see it.
 func (o *Config) clean(sdp string) string { return withoutForbidden(sdp, o.Engine.rule(o.Trusted)) }
 
-// directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to receive whenever the
-// remote would like to send, and promises to send where it has no track. A page that is told of a track without a stream shows that in
-// place of the picture.
+// directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to
+// receive whenever the remote would like to send, and promises to send where it has no track. A page that is told of a
+// track without a stream shows that in place of the picture.
 func (o *Config) directed(sdp string) string {
 	if o.Receive {
 		return sdp
@@ -240,7 +242,8 @@ func (o *Config) directed(sdp string) string {
 		if strings.Contains(section, "\na=msid:") || strings.Contains(section, "\na=ssrc:") {
 			direction = "\na=sendonly\r"
 		}
-		written := strings.NewReplacer("\na=sendrecv\r", direction, "\na=sendonly\r", direction, "\na=recvonly\r", direction)
+		written := strings.NewReplacer("\na=sendrecv\r", direction, "\na=sendonly\r", direction, "\na=recvonly\r",
+			direction)
 		sections[i] = written.Replace(section)
 	}
 	return strings.Join(sections, "\nm=")

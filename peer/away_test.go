@@ -16,8 +16,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// distant is a camera that a test switches off and on. Its pictures are those of a slate, of the other kind than what is shown in its place, so that there are real
-// ones of every codec.
+// distant is a camera that a test switches off and on. Its pictures are those of a slate, of the other kind than what
+// is shown in its place, so that there are real ones of every codec.
 type distant struct {
 	codec    media.Codec
 	pictures [2]*media.Frame // a key frame, and one that follows upon it
@@ -31,7 +31,8 @@ func newDistant(t *testing.T, codec media.Codec) *distant {
 	c := newCollector()
 	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 	defer cancel()
-	if err := slate.New(slate.Options{Kind: slate.Private, Codec: codec, Size: image.Pt(320, 180)}).Run(ctx, c); err != nil || len(c.frames) != 2 {
+	if err := slate.New(slate.Options{Kind: slate.Private, Codec: codec, Size: image.Pt(320, 180)}).Run(ctx,
+		c); err != nil || len(c.frames) != 2 {
 		t.Fatalf("%d pictures, %v", len(c.frames), err)
 	}
 	return &distant{codec: codec, pictures: [2]*media.Frame(c.frames)}
@@ -76,7 +77,8 @@ func (d *distant) turn(off bool) {
 	d.off = off
 }
 
-// shows says whether a frame that came over the network is a key frame of the camera. What went around it on the way may be left out.
+// shows says whether a frame that came over the network is a key frame of the camera. What went around it on the way
+// may be left out.
 func (d *distant) shows(f *media.Frame) bool {
 	return f.Key && bytes.HasSuffix(slices.Concat(f.Data...), tail(d.pictures[0]))
 }
@@ -86,11 +88,13 @@ func tail(f *media.Frame) []byte {
 	return last[len(last)/2:]
 }
 
-// A camera is away for an hour, or in the rarer codecs for minutes, and returns. Who stayed has seen the slate meanwhile, and sees the camera's picture within 3 s of its answer: in the connection that he
-// had, without a new offer, on a time line without a jump.
+// A camera is away for an hour, or in the rarer codecs for minutes, and returns. Who stayed has seen the slate
+// meanwhile, and sees the camera's picture within 3 s of its answer: in the connection that he had, without a new
+// offer, on a time line without a jump.
 func TestCameraAway(t *testing.T) {
 	for codec, away := range map[media.Codec]time.Duration{
-		media.H264: time.Hour, media.H265: 5 * time.Minute, media.VP8: 5 * time.Minute, media.VP9: 5 * time.Minute, media.AV1: 5 * time.Minute,
+		media.H264: time.Hour, media.H265: 5 * time.Minute, media.VP8: 5 * time.Minute, media.VP9: 5 * time.Minute,
+		media.AV1: 5 * time.Minute,
 	} {
 		t.Run(string(codec), func(t *testing.T) {
 			camera := newDistant(t, codec)
@@ -101,9 +105,10 @@ func TestCameraAway(t *testing.T) {
 				}
 				deliver(s)
 			}
-			o := callOptions{source: camera, toMaster: count, toViewer: count, standby: func(tracks []media.Track) media.Source {
-				return slate.Like(slate.Offline, tracks)
-			}}
+			o := callOptions{source: camera, toMaster: count, toViewer: count,
+				standby: func(tracks []media.Track) media.Source {
+					return slate.Like(slate.Offline, tracks)
+				}}
 			inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
 				c.got.wait(t, codec, 20)
 				before := c.got.count(codec)
@@ -123,7 +128,8 @@ func TestCameraAway(t *testing.T) {
 				line := c.got.frames
 				checkLine(t, line)
 				middle := line[before+10 : before+slates]
-				if slices.ContainsFunc(middle, camera.shows) || !slices.ContainsFunc(middle, func(f *media.Frame) bool { return f.Key }) {
+				if slices.ContainsFunc(middle, camera.shows) ||
+					!slices.ContainsFunc(middle, func(f *media.Frame) bool { return f.Key }) {
 					t.Error("while it was away the viewer saw the camera, or no slate")
 				}
 				back := slices.IndexFunc(line[before+slates:], camera.shows)
@@ -134,7 +140,8 @@ func TestCameraAway(t *testing.T) {
 					t.Errorf("the picture is back after %v, want 3 s", took)
 				}
 				if offers != 1 || len(c.masterDone)+len(c.viewerDone) != 0 {
-					t.Errorf("%d offers, want 1; %d and %d sides have ended", offers, len(c.masterDone), len(c.viewerDone))
+					t.Errorf("%d offers, want 1; %d and %d sides have ended", offers, len(c.masterDone),
+						len(c.viewerDone))
 				}
 			})
 		})

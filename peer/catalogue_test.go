@@ -30,19 +30,22 @@ func (f fattening) Write(frame *media.Frame) {
 	f.Sink.Write(frame)
 }
 
-// TestNarrowPackets: a path that swallows datagrams of more than 1200 bytes, and tells nobody. Pictures, and certificates in DTLS, have to be in pieces.
+// TestNarrowPackets: a path that swallows datagrams of more than 1200 bytes, and tells nobody. Pictures, and
+// certificates in DTLS, have to be in pieces.
 func TestNarrowPackets(t *testing.T) {
 	const most = 1200
 	o := callOptions{source: &large{ticker{every: 100 * time.Millisecond, gop: 10}}}
 	inBubble(t, o, func(m, v *line) { m.most, v.most = most, most }, func(t *testing.T, c *call, _, _ *site) {
 		c.plays(50)
 		if r := c.viewer.Report().Receiving[0]; r.Lost != 0 || r.Packets < 50*17 {
-			t.Errorf("%d packets came and %d were lost, want some 17 for each of 50 pictures and none", r.Packets, r.Lost)
+			t.Errorf("%d packets came and %d were lost, want some 17 for each of 50 pictures and none", r.Packets,
+				r.Lost)
 		}
 	})
 }
 
-// TestStrangeFingerprint: whoever holds the other end of DTLS is not who wrote the description. Both sides notice at once.
+// TestStrangeFingerprint: whoever holds the other end of DTLS is not who wrote the description. Both sides notice at
+// once.
 func TestStrangeFingerprint(t *testing.T) {
 	forge := func(s peer.Signal) peer.Signal {
 		change := func(sdp string) string {
@@ -71,7 +74,8 @@ func TestStrangeFingerprint(t *testing.T) {
 				began := time.Now()
 				m, v := c.end(c.masterDone, 25*time.Second), c.end(c.viewerDone, 25*time.Second)
 				if m == nil || v == nil || c.got.count(media.H264) > 0 {
-					t.Errorf("the sides ended with %v and %v, and %d pictures; want two errors and none", m, v, c.got.count(media.H264))
+					t.Errorf("the sides ended with %v and %v, and %d pictures; want two errors and none", m, v,
+						c.got.count(media.H264))
 				}
 				t.Logf("%v after the offer: %v; %v", time.Since(began), m, v)
 			})
@@ -84,7 +88,8 @@ func TestDTLSNeverEnds(t *testing.T) {
 	inBubble(t, callOptions{}, func(_, v *line) { v.noDTLS = true }, func(t *testing.T, c *call, _, _ *site) {
 		began := time.Now()
 		if err := c.end(c.masterDone, 21*time.Second); err == nil || !strings.Contains(err.Error(), "dtls handshake") {
-			t.Errorf("the master's side ended after %v with %v, want that the dtls handshake did not end", time.Since(began), err)
+			t.Errorf("the master's side ended after %v with %v, want that the dtls handshake did not end",
+				time.Since(began), err)
 		}
 	})
 }

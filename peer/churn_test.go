@@ -20,7 +20,8 @@ func TestFiveHundredSessions(t *testing.T) {
 	const sessions, atOnce = 500, 8
 	m, v, b := engine(t), engine(t), broadcast(t, &ticker{every: 20 * time.Millisecond, gop: 10}, nil)
 	keeper := newCollector() // keeps the source running: its coming and going would count
-	pair(t, peer.Config{Engine: m, Broadcast: b}, peer.Config{Engine: v, Receive: true, Sink: keeper, Offer: true}, same, same)
+	pair(t, peer.Config{Engine: m, Broadcast: b}, peer.Config{Engine: v, Receive: true, Sink: keeper, Offer: true},
+		same, same)
 	keeper.wait(t, media.H264, 5)
 	churn(t, m, v, b, 50, atOnce) // pools and tables reach their size
 	before := measure(t)
@@ -84,16 +85,18 @@ func oneSession(t *testing.T, m, v *peer.Engine, b *fanout.Broadcast, r *rand.Ra
 		return lossy && r.IntN(3) == 0
 	}
 	masterOffers := r.IntN(2) == 0
-	mc := peer.Config{Engine: m, Broadcast: b, Offer: masterOffers, Polite: true, SetupTimeout: time.Second, Send: func(s peer.Signal) {
-		if !lost() {
-			viewer.Handle(s)
-		}
-	}}
-	vc := peer.Config{Engine: v, Receive: true, Offer: !masterOffers || r.IntN(4) == 0, SetupTimeout: time.Second, Send: func(s peer.Signal) {
-		if !lost() {
-			master.Handle(s)
-		}
-	}}
+	mc := peer.Config{Engine: m, Broadcast: b, Offer: masterOffers, Polite: true, SetupTimeout: time.Second,
+		Send: func(s peer.Signal) {
+			if !lost() {
+				viewer.Handle(s)
+			}
+		}}
+	vc := peer.Config{Engine: v, Receive: true, Offer: !masterOffers || r.IntN(4) == 0, SetupTimeout: time.Second,
+		Send: func(s peer.Signal) {
+			if !lost() {
+				master.Handle(s)
+			}
+		}}
 	var err1, err2 error
 	master, err1 = peer.New(mc)
 	viewer, err2 = peer.New(vc)

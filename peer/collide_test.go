@@ -31,8 +31,8 @@ func (e *enough) Write(*media.Frame) {
 	}
 }
 
-// TestChannelsBetweenTwoHostsDoNotCollide: twenty channels of one agent are watched by another agent, all at once. Each has one address to
-// the other if all its connections share a socket.
+// TestChannelsBetweenTwoHostsDoNotCollide: twenty channels of one agent are watched by another agent, all at once. Each
+// has one address to the other if all its connections share a socket.
 func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 	const channels, rounds = 20, 5
 	masters, viewers := loopbackEngine(t), loopbackEngine(t)
@@ -48,10 +48,12 @@ func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 			sinks = append(sinks, sink)
 			var master, viewer *Conn
 			var err error
-			if master, err = New(Config{Engine: masters, Broadcast: cast, Send: func(s Signal) { viewer.Handle(s) }}); err != nil {
+			if master, err = New(Config{Engine: masters, Broadcast: cast,
+				Send: func(s Signal) { viewer.Handle(s) }}); err != nil {
 				t.Fatal(err)
 			}
-			if viewer, err = New(Config{Engine: viewers, Receive: true, Offer: true, Sink: sink, Send: func(s Signal) { master.Handle(s) }}); err != nil {
+			if viewer, err = New(Config{Engine: viewers, Receive: true, Offer: true, Sink: sink,
+				Send: func(s Signal) { master.Handle(s) }}); err != nil {
 				t.Fatal(err)
 			}
 			running.Go(func() { _ = master.Run(ctx) })

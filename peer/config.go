@@ -9,6 +9,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/contain"
 	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/webrtc/v4"
 )
@@ -25,22 +26,26 @@ type Config struct {
 	Broadcast *fanout.Broadcast // what to send; nil is nothing
 	Receive   bool              // take what the remote sends
 	Refuse    string            // refuse the first offer for this reason, which is no empty text
-	Needs     []media.Codec     // what the source must have, or an offer is refused: the remote takes all of them or nothing
-	Sink      media.Sink        // where received frames go; nil only counts them
-	Epoch     time.Time         // time zero of received frames; default is now
+	// What the source must have, or an offer is refused: the remote takes all of them or nothing.
+	Needs []media.Codec
+	Sink  media.Sink // where received frames go; nil only counts them
+	Epoch time.Time  // time zero of received frames; default is now
 
 	Certificates *Certificates // whose fingerprint the remote sees; nil is the Engine's own
 
 	OnConnected func() // called once from Run, when media can flow
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
-	ICEServers   func(context.Context) []transport.ICEServer // asked once, before the first description; nil is none
-	RelayOnly    bool                                        // paths through our TURN servers only
-	NoHost       bool                                        // tell the remote no address of this host's own, only those that STUN and TURN servers see
-	Trusted      bool                                        // the remote is our own, and may name private addresses whatever the engine's Remotes says
-	SetupTimeout time.Duration                               // from Run to connected; default 20 s
-	IdleTimeout  time.Duration                               // without a frame in either direction, once connected; 0 is no limit
-	Log          *slog.Logger
+	ICEServers func(context.Context) []transport.ICEServer // asked once, before the first description; nil is none
+	RelayOnly  bool                                        // paths through our TURN servers only
+	// Tell the remote no address of this host's own, only those that STUN and TURN servers see.
+	NoHost bool
+	// The remote is our own, and may name private addresses whatever the engine's Remotes says.
+	Trusted      bool
+	SetupTimeout time.Duration // from Run to connected; default 20 s
+	// Without a frame in either direction, once connected; 0 is no limit.
+	IdleTimeout time.Duration
+	Log         *slog.Logger
 }
 
 // filled is the config with its defaults in place.
@@ -81,7 +86,8 @@ func (o *Config) policy() webrtc.ICETransportPolicy {
 func (o *Config) setupError(stages Stages, l *link) error {
 	switch {
 	case stages.Answer == 0 && o.Offer:
-		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?", o.SetupTimeout)
+		return fmt.Errorf("no answer to our offer in %v; hint: is the other side there, and does it take offers?",
+			o.SetupTimeout)
 	case stages.Answer == 0:
 		return fmt.Errorf("no offer in %v", o.SetupTimeout)
 	case stages.ICE == 0 && o.RelayOnly && !l.hasRelay():
@@ -100,3 +106,38 @@ func (o *Config) servers(ctx context.Context) []transport.ICEServer {
 	}
 	return o.ICEServers(ctx)
 }
+
+type (
+	// Limits is what one remote may send.
+	Limits = transport.Limits
+	// ICEServer is a STUN or TURN server.
+	ICEServer = transport.ICEServer
+	// Certificates is the DTLS certificate that connections share.
+	Certificates = transport.Certificates
+	// TrackReport is one track of a connection.
+	TrackReport = fanout.TrackReport
+	// PanicError is why a connection ended that a fault of ours has hit.
+	PanicError = contain.PanicError
+)
+
+// Signal is what two peers tell each other to find and understand one another: Offer, Answer or Candidate.
+type Signal interface{ signal() }
+
+// Offer is an SDP offer (RFC 3264).
+type Offer struct{ SDP string }
+
+// Answer is an SDP answer (RFC 3264).
+type Answer struct{ SDP string }
+
+// Candidate is one ICE candidate (RFC 8838, RTCIceCandidateInit of W3C WebRTC). An empty Candidate text means that
+// there are no more.
+type Candidate struct {
+	Candidate        string
+	SDPMid           *string
+	SDPMLineIndex    *uint16
+	UsernameFragment *string
+}
+
+func (Offer) signal()     {}
+func (Answer) signal()    {}
+func (Candidate) signal() {}

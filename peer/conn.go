@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -13,8 +14,8 @@ import (
 
 const signalsQueued = 128
 
-// Conn is one connection to one remote client. Run owns its three parts: negotiation says what is offered and answered, recovery when ICE
-// is restarted and when to give up, outgoing what is sent.
+// Conn is one connection to one remote client. Run owns its three parts: negotiation says what is offered and answered,
+// recovery when ICE is restarted and when to give up, outgoing what is sent.
 type Conn struct {
 	o       Config
 	signals chan Signal
@@ -69,9 +70,9 @@ func (c *Conn) Handle(s Signal) {
 	}
 }
 
-// Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC 8839 section
-// 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under the same client id, and this
-// connection is to be replaced.
+// Takes tells whether an offer is for this connection: it comes from its remote, as a duplicate or to restart ICE (RFC
+// 8839 section 4.4.1.1.1) or to negotiate again, or it crosses our own first offer. If not, a page was reloaded under
+// the same client id, and this connection is to be replaced.
 func (c *Conn) Takes(offer string) bool {
 	defer c.guard.Contain("signal")
 	id, known := identityOf(offer), c.progress.who()
@@ -87,8 +88,8 @@ func (e *RefusedError) Unwrap() error { return e.Reason }
 // ErrEnded is why a connection is over that the remote has closed.
 var ErrEnded = errors.New("the remote ended the connection")
 
-// Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says why. It is called
-// once. When it returns, all that it started has ended.
+// Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says
+// why. It is called once. When it returns, all that it started has ended.
 func (c *Conn) Run(ctx context.Context) error {
 	return c.guard.Run("negotiation", func() error { return c.run(ctx) })
 }
@@ -210,13 +211,15 @@ func (c *Conn) onRecoveryDeadline() error {
 	return nil
 }
 
-// onState follows the peer connection. Losing contact is no end: ICE may find its way again, and a failed one may be restarted.
+// onState follows the peer connection. Losing contact is no end: ICE may find its way again, and a failed one may be
+// restarted.
 func (c *Conn) onState(ctx context.Context) error {
 	l := c.current()
 	if l == nil {
 		return nil
 	}
-	if s := l.pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected || s == webrtc.ICEConnectionStateCompleted {
+	if s := l.pc.ICEConnectionState(); s == webrtc.ICEConnectionStateConnected ||
+		s == webrtc.ICEConnectionStateCompleted {
 		c.progress.reached(func(st *Stages) *time.Duration { return &st.ICE })
 	}
 	switch l.pc.ConnectionState() {
@@ -292,3 +295,36 @@ func (c *Conn) close() {
 		l.close(&c.outgoing.work, c.guard)
 	}
 }
+
+// events is a set of what has happened to a connection since Run last looked.
+type events uint32
+
+const (
+	stateChanged   events = 1 << iota // of ICE, of DTLS, or the first frame was sent or received
+	broken                            // Conn.fault says why
+	restartWanted                     // Restart
+	migrateWanted                     // Migrate
+	networkChanged                    // NetworkChanged
+	relayRefused                      // a TURN server gives no more time to what it has given us
+)
+
+func (e events) has(x events) bool { return e&x != 0 }
+
+// wakeUp collects events for one goroutine, from any. None is lost, however often it comes before the goroutine looks.
+type wakeUp struct {
+	c   chan struct{} // 1 slot: there are events
+	set atomic.Uint32
+}
+
+func newWakeUp() wakeUp { return wakeUp{c: make(chan struct{}, 1)} }
+
+func (w *wakeUp) add(e events) {
+	w.set.Or(uint32(e))
+	select {
+	case w.c <- struct{}{}:
+	default:
+	}
+}
+
+// take gives the events there are, and forgets them.
+func (w *wakeUp) take() events { return events(w.set.Swap(0)) }

@@ -97,7 +97,8 @@ func pattern(t testing.TB) *fanout.Broadcast {
 }
 
 // pair runs two connections whose signals go to each other, changed by the given functions, until the test ends.
-func pair(t *testing.T, a, b peer.Config, toB, toA func(peer.Signal) []peer.Signal) (*peer.Conn, *peer.Conn, func() (error, error)) {
+func pair(t *testing.T, a, b peer.Config, toB, toA func(peer.Signal) []peer.Signal) (*peer.Conn, *peer.Conn,
+	func() (error, error)) {
 	t.Helper()
 	var ca, cb *peer.Conn
 	var ready sync.WaitGroup
@@ -145,7 +146,8 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := newCollector()
 			framed := make(chan struct{}, 2)
-			master := peer.Config{Engine: engine(t), Broadcast: pattern(t), Offer: tt.masterOffers, OnFrame: func() { framed <- struct{}{} }}
+			master := peer.Config{Engine: engine(t), Broadcast: pattern(t), Offer: tt.masterOffers,
+				OnFrame: func() { framed <- struct{}{} }}
 			viewer := peer.Config{Engine: engine(t), Receive: true, Sink: got, Offer: !tt.masterOffers}
 			m, v, stop := pair(t, master, viewer, same, same)
 			got.wait(t, media.H264, 30)
@@ -157,7 +159,8 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			for _, f := range got.frames {
 				if f.Codec.Video() {
 					if !f.Key || len(f.Data) < 3 || f.Data[0][0]&0x1f != 7 || f.Data[1][0]&0x1f != 8 {
-						t.Errorf("first video frame: key %v, %d units; want a key frame with SPS and PPS first", f.Key, len(f.Data))
+						t.Errorf("first video frame: key %v, %d units; want a key frame with SPS and PPS first", f.Key,
+							len(f.Data))
 					}
 					break
 				}
@@ -172,10 +175,12 @@ func TestOfferAndAnswerCarryMedia(t *testing.T) {
 			case <-time.After(20 * time.Second):
 				t.Error("nobody was told of the first key frame")
 			}
-			if s := m.Report().Stages; s.Offer <= 0 || s.Answer < s.Offer || s.ICE < s.Offer || s.Connected < s.ICE || s.Packet < s.Connected || s.Frame < s.Packet {
+			if s := m.Report().Stages; s.Offer <= 0 || s.Answer < s.Offer || s.ICE < s.Offer || s.Connected < s.ICE ||
+				s.Packet < s.Connected || s.Frame < s.Packet {
 				t.Errorf("stages: %+v, want each after the one before", s)
 			}
-			if r := m.Report(); !r.Direct || r.Stages.Frame == 0 || r.Stages.Connected == 0 || len(r.Sending) != 2 || r.Sending[0].Dropped != 0 {
+			if r := m.Report(); !r.Direct || r.Stages.Frame == 0 || r.Stages.Connected == 0 || len(r.Sending) != 2 ||
+				r.Sending[0].Dropped != 0 {
 				t.Errorf("master report = %+v", r)
 			}
 			if em, ev := stop(); em != nil || ev != nil {
@@ -236,12 +241,14 @@ func TestOfferThatIsNoSDP(t *testing.T) {
 func TestRefusalNamesBothLists(t *testing.T) {
 	offer := strings.Join([]string{
 		"v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0",
-		"m=video 9 UDP/TLS/RTP/SAVPF 96", "c=IN IP4 0.0.0.0", "a=rtpmap:96 VP8/90000", "a=mid:0", "a=recvonly", "a=rtcp-mux",
+		"m=video 9 UDP/TLS/RTP/SAVPF 96", "c=IN IP4 0.0.0.0", "a=rtpmap:96 VP8/90000", "a=mid:0", "a=recvonly",
+		"a=rtcp-mux",
 		"a=ice-ufrag:abcd", "a=ice-pwd:abcdefghijklmnopqrstuvwx", "a=setup:actpass",
 		"a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat("AB:", 32), ":"), "",
 	}, "\r\n")
 	var sent []peer.Signal
-	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: pattern(t), Send: func(s peer.Signal) { sent = append(sent, s) }})
+	c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: pattern(t),
+		Send: func(s peer.Signal) { sent = append(sent, s) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,13 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// What we tell a viewer over the data channel that it has opened, in the manner of the service's own messages: one JSON object, its action first. Most clients
-// open a channel by habit and show what comes (the pages of the KVS JS SDK do); nothing depends on it.
+// What we tell a viewer over the data channel that it has opened, in the manner of the service's own messages: one JSON
+// object, its action first. Most clients open a channel by habit and show what comes (the pages of the KVS JS SDK do);
+// nothing depends on it.
 const (
-	noticeRefused = "REFUSED"     // with the reason: there is no picture for this viewer
-	noticeRestart = "ICE_RESTART" // the viewer should offer a restart of ICE, since our offers are not what it waits for
+	noticeRefused = "REFUSED" // with the reason: there is no picture for this viewer
+	// The viewer should offer a restart of ICE, since our offers are not what it waits for.
+	noticeRestart = "ICE_RESTART"
 )
 
 const (
@@ -22,8 +24,9 @@ const (
 	noticeWithin  = 5 * time.Second // ICE, DTLS, SCTP and the message
 )
 
-// refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in Refusal, and over the
-// channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having sent nothing, when that cannot be.
+// refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in
+// Refusal, and over the channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having
+// sent nothing, when that cannot be.
 func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	if !NegotiatesData(o.SDP) {
 		return false
@@ -42,7 +45,8 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	if err != nil {
 		return false
 	}
-	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: c.o.clean(o.SDP)}); err != nil {
+	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+		SDP: c.o.clean(o.SDP)}); err != nil {
 		return false
 	}
 	c.setRemote(o.SDP)
@@ -58,7 +62,7 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 	c.negotiation.lastOffer, c.negotiation.lastAnswer = o.SDP, answer
 	c.out.description(Answer{SDP: answer})
 	if c.takeEarly(l) == nil {
-		c.awaitNotice(ctx, l, transport.Notice{noticeRefused, reason})
+		c.awaitNotice(ctx, l, transport.Notice{Action: noticeRefused, Reason: reason})
 	}
 	return true
 }

@@ -17,21 +17,19 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/nack"
-	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
 	piontransport "github.com/pion/transport/v5"
 	"github.com/pion/webrtc/v4"
 )
 
 // EngineOptions says how all connections of a process meet the network. The zero value works.
 type EngineOptions struct {
-	UDPPort    int            // the one UDP port of all connections; 0 is any free one
-	TCPPort    int            // take TCP connections of remotes here (RFC 6544, passive); 0 is none
-	Loopback   bool           // offer 127.0.0.1 and take remotes on it: for development on one machine
-	NAT1To1    []string       // public addresses of this host behind a 1:1 NAT
-	Interfaces []string       // whose addresses remotes are told, as patterns of path.Match; nil is all but those of containers, virtual machines and tunnels
+	UDPPort  int      // the one UDP port of all connections; 0 is any free one
+	TCPPort  int      // take TCP connections of remotes here (RFC 6544, passive); 0 is none
+	Loopback bool     // offer 127.0.0.1 and take remotes on it: for development on one machine
+	NAT1To1  []string // public addresses of this host behind a 1:1 NAT
+	// Whose addresses remotes are told, as patterns of path.Match; nil is all but those of containers, virtual machines
+	// and tunnels.
+	Interfaces []string
 	Addresses  []netip.Prefix // which of their addresses; nil is all
 	NoIPv4     bool
 	NoIPv6     bool
@@ -59,8 +57,9 @@ type Engine struct {
 	certs    Certificates           // of connections whose Config names none
 }
 
-// dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as before. RFC 6347 section 4.2.4.1
-// has a second, and lets those whom it makes wait take less; browsers take 50 ms. With a second, one handshake in a hundred did not end within the setup timeout at 20 % loss.
+// dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as
+// before. RFC 6347 section 4.2.4.1 has a second, and lets those whom it makes wait take less; browsers take 50 ms. With
+// a second, one handshake in a hundred did not end within the setup timeout at 20 % loss.
 const dtlsAgain = 200 * time.Millisecond
 
 // NewEngine opens the shared socket.
@@ -71,13 +70,14 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	o.Limits = o.Limits.Filled()
 	e := &Engine{o: o, notices: make(chan struct{}, noticesAtOnce)}
 	s := &e.settings
-	s.LoggerFactory = transport.PionLog{o.Log}
+	s.LoggerFactory = transport.PionLog{Log: o.Log}
 	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))
 	s.SetPrflxAcceptanceMinWait(0)         // browsers hide their addresses, so most viewers are peer reflexive
 	s.DisableActiveTCP(true)               // a remote must not make us open TCP connections
 	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address already; saves a round trip
 	s.SetDTLSRetransmissionInterval(dtlsAgain)
-	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM,
+		dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetIncludeLoopbackCandidate(o.Loopback)
 	s.SetRemoteIPFilter(e.acceptable)
 	s.SetNetworkTypes(networkTypes(o))
@@ -93,7 +93,9 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		return e, nil
 	}
 	var err error
-	if e.host, err = transport.NewHostNetwork(transport.HostOptions{o.Interfaces, o.Addresses, o.NoIPv4, o.NoIPv6, o.Loopback}); err != nil {
+	if e.host, err = transport.NewHostNetwork(transport.HostOptions{
+		Interfaces: o.Interfaces, Addresses: o.Addresses, NoIPv4: o.NoIPv4, NoIPv6: o.NoIPv6, Loopback: o.Loopback,
+	}); err != nil {
 		return nil, err
 	}
 	e.net = e.host
@@ -109,7 +111,8 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 	return e, nil
 }
 
-// mdnsMode is off by default: a parser in every camera's LAN is not worth it, and viewers with .local names arrive as peer reflexive.
+// mdnsMode is off by default: a parser in every camera's LAN is not worth it, and viewers with .local names arrive as
+// peer reflexive.
 func mdnsMode(on bool) ice.MulticastDNSMode {
 	if on {
 		return ice.MulticastDNSModeQueryOnly
@@ -134,7 +137,8 @@ func networkTypes(o EngineOptions) (out []webrtc.NetworkType) {
 
 // listenUDP opens the shared socket.
 func (e *Engine) listenUDP() (err error) {
-	if e.udp, err = transport.ListenUDP(e.o.UDPPort, transport.SocketBuffer, e.host, e.settings.LoggerFactory); err != nil {
+	if e.udp, err = transport.ListenUDP(e.o.UDPPort, transport.SocketBuffer, e.host,
+		e.settings.LoggerFactory); err != nil {
 		return err
 	}
 	e.settings.SetICEUDPMux(e.udp.Mux)
@@ -148,7 +152,8 @@ func (e *Engine) listenTCP() error {
 	}
 	e.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 		Listener: transport.NewConnLimitListener(l), Logger: e.settings.LoggerFactory.NewLogger("tcpmux"),
-		ReadBufferSize: 32, WriteBufferSize: 1 << 20, FirstStunBindTimeout: 5 * time.Second, AliveDurationForConnFromStun: 5 * time.Second,
+		ReadBufferSize: 32, WriteBufferSize: 1 << 20, FirstStunBindTimeout: 5 * time.Second,
+		AliveDurationForConnFromStun: 5 * time.Second,
 	})
 	e.settings.SetICETCPMux(e.tcp)
 	return nil
@@ -163,7 +168,8 @@ func (e *Engine) Close() error {
 	return errors.Join(append(errs, e.udp.Close())...)
 }
 
-// Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no way to the address.
+// Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no
+// way to the address.
 func (e *Engine) Dropped() uint64 {
 	if e.udp == nil {
 		return 0
@@ -171,8 +177,8 @@ func (e *Engine) Dropped() uint64 {
 	return e.udp.Out.Dropped()
 }
 
-// Failed is closed when the shared socket is of no more use, though nobody has closed the Engine; nil on a virtual network. Err says why.
-// Nobody comes in any more then: make another Engine.
+// Failed is closed when the shared socket is of no more use, though nobody has closed the Engine; nil on a virtual
+// network. Err says why. Nobody comes in any more then: make another Engine.
 func (e *Engine) Failed() <-chan struct{} {
 	if e.udp == nil {
 		return nil
@@ -191,17 +197,19 @@ func (e *Engine) Err() error {
 // off says whether a network such as "udp6" is of a family that is turned off.
 func (e *Engine) off(network string) bool { return e.host != nil && e.host.Off(network) }
 
-// acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged more strictly.
+// acceptable says whether packets may go to an address that a remote was heard from. What a remote only says is judged
+// more strictly.
 func (e *Engine) acceptable(ip net.IP) bool {
 	a, ok := netip.AddrFromSlice(ip)
 	return ok && sdp.MayAnswer(a, e.o.Loopback)
 }
 
-// connection makes a peer connection with the given codecs and certificate. keys learns the keys of what we send, nil when that is nothing;
-// s is the connection's network; in counts what comes.
-func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []transport.ICEServer, policy webrtc.ICETransportPolicy, keys *transport.SRTPKeys,
+// connection makes a peer connection with the given codecs and certificate. keys learns the keys of what we send, nil
+// when that is nothing; s is the connection's network; in counts what comes.
+func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []transport.ICEServer,
+	policy webrtc.ICETransportPolicy, keys *transport.SRTPKeys,
 	s *transport.Sockets, in *transport.Inbound) (*webrtc.PeerConnection, error) {
-	registry, err := receiving(in.Receive)
+	registry, err := receive.Interceptors(in.Receive)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +224,8 @@ func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []tra
 		settings.SetICEProxyDialer(s)
 	}
 	api := webrtc.NewAPI(
-		webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(codecs.engine), webrtc.WithInterceptorRegistry(registry))
+		webrtc.WithSettingEngine(settings), webrtc.WithMediaEngine(codecs.engine),
+		webrtc.WithInterceptorRegistry(registry))
 	config := webrtc.Configuration{Certificates: []webrtc.Certificate{cert}, BundlePolicy: webrtc.BundlePolicyMaxBundle}
 	config.ICETransportPolicy, config.ICEServers = policy, s.Servers(ice)
 	pc, err := api.NewPeerConnection(config)
@@ -224,31 +233,6 @@ func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []tra
 		return nil, fmt.Errorf("peer connection: %w", err)
 	}
 	return pc, nil
-}
-
-// receiving is what Pion does for tracks that we receive: it asks for lost packets and reports on what came, and when media was asked for on each packet. For tracks that we send it does nothing: a
-// copy of every packet for every viewer is most of the memory of a fan-out, and a fifth of its time. outTrack does it from what all viewers
-// share.
-func receiving(media bool) (*interceptor.Registry, error) {
-	r := &interceptor.Registry{}
-	again, err := nack.NewGeneratorInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("nack: %w", err)
-	}
-	reports, err := report.NewReceiverInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("receiver reports: %w", err)
-	}
-	r.Add(receive.RTXNACK{again})
-	r.Add(reports)
-	if media {
-		each, err := twcc.NewSenderInterceptor()
-		if err != nil {
-			return nil, fmt.Errorf("transport-wide feedback: %w", err)
-		}
-		r.Add(each)
-	}
-	return r, nil
 }
 
 // Panics counts the panics that have ended connections.
@@ -260,6 +244,7 @@ func (e *Engine) CheckOffer(offer string) error { return e.o.Limits.CheckSDP(off
 // newSockets is the network as one connection sees it.
 func (e *Engine) newSockets(g *contain.Guard, refused func()) *transport.Sockets {
 	return transport.NewSockets(transport.SocketOptions{
-		Net: e.net, UDP: e.udp, Host: e.host, Roots: e.o.Roots, Proxy: e.o.Proxy, Log: e.settings.LoggerFactory, Guard: g, Refused: refused,
+		Net: e.net, UDP: e.udp, Host: e.host, Roots: e.o.Roots, Proxy: e.o.Proxy, Log: e.settings.LoggerFactory,
+		Guard: g, Refused: refused,
 	})
 }

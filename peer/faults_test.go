@@ -14,7 +14,8 @@ import (
 )
 
 // inBubble runs a call between two hosts of the open internet.
-func inBubble(t *testing.T, o callOptions, shape func(master, viewer *line), test func(t *testing.T, c *call, master, viewer *site)) {
+func inBubble(t *testing.T, o callOptions, shape func(master, viewer *line),
+	test func(t *testing.T, c *call, master, viewer *site)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -27,7 +28,8 @@ func inBubble(t *testing.T, o callOptions, shape func(master, viewer *line), tes
 	})
 }
 
-// early pictures may be lost: who ends the DTLS handshake first may send before the other has its keys, and a second later is too late for what a NACK brings.
+// early pictures may be lost: who ends the DTLS handshake first may send before the other has its keys, and a second
+// later is too late for what a NACK brings.
 const early = 10
 
 func TestBadNetworks(t *testing.T) {
@@ -39,7 +41,8 @@ func TestBadNetworks(t *testing.T) {
 		{"5 % loss", func(l *line) { l.loss = 0.05 }, false},
 		{"1 % loss", func(l *line) { l.loss = 0.01 }, false},
 		{"30 % loss", func(l *line) { l.loss = 0.3 }, true},
-		{"300 ms of delay, and up to 100 more", func(l *line) { l.delay, l.jitter = 300*time.Millisecond, 100*time.Millisecond }, false},
+		{"300 ms of delay, and up to 100 more",
+			func(l *line) { l.delay, l.jitter = 300*time.Millisecond, 100*time.Millisecond }, false},
 		{"a wrong bit in 2 % of packets", func(l *line) { l.wrong = 0.02 }, false},
 		{"20 % loss", func(l *line) { l.loss = 0.2 }, true},
 		{"reordering", func(l *line) { l.jitter = 60 * time.Millisecond }, false},
@@ -50,25 +53,26 @@ func TestBadNetworks(t *testing.T) {
 		}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, callOptions{}, func(m, v *line) { tt.shape(m); tt.shape(v) }, func(t *testing.T, c *call, _, _ *site) {
-				c.plays(100)
-				c.got.mu.Lock()
-				defer c.got.mu.Unlock()
-				missing, last := 0, number(c.got.frames[0])
-				for i, f := range c.got.frames[1:] {
-					n := number(f)
-					if n <= last {
-						t.Fatalf("picture %d came after %d", n, last)
+			inBubble(t, callOptions{}, func(m, v *line) { tt.shape(m); tt.shape(v) },
+				func(t *testing.T, c *call, _, _ *site) {
+					c.plays(100)
+					c.got.mu.Lock()
+					defer c.got.mu.Unlock()
+					missing, last := 0, number(c.got.frames[0])
+					for i, f := range c.got.frames[1:] {
+						n := number(f)
+						if n <= last {
+							t.Fatalf("picture %d came after %d", n, last)
+						}
+						if i >= early {
+							missing += int(n - last - 1)
+						}
+						last = n
 					}
-					if i >= early {
-						missing += int(n - last - 1)
+					if missing > 0 && !tt.gaps {
+						t.Errorf("%d pictures are missing between %d that came", missing, len(c.got.frames))
 					}
-					last = n
-				}
-				if missing > 0 && !tt.gaps {
-					t.Errorf("%d pictures are missing between %d that came", missing, len(c.got.frames))
-				}
-			})
+				})
 		})
 	}
 }
@@ -111,14 +115,16 @@ func TestCandidatesInEveryOrder(t *testing.T) {
 			return []peer.Candidate{c}
 		}),
 		"with nonsense": edit(func(c peer.Candidate) []peer.Candidate {
-			return []peer.Candidate{{Candidate: "candidate:"}, {Candidate: "x"}, {Candidate: "candidate:1 1 udp 1 host.example.org 9 typ host"}, c, {}}
+			return []peer.Candidate{{Candidate: "candidate:"}, {Candidate: "x"},
+				{Candidate: "candidate:1 1 udp 1 host.example.org 9 typ host"}, c, {}}
 		}),
 	} {
 		for _, masterOffers := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, master offers %v", name, masterOffers), func(t *testing.T) {
-				inBubble(t, callOptions{masterOffers: masterOffers, toMaster: carry, toViewer: carry}, nil, func(t *testing.T, c *call, _, _ *site) {
-					c.plays(5)
-				})
+				inBubble(t, callOptions{masterOffers: masterOffers, toMaster: carry, toViewer: carry}, nil,
+					func(t *testing.T, c *call, _, _ *site) {
+						c.plays(5)
+					})
 			})
 		}
 	}
@@ -128,10 +134,12 @@ func TestCandidatesInEveryOrder(t *testing.T) {
 func TestGlare(t *testing.T) {
 	for _, delay := range []time.Duration{0, 100 * time.Millisecond, 2 * time.Second} {
 		t.Run(delay.String(), func(t *testing.T) {
-			inBubble(t, callOptions{masterOffers: true, viewerOffers: true, toMaster: inOrder(delay), toViewer: inOrder(delay)}, nil, func(t *testing.T, c *call, _, _ *site) {
+			inBubble(t, callOptions{masterOffers: true, viewerOffers: true, toMaster: inOrder(delay),
+				toViewer: inOrder(delay)}, nil, func(t *testing.T, c *call, _, _ *site) {
 				c.plays(10)
 				if m, v := c.master.Report(), c.viewer.Report(); m.Offered || !v.Offered {
-					t.Errorf("master offered: %v, viewer offered: %v; the viewer's offer should stand", m.Offered, v.Offered)
+					t.Errorf("master offered: %v, viewer offered: %v; the viewer's offer should stand", m.Offered,
+						v.Offered)
 				}
 			})
 		})
@@ -163,9 +171,12 @@ func TestRestart(t *testing.T) {
 		{"by the viewer", func(c *call) { c.viewer.Restart() }},
 		{"by the master", func(c *call) { c.master.Restart() }},
 		{"by both at once", func(c *call) { c.master.Restart(); c.viewer.Restart() }},
-		{"during a restart", func(c *call) { c.viewer.Restart(); time.Sleep(60 * time.Millisecond); c.viewer.Restart() }},
-		{"by one during the other's", func(c *call) { c.master.Restart(); time.Sleep(60 * time.Millisecond); c.viewer.Restart() }},
-		{"by the other during one's", func(c *call) { c.viewer.Restart(); time.Sleep(60 * time.Millisecond); c.master.Restart() }},
+		{"during a restart",
+			func(c *call) { c.viewer.Restart(); time.Sleep(60 * time.Millisecond); c.viewer.Restart() }},
+		{"by one during the other's",
+			func(c *call) { c.master.Restart(); time.Sleep(60 * time.Millisecond); c.viewer.Restart() }},
+		{"by the other during one's",
+			func(c *call) { c.viewer.Restart(); time.Sleep(60 * time.Millisecond); c.master.Restart() }},
 		{"twenty times", func(c *call) {
 			for range 10 {
 				c.viewer.Restart()
@@ -188,7 +199,8 @@ func TestRestart(t *testing.T) {
 					carry(s, deliver)
 				}
 			}
-			o := callOptions{toMaster: count(inOrder(50 * time.Millisecond)), toViewer: count(inOrder(50 * time.Millisecond))}
+			o := callOptions{toMaster: count(inOrder(50 * time.Millisecond)),
+				toViewer: count(inOrder(50 * time.Millisecond))}
 			inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
 				c.plays(10)
 				tt.restart(c)
@@ -211,7 +223,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestBlackout cuts both lines for a while. Up to half a minute media comes back by itself; beyond that it takes a restart of ICE.
+// TestBlackout cuts both lines for a while. Up to half a minute media comes back by itself; beyond that it takes a
+// restart of ICE.
 func TestBlackout(t *testing.T) {
 	for _, tt := range []struct {
 		dark, back time.Duration
@@ -231,7 +244,8 @@ func TestBlackout(t *testing.T) {
 				m.line.cut.Store(false)
 				v.line.cut.Store(false)
 				if took := c.plays(10); took > tt.back+time.Second {
-					t.Errorf("after %v of darkness ten pictures took %v, want at most %v", tt.dark, took, tt.back+time.Second)
+					t.Errorf("after %v of darkness ten pictures took %v, want at most %v", tt.dark, took,
+						tt.back+time.Second)
 				}
 			})
 		})
@@ -259,7 +273,8 @@ func TestVanishing(t *testing.T) {
 	}{
 		{"before the offer", callOptions{toMaster: drop}, false, 21 * time.Second, "no offer"},
 		{"before the answer", callOptions{masterOffers: true, toMaster: drop}, false, 21 * time.Second, "no answer"},
-		{"before the candidates", callOptions{toMaster: only("Offer"), toViewer: drop}, false, 40 * time.Second, "no way to the remote"},
+		{"before the candidates", callOptions{toMaster: only("Offer"), toViewer: drop}, false, 40 * time.Second,
+			"no way to the remote"},
 		{"before the connection", callOptions{}, true, 40 * time.Second, "no way to the remote"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -291,7 +306,8 @@ func TestVanishing(t *testing.T) {
 	})
 }
 
-// TestADay sends for 24 hours: over a wrap of the 90 kHz timestamp, which comes every 13, and over many of what counts packets.
+// TestADay sends for 24 hours: over a wrap of the 90 kHz timestamp, which comes every 13, and over many of what counts
+// packets.
 func TestADay(t *testing.T) {
 	t.Parallel()
 	inBubble(t, callOptions{fps: 0.5}, nil, func(t *testing.T, c *call, _, _ *site) {

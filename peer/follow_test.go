@@ -13,7 +13,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// changing is a source of ten small frames a second for each of its tracks. What it gives changes from one scene to the next; the last one goes on.
+// changing is a source of ten small frames a second for each of its tracks. What it gives changes from one scene to the
+// next; the last one goes on.
 type changing struct {
 	scenes [][]media.Codec
 	each   time.Duration
@@ -38,7 +39,8 @@ func (s *changing) Run(ctx context.Context, out media.Sink) error {
 			out.Tracks(tracks)
 		}
 		for _, codec := range s.scenes[i] {
-			f := &media.Frame{Codec: codec, PTS: time.Since(began), Captured: time.Now(), Key: i != last && codec.Video()}
+			f := &media.Frame{Codec: codec, PTS: time.Since(began), Captured: time.Now(), Key: i != last &&
+				codec.Video()}
 			f.Data = coded(codec, n, f.Key)
 			out.Write(f)
 		}
@@ -71,7 +73,8 @@ func coded(codec media.Codec, n uint32, key bool) [][]byte {
 	return [][]byte{append([]byte{0xfc}, number...)}
 }
 
-// inLine says whether pictures came as one stream: times that go on, and no number left out. By a real clock they come when the processor is free.
+// inLine says whether pictures came as one stream: times that go on, and no number left out. By a real clock they come
+// when the processor is free.
 func inLine(t *testing.T, got *collector, least, most time.Duration) {
 	t.Helper()
 	got.mu.Lock()
@@ -81,9 +84,11 @@ func inLine(t *testing.T, got *collector, least, most time.Duration) {
 		if !f.Codec.Video() {
 			continue
 		}
-		if repeated := last != nil && f.Key && number(f) <= number(last); last != nil && !repeated { // of what is cached, when the viewer asks
+		// Of what is cached, when the viewer asks.
+		if repeated := last != nil && f.Key && number(f) <= number(last); last != nil && !repeated {
 			if step := f.PTS - last.PTS; step < least || step > most {
-				t.Errorf("picture %d (%s) comes %v after %d (%s), want %v to %v", number(f), f.Codec, step, number(last), last.Codec, least, most)
+				t.Errorf("picture %d (%s) comes %v after %d (%s), want %v to %v", number(f), f.Codec, step,
+					number(last), last.Codec, least, most)
 			}
 			if number(f) != number(last)+1 {
 				t.Errorf("picture %d (%s) comes after %d (%s)", number(f), f.Codec, number(last), last.Codec)
@@ -110,7 +115,8 @@ func TestSourceChangesCodec(t *testing.T) {
 			var offers atomic.Int32
 			o := callOptions{
 				masterOffers: masterOffers, toMaster: counting(&offers), toViewer: counting(&offers),
-				source: &changing{[][]media.Codec{{media.H264, media.Opus}, {media.VP8, media.PCMU}, {media.H264, media.Opus}}, 5 * time.Second},
+				source: &changing{[][]media.Codec{{media.H264, media.Opus}, {media.VP8, media.PCMU},
+					{media.H264, media.Opus}}, 5 * time.Second},
 			}
 			inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
 				c.plays(20)
@@ -123,7 +129,8 @@ func TestSourceChangesCodec(t *testing.T) {
 					t.Errorf("%d offers, want 1; receiving %+v", n, r.Receiving)
 				}
 				if m := c.master.Report(); m.Sent <= m.Sending[0].Bytes+m.Sending[1].Bytes {
-					t.Errorf("%d bytes sent in all, and %d and %d by the tracks there are now", m.Sent, m.Sending[0].Bytes, m.Sending[1].Bytes)
+					t.Errorf("%d bytes sent in all, and %d and %d by the tracks there are now", m.Sent,
+						m.Sending[0].Bytes, m.Sending[1].Bytes)
 				}
 				if s := c.master.Report().Sending; len(s) != 2 || s[0].Codec == s[1].Codec {
 					t.Errorf("the master sends %+v, want one picture and one sound", s)
@@ -137,7 +144,8 @@ func TestSourceChangesCodec(t *testing.T) {
 func TestSourceChangesCodecOnTheDirectWay(t *testing.T) {
 	got := newCollector()
 	b := broadcast(t, &changing{[][]media.Codec{{media.H264}, {media.VP8}, {media.H264}}, time.Second}, nil)
-	m, _, _ := pair(t, peer.Config{Engine: engine(t), Broadcast: b, Offer: true}, peer.Config{Engine: engine(t), Receive: true, Sink: got}, same, same)
+	m, _, _ := pair(t, peer.Config{Engine: engine(t), Broadcast: b, Offer: true},
+		peer.Config{Engine: engine(t), Receive: true, Sink: got}, same, same)
 	got.wait(t, media.H264, 5)
 	got.wait(t, media.VP8, 3)
 	got.wait(t, media.H264, 12)
@@ -181,7 +189,8 @@ func TestSoundIsOfferedInVain(t *testing.T) {
 		},
 		"refused": func(s peer.Signal, deliver func(peer.Signal)) {
 			if a, ok := s.(peer.Answer); ok {
-				s = peer.Answer{SDP: regexp.MustCompile(`m=audio \d+ (\S+) .*\r`).ReplaceAllString(a.SDP, "m=audio 0 $1 0\r")}
+				s = peer.Answer{SDP: regexp.MustCompile(`m=audio \d+ (\S+) .*\r`).ReplaceAllString(a.SDP,
+					"m=audio 0 $1 0\r")}
 			}
 			deliver(s)
 		},
@@ -200,16 +209,18 @@ func TestSoundIsOfferedInVain(t *testing.T) {
 		both := &changing{[][]media.Codec{{media.H264, media.Opus}}, time.Second}
 		refuse := func(s peer.Signal, deliver func(peer.Signal)) {
 			if a, ok := s.(peer.Answer); ok {
-				s = peer.Answer{SDP: regexp.MustCompile(`m=audio \d+ (\S+) .*\r`).ReplaceAllString(a.SDP, "m=audio 0 $1 0\r")}
+				s = peer.Answer{SDP: regexp.MustCompile(`m=audio \d+ (\S+) .*\r`).ReplaceAllString(a.SDP,
+					"m=audio 0 $1 0\r")}
 			}
 			deliver(s)
 		}
-		inBubble(t, callOptions{source: both, masterOffers: true, toMaster: refuse}, nil, func(t *testing.T, c *call, _, _ *site) {
-			c.plays(50)
-			if s := c.master.Report().Sending; len(s) == 0 || s[0].Codec != media.H264 {
-				t.Errorf("the master sends %+v, want H264", s)
-			}
-		})
+		inBubble(t, callOptions{source: both, masterOffers: true, toMaster: refuse}, nil,
+			func(t *testing.T, c *call, _, _ *site) {
+				c.plays(50)
+				if s := c.master.Report().Sending; len(s) == 0 || s[0].Codec != media.H264 {
+					t.Errorf("the master sends %+v, want H264", s)
+				}
+			})
 	})
 }
 
@@ -223,7 +234,8 @@ func onlyH264(s peer.Signal, deliver func(peer.Signal)) {
 				kept = append(kept, pt)
 			}
 		}
-		s = peer.Offer{SDP: strings.Replace(o.SDP, line[0], "m=video "+line[1]+" "+line[2]+" "+strings.Join(kept, " ")+"\r", 1)}
+		s = peer.Offer{SDP: strings.Replace(o.SDP, line[0],
+			"m=video "+line[1]+" "+line[2]+" "+strings.Join(kept, " ")+"\r", 1)}
 	}
 	deliver(s)
 }
@@ -246,10 +258,13 @@ func TestCodecThatWasNotNegotiated(t *testing.T) {
 		name, want string
 		answer     func(string) (string, bool)
 	}{
-		{"no answer", "the source changed to VP8, which was not negotiated, and the remote did not answer our offer of it in 5s", func(string) (string, bool) { return "", false }},
+		{"no answer",
+			"the source changed to VP8, which was not negotiated, and the remote did not answer our offer of it in 5s",
+			func(string) (string, bool) { return "", false }},
 		{"refused", "the source changed to VP8, which the remote does not take", func(sdp string) (string, bool) {
 			pt := regexp.MustCompile(`a=rtpmap:(\d+) VP8`).FindStringSubmatch(sdp)[1]
-			return strings.ReplaceAll(strings.Replace(sdp, " "+pt+" ", " ", 1), "a=rtpmap:"+pt+" VP8", "a=x-rtpmap:"+pt+" VP8"), true
+			return strings.ReplaceAll(strings.Replace(sdp, " "+pt+" ", " ", 1), "a=rtpmap:"+pt+" VP8",
+				"a=x-rtpmap:"+pt+" VP8"), true
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -263,20 +278,23 @@ func TestCodecThatWasNotNegotiated(t *testing.T) {
 					deliver(peer.Answer{SDP: sdp})
 				}
 			}
-			inBubble(t, callOptions{source: source(), toMaster: toMaster}, nil, func(t *testing.T, c *call, _, _ *site) {
-				c.plays(10)
-				if err := c.end(c.masterDone, 15*time.Second); err == nil || !strings.Contains(err.Error(), tt.want) {
-					t.Errorf("the master's side ended with %v, want %q", err, tt.want)
-				}
-				if err := c.end(c.viewerDone, 5*time.Second); err == nil {
-					t.Error("the viewer's side ended without an error")
-				}
-			})
+			inBubble(t, callOptions{source: source(), toMaster: toMaster}, nil,
+				func(t *testing.T, c *call, _, _ *site) {
+					c.plays(10)
+					if err := c.end(c.masterDone, 15*time.Second); err == nil ||
+						!strings.Contains(err.Error(), tt.want) {
+						t.Errorf("the master's side ended with %v, want %q", err, tt.want)
+					}
+					if err := c.end(c.viewerDone, 5*time.Second); err == nil {
+						t.Error("the viewer's side ended without an error")
+					}
+				})
 		})
 	}
 }
 
-// TestChangeAndRestartCross: the viewer restarts ICE at the moment in which the master offers sound. The viewer's offer stands, and the sound comes all the same.
+// TestChangeAndRestartCross: the viewer restarts ICE at the moment in which the master offers sound. The viewer's offer
+// stands, and the sound comes all the same.
 func TestChangeAndRestartCross(t *testing.T) {
 	var viewer *peer.Conn
 	var offers, byMaster atomic.Int32

@@ -40,10 +40,13 @@ func (w *wire) open() error {
 	m := &webrtc.MediaEngine{}
 	for _, c := range []webrtc.RTPCodecParameters{
 		{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "transport-cc"}},
+			MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+			SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+			RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"},
+				{Type: "transport-cc"}},
 		}},
-		{PayloadType: 97, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=96"}},
+		{PayloadType: 97, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000,
+			SDPFmtpLine: "apt=96"}},
 	} {
 		if err := m.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
 			return err
@@ -52,11 +55,13 @@ func (w *wire) open() error {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.LoggerFactory = quiet
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(&interceptor.Registry{}), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+		webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return err
 	}
-	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000}, "v", "s")
+	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264,
+		ClockRate: 90000}, "v", "s")
 	if err != nil {
 		return err
 	}
@@ -136,13 +141,15 @@ func (w *wire) send(kind byte, b []byte) {
 	}
 }
 
-// FuzzWire lets a remote send over a connection what it likes, each packet as a byte of kind, one of length, and what is in it. All of Pion is in between, and
-// none of it may panic.
+// FuzzWire lets a remote send over a connection what it likes, each packet as a byte of kind, one of length, and what
+// is in it. All of Pion is in between, and none of it may panic.
 func FuzzWire(f *testing.F) {
 	packet := func(kind byte, b []byte) []byte { return append([]byte{kind, byte(len(b))}, b...) }
 	for _, h := range []rtp.Header{
-		{PayloadType: 96, Marker: true}, {PayloadType: 97, SSRC: 1, Padding: true, PaddingSize: 3}, {PayloadType: 96, SSRC: 2, CSRC: []uint32{1, 2}},
-		{PayloadType: 96, SSRC: 3, Extension: true, ExtensionProfile: 0xbede, Extensions: nil}, {PayloadType: 111, SSRC: 4, Extension: true, ExtensionProfile: 0x1000},
+		{PayloadType: 96, Marker: true}, {PayloadType: 97, SSRC: 1, Padding: true, PaddingSize: 3},
+		{PayloadType: 96, SSRC: 2, CSRC: []uint32{1, 2}},
+		{PayloadType: 96, SSRC: 3, Extension: true, ExtensionProfile: 0xbede, Extensions: nil},
+		{PayloadType: 111, SSRC: 4, Extension: true, ExtensionProfile: 0x1000},
 	} {
 		h.Version = 2
 		b, err := h.Marshal()
@@ -152,7 +159,9 @@ func FuzzWire(f *testing.F) {
 		f.Add(packet(0, append(b, 0x65, 1, 2, 3)))
 	}
 	for _, p := range []rtcp.Packet{
-		&rtcp.PictureLossIndication{MediaSSRC: 1}, &rtcp.TransportLayerNack{Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 9}}}, &rtcp.Goodbye{Sources: []uint32{1000}},
+		&rtcp.PictureLossIndication{MediaSSRC: 1},
+		&rtcp.TransportLayerNack{Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 9}}},
+		&rtcp.Goodbye{Sources: []uint32{1000}},
 		&rtcp.SenderReport{SSRC: 1000}, &rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e6},
 	} {
 		b, err := p.Marshal()
@@ -163,7 +172,9 @@ func FuzzWire(f *testing.F) {
 	}
 	f.Add(packet(2, []byte("hello")))
 	const plenty = 1 << 20
-	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true, Limits: peer.Limits{Streams: 50, RTCP: plenty, KeyRequests: plenty, Messages: plenty, MessageBytes: plenty << 4}})
+	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true,
+		Limits: peer.Limits{Streams: 50, RTCP: plenty, KeyRequests: plenty, Messages: plenty,
+			MessageBytes: plenty << 4}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
-	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5/vnet"
 	"github.com/pion/webrtc/v4"
 )
 
-// held are the candidates of the remote that a connection holds, once it has as many as are due. Pion takes them in goroutines of its own.
+// held are the candidates of the remote that a connection holds, once it has as many as are due. Pion takes them in
+// goroutines of its own.
 func held(t *testing.T, pc *webrtc.PeerConnection, due int) []string {
 	t.Helper()
 	var out []string
@@ -59,8 +59,8 @@ func openConnection(t *testing.T, e *Engine) *webrtc.PeerConnection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &transport.Inbound{limits: transport.Limits{}.Filled(), fail: func(error) {}}
-	cert, err := e.certs.get()
+	in := countingIn(false)
+	cert, err := e.certs.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,18 +72,22 @@ func openConnection(t *testing.T, e *Engine) *webrtc.PeerConnection {
 	return pc
 }
 
-// TestPionHoldsWhatWasAllowed: by each rule, after an offer and after trickled candidates, a real connection holds what was allowed and no more.
+// TestPionHoldsWhatWasAllowed: by each rule, after an offer and after trickled candidates, a real connection holds what
+// was allowed and no more.
 func TestPionHoldsWhatWasAllowed(t *testing.T) {
 	hosts := []string{
-		"198.51.100.7", "2001:db8::7", "192.168.1.77", "192.168.2.77", "10.9.8.7", "100.64.0.1", "fd99::1", "127.0.0.1", "169.254.169.254",
-		"224.0.0.1", "255.255.255.255", "0.0.0.0", "::1", "::", "fe80::1%eth0", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "::ffff:0:10.9.8.7",
+		"198.51.100.7", "2001:db8::7", "192.168.1.77", "192.168.2.77", "10.9.8.7", "100.64.0.1", "fd99::1", "127.0.0.1",
+		"169.254.169.254",
+		"224.0.0.1", "255.255.255.255", "0.0.0.0", "::1", "::", "fe80::1%eth0", "::ffff:127.0.0.1",
+		"::ffff:0:127.0.0.1", "::ffff:0:10.9.8.7",
 		"64:ff9b::169.254.169.254", "2002:7f00:1::1", "127.1", "0x7f000001", "localhost", "x.local",
 	}
 	allowed := map[sdp.Remotes][]string{
 		sdp.Public: {"198.51.100.7", "2001:db8::7"},
 		sdp.OnLink: {"192.168.1.77", "198.51.100.7", "2001:db8::7"},
 		sdp.All: {
-			"10.9.8.7", "100.64.0.1", "192.168.1.77", "192.168.2.77", "198.51.100.7", "2001:db8::7", "::ffff:0:a09:807", "fd99::1",
+			"10.9.8.7", "100.64.0.1", "192.168.1.77", "192.168.2.77", "198.51.100.7", "2001:db8::7", "::ffff:0:a09:807",
+			"fd99::1",
 		},
 	}
 	lines := func(port int) (out []string) {
@@ -91,21 +95,23 @@ func TestPionHoldsWhatWasAllowed(t *testing.T) {
 			out = append(out, fmt.Sprintf("candidate:1 1 udp 2130706431 %s %d typ host", h, port))
 		}
 		for _, separator := range []string{"\t", "\v", "\u00a0", "\u2028", "\r"} {
-			out = append(out, strings.ReplaceAll("candidate:1 1 udp_1_8.8.8.8_80_typ_host 9 10.9.8.7 22 typ host", "_", separator))
+			out = append(out, strings.ReplaceAll("candidate:1 1 udp_1_8.8.8.8_80_typ_host 9 10.9.8.7 22 typ host", "_",
+				separator))
 		}
 		return out
 	}
 	e := openEngine(t)
 	for remotes, want := range allowed {
 		r := sdp.Rule{Remotes: remotes, Networks: networksOf(t, "192.168.1.20/24")}
-		offer := transport.goodSDP
+		offer := goodSDP
 		for _, line := range lines(5000) {
 			if !strings.ContainsAny(line, "\t\v\r\u2028") { // for which the offer is refused
 				offer += "a=" + line + "\r\n"
 			}
 		}
 		pc := openConnection(t, e)
-		if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(offer, r)}); err != nil {
+		if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+			SDP: withoutForbidden(offer, r)}); err != nil {
 			t.Fatal(err)
 		}
 		due := len(want)
@@ -147,11 +153,14 @@ func ported(hosts []string, ports ...int) (out []string) {
 	return out
 }
 
-// FuzzHeld gives a real connection what we write of any offer and of any candidate after it, and compares what it holds with what was allowed.
+// FuzzHeld gives a real connection what we write of any offer and of any candidate after it, and compares what it holds
+// with what was allowed.
 func FuzzHeld(f *testing.F) {
-	f.Add(transport.goodSDP, "candidate:1 1 udp 1 198.51.100.7 9 typ host", uint8(0))
-	f.Add(strings.Replace(transport.goodSDP, "a=ice-ufrag", "\ra=candidate:1 1 udp 1 10.9.8.7 22 typ host\r\na=ice-ufrag", 1), "", uint8(1))
-	f.Add(transport.goodSDP+"a=candidate:1 1 udp 1 198.51.100.7 9 typ host\r\n", "candidate:1 1 udp\t1\t8.8.8.8\t80\ttyp\thost 9 10.9.8.7 22 typ host", uint8(2))
+	f.Add(goodSDP, "candidate:1 1 udp 1 198.51.100.7 9 typ host", uint8(0))
+	f.Add(strings.Replace(goodSDP, "a=ice-ufrag", "\ra=candidate:1 1 udp 1 10.9.8.7 22 typ host\r\na=ice-ufrag", 1), "",
+		uint8(1))
+	f.Add(goodSDP+"a=candidate:1 1 udp 1 198.51.100.7 9 typ host\r\n",
+		"candidate:1 1 udp\t1\t8.8.8.8\t80\ttyp\thost 9 10.9.8.7 22 typ host", uint8(2))
 	e := openEngine(f)
 	networks := networksOf(f, "192.168.1.20/24")
 	f.Fuzz(func(t *testing.T, offer, line string, rule uint8) {
@@ -164,7 +173,8 @@ func FuzzHeld(f *testing.F) {
 			t.Fatal(err)
 		}
 		pc := openConnection(t, e)
-		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: withoutForbidden(offer, r)}) != nil {
+		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+			SDP: withoutForbidden(offer, r)}) != nil {
 			return
 		}
 		allowed := map[string]bool{}

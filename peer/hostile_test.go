@@ -48,13 +48,16 @@ func (a *anyWriter) write(ssrc uint32, seq uint16, size int) {
 	_, _ = a.w.WriteRTP(&rtp.Header{Version: 2, PayloadType: 96, SSRC: ssrc, SequenceNumber: seq}, make([]byte, size))
 }
 
-// connectHostile connects a hostile viewer to a master, whose end comes in the channel. settings may say where its network is. In a bubble it
-// has to be bare, without reports and data channels: Pion closes SCTP under a lock that stops a bubble's time.
-func connectHostile(t *testing.T, e *peer.Engine, b *fanout.Broadcast, settings webrtc.SettingEngine, bare bool) (*hostile, *peer.Conn, <-chan error) {
+// connectHostile connects a hostile viewer to a master, whose end comes in the channel. settings may say where its
+// network is. In a bubble it has to be bare, without reports and data channels: Pion closes SCTP under a lock that
+// stops a bubble's time.
+func connectHostile(t *testing.T, e *peer.Engine, b *fanout.Broadcast, settings webrtc.SettingEngine,
+	bare bool) (*hostile, *peer.Conn, <-chan error) {
 	t.Helper()
 	m := &webrtc.MediaEngine{}
 	if err := m.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+		MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 	}}, webrtc.RTPCodecTypeVideo); err != nil {
 		t.Fatal(err)
 	}
@@ -65,14 +68,16 @@ func connectHostile(t *testing.T, e *peer.Engine, b *fanout.Broadcast, settings 
 		}
 	}
 	settings.LoggerFactory = quiet
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(registry),
+		webrtc.WithSettingEngine(settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
 	h := &hostile{pc: pc, connected: make(chan struct{})}
-	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000}, "v", "s")
+	static, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264,
+		ClockRate: 90000}, "v", "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +100,8 @@ func connectHostile(t *testing.T, e *peer.Engine, b *fanout.Broadcast, settings 
 	master, err = peer.New(peer.Config{Engine: e, Broadcast: b, Send: func(s peer.Signal) {
 		switch s := s.(type) {
 		case peer.Answer:
-			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.SDP}); err != nil {
+			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+				SDP: s.SDP}); err != nil {
 				t.Error(err)
 			}
 			close(answered)
@@ -146,7 +152,8 @@ func (h *hostile) open(t *testing.T, label string) *webrtc.DataChannel {
 func TestAttacksEndTheConnection(t *testing.T) {
 	e, b := engine(t), pattern(t)
 	got := newCollector()
-	_, v, _ := pair(t, peer.Config{Engine: e, Broadcast: b}, peer.Config{Engine: engine(t), Receive: true, Sink: got, Offer: true}, same, same)
+	_, v, _ := pair(t, peer.Config{Engine: e, Broadcast: b},
+		peer.Config{Engine: engine(t), Receive: true, Sink: got, Offer: true}, same, same)
 	got.wait(t, media.H264, 5)
 	for _, tt := range []struct {
 		name   string
@@ -172,7 +179,8 @@ func TestAttacksEndTheConnection(t *testing.T) {
 		{"reports", func(_ *testing.T, h *hostile) {
 			ssrc := uint32(h.pc.GetReceivers()[0].Track().SSRC())
 			for range 5000 {
-				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: ssrc, Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xffff}}}})
+				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.TransportLayerNack{MediaSSRC: ssrc,
+					Nacks: []rtcp.NackPair{{PacketID: 1, LostPackets: 0xffff}}}})
 			}
 		}, "more than 4000 rtcp packets"},
 		{"rtcp for many streams", func(_ *testing.T, h *hostile) {
@@ -185,8 +193,12 @@ func TestAttacksEndTheConnection(t *testing.T) {
 				_, _ = h.pc.CreateDataChannel(fmt.Sprint(i), nil)
 			}
 		}, "data channels"},
-		{"a long name", func(_ *testing.T, h *hostile) { _, _ = h.pc.CreateDataChannel(strings.Repeat("x", 5000), nil) }, "a name of more than"},
-		{"a large message", func(t *testing.T, h *hostile) { _ = h.open(t, "d").Send(make([]byte, 60_000)) }, "message of 60000 bytes"},
+		{"a long name", func(_ *testing.T, h *hostile) {
+			_,
+				_ = h.pc.CreateDataChannel(strings.Repeat("x", 5000), nil)
+		}, "a name of more than"},
+		{"a large message", func(t *testing.T, h *hostile) { _ = h.open(t, "d").Send(make([]byte, 60_000)) },
+			"message of 60000 bytes"},
 		{"many messages", func(t *testing.T, h *hostile) {
 			d := h.open(t, "d")
 			for range 2000 {
@@ -216,7 +228,8 @@ func TestAttacksEndTheConnection(t *testing.T) {
 	}
 }
 
-// TestAViewerThatHasFallenSilent answers ICE and reports no more. One that has never reported is left alone: not every client does.
+// TestAViewerThatHasFallenSilent answers ICE and reports no more. One that has never reported is left alone: not every
+// client does.
 func TestAViewerThatHasFallenSilent(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -230,7 +243,8 @@ func TestAViewerThatHasFallenSilent(t *testing.T) {
 				var s webrtc.SettingEngine
 				s.SetNet(v.line)
 				s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled) // which would be a real socket
-				h, _, done := connectHostile(t, m.engine, broadcast(t, &ticker{every: 100 * time.Millisecond, gop: 10}, nil), s, true)
+				h, _, done := connectHostile(t, m.engine,
+					broadcast(t, &ticker{every: 100 * time.Millisecond, gop: 10}, nil), s, true)
 				if tt.spoke {
 					_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{
 						{SSRC: uint32(h.pc.GetReceivers()[0].Track().SSRC())},
@@ -251,12 +265,13 @@ func TestAViewerThatHasFallenSilent(t *testing.T) {
 	}
 }
 
-// TestNobodyAimsUs: candidates for addresses that a viewer may not send us to get no packet, whether they come alone or in the offer. One for
-// an honest address does, or the test would see nothing.
+// TestNobodyAimsUs: candidates for addresses that a viewer may not send us to get no packet, whether they come alone or
+// in the offer. One for an honest address does, or the test would see nothing.
 func TestNobodyAimsUs(t *testing.T) {
 	const honest = "198.51.100.7"
 	targets := []string{
-		honest, "169.254.169.254", "100.100.100.200", "168.63.129.16", "240.0.0.1", "0.0.0.5", "192.0.0.9", "::ffff:169.254.169.254",
+		honest, "169.254.169.254", "100.100.100.200", "168.63.129.16", "240.0.0.1", "0.0.0.5", "192.0.0.9",
+		"::ffff:169.254.169.254",
 		"64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
 	}
 	line := func(i int, ip string) string {
@@ -278,21 +293,22 @@ func TestNobodyAimsUs(t *testing.T) {
 		})
 		w.start()
 		// The viewer answers no check for a second, so that all get theirs.
-		c := begin(t, m, v, callOptions{toViewer: inOrder(time.Second), toMaster: func(s peer.Signal, deliver func(peer.Signal)) {
-			o, ok := s.(peer.Offer)
-			if !ok {
-				deliver(s)
-				return
-			}
-			var inside string
-			for i, ip := range targets {
-				inside += "a=" + line(i, ip) + "\r\n"
-			}
-			deliver(peer.Offer{SDP: strings.Replace(o.SDP, "a=ice-ufrag:", inside+"a=ice-ufrag:", 1)})
-			for i, ip := range targets {
-				deliver(peer.Candidate{Candidate: line(i+20, ip)})
-			}
-		}})
+		c := begin(t, m, v, callOptions{toViewer: inOrder(time.Second),
+			toMaster: func(s peer.Signal, deliver func(peer.Signal)) {
+				o, ok := s.(peer.Offer)
+				if !ok {
+					deliver(s)
+					return
+				}
+				var inside string
+				for i, ip := range targets {
+					inside += "a=" + line(i, ip) + "\r\n"
+				}
+				deliver(peer.Offer{SDP: strings.Replace(o.SDP, "a=ice-ufrag:", inside+"a=ice-ufrag:", 1)})
+				for i, ip := range targets {
+					deliver(peer.Candidate{Candidate: line(i+20, ip)})
+				}
+			}})
 		c.plays(10)
 		mu.Lock()
 		defer mu.Unlock()

@@ -12,8 +12,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// TestAViewerWithoutAPictureAsksForOne has a viewer that takes H.264 alone, and no offers (as the KVS JS viewer), ask for a key frame once a second, as browsers do that have no
-// picture. The camera turns to VP8: that connection ends with the reason.
+// TestAViewerWithoutAPictureAsksForOne has a viewer that takes H.264 alone, and no offers (as the KVS JS viewer), ask
+// for a key frame once a second, as browsers do that have no picture. The camera turns to VP8: that connection ends
+// with the reason.
 func TestAViewerWithoutAPictureAsksForOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

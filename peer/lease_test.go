@@ -34,13 +34,16 @@ func (s *stalling) Run(ctx context.Context, out media.Sink) error {
 // TestIdle ends a session that carries nothing, and none that carries little.
 func TestIdle(t *testing.T) {
 	t.Run("nothing comes any more", func(t *testing.T) {
-		o := callOptions{idle: time.Minute, source: &stalling{ticker: ticker{every: 100 * time.Millisecond, gop: 10}, after: 10 * time.Second}}
+		o := callOptions{idle: time.Minute, source: &stalling{ticker: ticker{every: 100 * time.Millisecond, gop: 10},
+			after: 10 * time.Second}}
 		inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
 			c.plays(50)
 			began := time.Now()
 			err := c.end(c.masterDone, 90*time.Second)
-			if err == nil || !strings.Contains(err.Error(), "idle: neither picture nor sound for 1m0s") || time.Since(began) < time.Minute {
-				t.Errorf("the master's side ended after %v with %v, want that it was idle for a minute", time.Since(began), err)
+			if err == nil || !strings.Contains(err.Error(), "idle: neither picture nor sound for 1m0s") ||
+				time.Since(began) < time.Minute {
+				t.Errorf("the master's side ended after %v with %v, want that it was idle for a minute",
+					time.Since(began), err)
 			}
 		})
 	})
@@ -52,7 +55,8 @@ func TestIdle(t *testing.T) {
 		})
 	})
 	t.Run("without a limit", func(t *testing.T) {
-		o := callOptions{source: &stalling{ticker: ticker{every: 100 * time.Millisecond, gop: 10}, after: 10 * time.Second}}
+		o := callOptions{source: &stalling{ticker: ticker{every: 100 * time.Millisecond, gop: 10},
+			after: 10 * time.Second}}
 		inBubble(t, o, nil, func(t *testing.T, c *call, _, _ *site) {
 			c.plays(50)
 			select {

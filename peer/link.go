@@ -27,7 +27,7 @@ const closeWithin = 5 * time.Second
 
 // open makes the peer connection and attaches our callbacks to it.
 func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error) {
-	cert, err := c.o.Certificates.get()
+	cert, err := c.o.Certificates.Get()
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,8 @@ func (l *link) freshServers(ctx context.Context, servers func(context.Context) [
 	return nil
 }
 
-// close ends the peer connection and waits for it and for work. Pion's close has been seen to hang; nothing else waits for that.
+// close ends the peer connection and waits for it and for work. Pion's close has been seen to hang; nothing else waits
+// for that.
 func (l *link) close(work *sync.WaitGroup, g *contain.Guard) {
 	l.sockets.Close() // ends what is on its way to a TURN server
 	if l.route != nil {

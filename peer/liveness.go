@@ -9,8 +9,8 @@ import (
 
 const livenessEvery = 5 * time.Second
 
-// liveness is what a connection has shown of late. A remote that answers ICE and does nothing else keeps a viewer's place from
-// somebody else.
+// liveness is what a connection has shown of late. A remote that answers ICE and does nothing else keeps a viewer's
+// place from somebody else.
 type liveness struct {
 	check   time.Time // when to look again
 	sent    uint64    // frames, when that was looked at
@@ -18,8 +18,8 @@ type liveness struct {
 	flowed  time.Time // when that last grew
 }
 
-// note takes the number of frames sent and received so far, and reports whether any were sent since it was last asked, and for how long
-// nothing has been carried.
+// note takes the number of frames sent and received so far, and reports whether any were sent since it was last asked,
+// and for how long nothing has been carried.
 func (v *liveness) note(now time.Time, sent, received uint64) (sending bool, idle time.Duration) {
 	v.check = now.Add(livenessEvery)
 	sending = sent != v.sent
@@ -30,8 +30,8 @@ func (v *liveness) note(now time.Time, sent, received uint64) (sending bool, idl
 	return sending, now.Sub(v.flowed)
 }
 
-// checkLiveness ends a connection whose remote is deaf: it has reported on what it gets, and while we go on sending it does so no longer.
-// And it ends one that carries nothing, in neither direction, for Config.IdleTimeout.
+// checkLiveness ends a connection whose remote is deaf: it has reported on what it gets, and while we go on sending it
+// does so no longer. And it ends one that carries nothing, in neither direction, for Config.IdleTimeout.
 func (c *Conn) checkLiveness(now time.Time) error {
 	l := c.current()
 	c.liveness.check = now.Add(livenessEvery)

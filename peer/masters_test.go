@@ -11,8 +11,9 @@ import (
 	"github.com/kvsagent/kvsagent/peer"
 )
 
-// TestAnswersOfEveryMaster gives our viewer the answers that masters there are write: a C SDK one, an older one that would take what we do not send, Python's,
-// whose candidates all stand in it, and one without mids. Payload types are those of our offer, as these masters do.
+// TestAnswersOfEveryMaster gives our viewer the answers that masters there are write: a C SDK one, an older one that
+// would take what we do not send, Python's, whose candidates all stand in it, and one without mids. Payload types are
+// those of our offer, as these masters do.
 func TestAnswersOfEveryMaster(t *testing.T) {
 	for _, master := range []string{"c-sdk", "c-sdk-sendrecv", "python-aiortc", "no-mids"} {
 		t.Run(master, func(t *testing.T) {
@@ -24,7 +25,8 @@ func TestAnswersOfEveryMaster(t *testing.T) {
 			c, done, stop := viewerOf(t, offers)
 			defer stop()
 			offer := <-offers
-			if !strings.Contains(offer, "a=rtpmap:96 H264/90000") || !strings.Contains(offer, "a=rtpmap:111 opus/48000/2") {
+			if !strings.Contains(offer, "a=rtpmap:96 H264/90000") ||
+				!strings.Contains(offer, "a=rtpmap:111 opus/48000/2") {
 				t.Fatalf("the golden answers name 96 for H264 and 111 for Opus, the offer does not:\n%s", offer)
 			}
 			if size := (len(offer)+2*strings.Count(offer, "\n")+30)*4/3 + 4; size > 10_000 {

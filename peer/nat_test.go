@@ -13,10 +13,14 @@ import (
 var nats = []nat{
 	{"none", nil},
 	{"1:1", &vnet.NATType{Mode: vnet.NATModeNAT1To1}},
-	{"full cone", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent, FilteringBehavior: vnet.EndpointIndependent}},
-	{"restricted", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent, FilteringBehavior: vnet.EndpointAddrDependent}},
-	{"port restricted", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent, FilteringBehavior: vnet.EndpointAddrPortDependent}},
-	{"symmetric", &vnet.NATType{MappingBehavior: vnet.EndpointAddrPortDependent, FilteringBehavior: vnet.EndpointAddrPortDependent}},
+	{"full cone", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent,
+		FilteringBehavior: vnet.EndpointIndependent}},
+	{"restricted", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent,
+		FilteringBehavior: vnet.EndpointAddrDependent}},
+	{"port restricted", &vnet.NATType{MappingBehavior: vnet.EndpointIndependent,
+		FilteringBehavior: vnet.EndpointAddrPortDependent}},
+	{"symmetric", &vnet.NATType{MappingBehavior: vnet.EndpointAddrPortDependent,
+		FilteringBehavior: vnet.EndpointAddrPortDependent}},
 }
 
 // byPeer says whether a NAT shows every peer another address.
@@ -29,8 +33,8 @@ func (n nat) byPort() bool {
 	return n.kind != nil && n.kind.FilteringBehavior == vnet.EndpointAddrPortDependent
 }
 
-// TestEveryNAT lets every kind of NAT meet every other, with and without TURN. Without it no way leads from a symmetric NAT to one that
-// filters by port.
+// TestEveryNAT lets every kind of NAT meet every other, with and without TURN. Without it no way leads from a symmetric
+// NAT to one that filters by port.
 func TestEveryNAT(t *testing.T) {
 	for _, m := range nats {
 		for _, v := range nats {

@@ -15,10 +15,14 @@ func TestLacking(t *testing.T) {
 	}{
 		{"both", []media.Codec{media.H264, media.Opus}, ""},
 		{"more", []media.Codec{media.Opus, media.PCMU, media.H264}, ""},
-		{"no sound", []media.Codec{media.H264}, "the source has no opus, which the remote needs; it gives H264; hint: "},
-		{"other sound", []media.Codec{media.H264, media.PCMU}, "the source has no opus, which the remote needs; it gives H264 and PCMU; hint: "},
-		{"other picture", []media.Codec{media.VP8, media.Opus}, "the source has no H264, which the remote needs; it gives VP8 and opus; hint: "},
-		{"neither", []media.Codec{media.H265}, "the source has no H264 and no opus, which the remote needs; it gives H265; hint: "},
+		{"no sound", []media.Codec{media.H264},
+			"the source has no opus, which the remote needs; it gives H264; hint: "},
+		{"other sound", []media.Codec{media.H264, media.PCMU},
+			"the source has no opus, which the remote needs; it gives H264 and PCMU; hint: "},
+		{"other picture", []media.Codec{media.VP8, media.Opus},
+			"the source has no H264, which the remote needs; it gives VP8 and opus; hint: "},
+		{"neither", []media.Codec{media.H265},
+			"the source has no H264 and no opus, which the remote needs; it gives H265; hint: "},
 		{"nothing", nil, "the source has no H264 and no opus, which the remote needs; it gives nothing; hint: "},
 	} {
 		var tracks []media.Track

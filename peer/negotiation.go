@@ -8,9 +8,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Perfect negotiation (W3C WebRTC 1.0 section 10.7) without a rollback, which Pion does not have: Pion is given an offer that we make
-// in mid-session only together with its answer. Until then the offer is pending here, and when the remote's offer crosses it, the
-// polite side drops its own.
+// Perfect negotiation (W3C WebRTC 1.0 section 10.7) without a rollback, which Pion does not have: Pion is given an
+// offer that we make in mid-session only together with its answer. Until then the offer is pending here, and when the
+// remote's offer crosses it, the polite side drops its own.
 
 // purpose is what an offer of ours in mid-session is for.
 type purpose int
@@ -26,15 +26,17 @@ type pendingOffer struct {
 	purpose purpose
 }
 
-// negotiation is what a connection has offered, and what it is about to. It touches no connection and no clock. Run owns it.
+// negotiation is what a connection has offered, and what it is about to. It touches no connection and no clock. Run
+// owns it.
 type negotiation struct {
 	polite  bool
 	pending *pendingOffer // nil: nothing waits for an answer, but perhaps our first offer, which Pion has
 	queue   []purpose     // what is to be offered when the answer has come, each once
 
-	wanted   []media.Codec        // named by an offer that is pending or queued; empty: none
-	wantedBy time.Time            // when the answer must have come; many viewers take no offers
-	asked    map[media.Codec]bool // each is asked for once in a session; true too when the remote's offer shows that asking is in vain
+	wanted   []media.Codec // named by an offer that is pending or queued; empty: none
+	wantedBy time.Time     // when the answer must have come; many viewers take no offers
+	// Each is asked for once in a session; true too when the remote's offer shows that asking is in vain.
+	asked map[media.Codec]bool
 
 	lastOffer  string // of the remote, that we answered
 	lastAnswer string // ours to it
@@ -59,7 +61,8 @@ const (
 	startOver                   // drop our first offer with its connection, and answer on another
 )
 
-// judge says what becomes of an offer. open: there is a peer connection; first: it waits for the answer to our first offer.
+// judge says what becomes of an offer. open: there is a peer connection; first: it waits for the answer to our first
+// offer.
 func (n *negotiation) judge(offer string, open, first bool) verdict {
 	switch {
 	case !open:
@@ -135,8 +138,8 @@ func (n *negotiation) forget(again bool) {
 	n.queue = slices.DeleteFunc(n.queue, func(p purpose) bool { return p == newCodecs })
 }
 
-// missing sorts what the source gives and the remote has not agreed to: what to ask for, and the picture that was asked for in vain.
-// strict is a remote that takes what it was told to need, and nothing else.
+// missing sorts what the source gives and the remote has not agreed to: what to ask for, and the picture that was asked
+// for in vain. strict is a remote that takes what it was told to need, and nothing else.
 func (n *negotiation) missing(absent []media.Track, strict bool) (ask []media.Codec, refused media.Codec) {
 	for _, t := range absent {
 		switch {

@@ -74,14 +74,17 @@ func TestAskingForCodecs(t *testing.T) {
 	}{
 		{"not asked so far", func(*negotiation) {}, false, []media.Codec{media.VP8, media.Opus}, ""},
 		{"the remote takes what it needs and nothing else", func(*negotiation) {}, true, nil, media.VP8},
-		{"no section for sound was offered", func(n *negotiation) { n.ruleOut(webrtc.RTPCodecTypeAudio) }, false, []media.Codec{media.VP8}, ""},
-		{"no section for pictures was offered", func(n *negotiation) { n.ruleOut(webrtc.RTPCodecTypeVideo) }, false, nil, media.VP8},
+		{"no section for sound was offered", func(n *negotiation) { n.ruleOut(webrtc.RTPCodecTypeAudio) }, false,
+			[]media.Codec{media.VP8}, ""},
+		{"no section for pictures was offered", func(n *negotiation) { n.ruleOut(webrtc.RTPCodecTypeVideo) }, false,
+			nil, media.VP8},
 		{"answered, and yet not taken", func(n *negotiation) {
 			n.want([]media.Codec{media.VP8}, epoch)
 			n.pending = &pendingOffer{purpose: newCodecs}
 			n.answered()
 		}, false, nil, media.VP8},
-		{"not answered", func(n *negotiation) { n.want([]media.Codec{media.Opus}, epoch); n.expire() }, false, []media.Codec{media.VP8}, ""},
+		{"not answered", func(n *negotiation) { n.want([]media.Codec{media.Opus}, epoch); n.expire() }, false,
+			[]media.Codec{media.VP8}, ""},
 		{"gave way", func(n *negotiation) { n.want([]media.Codec{media.VP8, media.Opus}, epoch); n.yield() },
 			false, []media.Codec{media.VP8, media.Opus}, ""},
 		{"a restart of ice was answered", func(n *negotiation) {
@@ -118,7 +121,8 @@ func TestAnswerDeadline(t *testing.T) {
 func TestKeepEarly(t *testing.T) {
 	n := newNegotiation(false)
 	ours, theirs := "ours", "theirs"
-	n.early = []Candidate{{Candidate: "1", UsernameFragment: &ours}, {Candidate: "2", UsernameFragment: &theirs}, {Candidate: "3"}}
+	n.early = []Candidate{{Candidate: "1", UsernameFragment: &ours}, {Candidate: "2", UsernameFragment: &theirs},
+		{Candidate: "3"}}
 	n.keepEarly(identity{Ufrags: []string{ours}})
 	if len(n.early) != 2 || n.early[0].Candidate != "1" || n.early[1].Candidate != "3" {
 		t.Errorf("kept %v", n.early)

@@ -1,11 +1,14 @@
 package peer
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/kvsagent/kvsagent/peer/internal/contain"
 	"github.com/kvsagent/kvsagent/peer/internal/transport"
@@ -23,7 +26,8 @@ type outgoing struct {
 	work sync.WaitGroup // everything that runs for the senders
 
 	// Owned by Run.
-	level     fanout.Level                             // that the remote must have: Sub when it cannot take the codec of the main stream
+	// That the remote must have: Sub when it cannot take the codec of the main stream.
+	level     fanout.Level
 	leaves    []func()                                 // the streams that this connection keeps running
 	keysAfter time.Duration                            // from the handshake until the remote can decrypt
 	sub       bool                                     // the smaller one is among them
@@ -45,7 +49,8 @@ type attachedSender struct {
 
 func newOutgoing(o Config, onFrame func(), g *contain.Guard) *outgoing {
 	return &outgoing{
-		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g, listening: map[fanout.RTCPSource]*fanout.RTCPReader{},
+		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g,
+		listening: map[fanout.RTCPSource]*fanout.RTCPReader{},
 	}
 }
 
@@ -118,8 +123,8 @@ func (g *outgoing) retireAll() {
 	}
 }
 
-// handOver makes room for a track in a sender of its own. Pictures take nothing of the sender that they had, so that ends; new sound leaves
-// the sender of the pictures alone.
+// handOver makes room for a track in a sender of its own. Pictures take nothing of the sender that they had, so that
+// ends; new sound leaves the sender of the pictures alone.
 func (g *outgoing) handOver(out *fanout.Track) {
 	for _, x := range g.all() {
 		switch {
@@ -161,9 +166,10 @@ func (g *outgoing) report(r *Report) {
 	r.Sent = g.past
 	g.mu.Unlock()
 	for _, x := range senders {
-		r.Direct = x.IsDirect()
+		r.Direct = x.DirectTo().IsValid()
 		if s, ok := x.Describe(); ok {
-			r.Level, r.Moves, r.RTT, r.Jitter, r.Estimate, r.Behind = s.Level, s.Moves, s.RTT, s.Jitter, s.Estimate, s.Behind
+			r.Level, r.Moves, r.RTT, r.Jitter = s.Level, s.Moves, s.RTT, s.Jitter
+			r.Estimate, r.Behind = s.Estimate, s.Behind
 		}
 		if at := x.FirstPacket(); first.IsZero() {
 			first = at
@@ -215,4 +221,134 @@ func (x *attachedSender) end() {
 	if x.stop != nil {
 		x.stop()
 	}
+}
+
+// startAll lets the senders send, now that DTLS has given the keys.
+func (g *outgoing) startAll(ctx context.Context, l *link, e *Engine, remote identity) {
+	if g.b == nil {
+		return
+	}
+	l.route, g.keysAfter = newRoute(l, e, g), keysAfter(remote)
+	for _, x := range g.all() {
+		g.start(ctx, l, x)
+	}
+}
+
+// start lets a sender send.
+func (g *outgoing) start(ctx context.Context, l *link, x *attachedSender) {
+	ctx, cancel := context.WithCancel(ctx)
+	l.route.attach(x.Sender, g.level)
+	detach := g.b.Attach(x.Sender)
+	x.stop = func() { detach(); l.route.detach(x.Sender); cancel() }
+	g.work.Go(func() {
+		defer x.Contain("sender")
+		waitForSRTP(l.pc)
+		fanout.WaitForKeys(ctx, g.keysAfter)
+		if err := x.Run(ctx, g.b.Promote); err != nil && ctx.Err() == nil {
+			g.guard.Fail(fmt.Errorf("sending: %w", err))
+		}
+	})
+	g.work.Go(func() { fanout.ReportLoop(ctx, l.pc, x.Sender) })
+}
+
+// waitForSRTP waits until Pion can send, or is closed. It says that it is connected a moment too early, and drops what
+// is written before, without an error: the packet with the parameter sets of the first picture.
+func waitForSRTP(pc *webrtc.PeerConnection) {
+	for _, s := range pc.GetSenders() {
+		if s.SetReadDeadline(time.Time{}) == nil { // which it cannot do sooner
+			return
+		}
+	}
+}
+
+// keysAfter is how long after the handshake a remote can decrypt, as far as that is known.
+func keysAfter(remote identity) time.Duration {
+	if remote.Firefox() {
+		return fanout.LateKeys
+	}
+	return 0
+}
+
+// tracksWithin is how long a description waits for the source's first tracks.
+const tracksWithin = 12 * time.Second
+
+// sourceTracks is what we have to send, as soon as that is known.
+func (g *outgoing) sourceTracks(ctx context.Context) ([]media.Track, error) {
+	if g.b == nil {
+		return nil, nil
+	}
+	return g.b.WaitTracks(ctx, fanout.Main, tracksWithin)
+}
+
+// withSub puts the smaller stream's video in the place of the main one's when the remote takes that alone: most
+// browsers take no H.265, and cameras give H.264 beside it.
+func (g *outgoing) withSub(ctx context.Context, tracks []media.Track, offered []remoteCodec) []media.Track {
+	i := slices.IndexFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
+	if i < 0 || !g.b.HasSub() {
+		return tracks
+	}
+	if _, ok := matchCodec(tracks[i], offered); ok {
+		return tracks
+	}
+	g.joinSub()
+	subs, err := g.b.WaitTracks(ctx, fanout.Sub, tracksWithin)
+	if err != nil {
+		g.log.Warn("the smaller stream, which this viewer could take, is not there", "err", err)
+		return tracks
+	}
+	takes := func(t media.Track) bool {
+		_, ok := matchCodec(t, offered)
+		return ok
+	}
+	g.level = fanout.Choose(fanout.Circumstances{Levels: [2]fanout.LevelState{{There: true,
+		Fit: fanout.FitOf(tracks, takes)}, {There: true, Fit: fanout.FitOf(subs, takes)}}}).Target
+	if g.level == fanout.Sub {
+		tracks = slices.Clone(tracks)
+		tracks[i] = subs[slices.IndexFunc(subs, func(t media.Track) bool { return t.Codec.Video() })]
+	}
+	return tracks
+}
+
+// addTransceivers adds what we send, and what we only receive, in the order video, audio.
+func (g *outgoing) addTransceivers(l *link, tracks []media.Track) error {
+	out, err := g.addTracks(l, tracks)
+	if err != nil || !g.receive {
+		return err
+	}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if out[kind] {
+			continue
+		}
+		recvonly := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+		if _, err := l.pc.AddTransceiverFromKind(kind, recvonly); err != nil {
+			return fmt.Errorf("add %s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// addTracks adds what we send.
+func (g *outgoing) addTracks(l *link, tracks []media.Track) (map[webrtc.RTPCodecType]bool, error) {
+	added := map[webrtc.RTPCodecType]bool{}
+	if len(tracks) == 0 {
+		return added, nil
+	}
+	direction := webrtc.RTPTransceiverDirectionSendonly
+	if g.receive {
+		direction = webrtc.RTPTransceiverDirectionSendrecv
+	}
+	var outs []*fanout.Track
+	for _, t := range tracks {
+		outs = append(outs, fanout.NewTrack(t.Codec))
+	}
+	x := g.add(outs, l.inbound)
+	for _, out := range outs {
+		tr, err := l.pc.AddTransceiverFromTrack(out, webrtc.RTPTransceiverInit{Direction: direction})
+		if err != nil {
+			return nil, fmt.Errorf("add %s: %w", out.Codec, err)
+		}
+		g.listen(tr.Sender(), x)
+		added[out.Kind()] = true
+	}
+	return added, nil
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// condition is what a connection waits for, or does without. It is in one condition at a time, and each has at most one deadline.
+// condition is what a connection waits for, or does without. It is in one condition at a time, and each has at most one
+// deadline.
 type condition int
 
 const (
@@ -31,14 +32,16 @@ const (
 // Why a connection ends that may still have worked for a moment.
 var (
 	errNotMigrated = errors.New("the relay is about to shut down, and the remote took no part in a restart of ice")
-	errPassword    = errors.New("the relay no longer takes our password, and the remote took no part in a restart of ice") // KVS's end after 5 min
-	errRelayLost   = errors.New("this host's network changed, the relay does not know it any more, " +
+	// KVS's end after 5 min.
+	errPassword = errors.New("the relay no longer takes our password, and the remote took no part in a restart of " +
+		"ice")
+	errRelayLost = errors.New("this host's network changed, the relay does not know it any more, " +
 		"and the remote took no part in a restart of ice")
 	errSilent = errors.New("ice failed: nothing heard from the remote for half a minute")
 )
 
-// recovery decides when a connection restarts ICE and when it gives up. It touches no connection and no clock: Conn tells it what
-// has happened, carries out what it says, and wakes it at its deadline.
+// recovery decides when a connection restarts ICE and when it gives up. It touches no connection and no clock: Conn
+// tells it what has happened, carries out what it says, and wakes it at its deadline.
 type recovery struct {
 	condition condition
 	deadline  time.Time // when the condition ends; zero is never
@@ -52,8 +55,8 @@ type recovery struct {
 	route     hostRoute // how packets left when media last could flow
 }
 
-// activity is how much has come on which path: answers to our checks, and media where we receive it. Anything else may come from a
-// remote that no longer hears us.
+// activity is how much has come on which path: answers to our checks, and media where we receive it. Anything else may
+// come from a remote that no longer hears us.
 type activity struct {
 	path string
 	n    uint64
@@ -114,8 +117,8 @@ func (r *recovery) onFailed(now time.Time) (news bool) {
 	return true
 }
 
-// onDescription notes that the remote has described itself, with new ICE credentials or with those of before. A connection that has
-// failed has as long as a new one to come back.
+// onDescription notes that the remote has described itself, with new ICE credentials or with those of before. A
+// connection that has failed has as long as a new one to come back.
 func (r *recovery) onDescription(now time.Time, newICE bool, setup time.Duration) {
 	switch {
 	case r.condition == failed:
@@ -140,7 +143,8 @@ func (r *recovery) awaitOffer(now time.Time) {
 	}
 }
 
-// mayHeal says whether a path that may be broken is given time before ICE is restarted. An answer to a restart brings addresses, too.
+// mayHeal says whether a path that may be broken is given time before ICE is restarted. An answer to a restart brings
+// addresses, too.
 func (r *recovery) mayHeal(now time.Time) bool {
 	return (r.condition == steady || r.condition == healing) && now.Sub(r.restarted) >= changeLasts
 }
@@ -158,7 +162,8 @@ func (r *recovery) onRestart(now time.Time) {
 	}
 }
 
-// onSilence says whether a change of the network may be why the remote is no longer heard. It says so once for each change.
+// onSilence says whether a change of the network may be why the remote is no longer heard. It says so once for each
+// change.
 func (r *recovery) onSilence(now time.Time) bool {
 	recent := !r.changed.IsZero() && now.Sub(r.changed) <= changeLasts
 	if recent {
@@ -167,8 +172,8 @@ func (r *recovery) onSilence(now time.Time) bool {
 	return recent
 }
 
-// onDeadline says what follows when the deadline has come. a is what has come by now; direct is whether the connection stands
-// without a relay.
+// onDeadline says what follows when the deadline has come. a is what has come by now; direct is whether the connection
+// stands without a relay.
 func (r *recovery) onDeadline(a activity, direct bool) next {
 	ended, why, heardMore := r.condition, r.why, a != r.activity
 	if ended == settingUp {

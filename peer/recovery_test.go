@@ -14,7 +14,8 @@ var epoch = time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return epoch.Add(d) }
 
-// TestRecovery tells a connection's story step by step. What counts is the condition after it, when it ends, and what follows then.
+// TestRecovery tells a connection's story step by step. What counts is the condition after it, when it ends, and what
+// follows then.
 func TestRecovery(t *testing.T) {
 	one, two := activity{"a", 1}, activity{"a", 2}
 	route := hostRoute{to: netip.MustParseAddr("192.0.2.1")}
@@ -53,34 +54,45 @@ func TestRecovery(t *testing.T) {
 			failed, failedGrace, one, false, endNow, errSilent},
 		{"ice fails, and the remote answers", []func(*recovery){connect, fail(0), described(time.Second, true)},
 			failed, time.Second + setupLimit, one, false, endNow, errSilent},
-		{"ice fails, and comes back", []func(*recovery){connect, fail(0), connect}, steady, 0, one, false, carryOn, nil},
+		{"ice fails, and comes back", []func(*recovery){connect, fail(0), connect}, steady, 0, one, false,
+			carryOn, nil},
 
 		{"healing, and nothing is heard", []func(*recovery){connect, heal(time.Minute)},
 			healing, time.Minute + healingWait, one, false, restartICE, nil},
 		{"healing, and something is heard", []func(*recovery){connect, heal(time.Minute)},
 			healing, time.Minute + healingWait, two, false, carryOn, nil},
-		{"healing soon after a restart", []func(*recovery){connect, restart(time.Minute), heal(time.Minute + time.Second)},
+		{"healing soon after a restart", []func(*recovery){connect, restart(time.Minute),
+			heal(time.Minute + time.Second)},
 			steady, 0, two, false, carryOn, nil},
 		{"healing while ice has failed", []func(*recovery){connect, fail(0), heal(time.Second)},
 			failed, failedGrace, one, false, endNow, errSilent},
-		{"healing while the relay goes", []func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated), heal(0)},
+		{"healing while the relay goes", []func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated),
+			heal(0)},
 			migrating, migrateDeadline, one, false, endNow, errNotMigrated},
 
-		{"asked for an offer, and none comes", []func(*recovery){connect, await(0)}, awaitRestartOffer, restartWait, one, false, offerICE, nil},
-		{"asked for an offer that comes", []func(*recovery){connect, await(0), described(time.Second, true)}, steady, 0, one, false, carryOn, nil},
+		{"asked for an offer, and none comes", []func(*recovery){connect, await(0)}, awaitRestartOffer, restartWait,
+			one, false, offerICE, nil},
+		{"asked for an offer that comes", []func(*recovery){connect, await(0), described(time.Second, true)}, steady, 0,
+			one, false, carryOn, nil},
 		{"asked, and the remote says something else", []func(*recovery){connect, await(0), described(0, false)},
 			awaitRestartOffer, restartWait, one, false, offerICE, nil},
-		{"asked, and then ice fails", []func(*recovery){connect, await(0), fail(0)}, failed, failedGrace, one, false, endNow, errSilent},
+		{"asked, and then ice fails", []func(*recovery){connect, await(0), fail(0)}, failed, failedGrace, one, false,
+			endNow, errSilent},
 
-		{"a relay goes, and the remote does nothing", []func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated)},
+		{"a relay goes, and the remote does nothing",
+			[]func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated)},
 			migrating, migrateDeadline, two, false, endNow, errNotMigrated},
 		{"a relay goes, and the remote takes part",
-			[]func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated), described(0, true)}, steady, 0, one, false, carryOn, nil},
-		{"a relay goes, and the path is direct by then", []func(*recovery){connect, migrate(0, migrateDeadline, errPassword)},
+			[]func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated), described(0, true)}, steady, 0, one,
+			false, carryOn, nil},
+		{"a relay goes, and the path is direct by then",
+			[]func(*recovery){connect, migrate(0, migrateDeadline, errPassword)},
 			migrating, migrateDeadline, one, true, carryOn, nil},
-		{"a relay is lost with the network, and is heard again", []func(*recovery){connect, migrate(0, rerouteDeadline, errRelayLost)},
+		{"a relay is lost with the network, and is heard again",
+			[]func(*recovery){connect, migrate(0, rerouteDeadline, errRelayLost)},
 			migrating, rerouteDeadline, two, false, carryOn, nil},
-		{"a relay is lost with the network, and is not", []func(*recovery){connect, migrate(0, rerouteDeadline, errRelayLost)},
+		{"a relay is lost with the network, and is not",
+			[]func(*recovery){connect, migrate(0, rerouteDeadline, errRelayLost)},
 			migrating, rerouteDeadline, one, false, endNow, errRelayLost},
 		{"a relay goes, our offer is made, and pion says connected",
 			[]func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated), restart(0), connect},

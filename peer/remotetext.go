@@ -1,16 +1,20 @@
 package peer
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+	"github.com/pion/webrtc/v4"
 )
 
-// Remotes says to which of the addresses that a remote names we send packets. Those that it is heard from, with the password that it was
-// told, are answered whatever this says: the remote is there, and can reach us.
+// Remotes says to which of the addresses that a remote names we send packets. Those that it is heard from, with the
+// password that it was told, are answered whatever this says: the remote is there, and can reach us.
 type Remotes = sdp.Remotes
 
-// OnLink, the default, is the internet and the networks that this host is on itself. A remote in another network of the same site tries our
-// addresses, and is heard. Public is the internet alone, and All is what the routers know.
+// OnLink, the default, is the internet and the networks that this host is on itself. A remote in another network of the
+// same site tries our addresses, and is heard. Public is the internet alone, and All is what the routers know.
 const (
 	OnLink = sdp.OnLink
 	Public = sdp.Public
@@ -75,7 +79,8 @@ func withoutForbidden(text string, r sdp.Rule) string {
 	return d.Judged(r).Marshal()
 }
 
-// withMids gives each section of a description that Pion or Marshal wrote the mid of the other side's, where it has none.
+// withMids gives each section of a description that Pion or Marshal wrote the mid of the other side's, where it has
+// none.
 func withMids(ours, theirs string) string {
 	d, err := read(theirs)
 	if err != nil {
@@ -98,9 +103,10 @@ func NegotiatesData(offer string) bool {
 	return err == nil && d.NegotiatesData()
 }
 
-// Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6): the viewer learns at once that there is
-// nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message. The reason stands in
-// the session name, for people who read it. It is "" when there is no such answer, since the offer is not understood.
+// Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6): the viewer learns at once
+// that there is nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message.
+// The reason stands in the session name, for people who read it. It is "" when there is no such answer, since the offer
+// is not understood.
 func Refusal(offer, reason string) string {
 	d, err := read(offer)
 	if err != nil {
@@ -116,4 +122,104 @@ func refusedBy(answer string) (reason string, refused bool) {
 		return "", false
 	}
 	return d.Refused()
+}
+
+// ufragOf is the ICE user name that a candidate belongs to, if it says so.
+func ufragOf(c Candidate) string {
+	if c.UsernameFragment == nil {
+		return ""
+	}
+	return *c.UsernameFragment
+}
+
+// judged reads a candidate, judges it, and writes it anew: what is kept or given to Pion has nothing of the remote's
+// text in it.
+func (o *Config) judged(cand Candidate) (Candidate, error) {
+	read, err := sdp.ParseCandidate(cand.Candidate)
+	if err == nil && ufragOf(cand) != "" {
+		err = read.SetUfrag(*cand.UsernameFragment)
+	}
+	if err == nil {
+		err = o.Engine.rule(o.Trusted).Judge(read)
+	}
+	if err != nil {
+		return Candidate{}, err
+	}
+	out := Candidate{Candidate: read.String()}
+	if read.Ufrag != "" {
+		out.UsernameFragment = &read.Ufrag
+	}
+	return out, nil
+}
+
+// onCandidate takes a candidate, or keeps it, in order, until the description has come that it belongs to (RFC 8838
+// section 10): the first, or the one of a restart of ICE.
+func (c *Conn) onCandidate(cand Candidate) error {
+	if cand.Candidate == "" {
+		return nil // the end of candidates, which not everybody sends
+	}
+	cand, err := c.o.judged(cand)
+	if err != nil {
+		if err != sdp.ErrNoUse {
+			c.o.Log.Warn("candidate ignored", "err", err)
+		}
+		return nil
+	}
+	l := c.current()
+	if ufrag := ufragOf(cand); l == nil || l.pc.RemoteDescription() == nil || ufrag != "" &&
+		!c.negotiation.remote.Has(ufrag) {
+		if len(c.negotiation.early) < c.o.Engine.o.Limits.EarlyCandidates {
+			c.negotiation.early = append(c.negotiation.early, cand)
+		}
+		return nil
+	}
+	return c.take(l, cand)
+}
+
+// takeEarly takes the candidates that waited for this description. Those of another are late, and dropped.
+func (c *Conn) takeEarly(l *link) error {
+	early := c.negotiation.early
+	c.negotiation.early = nil
+	for _, cand := range early {
+		if ufrag := ufragOf(cand); ufrag != "" && !c.negotiation.remote.Has(ufrag) {
+			continue
+		}
+		if err := c.take(l, cand); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) take(l *link, cand Candidate) error {
+	if most := c.o.Engine.o.Limits.Candidates; c.negotiation.taken >= most {
+		return fmt.Errorf("the remote sent more than %d candidates", most)
+	}
+	c.negotiation.taken++
+	if err := l.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: cand.Candidate}); err != nil {
+		c.o.Log.Warn("candidate ignored", "err", err)
+		return nil
+	}
+	c.mayHeal()
+	return nil
+}
+
+// maxAnswerText is how long an answer that carries its candidates may be, as JSON text: what the service takes in one
+// message (KVS dev guide, Limits: 10 k of base64), with some room.
+const maxAnswerText = 7400
+
+// shortened drops candidates from a description that is too long to be sent: host candidates first, from the last, then
+// the others.
+func shortened(sdp string) string {
+	lines := strings.SplitAfter(sdp, "\n")
+	size := len(sdp) + 2*len(lines) // a line's end is four characters in JSON
+	for _, kind := range []string{" typ host", ""} {
+		for i := len(lines) - 1; i >= 0 && size > maxAnswerText; i-- {
+			if strings.HasPrefix(lines[i], "a=candidate:") && strings.Contains(lines[i], kind) {
+				size -= len(lines[i]) + 2
+				lines[i] = ""
+			}
+		}
+	}
+	return strings.Join(lines, "")
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// renegotiate offers what the remote has not agreed to yet. Without sound a session goes on as it is; without the picture it ends, so that
-// the remote comes again.
+// renegotiate offers what the remote has not agreed to yet. Without sound a session goes on as it is; without the
+// picture it ends, so that the remote comes again.
 func (c *Conn) renegotiate(l *link, absent []media.Track) error {
 	n := &c.negotiation
 	if n.pending != nil && n.pending.purpose == newCodecs {
@@ -55,7 +55,8 @@ func (c *Conn) renegotiate(l *link, absent []media.Track) error {
 	return nil
 }
 
-// offerQueued makes the next offer that has waited for an answer. A restart of ICE is made only if the connection still needs it.
+// offerQueued makes the next offer that has waited for an answer. A restart of ICE is made only if the connection still
+// needs it.
 func (c *Conn) offerQueued(ctx context.Context) error {
 	for {
 		p, ok := c.negotiation.dequeue()
@@ -80,7 +81,8 @@ func (c *Conn) onNoAnswer(ctx context.Context) error {
 	wanted := c.negotiation.expire()
 	for _, codec := range wanted {
 		if codec.Video() {
-			return fmt.Errorf("the source changed to %s, which was not negotiated, and the remote did not answer our offer of it in %v",
+			return fmt.Errorf("the source changed to %s, which was not negotiated, and the remote did not answer our "+
+				"offer of it in %v",
 				codec, renegotiateWithin)
 		}
 	}
@@ -91,8 +93,8 @@ func (c *Conn) onNoAnswer(ctx context.Context) error {
 	return c.offerQueued(ctx)
 }
 
-// agree drops what an answer to our offer does not take, before Pion sees the answer: it stumbles over a track that it cannot send. It
-// gives the sound that was dropped; "" is none.
+// agree drops what an answer to our offer does not take, before Pion sees the answer: it stumbles over a track that it
+// cannot send. It gives the sound that was dropped; "" is none.
 func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err error) {
 	for _, tr := range l.pc.GetTransceivers() {
 		out := outOf(tr)
@@ -103,7 +105,8 @@ func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err erro
 			continue
 		}
 		if out.Codec.Video() {
-			return "", fmt.Errorf("no common video codec: the remote takes %s; the source gives %s", names(takes["video"]), out.Codec)
+			return "", fmt.Errorf("no common video codec: the remote takes %s; the source gives %s",
+				names(takes["video"]), out.Codec)
 		}
 		if err := l.pc.RemoveTrack(tr.Sender()); err != nil {
 			return "", fmt.Errorf("take %s out: %w", out.Codec, err)
@@ -113,7 +116,8 @@ func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err erro
 	return mute, nil
 }
 
-// naming puts a codec at the head of the first section of its kind, if the section has not got it: Pion names only what was negotiated before.
+// naming puts a codec at the head of the first section of its kind, if the section has not got it: Pion names only what
+// was negotiated before.
 func naming(sdp string, codec media.Codec) string {
 	kind := kindOf(codec).String()
 	sections := strings.Split(sdp, "\nm=")

@@ -10,18 +10,18 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// Restart asks for an ICE restart by an offer of ours, such as after the host's addresses have changed. A remote that takes no offers
-// does not answer; media goes on meanwhile if it can.
+// Restart asks for an ICE restart by an offer of ours, such as after the host's addresses have changed. A remote that
+// takes no offers does not answer; media goes on meanwhile if it can.
 func (c *Conn) Restart() { c.wake.add(restartWanted) }
 
-// MigrateRelay is for a connection whose path goes through a relay that is about to shut down: it takes fresh ICE servers for a restart of
-// ICE. We offer that when our offers are what the remote answers. Otherwise the remote may, which most likely has been told the same, and
-// the old path is left alone until then: many viewers take no offers. A remote that does not take part in migrateDeadline is given up, so
-// that it comes again.
+// MigrateRelay is for a connection whose path goes through a relay that is about to shut down: it takes fresh ICE
+// servers for a restart of ICE. We offer that when our offers are what the remote answers. Otherwise the remote may,
+// which most likely has been told the same, and the old path is left alone until then: many viewers take no offers. A
+// remote that does not take part in migrateDeadline is given up, so that it comes again.
 func (c *Conn) MigrateRelay() { c.wake.add(migrateWanted) }
 
-// migrateRelay takes fresh servers for a restart of ICE. Without new ICE credentials of the remote within a time, the connection ends
-// with why.
+// migrateRelay takes fresh servers for a restart of ICE. Without new ICE credentials of the remote within a time, the
+// connection ends with why.
 func (c *Conn) migrateRelay(ctx context.Context, within time.Duration, why error) error {
 	l := c.current()
 	if l == nil || c.o.ICEServers == nil {
@@ -42,7 +42,8 @@ func (c *Conn) migrateRelay(ctx context.Context, within time.Duration, why error
 	return c.offerRestart()
 }
 
-// restart asks the remote for a restart of ICE, if it is the one that offers and has a data channel that still works, and else offers one.
+// restart asks the remote for a restart of ICE, if it is the one that offers and has a data channel that still works,
+// and else offers one.
 func (c *Conn) restart() error {
 	if c.recovery.condition != failed && !c.progress.offeredByUs() && c.current().askRestart(c.o.Log) {
 		c.recovery.awaitOffer(time.Now())
@@ -80,7 +81,8 @@ func (c *Conn) offerRestart() error {
 	return nil
 }
 
-// askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is sure to take part in a restart.
+// askRestart asks the remote for an offer of its own, over its data channel: who made the first offer is sure to take
+// part in a restart.
 func (l *link) askRestart(log *slog.Logger) bool {
 	if l == nil || !l.inbound.Say(transport.Notice{Action: noticeRestart}) {
 		return false

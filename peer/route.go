@@ -14,11 +14,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// route is the path that ICE has chosen for one connection. It alone decides whether media goes around Pion, and tells the senders and the
-// RTCP fast path of each change together, under one lock.
+// route is the path that ICE has chosen for one connection. It alone decides whether media goes around Pion, and tells
+// the senders and the RTCP fast path of each change together, under one lock.
 //
-// ICE announces a change from a goroutine of its own, possibly long after it. So an announcement only says that there is something to read:
-// the pair is read under the lock, by whoever comes, and what was read last is what was applied last.
+// ICE announces a change from a goroutine of its own, possibly long after it. So an announcement only says that there
+// is something to read: the pair is read under the lock, by whoever comes, and what was read last is what was applied
+// last.
 type route struct {
 	selected func() (*webrtc.ICECandidatePair, error) // what ICE has chosen by now; nil is nothing
 	sockets  *transport.Sockets
@@ -56,7 +57,8 @@ func newRoute(l *link, e *Engine, g *outgoing) *route {
 	return r
 }
 
-// attach starts a sender on the path as it is now, and keeps it told. must is the level of a remote that takes no other.
+// attach starts a sender on the path as it is now, and keeps it told. must is the level of a remote that takes no
+// other.
 func (r *route) attach(s *fanout.Sender, must fanout.Level) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,8 +92,8 @@ func (r *route) update() {
 	}
 }
 
-// close ends what the route does. It must come before the peer connection's GracefulClose, which waits for ICE's announcements under the lock
-// that reading the pair takes.
+// close ends what the route does. It must come before the peer connection's GracefulClose, which waits for ICE's
+// announcements under the lock that reading the pair takes.
 func (r *route) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +103,8 @@ func (r *route) close() {
 	}
 }
 
-// read takes over the pair that ICE has chosen, and reports whether there is one. Between two paths, while ICE has none, the last stays.
+// read takes over the pair that ICE has chosen, and reports whether there is one. Between two paths, while ICE has
+// none, the last stays.
 func (r *route) read() bool {
 	if r.closed {
 		return false
@@ -121,8 +124,8 @@ func (r *route) tell(senders []*fanout.Sender) {
 	r.useDirect(senders)
 }
 
-// useDirect lets packets go straight into the socket where the path begins, when it is a plain UDP one, and what comes back be taken from
-// there; else both go through Pion.
+// useDirect lets packets go straight into the socket where the path begins, when it is a plain UDP one, and what comes
+// back be taken from there; else both go through Pion.
 func (r *route) useDirect(senders []*fanout.Sender) {
 	if r.demux == nil || r.pair == nil || r.closed {
 		return
@@ -174,7 +177,8 @@ func classOf(pair *webrtc.ICECandidatePair) fanout.PathClass {
 	if pair.Local.Typ == webrtc.ICECandidateTypeRelay || pair.Remote.Typ == webrtc.ICECandidateTypeRelay {
 		return fanout.Relayed
 	}
-	if a, err := netip.ParseAddr(pair.Remote.Address); err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
+	if a, err := netip.ParseAddr(pair.Remote.Address); err == nil &&
+		(a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()) {
 		return fanout.Near
 	}
 	return fanout.Far

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -13,7 +14,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// fakeICE chooses pairs as a test says. Like Pion it announces each choice from another goroutine, some time after it can be read.
+// fakeICE chooses pairs as a test says. Like Pion it announces each choice from another goroutine, some time after it
+// can be read.
 type fakeICE struct {
 	mu      sync.Mutex
 	pair    *webrtc.ICECandidatePair
@@ -41,8 +43,9 @@ func (f *fakeICE) selected() (*webrtc.ICECandidatePair, error) {
 func udpPair(local webrtc.ICECandidateType, to string) *webrtc.ICECandidatePair {
 	a := netip.MustParseAddrPort(to)
 	return &webrtc.ICECandidatePair{
-		Local:  &webrtc.ICECandidate{Typ: local, Protocol: webrtc.ICEProtocolUDP},
-		Remote: &webrtc.ICECandidate{Typ: webrtc.ICECandidateTypeHost, Protocol: webrtc.ICEProtocolUDP, Address: a.Addr().String(), Port: a.Port()},
+		Local: &webrtc.ICECandidate{Typ: local, Protocol: webrtc.ICEProtocolUDP},
+		Remote: &webrtc.ICECandidate{Typ: webrtc.ICECandidateTypeHost, Protocol: webrtc.ICEProtocolUDP,
+			Address: a.Addr().String(), Port: a.Port()},
 	}
 }
 
@@ -57,34 +60,43 @@ type routed struct {
 
 func newRouted(t *testing.T) *routed {
 	t.Helper()
-	conn := fanout.socket(t)
+	conn := loopbackSocket(t)
 	x := &routed{t: t, ice: &fakeICE{}}
 	b := fanout.NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	x.s = fanout.NewSender(b, []*fanout.Track{fanout.NewTrack(media.H264)}, nil)
 	x.r = &route{
-		selected: x.ice.selected, sockets: &transport.Sockets{UDP: &transport.UDPSocket{Out: udpbatch.New(conn)}}, cipher: &wire.SRTPCipher{},
-		reports: &transport.RTCPFastPath{}, demux: transport.newUDPDemux(conn), demote: b.Demote, fail: func(err error) { x.errs = append(x.errs, err) },
+		selected: x.ice.selected, sockets: &transport.Sockets{UDP: &transport.UDPSocket{Out: udpbatch.New(conn)}},
+		cipher:  &wire.SRTPCipher{},
+		reports: &transport.RTCPFastPath{}, demux: transport.NewUDPDemux(conn), demote: b.Demote,
+		fail: func(err error) { x.errs = append(x.errs, err) },
 	}
 	return x
 }
 
-// goesTo checks that media goes straight to an address and reports are taken from there; "" is that both go through Pion.
+func loopbackSocket(t *testing.T) *net.UDPConn {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// goesTo checks that media goes straight to an address and reports are taken from there; "" is that both go through
+// Pion.
 func (x *routed) goesTo(want string) {
 	x.t.Helper()
-	x.s.mu.Lock()
 	got := ""
-	if x.s.direct != nil {
-		got = x.s.direct.To.String()
+	if to := x.s.DirectTo(); to.IsValid() {
+		got = to.String()
 	}
-	x.s.mu.Unlock()
 	if got != want {
 		x.t.Errorf("media goes straight to %q, want %q", got, want)
 	}
 	heard := ""
-	for from, p := range x.r.demux.remotes {
-		if p == x.r.reports {
-			heard += from.String()
-		}
+	if from := x.r.demux.From(x.r.reports); from.IsValid() {
+		heard = from.String()
 	}
 	if heard != want {
 		x.t.Errorf("reports are taken from %q, want %q", heard, want)
@@ -93,7 +105,8 @@ func (x *routed) goesTo(want string) {
 
 const first, second = "192.0.2.1:1000", "192.0.2.2:2000"
 
-// TestRouteReadsThePairAgain has ICE choose another pair at the worst moment: when a reader has the first, and nobody has been told of it.
+// TestRouteReadsThePairAgain has ICE choose another pair at the worst moment: when a reader has the first, and nobody
+// has been told of it.
 func TestRouteReadsThePairAgain(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -157,14 +170,12 @@ func TestRouteFollowsICE(t *testing.T) {
 	x.r.detach(x.s)
 	x.ice.choose(udpPair(webrtc.ICECandidateTypeHost, second))
 	x.r.update()
-	x.s.mu.Lock()
-	if to := x.s.direct.To.String(); to != first {
+	if to := x.s.DirectTo().String(); to != first {
 		t.Errorf("a sender that has left was sent to %s", to)
 	}
-	x.s.mu.Unlock()
 	x.r.close()
 	x.r.update()
-	if len(x.r.demux.remotes) > 0 {
+	if x.r.demux.From(x.r.reports).IsValid() {
 		t.Error("reports are taken for a route that is closed")
 	}
 }

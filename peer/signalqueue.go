@@ -2,8 +2,8 @@ package peer
 
 import "sync"
 
-// signalQueue carries signals to the remote in an order that it understands: a description goes before the candidates that belong to it. When
-// ICE restarts, Pion finds candidates while the description is still being made.
+// signalQueue carries signals to the remote in an order that it understands: a description goes before the candidates
+// that belong to it. When ICE restarts, Pion finds candidates while the description is still being made.
 type signalQueue struct {
 	send func(Signal)
 
@@ -48,7 +48,8 @@ func (o *signalQueue) description(s Signal) {
 	o.held, o.kept = false, nil
 }
 
-// ownCandidate sends a candidate that Pion knows nothing of, in the section of those that it told of. Before those there is none to name.
+// ownCandidate sends a candidate that Pion knows nothing of, in the section of those that it told of. Before those
+// there is none to name.
 func (o *signalQueue) ownCandidate(text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

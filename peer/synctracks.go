@@ -28,7 +28,8 @@ const (
 	renegotiate      // the remote has not agreed to it
 )
 
-// stepFor decides what becomes of a track of the source in the section of its kind. asked says whether an offer of ours has named it.
+// stepFor decides what becomes of a track of the source in the section of its kind. asked says whether an offer of ours
+// has named it.
 func stepFor(codec media.Codec, s section, asked bool) step {
 	switch {
 	case s.tr == nil:
@@ -45,8 +46,8 @@ func stepFor(codec media.Codec, s section, asked bool) step {
 	return renegotiate
 }
 
-// syncTracks brings what is sent in step with what the source gives: at once where the codec was negotiated, and by an offer of ours where
-// it was not. A source that has lost its sound or its picture for a while changes nothing.
+// syncTracks brings what is sent in step with what the source gives: at once where the codec was negotiated, and by an
+// offer of ours where it was not. A source that has lost its sound or its picture for a while changes nothing.
 func (c *Conn) syncTracks(ctx context.Context) error {
 	l := c.current()
 	if l == nil || c.o.Broadcast == nil || !c.progress.wasConnected() {
@@ -75,7 +76,8 @@ func (c *Conn) syncTracks(ctx context.Context) error {
 	return c.renegotiate(l, absent)
 }
 
-// wanted is what the source gives that is for this remote: one that must have the smaller stream gets the pictures of that.
+// wanted is what the source gives that is for this remote: one that must have the smaller stream gets the pictures of
+// that.
 func (g *outgoing) wanted() []media.Track {
 	tracks, _ := g.b.Current(fanout.Main)
 	if g.level != fanout.Sub {

@@ -31,9 +31,11 @@ func TestStepFor(t *testing.T) {
 		{"our first offer names it", section{some, media.VP8, false, takes()}, false, leaveAlone},
 		{"our offer of it waits", section{some, media.VP8, false, takes()}, true, renegotiate},
 		{"it is sent", section{some, media.VP8, true, takes(media.VP8)}, false, carryTrack},
-		{"another is sent, and it was negotiated", section{some, media.H264, true, takes(media.H264, media.VP8)}, false, switchCodec},
+		{"another is sent, and it was negotiated", section{some, media.H264, true, takes(media.H264, media.VP8)}, false,
+			switchCodec},
 		{"another is sent, and it was not", section{some, media.H264, true, takes(media.H264)}, false, renegotiate},
-		{"another is sent, and it was asked for", section{some, media.H264, true, takes(media.H264)}, true, renegotiate},
+		{"another is sent, and it was asked for", section{some, media.H264, true, takes(media.H264)}, true,
+			renegotiate},
 	} {
 		if got := stepFor(media.VP8, x.s, x.asked); got != x.want {
 			t.Errorf("%s: %d, want %d", x.name, got, x.want)

@@ -20,7 +20,8 @@ func TestAViewerWithoutUDP(t *testing.T) {
 	var settings webrtc.SettingEngine
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
 	settings.SetIncludeLoopbackCandidate(true)
-	h, master, _ := connectHostile(t, e, broadcast(t, &ticker{every: 40 * time.Millisecond, gop: 25, size: 2000}, nil), settings, true)
+	h, master, _ := connectHostile(t, e, broadcast(t, &ticker{every: 40 * time.Millisecond, gop: 25, size: 2000}, nil),
+		settings, true)
 	pair, err := h.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
 	if err != nil || pair == nil || pair.Local.Protocol != webrtc.ICEProtocolTCP || int(pair.Remote.Port) != port {
 		t.Errorf("the path is %v, %v; want TCP to port %d", pair, err, port)

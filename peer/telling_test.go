@@ -31,13 +31,15 @@ func newPage(t *testing.T) *page {
 	}
 	s := webrtc.SettingEngine{LoggerFactory: quiet}
 	s.SetIncludeLoopbackCandidate(true)
-	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
+	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(m),
+		webrtc.WithSettingEngine(s)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
 	p := &page{pc: pc, open: make(chan struct{}), messages: make(chan string, 8), signals: make(chan peer.Signal, 64)}
-	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		t.Fatal(err)
 	}
 	d, err := pc.CreateDataChannel("kvsDataChannel", nil)
@@ -95,7 +97,8 @@ func (p *page) answer(t *testing.T) string {
 // take gives the page an answer, and the candidates that follow it. What else comes it hands on.
 func (p *page) take(t *testing.T, answer string) <-chan peer.Signal {
 	t.Helper()
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+		SDP: answer}); err != nil {
 		t.Fatal(err)
 	}
 	done, others := make(chan struct{}), make(chan peer.Signal, 8)
@@ -143,13 +146,15 @@ func refused(t *testing.T, done <-chan error, reason string) {
 	}
 }
 
-// TestRefusedViewerIsTold: the answer rejects the media and says why, and the data channel that it leaves brings the reason to people.
+// TestRefusedViewerIsTold: the answer rejects the media and says why, and the data channel that it leaves brings the
+// reason to people.
 func TestRefusedViewerIsTold(t *testing.T) {
 	for _, tt := range []struct {
 		name, reason string
 		config       func() peer.Config
 	}{
-		{"full", "10 viewers are connected", func() peer.Config { return peer.Config{Engine: engine(t), Refuse: "10 viewers are connected"} }},
+		{"full", "10 viewers are connected",
+			func() peer.Config { return peer.Config{Engine: engine(t), Refuse: "10 viewers are connected"} }},
 		{"no common codec", "no common video codec: the remote takes VP8", func() peer.Config {
 			return peer.Config{Engine: engine(t), Broadcast: pattern(t)}
 		}},
@@ -162,7 +167,8 @@ func TestRefusedViewerIsTold(t *testing.T) {
 			began := time.Now()
 			_, done := p.call(t, tt.config())
 			answer := p.answer(t)
-			if !strings.Contains(answer, "\ns="+tt.reason) || !strings.Contains(answer, "\nm=video 0 ") || !strings.Contains(answer, "\nm=application 9 ") {
+			if !strings.Contains(answer, "\ns="+tt.reason) || !strings.Contains(answer, "\nm=video 0 ") ||
+				!strings.Contains(answer, "\nm=application 9 ") {
 				t.Fatalf("the answer should reject the video, leave the data channel and give the reason:\n%s", answer)
 			}
 			p.take(t, answer)

@@ -19,14 +19,16 @@ type uninvited struct {
 	done   <-chan error
 }
 
-// pathKinds are the ways on which a packet reaches us: through the fast path of the shared socket, through all of Pion, and over a stream.
+// pathKinds are the ways on which a packet reaches us: through the fast path of the shared socket, through all of Pion,
+// and over a stream.
 var pathKinds = []struct {
 	name   string
 	direct bool
 	set    func(*webrtc.SettingEngine)
 }{
 	{"udp, direct", true, func(*webrtc.SettingEngine) {}},
-	{"udp, through pion", false, func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AES128_CM_HMAC_SHA1_80) }},
+	{"udp, through pion", false,
+		func(s *webrtc.SettingEngine) { s.SetSRTPProtectionProfiles(dtls.SRTP_AES128_CM_HMAC_SHA1_80) }},
 	{"tcp", false, func(s *webrtc.SettingEngine) { s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4}) }},
 }
 
@@ -41,7 +43,8 @@ func newUninvited(t *testing.T, direct bool, set func(*webrtc.SettingEngine)) *u
 	s.SetIncludeLoopbackCandidate(true)
 	set(&s)
 	u := &uninvited{t: t}
-	u.hostile, u.master, u.done = connectHostile(t, e, broadcast(t, &ticker{every: 40 * time.Millisecond, gop: 25, size: 2000}, nil), s, true)
+	u.hostile, u.master, u.done = connectHostile(t, e,
+		broadcast(t, &ticker{every: 40 * time.Millisecond, gop: 25, size: 2000}, nil), s, true)
 	u.goesOn()
 	if got := u.master.Report().Direct; got != direct {
 		t.Fatalf("media goes straight: %v, want %v", got, direct)
@@ -131,7 +134,8 @@ func TestMediaThatNobodyAskedFor(t *testing.T) {
 	}
 }
 
-// TestStreamsWithoutEnd has an SSRC for each packet. What Pion keeps for each is bounded, and the session goes on until the viewer ends it.
+// TestStreamsWithoutEnd has an SSRC for each packet. What Pion keeps for each is bounded, and the session goes on until
+// the viewer ends it.
 func TestStreamsWithoutEnd(t *testing.T) {
 	const ssrcs, most = 10_000, 6 << 20 // the viewer's own end, in the same process, keeps some for each, too
 	for _, tt := range pathKinds {

@@ -21,7 +21,8 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// The networks of these tests are values, and their time is a bubble's: an hour passes as fast as the packets can be computed.
+// The networks of these tests are values, and their time is a bubble's: an hour passes as fast as the packets can be
+// computed.
 
 // world is an internet with one STUN and TURN server.
 type world struct {
@@ -66,9 +67,10 @@ func (w *world) start() {
 		AuthHandler: func(r *turn.RequestAttributes) (string, []byte, bool) {
 			return r.Username, turn.GenerateAuthKey(r.Username, r.Realm, "secret"), true
 		},
-		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-			RelayAddress: net.ParseIP(serverIP), Address: "0.0.0.0", Net: n,
-		}}},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn,
+			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
+				RelayAddress: net.ParseIP(serverIP), Address: "0.0.0.0", Net: n,
+			}}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -81,7 +83,8 @@ func servers(withTURN bool) func(context.Context) []peer.ICEServer {
 	return func(context.Context) []peer.ICEServer {
 		all := []peer.ICEServer{{URLs: []string{"stun:" + serverIP + ":3478"}}}
 		if withTURN {
-			all = append(all, peer.ICEServer{URLs: []string{"turn:" + serverIP + ":3478?transport=udp"}, Username: "u", Credential: "secret"})
+			all = append(all, peer.ICEServer{URLs: []string{"turn:" + serverIP + ":3478?transport=udp"}, Username: "u",
+				Credential: "secret"})
 		}
 		return all
 	}
@@ -119,7 +122,8 @@ func (w *world) site(n nat) *site {
 			outside += "/" + private
 		}
 		router, err = vnet.NewRouter(&vnet.RouterConfig{
-			CIDR: fmt.Sprintf("10.0.%d.0/24", w.next), StaticIPs: []string{outside}, NATType: n.kind, LoggerFactory: quiet,
+			CIDR: fmt.Sprintf("10.0.%d.0/24", w.next), StaticIPs: []string{outside}, NATType: n.kind,
+			LoggerFactory: quiet,
 		})
 		if err != nil {
 			w.t.Fatal(err)
@@ -213,7 +217,8 @@ func (l *line) passes(b []byte) bool {
 // isDTLS: records begin with 20 to 63 (RFC 7983 section 7).
 func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
 
-// spoiled is a packet as it arrives. A handshake with a wrong bit has to fail (RFC 6347 section 4.1.2.7 leaves no choice once it is the transcript that differs), so DTLS is left as it is.
+// spoiled is a packet as it arrives. A handshake with a wrong bit has to fail (RFC 6347 section 4.1.2.7 leaves no
+// choice once it is the transcript that differs), so DTLS is left as it is.
 func (l *line) spoiled(b []byte) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -265,7 +270,8 @@ type ticker struct {
 	runs  atomic.Int32
 }
 
-var sps = []byte{0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0xa0, 0x5b, 0x96, 0xa0, 0x20, 0x20, 0x28, 0, 0, 3, 0, 8, 0, 0, 3, 1, 0x94, 0x20}
+var sps = []byte{0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0xa0, 0x5b, 0x96, 0xa0, 0x20, 0x20, 0x28, 0, 0, 3, 0, 8, 0, 0, 3,
+	1, 0x94, 0x20}
 
 func (s *ticker) Run(ctx context.Context, out media.Sink) error {
 	s.runs.Add(1)
@@ -308,7 +314,8 @@ func broadcast(t *testing.T, main, sub media.Source) *fanout.Broadcast {
 }
 
 // broadcastStanding is a broadcast that shows something while its source is away.
-func broadcastStanding(t *testing.T, main, sub media.Source, standby func([]media.Track) media.Source) *fanout.Broadcast {
+func broadcastStanding(t *testing.T, main, sub media.Source,
+	standby func([]media.Track) media.Source) *fanout.Broadcast {
 	t.Helper()
 	epoch := time.Now()
 	run := func(src media.Source) *media.Hub {
@@ -370,7 +377,8 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	}
 	var err error
 	if c.master, err = peer.New(peer.Config{
-		Engine: m.engine, Broadcast: broadcastStanding(t, o.source, o.sub, o.standby), Offer: o.masterOffers, Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
+		Engine: m.engine, Broadcast: broadcastStanding(t, o.source, o.sub, o.standby), Offer: o.masterOffers,
+		Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
 		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
@@ -409,7 +417,8 @@ func (c *call) plays(n int) time.Duration {
 		case err := <-c.viewerDone:
 			c.t.Fatalf("the viewer's side ended: %v", err)
 		case <-timeout.C:
-			c.t.Fatalf("%d pictures in %v, want %d; master %+v, viewer %+v", c.got.count(media.H264)-want+n, time.Since(began), n, c.master.Report(), c.viewer.Report())
+			c.t.Fatalf("%d pictures in %v, want %d; master %+v, viewer %+v", c.got.count(media.H264)-want+n,
+				time.Since(began), n, c.master.Report(), c.viewer.Report())
 		}
 	}
 	return time.Since(began)

@@ -3,7 +3,8 @@
 //	go run ./bench/joins -browser firefox -n 100
 //	go run ./bench/joins -browser firefox -n 50 BEFORE AFTER
 //
-// Arguments are kvsagent binaries that take turns; without any it is one built from the tree. e2e/browser must have its node_modules (make provision).
+// Arguments are kvsagent binaries that take turns; without any it is one built from the tree. e2e/browser must have its
+// node_modules (make provision).
 package main
 
 import (
@@ -39,7 +40,8 @@ func run(ctx context.Context) error {
 	o.Progress = func(what string) { fmt.Fprintln(os.Stderr, what) }
 	if !*quiet {
 		o.Each = func(a bench.Arrival) {
-			fmt.Printf("binary %d: first picture after %4.0f ms, %d PLIs, %d NACKs, %d lost, load %.1f\n", a.Variant, a.First, a.PLIs, a.NACKs, a.Lost, a.Load)
+			fmt.Printf("binary %d: first picture after %4.0f ms, %d PLIs, %d NACKs, %d lost, load %.1f\n", a.Variant,
+				a.First, a.PLIs, a.NACKs, a.Lost, a.Load)
 		}
 	}
 	all, err := bench.MeasureBrowser(ctx, o)

@@ -15,7 +15,7 @@ const (
 	drainAgain = 3 * time.Second        // between two such times
 )
 
-// start tells how the viewer is reached. must is the level of a remote that takes no other.
+// Start tells how the viewer is reached. must is the level of a remote that takes no other.
 func (s *Sender) Start(class PathClass, remote string, must Level) {
 	levels := s.b.states(s, time.Now())
 	s.mu.Lock()
@@ -42,7 +42,8 @@ func (s *Sender) decide(c Circumstances) decision {
 // takesTrack says whether the viewer has agreed to a track's codec.
 func (s *Sender) takesTrack(t media.Track) bool { return s.tracks[t.Codec] != nil }
 
-// moved tells that ICE has chosen a pair. When that leads elsewhere, nothing is known of the path yet; browsers choose the same again and again, under other local addresses.
+// Moved tells that ICE has chosen a pair. When that leads elsewhere, nothing is known of the path yet; browsers choose
+// the same again and again, under other local addresses.
 func (s *Sender) Moved(class PathClass, remote string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +71,8 @@ func (s *Sender) setTarget(l Level) bool {
 	return s.level != l
 }
 
-// onFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and does not block.
+// OnFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and
+// does not block.
 func (s *Sender) OnFeedback(fci []byte) {
 	now := time.Now()
 	if s.video == nil {
@@ -133,7 +135,8 @@ type adaptation struct {
 	probe  float64 // bit/s; 0 is none
 }
 
-// adapt carries out what follows from what is known of the path and of the levels. The report loop calls it: after news, when the tracks of a level have changed, and once a second.
+// adapt carries out what follows from what is known of the path and of the levels. The report loop calls it: after
+// news, when the tracks of a level have changed, and once a second.
 func (s *Sender) adapt(ctx context.Context, now time.Time) {
 	if s.video == nil {
 		return

@@ -7,12 +7,14 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// audioClockSlack is the part of a packet of sound by which the next one may be early or late and still follow it without a gap.
+// audioClockSlack is the part of a packet of sound by which the next one may be early or late and still follow it
+// without a gap.
 const audioClockSlack = 16
 
-// audioClock is by how much the RTP clock of sound moves against PTS before a frame at pts. RTP times of sound count samples (RFC 3550 section 5.1), and a
-// browser throws away a packet that begins before the end of the one before it. So a frame that is hardly early or late, by the rounding of a container or because
-// its source moves the sound to its picture little by little, follows on the sample, and sender reports tell where it belongs.
+// audioClock is by how much the RTP clock of sound moves against PTS before a frame at pts. RTP times of sound count
+// samples (RFC 3550 section 5.1), and a browser throws away a packet that begins before the end of the one before it.
+// So a frame that is hardly early or late, by the rounding of a container or because its source moves the sound to its
+// picture little by little, follows on the sample, and sender reports tell where it belongs.
 func (t *Track) audioClock(pts time.Duration) uint32 {
 	if t.last == nil || t.Codec.Video() {
 		return 0

@@ -11,8 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// Broadcast sends one source to all its Conns: its main stream and, to those whose path is too narrow for it, its smaller one. Each level is subscribed to while
-// somebody wants it.
+// Broadcast sends one source to all its Conns: its main stream and, to those whose path is too narrow for it, its
+// smaller one. Each level is subscribed to while somebody wants it.
 type Broadcast struct {
 	streams []*stream // by Level
 
@@ -23,7 +23,8 @@ type Broadcast struct {
 	shards  []*shard
 }
 
-// NewBroadcast makes the broadcast of a source. sub is the hub of its smaller stream, nil for a source that has none; both hubs must have one epoch.
+// NewBroadcast makes the broadcast of a source. sub is the hub of its smaller stream, nil for a source that has none;
+// both hubs must have one epoch.
 func NewBroadcast(main, sub *media.Hub) *Broadcast {
 	b := &Broadcast{changed: make(chan struct{})}
 	for level, hub := range []*media.Hub{main, sub} {
@@ -34,10 +35,10 @@ func NewBroadcast(main, sub *media.Hub) *Broadcast {
 	return b
 }
 
-// hasSub says whether there is a smaller stream.
+// HasSub says whether there is a smaller stream.
 func (b *Broadcast) HasSub() bool { return len(b.streams) > int(Sub) }
 
-// join makes a level run until leave is called.
+// Join makes a level run until leave is called.
 func (b *Broadcast) Join(l Level) (leave func()) { return b.streams[l].join() }
 
 // left forgets what a level had, when nobody wants it any more, and waits for shards that have no viewers.
@@ -70,8 +71,8 @@ func (b *Broadcast) Watchers() int {
 	return st.joined
 }
 
-// waitTracks gives the tracks of a level, as soon as they are known. Tracks of an earlier run count: when the camera is away for a
-// moment a viewer can connect all the same and sees the picture when it is back.
+// WaitTracks gives the tracks of a level, as soon as they are known. Tracks of an earlier run count: when the camera is
+// away for a moment a viewer can connect all the same and sees the picture when it is back.
 func (b *Broadcast) WaitTracks(ctx context.Context, l Level, limit time.Duration) ([]media.Track, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -93,7 +94,7 @@ func (b *Broadcast) WaitTracks(ctx context.Context, l Level, limit time.Duration
 	}
 }
 
-// current gives the tracks of a level, and what is closed when they change.
+// Current gives the tracks of a level, and what is closed when they change.
 func (b *Broadcast) Current(l Level) ([]media.Track, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,7 +113,8 @@ func (b *Broadcast) send(p *packets) {
 	}
 }
 
-// attach hands s the packets since the last key frame of its level, unless waiting for the next one is quicker, and then every frame, until detach is called.
+// Attach hands s the packets since the last key frame of its level, unless waiting for the next one is quicker, and
+// then every frame, until detach is called.
 func (b *Broadcast) Attach(s *Sender) (detach func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,7 +145,8 @@ func (b *Broadcast) drop(s *Sender) (was *shard) {
 // perShard is how many viewers make another shard, and with it another processor, worth while.
 const perShard = 16
 
-// promote takes a sender that is up to live into a shard, if its packets can go straight into the socket and its path is wide.
+// Promote takes a sender that is up to live into a shard, if its packets can go straight into the socket and its path
+// is wide.
 func (b *Broadcast) Promote(s *Sender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -169,7 +172,7 @@ func (b *Broadcast) emptiest() *shard {
 	return best
 }
 
-// demote gives a sender its own queue back, from which it sends at its own pace.
+// Demote gives a sender its own queue back, from which it sends at its own pace.
 func (b *Broadcast) Demote(s *Sender) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -186,7 +189,8 @@ func (b *Broadcast) takeOut(s *Sender) {
 	}
 }
 
-// move brings a sender to a level: at once with what is cached of it, when that is quicker than its next key frame, else with that.
+// move brings a sender to a level: at once with what is cached of it, when that is quicker than its next key frame,
+// else with that.
 func (b *Broadcast) move(s *Sender, l Level) {
 	st := b.streams[l]
 	asks := st.hub.CanMakeKeyFrames()
@@ -202,8 +206,10 @@ func (b *Broadcast) aim(s *Sender, st *stream, asks bool) bool {
 	if !s.setTarget(st.level) {
 		return false
 	}
-	// Going up there is no hurry, and what is cached of the larger stream is much. Going down, pictures that catch up are better than none until the next key frame.
-	if st.level == Sub && !asks && len(st.window) > 0 && st.burst(s.burstRate()) < catchUp && st.nextKey(time.Now()) > patience {
+	// Going up there is no hurry, and what is cached of the larger stream is much. Going down, pictures that catch up
+	// are better than none until the next key frame.
+	if st.level == Sub && !asks && len(st.window) > 0 && st.burst(s.burstRate()) < catchUp &&
+		st.nextKey(time.Now()) > patience {
 		b.jump(s, st)
 	}
 	return true

@@ -2,8 +2,9 @@ package fanout
 
 import "github.com/kvsagent/kvsagent/media"
 
-// Which level a viewer gets is decided here, and nowhere else: attach, adapt, refresh and move carry it out. What a level's codec is counts as much as what the path carries: a camera may give H.265 and
-// beside it a smaller stream in H.264.
+// Which level a viewer gets is decided here, and nowhere else: attach, adapt, refresh and move carry it out. What a
+// level's codec is counts as much as what the path carries: a camera may give H.265 and beside it a smaller stream in
+// H.264.
 
 // codecFit says whether a viewer takes the codec of a level.
 type codecFit int
@@ -14,7 +15,7 @@ const (
 	fitsNot
 )
 
-// levelState is one level of a source as a viewer sees it.
+// LevelState is one level of a source as a viewer sees it.
 type LevelState struct {
 	There bool // the source has such a level
 	Fit   codecFit
@@ -22,7 +23,7 @@ type LevelState struct {
 	rate  float64 // bit/s; 0 is not known
 }
 
-// circumstances are what the choice of a level depends on.
+// Circumstances are what the choice of a level depends on.
 type Circumstances struct {
 	Levels [2]LevelState // by Level
 	class  PathClass
@@ -37,7 +38,7 @@ type decision struct {
 	fixed  bool  // whatever the path carries
 }
 
-// choose decides which level a viewer gets. It depends on nothing but what it is given.
+// Choose decides which level a viewer gets. It depends on nothing but what it is given.
 func Choose(c Circumstances) decision {
 	main, sub := c.Levels[Main], c.Levels[Sub]
 	switch {
@@ -57,7 +58,8 @@ func Choose(c Circumstances) decision {
 	return decision{Target: target, begin: begin}
 }
 
-// level is the one for a path of which no more is known than its class. ready says that the smaller stream can begin at once; behind a relay it is worth waiting for.
+// level is the one for a path of which no more is known than its class. ready says that the smaller stream can begin at
+// once; behind a relay it is worth waiting for.
 func (p PathClass) level(ready bool) Level {
 	if p == Relayed || p == Far && ready {
 		return Sub
@@ -65,7 +67,7 @@ func (p PathClass) level(ready bool) Level {
 	return Main
 }
 
-// fitOf says whether some tracks have a picture that is taken.
+// FitOf says whether some tracks have a picture that is taken.
 func FitOf(tracks []media.Track, takes func(media.Track) bool) codecFit {
 	for _, t := range tracks {
 		if !t.Codec.Video() {

@@ -7,14 +7,15 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// reportEvery is how often sender reports go out (RFC 3550 section 6.2 allows a fixed minimum; everybody uses about a second).
+// reportEvery is how often sender reports go out (RFC 3550 section 6.2 allows a fixed minimum; everybody uses about a
+// second).
 const reportEvery = time.Second
 
 // keyEvery is how often one viewer's wish for a key frame is heard.
 const keyEvery = time.Second
 
-// onReports does what a remote's compound packet asks, within bounds, and notes what it tells. It reads the packets where they lie. again is where packets go that it has asked
-// for, for somebody else to flush; nil sends them at once.
+// OnReports does what a remote's compound packet asks, within bounds, and notes what it tells. It reads the packets
+// where they lie. again is where packets go that it has asked for, for somebody else to flush; nil sends them at once.
 func (s *Sender) OnReports(compound []byte, again *wire.Arena) {
 	var asked, wished, reported bool
 	for p := range wire.RTCPPackets(compound) {
@@ -39,7 +40,8 @@ func (s *Sender) OnReports(compound []byte, again *wire.Arena) {
 	}
 }
 
-// onReceiverReport notes what the remote reports on each of our tracks. What it reports on the picture counts once in a datagram; reported says that it did, before and after.
+// onReceiverReport notes what the remote reports on each of our tracks. What it reports on the picture counts once in a
+// datagram; reported says that it did, before and after.
 func (s *Sender) onReceiverReport(p []byte, reported bool) bool {
 	now := time.Now()
 	for r := range wire.ReportBlocks(p) {
@@ -53,7 +55,8 @@ func (s *Sender) onReceiverReport(p []byte, reported bool) bool {
 	return reported
 }
 
-// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is. It reports whether the block is on this track.
+// onReport notes what the remote tells of this track: how many packets it has lost, and how its path is. It reports
+// whether the block is on this track.
 func (t *Track) onReport(r wire.ReportBlock, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -65,8 +68,8 @@ func (t *Track) onReport(r wire.ReportBlock, now time.Time) bool {
 	return true
 }
 
-// reports are the sender reports of all tracks that have sent something. All tie their RTP clocks to the wall clock by one PTS zero, that of the
-// picture if there is one: the remote plays together what has the same PTS, whenever it came.
+// reports are the sender reports of all tracks that have sent something. All tie their RTP clocks to the wall clock by
+// one PTS zero, that of the picture if there is one: the remote plays together what has the same PTS, whenever it came.
 func (s *Sender) reports(now time.Time) []rtcp.Packet {
 	var out []rtcp.Packet
 	zero := s.zero()
@@ -89,4 +92,26 @@ func (s *Sender) zero() (zero time.Time) {
 		}
 	}
 	return zero
+}
+
+// longestRTT is the longest round trip that is believed: the times that it is made of are the remote's to write.
+const longestRTT = time.Minute
+
+// rtcpStats is what a remote's receiver reports tell of the path to it. The zero value is nothing yet.
+type rtcpStats struct {
+	rtt    time.Duration // of one of our sender reports, and back
+	jitter time.Duration // of the arrival of our packets
+}
+
+// note takes one report, on a track with an RTP clock of rate Hz.
+func (s *rtcpStats) note(r wire.ReportBlock, now time.Time, rate uint32) {
+	s.jitter = time.Duration(r.Jitter()) * time.Second / time.Duration(rate)
+	if r.LastSR() == 0 {
+		return // it has seen none
+	}
+	// RFC 3550 section 6.4.1: in units of 1/65536 s, and modulo 18 hours.
+	if rtt := time.Duration(int32(uint32(ntpTime(now)>>16)-r.LastSR()-r.Delay())) * time.Second >> 16; rtt >= 0 &&
+		rtt <= longestRTT {
+		s.rtt = max(rtt, 1)
+	}
 }

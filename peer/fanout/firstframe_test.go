@@ -67,12 +67,15 @@ func TestTheFirstPictureIsAKeyFrame(t *testing.T) {
 func TestKeyFramesOnRequestAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := hubs(false)
-		s := NewSender(b, []*Track{NewTrack(media.H264)}, nil)
+		track := NewTrack(media.H264)
+		track.ssrc, track.rtxSSRC, track.twcc = 1, 2, 3
+		s := NewSender(b, []*Track{track}, nil)
 		s.Start(Near, "", Main)
 		defer b.Attach(s)()
 		st := b.streams[Main]
 		st.Write(keyFrame(media.H264, 0))
-		drain(t, s) // takes a second
+		drain(t, s)                      // takes a second
+		s.OnFeedback(feedbackFrom(0, 1)) // the start has arrived: one that the remote missed is another matter, see firststart_test.go
 		keys := func(during, every time.Duration) (n uint64) {
 			before := s.meters[media.H264].KeyFrames
 			for range int(during / every) {

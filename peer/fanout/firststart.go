@@ -13,7 +13,7 @@ import (
 // LateKeys is how long Firefox gets after the handshake. Its keys pass through the main thread.
 const LateKeys = 15 * time.Millisecond
 
-// waitForKeys waits for that.
+// WaitForKeys waits for that.
 func WaitForKeys(ctx context.Context, after time.Duration) {
 	if after == 0 {
 		return

@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"encoding/binary"
-	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer"
 	"github.com/pion/rtcp"
 )
 
@@ -257,27 +255,6 @@ type willing struct{ asked atomic.Int32 }
 
 func (w *willing) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return nil }
 func (w *willing) RequestKeyFrame()                            { w.asked.Add(1) }
-
-// TestFirefoxGetsTimeForItsKeys: nobody else waits.
-func TestFirefoxGetsTimeForItsKeys(t *testing.T) {
-	for file, want := range map[string]time.Duration{
-		"firefox.sdp": lateKeys, "firefox-h264.sdp": lateKeys, "chromium.sdp": 0, "safari.sdp": 0, "c-sdk-viewer.sdp": 0,
-	} {
-		t.Run(file, func(t *testing.T) {
-			text, err := os.ReadFile("testdata/" + file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			synctest.Test(t, func(t *testing.T) {
-				began := time.Now()
-				WaitForKeys(t.Context(), KeysAfter(peer.identityOf(string(text))))
-				if waited := time.Since(began); waited != want {
-					t.Errorf("waited %v, want %v", waited, want)
-				}
-			})
-		})
-	}
-}
 
 // TestADatagramOfKeyRequests: hundreds of them are one.
 func TestADatagramOfKeyRequests(t *testing.T) {

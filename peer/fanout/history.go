@@ -6,17 +6,20 @@ import (
 )
 
 const (
-	// historyFrames is how many frames can be sent again: some seconds of video, and the whole of what a newcomer gets at once.
+	// historyFrames is how many frames can be sent again: some seconds of video, and the whole of what a newcomer gets
+	// at once.
 	historyFrames = 256
-	// historyPackets is how far behind the newest packet one may be that is sent again: more than a second at 100 Mbit/s. It is less than half of
-	// all sequence numbers, so that a number names one packet, for Pion's SRTP too (RFC 3711 section 3.3.1).
+	// historyPackets is how far behind the newest packet one may be that is sent again: more than a second at 100
+	// Mbit/s. It is less than half of all sequence numbers, so that a number names one packet, for Pion's SRTP too (RFC
+	// 3711 section 3.3.1).
 	historyPackets = 1 << 14
-	// asksKept is how many packets' asks are told apart: as many as one datagram may ask for, so that a burst of losses does not make us forget its own beginning.
+	// asksKept is how many packets' asks are told apart: as many as one datagram may ask for, so that a burst of losses
+	// does not make us forget its own beginning.
 	asksKept = nacksADatagram
 )
 
-// history knows which packets a track has sent to one remote under which sequence numbers. The packets themselves are shared by all
-// remotes; here stands only where they are.
+// history knows which packets a track has sent to one remote under which sequence numbers. The packets themselves are
+// shared by all remotes; here stands only where they are.
 type history struct {
 	ring  [historyFrames]sentFrame
 	next  int
@@ -31,14 +34,16 @@ type ask struct {
 	times uint8
 }
 
-// A packet is not sent again for askAgain after the last time, and as long as packets wait in the path: that time may not have had its effect yet. After askQuick times that doubles
-// each time, for some receivers go on asking for what they have got.
+// A packet is not sent again for askAgain after the last time, and as long as packets wait in the path: that time may
+// not have had its effect yet. After askQuick times that doubles each time, for some receivers go on asking for what
+// they have got.
 const (
 	askAgain = 80 * time.Millisecond
 	askQuick = 5
 )
 
-// mayAsk says whether a packet may be sent again once more, and counts it. One that shares its place with another waits until that one's first wait is over.
+// mayAsk says whether a packet may be sent again once more, and counts it. One that shares its place with another waits
+// until that one's first wait is over.
 func (h *history) mayAsk(index uint64, now time.Time, wait time.Duration) bool {
 	if h.asks == nil {
 		h.asks, h.began = new([asksKept]ask), now
@@ -62,7 +67,8 @@ func (h *history) mayAsk(index uint64, now time.Time, wait time.Duration) bool {
 	return true
 }
 
-// sentFrame is a frame, and under which extended sequence number its first packet and under which timestamp all were sent.
+// sentFrame is a frame, and under which extended sequence number its first packet and under which timestamp all were
+// sent.
 type sentFrame struct {
 	first uint64
 	stamp uint32
@@ -74,7 +80,8 @@ func (h *history) add(f sentFrame) {
 	h.next++
 }
 
-// window is of which packets the history knows, by extended sequence number: oldest is the first of them, next the first that was not sent yet.
+// window is of which packets the history knows, by extended sequence number: oldest is the first of them, next the
+// first that was not sent yet.
 func (h *history) window() (oldest, next uint64) {
 	newest := h.back(1)
 	if newest == nil {

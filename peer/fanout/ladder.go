@@ -6,9 +6,9 @@ import (
 	"github.com/kvsagent/kvsagent/internal/bwe"
 )
 
-// ladder decides which level a viewer gets, from what is known of its path. It goes down before the picture stutters: as soon as the path is full and carries less than
-// the main stream takes. It goes up when two probes in a row have shown that the path carries more than that, and after each time that it had to come down
-// again soon, it waits longer.
+// ladder decides which level a viewer gets, from what is known of its path. It goes down before the picture stutters:
+// as soon as the path is full and carries less than the main stream takes. It goes up when two probes in a row have
+// shown that the path carries more than that, and after each time that it had to come down again soon, it waits longer.
 type ladder struct {
 	level Level
 	fixed bool // the viewer cannot take the other level
@@ -39,8 +39,8 @@ const (
 	lookEvery  = 20 * time.Second
 )
 
-// step gives the level that the viewer is to have, and the rate in bit/s at which to probe now; 0 is not. rate is what the main stream takes, most what the path carries by
-// what is known from elsewhere; 0 is not known.
+// step gives the level that the viewer is to have, and the rate in bit/s at which to probe now; 0 is not. rate is what
+// the main stream takes, most what the path carries by what is known from elsewhere; 0 is not known.
 func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, probe float64) {
 	if d.calm.IsZero() {
 		d.calm = now
@@ -61,7 +61,8 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 			d.down(now)
 			break
 		}
-		if known := most > 0 && most < roomy*rate; rate > 0 && !known && s.Fine && s.Estimate < roomy*rate && now.Sub(d.probed) >= lookEvery {
+		if known := most > 0 && most < roomy*rate; rate > 0 && !known && s.Fine && s.Estimate < roomy*rate &&
+			now.Sub(d.probed) >= lookEvery {
 			d.probed = now
 			probe = 1.2 * roomy * rate
 		}
@@ -84,9 +85,11 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 	return d.level, probe
 }
 
-// thin says whether the path carries the main stream and not much more, so that the smaller one had better be at hand: connecting to it, and its next key frame, take seconds.
+// thin says whether the path carries the main stream and not much more, so that the smaller one had better be at hand:
+// connecting to it, and its next key frame, take seconds.
 func (d *ladder) thin(now time.Time, s bwe.State, rate float64) bool {
-	return !d.fixed && d.level == Main && s.Fine && s.Estimate < roomy*rate && !d.probed.IsZero() && now.Sub(d.probed) > probeWait
+	return !d.fixed && d.level == Main && s.Fine && s.Estimate < roomy*rate && !d.probed.IsZero() &&
+		now.Sub(d.probed) > probeWait
 }
 
 // ready says whether it has been calm for long enough to think of going up.

@@ -17,8 +17,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// outTrack is one track on its way to one remote. It sends packets that others share under a header of its own: sequence numbers without
-// gaps, whatever frames were dropped before.
+// Track is one track on its way to one remote. It sends packets that others share under a header of its own: sequence
+// numbers without gaps, whatever frames were dropped before.
 type Track struct {
 	Codec media.Codec
 
@@ -50,9 +50,12 @@ type Track struct {
 	firstAt      time.Time     // when the first packet was sent
 }
 
+// NewTrack makes a track that nobody has agreed to yet.
 func NewTrack(codec media.Codec) *Track {
-	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the lower half.
-	t := &Track{Codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), rtxBudget: rtxBudgetFirst, nackBudget: nackBudgetFirst}
+	// RFC 3550 section 5.1: sequence numbers and timestamps start at random; RFC 3711 section 3.3.1: the former in the
+	// lower half.
+	t := &Track{Codec: codec, base: rand.Uint32(), next: uint64(rand.Uint32() >> 17), rtxBudget: rtxBudgetFirst,
+		nackBudget: nackBudgetFirst}
 	if codec.Video() {
 		t.history = &history{}
 	}
@@ -82,7 +85,8 @@ func (t *Track) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, e
 			}
 		}
 		if t.rtxSSRC == 0 {
-			// A packet that is sent again under its first number must be the same to the last bit: AES-GCM must not see another header under one nonce.
+			// A packet that is sent again under its first number must be the same to the last bit: AES-GCM must not see
+			// another header under one nonce.
 			t.twcc = 0
 		}
 		return c, nil
@@ -109,7 +113,8 @@ func (t *Track) ID() string {
 // RID implements webrtc.TrackLocal: no simulcast.
 func (t *Track) RID() string { return "" }
 
-// StreamID implements webrtc.TrackLocal: audio and video of one source are one stream, so that the remote plays them in step.
+// StreamID implements webrtc.TrackLocal: audio and video of one source are one stream, so that the remote plays them in
+// step.
 func (t *Track) StreamID() string { return "kvsagent" }
 
 // Kind implements webrtc.TrackLocal.
@@ -120,7 +125,8 @@ func (t *Track) Kind() webrtc.RTPCodecType {
 	return webrtc.RTPCodecTypeAudio
 }
 
-// part is a piece of a frame: its packets from..to. A large frame is sent in parts, with pauses between them. pts is the time under which it leaves.
+// part is a piece of a frame: its packets from..to. A large frame is sent in parts, with pauses between them. pts is
+// the time under which it leaves.
 type part struct {
 	p        *packets
 	pts      time.Duration
@@ -142,7 +148,8 @@ func (t *Track) sealPart(x part, now time.Time, d *wire.Direct, a *wire.Arena) {
 	}
 }
 
-// writePart sends packets of a frame through Pion. That may block, on a relay that is reached by TCP, so it is done without the lock.
+// writePart sends packets of a frame through Pion. That may block, on a relay that is reached by TCP, so it is done
+// without the lock.
 func (t *Track) writePart(x part) error {
 	w, headers := t.headers(x)
 	buf := make([]byte, 0, wire.MaxPayload)
@@ -170,7 +177,8 @@ func (t *Track) headers(x part) (w webrtc.TrackLocalWriter, headers []rtp.Header
 	return t.w, headers
 }
 
-// begin gives the extended sequence number of a frame's first packet, and with its first part takes the numbers for all of it.
+// begin gives the extended sequence number of a frame's first packet, and with its first part takes the numbers for all
+// of it.
 func (t *Track) begin(x part) (first uint64) {
 	n := uint64(len(x.p.payloads))
 	if x.from > 0 {
@@ -210,7 +218,8 @@ func (t *Track) seal(f *sentFrame, i int, now time.Time, d *wire.Direct, a *wire
 	a.Commit(d, d.Cipher.Seal(b, n, t.ssrc, index))
 }
 
-// sealRTX wraps a packet into one of the retransmission stream (RFC 4588 section 4): the first number stands before the payload.
+// sealRTX wraps a packet into one of the retransmission stream (RFC 4588 section 4): the first number stands before the
+// payload.
 func (t *Track) sealRTX(f *sentFrame, i int, now time.Time, d *wire.Direct, a *wire.Arena) {
 	body := &f.p.payloads[i]
 	b := a.Slot(wire.HeaderMost + 2 + body.size() + wire.SRTPTagLen)
@@ -223,7 +232,8 @@ func (t *Track) sealRTX(f *sentFrame, i int, now time.Time, d *wire.Direct, a *w
 }
 
 // appendHeader writes the header of packet i of a frame, and notes that it leaves now.
-func (t *Track) appendHeader(b []byte, f *sentFrame, i int, pt uint8, seq uint16, ssrc uint32, size int, now time.Time) []byte {
+func (t *Track) appendHeader(b []byte, f *sentFrame, i int, pt uint8, seq uint16, ssrc uint32, size int,
+	now time.Time) []byte {
 	if t.marker(f.p, i) {
 		pt |= 0x80
 	}
@@ -245,7 +255,8 @@ func (t *Track) appendHeader(b []byte, f *sentFrame, i int, pt uint8, seq uint16
 // header is the same for Pion.
 func (t *Track) header(f *sentFrame, i int, now time.Time) rtp.Header {
 	h := rtp.Header{
-		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.pt, SequenceNumber: uint16(f.first + uint64(i)), Timestamp: f.stamp, SSRC: t.ssrc,
+		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.pt, SequenceNumber: uint16(f.first + uint64(i)),
+		Timestamp: f.stamp, SSRC: t.ssrc,
 	}
 	t.number(&h, f.p.payloads[i].size(), now)
 	return h
@@ -254,7 +265,8 @@ func (t *Track) header(f *sentFrame, i int, now time.Time) rtp.Header {
 // headerRTX is the header of packet i of a frame in the retransmission stream, for Pion.
 func (t *Track) headerRTX(f *sentFrame, i int, now time.Time) rtp.Header {
 	h := rtp.Header{
-		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.rtxPT, SequenceNumber: uint16(t.rtxNext), Timestamp: f.stamp, SSRC: t.rtxSSRC,
+		Version: 2, Marker: t.marker(f.p, i), PayloadType: t.rtxPT, SequenceNumber: uint16(t.rtxNext),
+		Timestamp: f.stamp, SSRC: t.rtxSSRC,
 	}
 	t.rtxNext++
 	t.number(&h, 2+f.p.payloads[i].size(), now)
@@ -264,7 +276,8 @@ func (t *Track) headerRTX(f *sentFrame, i int, now time.Time) rtp.Header {
 func (t *Track) number(h *rtp.Header, size int, now time.Time) {
 	if t.twcc != 0 {
 		wide := t.path.Send(now, wire.HeaderMost+size+wire.SRTPTagLen)
-		_ = h.SetExtension(t.twcc, []byte{byte(wide >> 8), byte(wide)}) // which cannot fail: the id is one of a one-byte header
+		// Which cannot fail: the id is one of a one-byte header.
+		_ = h.SetExtension(t.twcc, []byte{byte(wide >> 8), byte(wide)})
 	}
 }
 
@@ -288,8 +301,8 @@ func (t *Track) zero() (taken, zero time.Time) {
 	return t.last.Captured, t.last.Captured.Add(-t.lastPTS)
 }
 
-// report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to the wall clock, by when that
-// stood at PTS zero.
+// report is the track's sender report (RFC 3550 section 6.4.1), or nil when nothing was sent. It ties the RTP clock to
+// the wall clock, by when that stood at PTS zero.
 func (t *Track) report(now, zero time.Time) *rtcp.SenderReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
-// pathClass is how far away a viewer is, which tells what to begin with before its path is known.
+// PathClass is how far away a viewer is, which tells what to begin with before its path is known.
 type PathClass int
 
 const (
@@ -15,7 +15,8 @@ const (
 	Relayed                  // through a TURN server
 )
 
-// relayMost is what a KVS TURN server carries (KVS dev guide, quotas: 5 Mbit/s for each allocation), less what sound and retransmissions need.
+// relayMost is what a KVS TURN server carries (KVS dev guide, quotas: 5 Mbit/s for each allocation), less what sound
+// and retransmissions need.
 const relayMost = 4_500_000
 
 // first is the rate in bit/s at which a burst begins.

@@ -128,8 +128,8 @@ var formatH265 = nalFormat{
 	},
 }
 
-// packetiseNAL sends parameter sets and other small units ahead of the slices together in one aggregate, so that the packets of a frame form one run of equal
-// sizes; units that do not fit are cut into fragments.
+// packetiseNAL sends parameter sets and other small units ahead of the slices together in one aggregate, so that the
+// packets of a frame form one run of equal sizes; units that do not fit are cut into fragments.
 func packetiseNAL(units [][]byte, z nalFormat) []payload {
 	var out []payload
 	var small [][]byte
@@ -171,7 +171,8 @@ func packetiseNAL(units [][]byte, z nalFormat) []payload {
 	return out
 }
 
-// appendFragments cuts one unit. The last byte of a fragment's head has the unit's type, and the marks of the first and the last.
+// appendFragments cuts one unit. The last byte of a fragment's head has the unit's type, and the marks of the first and
+// the last.
 func appendFragments(out []payload, u []byte, z nalFormat) []payload {
 	head := z.fragmented(u)
 	mark := head.n - 1

@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer/internal/receive"
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
@@ -159,26 +160,37 @@ func roundTrip(t *testing.T, f *media.Frame) *media.Frame {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := receive.newAssembler(f.Codec, 90000)
-	var out *media.Frame
-	for i := 0; i <= len(p.payloads); i++ {
-		pkt := &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(i), Timestamp: 1000, Marker: i == len(p.payloads)-1}}
-		if i == len(p.payloads) { // the first of the next frame shows that this one is whole
-			pkt.Timestamp, pkt.Payload = 4000, p.payloads[0].appendTo(nil)
-		} else {
-			pkt.Payload = p.payloads[i].appendTo(nil)
-			if len(pkt.Payload) > wire.MaxPayload {
-				t.Errorf("packet %d has %d bytes, at most %d fit", i, len(pkt.Payload), wire.MaxPayload)
-			}
-		}
-		a.wantKey = false
-		a.push(pkt, 0)
-		if out == nil {
-			out = a.pop()
-		}
+	var parser rtp.Depacketizer = &codecs.H265Depacketizer{}
+	if f.Codec == media.VP8 {
+		parser = &codecs.VP8Packet{}
 	}
-	if out == nil {
-		t.Fatal("no frame came out")
+	var data []byte
+	for i := range p.payloads {
+		b := p.payloads[i].appendTo(nil)
+		if len(b) > wire.MaxPayload {
+			t.Errorf("packet %d has %d bytes, at most %d fit", i, len(b), wire.MaxPayload)
+		}
+		if head := parser.IsPartitionHead(b); i == 0 && !head || i > 0 && f.Codec == media.VP8 && head {
+			t.Errorf("packet %d begins a frame: %v", i, head)
+		}
+		out, err := parser.Unmarshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, out...)
+	}
+	if !parser.IsPartitionTail(true, p.payloads[len(p.payloads)-1].appendTo(nil)) {
+		t.Error("the last packet does not end the frame")
+	}
+	out := &media.Frame{Codec: f.Codec, Data: [][]byte{data}}
+	if f.Codec == media.H265 {
+		var units h264.AnnexB // the same in both
+		if err := units.Unmarshal(data); err != nil {
+			t.Fatal(err)
+		}
+		out.Data, out.Key = units, h265.IsRandomAccess(units)
+	} else if len(data) > 0 {
+		out.Key = data[0]&1 == 0 // RFC 6386 section 9.1
 	}
 	return out
 }

@@ -16,7 +16,8 @@ func (s *Sender) mayRepeat(key *packets, now time.Time) bool {
 	return s.served != key.number && now.Sub(s.keyAt) > repeatAfter
 }
 
-// refresh serves a key frame request: from the source if it can make one, else from the cache. It reports whether it did.
+// refresh serves a key frame request: from the source if it can make one, else from the cache. It reports whether it
+// did.
 func (b *Broadcast) refresh(s *Sender) bool {
 	st := b.showing(s)
 	if st.hub.CanMakeKeyFrames() {
@@ -28,7 +29,8 @@ func (b *Broadcast) refresh(s *Sender) bool {
 	return st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) && b.jump(s, st)
 }
 
-// showing is the level whose key frame helps a viewer: the one that it is to have, unless that has no picture for it so far.
+// showing is the level whose key frame helps a viewer: the one that it is to have, unless that has no picture for it so
+// far.
 func (b *Broadcast) showing(s *Sender) *stream {
 	level, target := s.levels()
 	b.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// reportLoop sends sender reports, the first at once, and adapts to what the remote tells of its path, to
+// ReportLoop sends sender reports, the first at once, and adapts to what the remote tells of its path, to
 // what the levels become, and once a second in any case, until ctx is done.
 func ReportLoop(ctx context.Context, pc *webrtc.PeerConnection, s *Sender) {
 	defer s.Contain("report loop")

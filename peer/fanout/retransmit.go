@@ -10,8 +10,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// retransmits are packets that leave once more. Those that go straight are sealed under the sender's lock; those that go through Pion are written without it, since
-// a relay that is reached by TCP may keep them waiting.
+// retransmits are packets that leave once more. Those that go straight are sealed under the sender's lock; those that
+// go through Pion are written without it, since a relay that is reached by TCP may keep them waiting.
 type retransmits struct {
 	d     *wire.Direct // nil for Pion's way
 	a     *wire.Arena
@@ -38,7 +38,8 @@ func (r *retransmits) add(w webrtc.TrackLocalWriter, h rtp.Header, payload []byt
 	r.loose = append(r.loose, loosePacket{h, payload})
 }
 
-// flush sends what was sealed, with no lock held: what leaves meanwhile from elsewhere may overtake it, which is nothing to who misses these packets.
+// flush sends what was sealed, with no lock held: what leaves meanwhile from elsewhere may overtake it, which is
+// nothing to who misses these packets.
 func (r *retransmits) flush() {
 	if r.a != nil {
 		r.a.Flush()
@@ -54,25 +55,31 @@ func (r *retransmits) write() {
 	}
 }
 
-// What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an amplifier, and a burst of that.
+// What may be sent again: a quarter of what is sent, so that a remote that asks for everything cannot make us an
+// amplifier, and a burst of that.
 const (
-	rtxShare       = 4
-	rtxBudgetMost  = 512 << 10
-	rtxBudgetFirst = 16 << 10    // bytes that may be sent again before anything was earned, for a stream of small packets
-	rtxRestFor     = time.Second // a path that was full so lately, and in which packets wait for so long, loses them because it is full: more would make it worse
-	rtxRestQueue   = 50 * time.Millisecond
+	rtxShare      = 4
+	rtxBudgetMost = 512 << 10
+	// Bytes that may be sent again before anything was earned, for a stream of small packets.
+	rtxBudgetFirst = 16 << 10
+	// A path that was full so lately, and in which packets wait for so long, loses them because it is full: more would
+	// make it worse.
+	rtxRestFor   = time.Second
+	rtxRestQueue = 50 * time.Millisecond
 )
 
-// What may be asked for, whether it can be had or not: several times what is sent, since receivers ask for a packet up to ten times, and a burst of that. What is asked for beyond that
-// is not looked at.
+// What may be asked for, whether it can be had or not: several times what is sent, since receivers ask for a packet up
+// to ten times, and a burst of that. What is asked for beyond that is not looked at.
 const (
-	nacksADatagram  = 1024 // sequence numbers; libwebrtc keeps no more of them (nack_requester.cc, kMaxNackPackets is 1000)
+	// Sequence numbers; libwebrtc keeps no more of them (nack_requester.cc, kMaxNackPackets is 1000)
+	nacksADatagram  = 1024
 	nackShare       = 4
 	nackBudgetMost  = 4096
 	nackBudgetFirst = 1024
 )
 
-// retransmit answers the NACKs of a compound packet. again is where the packets go, for somebody else to flush; nil sends them at once.
+// retransmit answers the NACKs of a compound packet. again is where the packets go, for somebody else to flush; nil
+// sends them at once.
 func (s *Sender) retransmit(compound []byte, again *wire.Arena) {
 	r := s.answer(compound, again)
 	if again == nil {
@@ -86,7 +93,8 @@ func (s *Sender) answer(compound []byte, again *wire.Arena) (r retransmits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if again != nil && s.direct == nil {
-		return r // the path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more
+		// The path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more.
+		return r
 	}
 	r = retransmits{d: s.direct, a: again}
 	left := nacksADatagram
@@ -101,8 +109,8 @@ func (s *Sender) answer(compound []byte, again *wire.Arena) (r retransmits) {
 	return r
 }
 
-// answerNACK sends packets that the remote has missed once more: in a stream of their own where that was negotiated, else as they were. left is how many
-// sequence numbers the datagram may still ask for.
+// answerNACK sends packets that the remote has missed once more: in a stream of their own where that was negotiated,
+// else as they were. left is how many sequence numbers the datagram may still ask for.
 //
 //	| header, 8 bytes | SSRC of the media | number, and which of the 16 that follow it: 16 bits each, repeated |
 func (t *Track) answerNACK(nack []byte, left *int, r *retransmits) (sent int) {

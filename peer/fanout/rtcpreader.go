@@ -9,13 +9,13 @@ import (
 	"github.com/pion/interceptor"
 )
 
-// rtcpSource is a webrtc.RTPSender as far as its reports go.
+// RTCPSource is a webrtc.RTPSender as far as its reports go.
 type RTCPSource interface {
 	Read([]byte) (int, interceptor.Attributes, error)
 }
 
-// rtcpReader reads what Pion has of a remote's reports on one section, as long as the section is there. Whoever sends there now gets them: a
-// change of senders waits for nobody, though the one before may be busy with a report.
+// RTCPReader reads what Pion has of a remote's reports on one section, as long as the section is there. Whoever sends
+// there now gets them: a change of senders waits for nobody, though the one before may be busy with a report.
 type RTCPReader struct {
 	To atomic.Pointer[Sender]
 }
@@ -23,7 +23,7 @@ type RTCPReader struct {
 // rtcpMost is the longest compound packet that is read. Browsers keep theirs within a datagram.
 const rtcpMost = 1500
 
-// run reads until the section ends. A packet that cannot be parsed is skipped: those behind it are as good as before.
+// Run reads until the section ends. A packet that cannot be parsed is skipped: those behind it are as good as before.
 func (r *RTCPReader) Run(from RTCPSource) {
 	buf := make([]byte, rtcpMost)
 	for {

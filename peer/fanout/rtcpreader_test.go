@@ -3,13 +3,12 @@ package fanout
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer"
-	"github.com/kvsagent/kvsagent/peer/internal/transport"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -51,16 +50,29 @@ func (s *stuck) WriteRTP(*rtp.Header, []byte) (int, error) {
 
 func (s *stuck) Write([]byte) (int, error) { return 0, nil }
 
+var (
+	aReport = &rtcp.ReceiverReport{SSRC: 5, Reports: []rtcp.ReceptionReport{{SSRC: 4711, TotalLost: 7}}}
+	aNACK   = &rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 4711, Nacks: []rtcp.NackPair{{PacketID: 12, LostPackets: 1}}}
+)
+
 // reported is a sender for the reports of a track, and how many packets it has lost by those.
-func reported(w *stuck) (*peer.attachedSender, func() uint32) {
+func reported(w *stuck) (*Sender, func() uint32) {
 	track := NewTrack(media.H264)
 	track.w, track.ssrc, track.pt, track.next = w, 4711, 96, 10
-	x := &peer.attachedSender{Sender: NewSender(nil, []*Track{track}, nil)}
-	return x, func() uint32 {
+	return NewSender(nil, []*Track{track}, nil), func() uint32 {
 		track.mu.Lock()
 		defer track.mu.Unlock()
 		return track.lost
 	}
+}
+
+// readFor has a reader run for a sender. wait waits for the reader's end.
+func readFor(s *Sender, reports reportQueue) (r *RTCPReader, wait func()) {
+	r = &RTCPReader{}
+	r.To.Store(s)
+	var work sync.WaitGroup
+	work.Go(func() { r.Run(reports) })
+	return r, work.Wait
 }
 
 // TestAChangeOfSendersWaitsForNoReader: Run hands the reports on to another sender while the one before is stuck in an answer to a NACK.
@@ -69,33 +81,32 @@ func TestAChangeOfSendersWaitsForNoReader(t *testing.T) {
 		w := &stuck{let: make(chan struct{})}
 		before, lostBefore := reported(w)
 		after, lostAfter := reported(w)
-		g := peer.newOutgoing(peer.Config{}, nil, nil)
 		reports := make(reportQueue)
 		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{make([]byte, 5000)}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before.video.begin(whole(p))
-		g.listen(reports, before)
-		reports.put(t, transport.aNACK)
+		r, wait := readFor(before, reports)
+		reports.put(t, aNACK)
 		synctest.Wait()
 		if w.wrote.Load() != 1 {
 			t.Fatal("the answer to the NACK is not under way")
 		}
 		done := false
-		go func() { g.listen(reports, after); done = true }()
+		go func() { r.To.Store(after); done = true }()
 		synctest.Wait()
 		if !done {
 			t.Error("the change waits for the reader")
 		}
 		close(w.let)
-		reports.put(t, transport.aReport)
+		reports.put(t, aReport)
 		synctest.Wait()
 		if got := [2]uint32{lostBefore(), lostAfter()}; got != [2]uint32{0, 7} {
 			t.Errorf("lost by the report: before and after %v, want 0 and 7", got)
 		}
 		close(reports)
-		g.work.Wait()
+		wait()
 	})
 }
 
@@ -112,18 +123,17 @@ func TestABadReportIsSkipped(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				x, lost := reported(nil)
-				g := peer.newOutgoing(peer.Config{}, nil, nil)
+				s, lost := reported(nil)
 				reports := make(reportQueue)
-				g.listen(reports, x)
+				_, wait := readFor(s, reports)
 				reports <- tt.bad
-				reports.put(t, transport.aReport)
+				reports.put(t, aReport)
 				synctest.Wait()
 				if lost() != 7 {
 					t.Errorf("%d packets lost by the report, want 7", lost())
 				}
 				close(reports)
-				g.work.Wait()
+				wait()
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,9 +23,9 @@ const (
 	partPause = 1900 * time.Microsecond
 )
 
-// sender is what a broadcast knows of one Conn. It begins with a queue and a goroutine of its own, which bring it up to live. Then, if its
-// packets can go straight into the socket and its path is wide, it joins a shard; else it keeps its queue, where
-// waiting for the network keeps nobody else waiting.
+// Sender is what a broadcast knows of one Conn. It begins with a queue and a goroutine of its own, which bring it up to
+// live. Then, if its packets can go straight into the socket and its path is wide, it joins a shard; else it keeps its
+// queue, where waiting for the network keeps nobody else waiting.
 type Sender struct {
 	b       *Broadcast
 	tracks  map[media.Codec]*Track
@@ -37,37 +38,38 @@ type Sender struct {
 	wake chan struct{} // 1 slot: the queue is no longer empty
 	news chan struct{} // 1 slot: more is known of the path
 
-	mu         sync.Mutex // guards the fields below
-	direct     *wire.Direct
-	class      PathClass
-	remote     string     // address
-	rates      [2]float64 // what each level takes, in bit/s
-	queue      []item
-	queued     int // bytes
-	limit      int
-	catching   bool // what waits began with pictures that are not live
-	wantKey    bool
-	why        drop          // why it must have a key frame
-	level      Level         // of the pictures that it gets
-	target     Level         // of those that it is to get, from a key frame on
-	must       Level         // Sub when the remote has agreed to no other
-	moves      uint64        // from one level to another
-	last       time.Duration // PTS under which the last picture leaves; negative: none yet
-	joined     bool          // in a shard
-	from       uint64        // the next frame that the shard sends
-	open       part          // of the frame of which the shard has sent a part: the rest
-	begun      part          // the same, once it is left to this sender
-	left       *shard        // in which packets of this sender may still wait to be written
-	meters     map[media.Codec]*media.Meter
-	dropped    map[media.Codec]drops
-	resent     uint64    // packets
-	plis       uint64    // key frames asked for
-	asked      time.Time // when one was last asked for
-	keyAt      time.Time // when one was last under way
-	served     uint64    // number of the key frame that was last sent again
-	first      firstStart
-	ladder     ladder
-	choked     time.Time // until then no pictures of the level that it is to leave are sent: the path is much too narrow for them
+	mu       sync.Mutex // guards the fields below
+	direct   *wire.Direct
+	class    PathClass
+	remote   string     // address
+	rates    [2]float64 // what each level takes, in bit/s
+	queue    []item
+	queued   int // bytes
+	limit    int
+	catching bool // what waits began with pictures that are not live
+	wantKey  bool
+	why      drop          // why it must have a key frame
+	level    Level         // of the pictures that it gets
+	target   Level         // of those that it is to get, from a key frame on
+	must     Level         // Sub when the remote has agreed to no other
+	moves    uint64        // from one level to another
+	last     time.Duration // PTS under which the last picture leaves; negative: none yet
+	joined   bool          // in a shard
+	from     uint64        // the next frame that the shard sends
+	open     part          // of the frame of which the shard has sent a part: the rest
+	begun    part          // the same, once it is left to this sender
+	left     *shard        // in which packets of this sender may still wait to be written
+	meters   map[media.Codec]*media.Meter
+	dropped  map[media.Codec]drops
+	resent   uint64    // packets
+	plis     uint64    // key frames asked for
+	asked    time.Time // when one was last asked for
+	keyAt    time.Time // when one was last under way
+	served   uint64    // number of the key frame that was last sent again
+	first    firstStart
+	ladder   ladder
+	// Until then no pictures of the level that it is to leave are sent: the path is much too narrow for them.
+	choked     time.Time
 	drainUntil time.Time // nothing is sent before: the path empties itself
 	leave      func()    // the smaller stream; nil when it is not wanted
 }
@@ -113,9 +115,11 @@ func (d drops) byReason() map[string]uint64 {
 	return out
 }
 
+// NewSender makes a sender of some tracks. onFirst is called once, when the first key frame was sent; nil is not.
 func NewSender(b *Broadcast, tracks []*Track, onFirst func()) *Sender {
 	s := &Sender{
-		b: b, tracks: map[media.Codec]*Track{}, onFirst: onFirst, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), wantKey: true, limit: queueBytes, last: -time.Second,
+		b: b, tracks: map[media.Codec]*Track{}, onFirst: onFirst, wake: make(chan struct{}, 1),
+		news: make(chan struct{}, 1), wantKey: true, limit: queueBytes, last: -time.Second,
 		meters: map[media.Codec]*media.Meter{}, dropped: map[media.Codec]drops{},
 	}
 	for _, t := range tracks {
@@ -128,8 +132,8 @@ func NewSender(b *Broadcast, tracks []*Track, onFirst func()) *Sender {
 	return s
 }
 
-// setDirect opens, moves (ICE chose another pair) or closes (d is nil) the way around Pion. It reports false when it cannot be closed any more: Pion
-// does not know how often the sequence numbers have rolled over.
+// SetDirect opens, moves (ICE chose another pair) or closes (d is nil) the way around Pion. It reports false when it
+// cannot be closed any more: Pion does not know how often the sequence numbers have rolled over.
 func (s *Sender) SetDirect(d *wire.Direct) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,10 +151,14 @@ func (s *Sender) SetDirect(d *wire.Direct) bool {
 	return true
 }
 
-func (s *Sender) IsDirect() bool {
+// DirectTo is where packets go straight from the socket; the zero address: they go through Pion.
+func (s *Sender) DirectTo() netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.direct != nil
+	if s.direct == nil {
+		return netip.AddrPort{}
+	}
+	return s.direct.To
 }
 
 func (s *Sender) inShard() bool {
@@ -180,8 +188,8 @@ func (s *Sender) begin(window []*packets) {
 	s.wakeUp()
 }
 
-// restart queues a level's window in place of the pictures that wait. They lie in the past, so their times are pressed between that of the last picture and
-// now: times must not go back.
+// restart queues a level's window in place of the pictures that wait. They lie in the past, so their times are pressed
+// between that of the last picture and now: times must not go back.
 func (s *Sender) restart(l Level, window []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,13 +209,14 @@ func (s *Sender) restart(l Level, window []*packets) {
 	s.wakeUp()
 }
 
-// canSend says whether a window begins with a picture that this viewer can begin with: a key frame of a codec for which it has a track. stream.keep sees to it
-// that all of a window is of one codec.
+// canSend says whether a window begins with a picture that this viewer can begin with: a key frame of a codec for which
+// it has a track. stream.keep sees to it that all of a window is of one codec.
 func (s *Sender) canSend(window []*packets) bool {
 	return len(window) > 0 && window[0].frame.Key && s.tracks[window[0].frame.Codec] != nil
 }
 
-// add queues a frame. It is the only way into the queue, and takes no frame that has no track: the source may give a codec that was not negotiated, and the levels may differ in theirs.
+// add queues a frame. It is the only way into the queue, and takes no frame that has no track: the source may give a
+// codec that was not negotiated, and the levels may differ in theirs.
 func (s *Sender) add(x item) {
 	if s.tracks[x.p.frame.Codec] == nil {
 		return
@@ -286,8 +295,8 @@ func (s *Sender) age(now time.Time) time.Duration {
 	return 0
 }
 
-// takes says whether a live frame is for this viewer, and the PTS under which it leaves. The viewer comes to the level that it is to have with a key frame
-// of that, and a picture is left out when one before it was.
+// takes says whether a live frame is for this viewer, and the PTS under which it leaves. The viewer comes to the level
+// that it is to have with a key frame of that, and a picture is left out when one before it was.
 func (s *Sender) takes(p *packets) (pts time.Duration, ok bool) {
 	f := p.frame
 	if !f.Codec.Video() {
@@ -311,7 +320,8 @@ func (s *Sender) takes(p *packets) (pts time.Duration, ok bool) {
 	return max(f.PTS, s.last+time.Millisecond), true // a level that lies behind the other catches up
 }
 
-// missed notes a frame for which there is no track. After a picture of the viewer's level it must have a key frame, as after any that was left out.
+// missed notes a frame for which there is no track. After a picture of the viewer's level it must have a key frame, as
+// after any that was left out.
 func (s *Sender) missed(p *packets) {
 	if p.frame.Codec.Video() && p.level == s.level {
 		s.wantKey, s.why = true, dropStart
@@ -386,8 +396,8 @@ func (s *Sender) popBehind() (x item, left *shard, ok bool) {
 	return x, left, true
 }
 
-// run sends what is queued, until ctx is done or the connection takes no more. promote is asked whenever the queue is empty, and takes the sender into a shard if
-// it can.
+// Run sends what is queued, until ctx is done or the connection takes no more. promote is asked whenever the queue is
+// empty, and takes the sender into a shard if it can.
 func (s *Sender) Run(ctx context.Context, promote func(*Sender)) error {
 	defer s.Contain("sender")
 	var own *wire.Arena
@@ -413,7 +423,8 @@ func (s *Sender) Run(ctx context.Context, promote func(*Sender)) error {
 				return nil
 			}
 			x := part{next.p, next.pts, from, min(from+packets, len(next.p.payloads))}
-			due = due.Add(time.Duration(float64(next.p.bytes*8*(x.to-x.from)/len(next.p.payloads)) / rate * float64(time.Second)))
+			bits := float64(next.p.bytes * 8 * (x.to - x.from) / len(next.p.payloads))
+			due = due.Add(time.Duration(bits / rate * float64(time.Second)))
 			if own == nil {
 				own = s.ownArena()
 			}
@@ -464,7 +475,8 @@ func (s *Sender) send(x part, a *wire.Arena) error {
 	return t.writePart(x)
 }
 
-// sealed encrypts a part of a frame, unless it goes through Pion. That is done under the lock: the cipher is for one at a time.
+// sealed encrypts a part of a frame, unless it goes through Pion. That is done under the lock: the cipher is for one at
+// a time.
 func (s *Sender) sealed(t *Track, x part, a *wire.Arena) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -510,7 +522,8 @@ func (s *Sender) meter(p *packets, now time.Time) (first bool) {
 	return first && s.onFirst != nil
 }
 
-// contain takes a panic in the work of a sender, which sends nothing from then on: a packet may be half written, and must not be encrypted under its number once more.
+// Contain takes a panic in the work of a sender, which sends nothing from then on: a packet may be half written, and
+// must not be encrypted under its number once more.
 func (s *Sender) Contain(where string) {
 	if s.Guard == nil {
 		return
@@ -521,7 +534,8 @@ func (s *Sender) Contain(where string) {
 	}
 }
 
-// Blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics as ever.
+// Blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics
+// as ever.
 func (s *Sender) Blame(where string, fault any) {
 	if s.Guard == nil {
 		panic(fault)
@@ -530,7 +544,7 @@ func (s *Sender) Blame(where string, fault any) {
 	s.Guard.Caught(where, fault)
 }
 
-// has says whether a sender was made for a kind of media.
+// Has says whether a sender was made for a kind of media.
 func (s *Sender) Has(kind webrtc.RTPCodecType) bool {
 	for _, t := range s.tracks {
 		if t.Kind() == kind {
@@ -540,8 +554,8 @@ func (s *Sender) Has(kind webrtc.RTPCodecType) bool {
 	return false
 }
 
-// sends says whether a sender has a track.
+// Sends says whether a sender has a track.
 func (s *Sender) Sends(t *Track) bool { return s.tracks[t.Codec] == t }
 
-// alone says whether a sender has one track.
+// Alone says whether a sender has one track.
 func (s *Sender) Alone() bool { return len(s.tracks) == 1 }

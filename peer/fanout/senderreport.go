@@ -15,7 +15,7 @@ type senderReport struct {
 	Behind      time.Duration // that a picture waits, here and in the path's queue
 }
 
-// describe says how a sender of pictures stands; ok is false for one of sound alone.
+// Describe says how a sender of pictures stands; ok is false for one of sound alone.
 func (s *Sender) Describe() (r senderReport, ok bool) {
 	if s.video == nil {
 		return r, false
@@ -29,13 +29,14 @@ func (s *Sender) Describe() (r senderReport, ok bool) {
 	}, true
 }
 
-// report gives the tracks that are sent.
+// Report gives the tracks that are sent.
 func (s *Sender) Report() []TrackReport {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []TrackReport
 	for _, codec := range sorted(s.meters) {
-		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total(), DroppedFor: s.dropped[codec].byReason()}
+		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total(),
+			DroppedFor: s.dropped[codec].byReason()}
 		s.tracks[codec].account(&t)
 		if codec.Video() {
 			t.Resent, t.KeysAsked = s.resent, s.plis
@@ -46,7 +47,7 @@ func (s *Sender) Report() []TrackReport {
 	return out
 }
 
-// firstPacket is when the first packet was sent; zero is not yet.
+// FirstPacket is when the first packet was sent; zero is not yet.
 func (s *Sender) FirstPacket() (first time.Time) {
 	for _, t := range s.tracks {
 		if at := t.began(); !at.IsZero() && (first.IsZero() || at.Before(first)) {

@@ -8,10 +8,12 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
-// shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a frame lie side by side and leave as one
-// run. Its goroutine runs while it has viewers.
+// shard sends to a share of a broadcast's viewers: frame by frame, viewer by viewer, so that one viewer's packets of a
+// frame lie side by side and leave as one run. Its goroutine runs while it has viewers.
 type shard struct {
-	leaving sync.Mutex // held while a part of a frame is sealed and written; nobody but a viewer that has left waits for it, with no lock held
+	// Held while a part of a frame is sealed and written; nobody but a viewer that has left waits for it, with no lock
+	// held.
+	leaving sync.Mutex
 
 	mu      sync.Mutex // guards the fields below
 	wake    chan struct{}
@@ -36,8 +38,8 @@ func (h *shard) add(s *Sender, from uint64) {
 	}
 }
 
-// release lets a viewer go its own way, with all that it has not got yet. It reports whether the viewer was here. What was sealed for it here may not have
-// left yet: the viewer's own goroutine waits for that, before it seals anything.
+// release lets a viewer go its own way, with all that it has not got yet. It reports whether the viewer was here. What
+// was sealed for it here may not have left yet: the viewer's own goroutine waits for that, before it seals anything.
 func (h *shard) release(s *Sender) bool {
 	rest, was := h.remove(s)
 	if was {
@@ -93,7 +95,8 @@ func (h *shard) wakeUp() {
 	}
 }
 
-// push queues one frame. When the processor cannot keep up, all viewers lose their queued pictures, up to the next key frame.
+// push queues one frame. When the processor cannot keep up, all viewers lose their queued pictures, up to the next key
+// frame.
 func (h *shard) push(p *packets) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -154,7 +157,8 @@ func (h *shard) run(done chan struct{}) {
 	}
 }
 
-// send sends one frame to all, a large one in parts: each viewer gets a part, then there is a pause, then each gets the next.
+// send sends one frame to all, a large one in parts: each viewer gets a part, then there is a pause, then each gets the
+// next.
 func (h *shard) send(p *packets, viewers []*Sender, a *wire.Arena) {
 	began := time.Now()
 	for from := 0; from < len(p.payloads); from += wire.PartPackets {
@@ -184,8 +188,8 @@ func (s *Sender) joinShard(from uint64) {
 	s.joined, s.from = true, from
 }
 
-// leaveShard ends that. What is left of a frame that the shard has begun is sent before all else: its packets have their numbers. Of the rest, what it has not
-// yet got is queued.
+// leaveShard ends that. What is left of a frame that the shard has begun is sent before all else: its packets have
+// their numbers. Of the rest, what it has not yet got is queued.
 func (s *Sender) leaveShard(h *shard, rest []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,7 +239,8 @@ func (s *Sender) sealShared(p *packets, from, to int, now time.Time, a *wire.Are
 	return s.meter(p, now)
 }
 
-// sharedPart is the part of a frame that a viewer of a shard gets now; ok is false for one that it does not get, or got otherwise.
+// sharedPart is the part of a frame that a viewer of a shard gets now; ok is false for one that it does not get, or got
+// otherwise.
 func (s *Sender) sharedPart(p *packets, from, to int, now time.Time) (x part, ok bool) {
 	if from > 0 {
 		return part{p, s.open.pts, from, to}, s.open.p == p

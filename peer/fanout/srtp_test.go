@@ -94,11 +94,12 @@ func FuzzHeader(f *testing.F) {
 			track.twcc, header = 1+pt&7, wire.HeaderMost
 		}
 		a := wire.NewArena(2 * wire.ArenaBytes)
+		packets := a.Slot(2 * wire.ArenaBytes) // where they come to lie, one behind the other
 		d := &wire.Direct{Cipher: c}
 		for i := range p.payloads {
 			track.seal(&sentFrame{next, base + rtpTime(time.Duration(pts), 90000), p}, i, time.Now(), d, a)
 		}
-		packets := a.buf
+		packets = packets[:cap(packets)]
 		for i := range p.payloads {
 			n := header + p.payloads[i].size() + wire.SRTPTagLen
 			plain, err := theirs.DecryptRTP(nil, packets[:n], nil)

@@ -16,10 +16,11 @@ const (
 	Sub        // the same picture, smaller
 )
 
+// String implements fmt.Stringer.
 func (l Level) String() string { return [...]string{"main", "sub"}[l] }
 
-// stream is one level of a broadcast: it subscribes to its hub while somebody wants it, packetises each frame once, and keeps the packets since the last key frame, so
-// that whoever comes to it has a picture at once.
+// stream is one level of a broadcast: it subscribes to its hub while somebody wants it, packetises each frame once, and
+// keeps the packets since the last key frame, so that whoever comes to it has a picture at once.
 type stream struct {
 	b          *Broadcast
 	level      Level
@@ -107,7 +108,8 @@ func (st *stream) keep(p *packets) {
 		st.keyAt = now
 		st.window, st.bytes = append([]*packets(nil), p), p.bytes
 	case len(st.window) == 0:
-	case p.frame.Codec != st.window[0].frame.Codec: // the source has turned to another codec, and gives no key frame of it yet
+	// The source has turned to another codec, and gives no key frame of it yet.
+	case p.frame.Codec != st.window[0].frame.Codec:
 		st.window, st.bytes = nil, 0
 	case p.frame.PTS-st.window[0].frame.PTS > maxWindow, st.bytes+p.bytes > maxWindowBytes:
 		st.window, st.bytes = nil, 0
@@ -123,7 +125,8 @@ const (
 	maxWindowBytes = 16 << 20
 )
 
-// worth says whether sending the window at a rate (bit/s) brings a picture that is up to live sooner than waiting for the next key frame does.
+// worth says whether sending the window at a rate (bit/s) brings a picture that is up to live sooner than waiting for
+// the next key frame does.
 func (st *stream) worth(now time.Time, rate float64) bool {
 	return len(st.window) > 0 && st.burst(rate) < st.nextKey(now)
 }

@@ -8,22 +8,23 @@ import (
 	"sync/atomic"
 )
 
-// guard contains a panic in whatever works for one connection: that connection ends with the reason, the stack is logged once, and the Engine counts. Nobody else notices. Each function that a goroutine or
-// a callback of a connection begins with defers contain; what is locked below it is unlocked by defer.
+// Guard contains a panic in whatever works for one connection: that connection ends with the reason, the stack is
+// logged once, and the Engine counts. Nobody else notices. Each function that a goroutine or a callback of a connection
+// begins with defers contain; what is locked below it is unlocked by defer.
 //
 // A nil guard contains nothing: a sender that a test made panics as ever.
 type Guard struct {
 	Wake   func() // tells Run that the connection is to end
 	Log    *slog.Logger
 	Panics *atomic.Uint64     // of the Engine
-	inject func(where string) // a test's; nil outside of tests
+	Inject func(where string) // a test's; nil outside of tests
 	logged sync.Once
 
 	mu  sync.Mutex // guards the field below
 	why error      // what has ended the connection first
 }
 
-// fail ends the connection, from whatever goroutine. It does not wait.
+// Fail ends the connection, from whatever goroutine. It does not wait.
 func (g *Guard) Fail(err error) {
 	g.blame(err)
 	g.Wake()
@@ -37,7 +38,7 @@ func (g *Guard) blame(err error) {
 	}
 }
 
-// reason is why the connection is to end; nil when it is not.
+// Reason is why the connection is to end; nil when it is not.
 func (g *Guard) Reason() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,10 +52,11 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("a fault of the agent's own in the %s: panic: %v; hint: please report it, with the stack in the log", e.Where, e.Value)
+	return fmt.Sprintf("a fault of the agent's own in the %s: panic: %v; hint: please report it, with the stack in "+
+		"the log", e.Where, e.Value)
 }
 
-// contain takes a panic. It has to be deferred itself: recover works nowhere else.
+// Contain takes a panic. It has to be deferred itself: recover works nowhere else.
 func (g *Guard) Contain(where string) {
 	if g == nil {
 		return
@@ -64,7 +66,7 @@ func (g *Guard) Contain(where string) {
 	}
 }
 
-// caught ends the connection for a panic that was recovered, and gives the reason.
+// Caught ends the connection for a panic that was recovered, and gives the reason.
 func (g *Guard) Caught(where string, v any) error {
 	err := &PanicError{where, v}
 	g.Panics.Add(1)
@@ -75,7 +77,7 @@ func (g *Guard) Caught(where string, v any) error {
 	return err
 }
 
-// run calls f contained, and gives a panic as its error.
+// Run calls f contained, and gives a panic as its error.
 func (g *Guard) Run(where string, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -85,15 +87,15 @@ func (g *Guard) Run(where string, f func() error) (err error) {
 	return f()
 }
 
-// do calls f contained.
+// Do calls f contained.
 func (g *Guard) Do(where string, f func()) {
 	defer g.Contain(where)
 	f()
 }
 
-// at is where a test may make a part of the work panic.
+// At is where a test may make a part of the work panic.
 func (g *Guard) At(where string) {
-	if g != nil && g.inject != nil {
-		g.inject(where)
+	if g != nil && g.Inject != nil {
+		g.Inject(where)
 	}
 }

@@ -109,5 +109,6 @@ func learnVideo(t *media.Track, f *media.Frame) bool {
 			t.Height = int(binary.LittleEndian.Uint16(d[8:]) & 0x3fff)
 		}
 	}
-	return string(before.SPS) != string(t.SPS) || string(before.PPS) != string(t.PPS) || before.Width != t.Width || before.Height != t.Height
+	return string(before.SPS) != string(t.SPS) || string(before.PPS) != string(t.PPS) || before.Width != t.Width ||
+		before.Height != t.Height
 }

@@ -9,16 +9,18 @@ import (
 const (
 	reorder     = 400                    // how many packets may come between one that is missing and its giving up
 	reorderTime = 500 * time.Millisecond // likewise, by the clock of the stream
-	ringSize    = 1024                   // more than reorder packets that have come, and as many that may come ahead of them; divides 65536
-	maxSample   = 8192                   // packets: ten megabytes
+	// More than reorder packets that have come, and as many that may come ahead of them; divides 65536.
+	ringSize  = 1024
+	maxSample = 8192 // packets: ten megabytes
 )
 
-// samples puts the packets of one stream in order, and gives the payloads of those that belong together. What it does for a packet is bounded, whatever
-// the remote has written into it.
+// samples puts the packets of one stream in order, and gives the payloads of those that belong together. What it does
+// for a packet is bounded, whatever the remote has written into it.
 type samples struct {
-	parser func() rtp.Depacketizer // one for each sample: what a sample leaves behind must not get into the next one, nor pile up
-	marks  rtp.Depacketizer        // knows where samples begin and end
-	wait   int32                   // reorderTime in units of the RTP clock
+	// One for each sample: what a sample leaves behind must not get into the next one, nor pile up.
+	parser func() rtp.Depacketizer
+	marks  rtp.Depacketizer // knows where samples begin and end
+	wait   int32            // reorderTime in units of the RTP clock
 
 	ring  [ringSize]*rtp.Packet // that have come and were not taken, by sequence number
 	begun bool                  // next and high are known
@@ -51,7 +53,8 @@ func newSamples(parser func() rtp.Depacketizer, rate uint32) *samples {
 	return &samples{parser: parser, marks: parser(), wait: int32(reorderTime * time.Duration(rate) / time.Second)}
 }
 
-// push takes a packet. Two packets in a row must say that the stream goes on far from where it was (RFC 3550 appendix A.1).
+// push takes a packet. Two packets in a row must say that the stream goes on far from where it was (RFC 3550 appendix
+// A.1).
 func (s *samples) push(p *rtp.Packet) {
 	if !s.begun {
 		s.begun, s.first, s.next, s.high = true, p.SequenceNumber, p.SequenceNumber, p.SequenceNumber

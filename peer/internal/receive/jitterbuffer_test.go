@@ -17,7 +17,8 @@ func picture(seq uint16, stamp uint32, key bool) *rtp.Packet {
 	if key { // in a STAP-A with its parameter sets, RFC 6184 section 5.7.1
 		payload = []byte{0x78, 0, 4, 0x67, 0x42, 0xc0, 0x1f, 0, 2, 0x68, 1, 0, 3, 0x65, 1, 2}
 	}
-	return &rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: seq, Timestamp: stamp}, Payload: payload}
+	return &rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: seq, Timestamp: stamp},
+		Payload: payload}
 }
 
 // frames pushes pictures in a row, the first a key frame, and counts those that come out.
@@ -31,7 +32,8 @@ func frames(a *assembler, seq uint16, stamp uint32, n int) (got int) {
 	return got
 }
 
-// TestJumps: a stream that goes on at another sequence number is a stream again, from its next key frame on, wherever that is.
+// TestJumps: a stream that goes on at another sequence number is a stream again, from its next key frame on, wherever
+// that is.
 func TestJumps(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -63,7 +65,8 @@ func TestJumps(t *testing.T) {
 	}
 }
 
-// TestJumpingCostsLittle: a remote whose sequence numbers jump about makes us do little more work than any other. A thousand packets took minutes.
+// TestJumpingCostsLittle: a remote whose sequence numbers jump about makes us do little more work than any other. A
+// thousand packets took minutes.
 func TestJumpingCostsLittle(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, next := range map[string]func(i int, last uint16) uint16{
@@ -87,7 +90,8 @@ func TestJumpingCostsLittle(t *testing.T) {
 	}
 }
 
-// order pushes packets with the payloads given, each a sample of its own but for those joined by a +, and gives the samples that come out.
+// order pushes packets with the payloads given, each a sample of its own but for those joined by a +, and gives the
+// samples that come out.
 func order(t *testing.T, packets ...*rtp.Packet) (got []string) {
 	t.Helper()
 	s := newSamples(func() rtp.Depacketizer { return marked{} }, 90000)
@@ -114,7 +118,8 @@ func (marked) IsPartitionTail(marker bool, _ []byte) bool { return marker }
 func TestSamples(t *testing.T) {
 	// p is a packet; a payload that ends in a dot has the marker, and three packets share a timestamp.
 	p := func(seq int, payload string) *rtp.Packet {
-		return &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(seq), Timestamp: uint32(seq/3) * 3000, Marker: strings.HasSuffix(payload, ".")}, Payload: []byte(payload)}
+		return &rtp.Packet{Header: rtp.Header{SequenceNumber: uint16(seq), Timestamp: uint32(seq/3) * 3000,
+			Marker: strings.HasSuffix(payload, ".")}, Payload: []byte(payload)}
 	}
 	row := func(from, n int) (out []*rtp.Packet) {
 		for i := from; i < from+n; i++ {
@@ -159,10 +164,12 @@ func TestSampleWithoutEnd(t *testing.T) {
 	}
 	a := newAssembler(media.H264, 90000)
 	for i := range 20_000 { // FU-A with a beginning, RFC 6184 section 5.8
-		a.push(&rtp.Packet{Header: rtp.Header{Marker: true, SequenceNumber: uint16(i), Timestamp: uint32(i) * 3000}, Payload: append([]byte{0x7c, 0x85}, make([]byte, 1000)...)}, 0)
+		a.push(&rtp.Packet{Header: rtp.Header{Marker: true, SequenceNumber: uint16(i), Timestamp: uint32(i) * 3000},
+			Payload: append([]byte{0x7c, 0x85}, make([]byte, 1000)...)}, 0)
 		a.pop()
 	}
-	a.push(&rtp.Packet{Header: rtp.Header{Marker: true, SequenceNumber: 20_000, Timestamp: 60_000_000}, Payload: []byte{0x7c, 0xc5, 1}}, 0)
+	a.push(&rtp.Packet{Header: rtp.Header{Marker: true, SequenceNumber: 20_000, Timestamp: 60_000_000},
+		Payload: []byte{0x7c, 0xc5, 1}}, 0)
 	if f := a.pop(); f != nil && f.Size() > 100 {
 		t.Errorf("a frame of %d bytes came of fragments without an end", f.Size())
 	}

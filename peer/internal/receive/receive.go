@@ -14,7 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// receiver turns what a remote sends into frames.
+// Receiver turns what a remote sends into frames.
 type Receiver struct {
 	sink    media.Sink // may be nil
 	onFirst func()
@@ -30,11 +30,14 @@ type Receiver struct {
 // packetCount is packets as they came.
 type packetCount struct{ packets, lost uint64 }
 
+// NewReceiver hands the frames of all tracks to a sink; nil only counts them. epoch is time zero of their PTS. onFrame
+// is called at the first key frame.
 func NewReceiver(sink media.Sink, epoch time.Time, onFirst func()) *Receiver {
-	return &Receiver{sink: sink, onFirst: onFirst, epoch: epoch, meters: map[media.Codec]*media.Meter{}, counts: map[media.Codec]*packetCount{}}
+	return &Receiver{sink: sink, onFirst: onFirst, epoch: epoch, meters: map[media.Codec]*media.Meter{},
+		counts: map[media.Codec]*packetCount{}}
 }
 
-// expect tells which tracks are about to come, so that the sink learns of all of them before the first frame.
+// Expect tells which tracks are about to come, so that the sink learns of all of them before the first frame.
 func (r *Receiver) Expect(codecs []media.Codec) {
 	if r == nil {
 		return
@@ -65,8 +68,9 @@ func (r *Receiver) add(c media.Codec) {
 // pliEvery is how often a key frame is asked for at the most.
 const pliEvery = time.Second
 
-// run reads one track until it ends. askKey asks the remote for a key frame. The remote may turn to another codec from one packet to the next (RFC 3264
-// section 5.1: all that were negotiated have to be understood), and that is another track for the sink.
+// Run reads one track until it ends. askKey asks the remote for a key frame. The remote may turn to another codec from
+// one packet to the next (RFC 3264 section 5.1: all that were negotiated have to be understood), and that is another
+// track for the sink.
 func (r *Receiver) Run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 	codec, pt := CodecOf(track.Codec()), track.PayloadType()
 	count := r.open(codec)
@@ -113,7 +117,8 @@ func (r *Receiver) open(codec media.Codec) *packetCount {
 	return r.counts[codec]
 }
 
-// turn gives the assembler of the codec that comes in place of another's, nil when we do not know it. The sink learns of it with its first frame.
+// turn gives the assembler of the codec that comes in place of another's, nil when we do not know it. The sink learns
+// of it with its first frame.
 func (r *Receiver) turn(before *assembler, codec media.Codec, rate uint32) *assembler {
 	before.samples.flush()
 	for f := before.pop(); f != nil; f = before.pop() {
@@ -206,7 +211,8 @@ func (plain) Unmarshal(p []byte) ([]byte, error) { return p, nil }
 func (plain) IsPartitionHead([]byte) bool        { return true }
 func (plain) IsPartitionTail(bool, []byte) bool  { return true }
 
-// h265Units ends an access unit where the marker says so (RFC 7798 section 4.1): Pion's ends one after each unit that came in fragments.
+// h265Units ends an access unit where the marker says so (RFC 7798 section 4.1): Pion's ends one after each unit that
+// came in fragments.
 type h265Units struct{ codecs.H265Depacketizer }
 
 func (*h265Units) IsPartitionTail(marker bool, _ []byte) bool { return marker }
@@ -253,7 +259,7 @@ func ticksToTime(ticks int64, rate uint32) time.Duration {
 	return time.Duration(ticks/r)*time.Second + time.Duration(ticks%r)*time.Second/time.Duration(r)
 }
 
-// askKeyFrame asks the remote for a key frame (PLI, RFC 4585 section 6.3.1).
+// AskKeyFrame asks the remote for a key frame (PLI, RFC 4585 section 6.3.1).
 func AskKeyFrame(pc *webrtc.PeerConnection) func(uint32) {
 	return func(ssrc uint32) { _ = pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}) }
 }
@@ -266,20 +272,22 @@ type Stats struct {
 	FPS, Bitrate             float64
 }
 
-// report gives the tracks that there are.
+// Report gives the tracks that there are.
 func (r *Receiver) Report() []Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []Stats
 	for _, track := range r.tracks {
 		n, m := r.counts[track.Codec], r.meters[track.Codec]
-		s := Stats{Track: track, Packets: n.packets, Lost: n.lost, Frames: m.Frames, KeyFrames: m.KeyFrames, Bytes: m.Bytes}
+		s := Stats{Track: track, Packets: n.packets, Lost: n.lost, Frames: m.Frames, KeyFrames: m.KeyFrames,
+			Bytes: m.Bytes}
 		s.FPS, s.Bitrate = m.Rates(time.Now())
 		out = append(out, s)
 	}
 	return out
 }
 
+// CodecOf is the codec of a payload type.
 func CodecOf(c webrtc.RTPCodecParameters) media.Codec {
 	_, name, _ := strings.Cut(c.MimeType, "/")
 	return sdp.Canonical(name)

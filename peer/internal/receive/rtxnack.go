@@ -11,14 +11,14 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// rtxNACK makes Pion's generator of NACKs know of packets that came in a retransmission stream (RFC 4588). By itself it sees only the stream that they are
-// missing from, and goes on asking for them.
-type RTXNACK struct {
+// rtxNACK makes Pion's generator of NACKs know of packets that came in a retransmission stream (RFC 4588). By itself it
+// sees only the stream that they are missing from, and goes on asking for them.
+type rtxNACK struct {
 	*nack.GeneratorInterceptorFactory
 }
 
 // NewInterceptor implements interceptor.Factory.
-func (f RTXNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
+func (f rtxNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
 	inner, err := f.GeneratorInterceptorFactory.NewInterceptor(id)
 	return &rtxNACKInterceptor{Interceptor: inner}, err
 }
@@ -26,12 +26,15 @@ func (f RTXNACK) NewInterceptor(id string) (interceptor.Interceptor, error) {
 type rtxNACKInterceptor struct {
 	interceptor.Interceptor
 
-	mu   sync.Mutex            // guards the field below
-	note interceptor.RTPReader // tells the generator of a packet of the video stream, of which there is one; Pion does not say which stream an RTX one repeats
+	mu sync.Mutex // guards the field below
+	// Tells the generator of a packet of the video stream, of which there is one; Pion does not say which stream an RTX
+	// one repeats.
+	note interceptor.RTPReader
 }
 
 // BindRemoteStream implements interceptor.Interceptor.
-func (r *rtxNACKInterceptor) BindRemoteStream(info *interceptor.StreamInfo, reader interceptor.RTPReader) interceptor.RTPReader {
+func (r *rtxNACKInterceptor) BindRemoteStream(info *interceptor.StreamInfo,
+	reader interceptor.RTPReader) interceptor.RTPReader {
 	if strings.EqualFold(info.MimeType, webrtc.MimeTypeRTX) {
 		return r.retransmissions(reader)
 	}

@@ -2,8 +2,8 @@ package sdp
 
 import "net/netip"
 
-// A viewer writes the addresses that we send packets to, and the text of its user name is in each of them. So it must not aim us at this
-// host, at whoever hears a broadcast, or at the services that clouds keep for their machines alone.
+// A viewer writes the addresses that we send packets to, and the text of its user name is in each of them. So it must
+// not aim us at this host, at whoever hears a broadcast, or at the services that clouds keep for their machines alone.
 var forbidden = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),              // this network, RFC 791
 	netip.MustParsePrefix("169.254.0.0/16"),         // link-local, and the metadata service of most clouds
@@ -32,11 +32,12 @@ var wrapped = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},        // 6to4, RFC 3056
 	{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64, RFC 6052
 	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // IPv4-translated, RFC 2765
-	{netip.MustParsePrefix("::/96"), 12},           // IPv4-compatible, RFC 4291; deprecated, still understood here and there
+	// IPv4-compatible, RFC 4291; deprecated, still understood here and there.
+	{netip.MustParsePrefix("::/96"), 12},
 }
 
-// forms are an address as it stands and, behind it, the IPv4 address that it may be a disguise of. Who may not be sent to in one form may not
-// in another.
+// forms are an address as it stands and, behind it, the IPv4 address that it may be a disguise of. Who may not be sent
+// to in one form may not in another.
 func forms(a netip.Addr) []netip.Addr {
 	a = a.Unmap().WithZone("")
 	if inner, ok := innerIPv4(a); ok {
@@ -61,7 +62,8 @@ func innerIPv4(a netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// MayAnswer says whether packets may go to an address that a remote was heard from. Loopback is for development on one machine.
+// MayAnswer says whether packets may go to an address that a remote was heard from. Loopback is for development on one
+// machine.
 func MayAnswer(a netip.Addr, loopback bool) bool {
 	for i, form := range forms(a) {
 		if !mayAnswer(form, loopback && i == 0) {

@@ -11,8 +11,8 @@ import (
 // ErrNoUse is a candidate that an honest client sends and that we have no use for. Nobody needs to be told.
 var ErrNoUse = errors.New("of no use")
 
-// Candidate is an ICE candidate (RFC 8839 section 5.1) that packets may be sent to: over UDP, for component 1. Its related address is not
-// kept: nobody sends anything there.
+// Candidate is an ICE candidate (RFC 8839 section 5.1) that packets may be sent to: over UDP, for component 1. Its
+// related address is not kept: nobody sends anything there.
 type Candidate struct {
 	Foundation string     // of 1 to 32 ice-chars
 	Priority   uint32     // RFC 8445 section 5.1.2
@@ -25,8 +25,8 @@ type Candidate struct {
 
 const maxCandidateBytes = 1024
 
-// ParseCandidate reads a candidate, as it stands behind "a=" or in RTCIceCandidateInit.candidate. The error is ErrNoUse for what honest
-// clients send besides.
+// ParseCandidate reads a candidate, as it stands behind "a=" or in RTCIceCandidateInit.candidate. The error is ErrNoUse
+// for what honest clients send besides.
 func ParseCandidate(text string) (Candidate, error) {
 	var c Candidate
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
@@ -69,7 +69,8 @@ func ParseCandidate(text string) (Candidate, error) {
 	return c, c.setMore(f[8:])
 }
 
-// setAddress takes an address, or a name of the local network. Other names are never looked up, and IPv4 has four decimal numbers.
+// setAddress takes an address, or a name of the local network. Other names are never looked up, and IPv4 has four
+// decimal numbers.
 func (c *Candidate) setAddress(text string) error {
 	switch c.Type {
 	case "host", "srflx", "prflx", "relay":

@@ -12,13 +12,16 @@ import (
 func TestParseCandidate(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"candidate:1 1 udp 2130706431 192.0.2.1 9 typ host", "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host"},
-		{"1 1 UDP 1 192.0.2.1 9 typ host generation 0 ufrag abcd network-id 1", "candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag abcd"},
+		{"1 1 UDP 1 192.0.2.1 9 typ host generation 0 ufrag abcd network-id 1",
+			"candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag abcd"},
 		{"a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", "candidate:1 1 udp 1 192.0.2.1 9 typ host"},
 		{"candidate: 1 udp 1 192.0.2.1 9 typ host", "candidate:0 1 udp 1 192.0.2.1 9 typ host"},
 		{"candidate:a.b-c_d 1 udp 1 192.0.2.1 9 typ host", "candidate:0 1 udp 1 192.0.2.1 9 typ host"},
 		{"candidate:1  1 udp 1  192.0.2.1 9 typ host ", "candidate:1 1 udp 1 192.0.2.1 9 typ host"},
-		{"candidate:1 1 udp 1 192.0.2.1 9 typ srflx raddr 10.9.8.7 rport 22", "candidate:1 1 udp 1 192.0.2.1 9 typ srflx"},
-		{"candidate:1 1 udp 1 192.0.2.1 9 typ relay raddr x.local rport 0", "candidate:1 1 udp 1 192.0.2.1 9 typ relay"},
+		{"candidate:1 1 udp 1 192.0.2.1 9 typ srflx raddr 10.9.8.7 rport 22",
+			"candidate:1 1 udp 1 192.0.2.1 9 typ srflx"},
+		{"candidate:1 1 udp 1 192.0.2.1 9 typ relay raddr x.local rport 0",
+			"candidate:1 1 udp 1 192.0.2.1 9 typ relay"},
 		{"candidate:1 1 udp 1 2001:DB8:0::1 9 typ host", "candidate:1 1 udp 1 2001:db8::1 9 typ host"},
 		{"candidate:1 1 udp 1 2001:db8::1%eth0 9 typ host", "candidate:1 1 udp 1 2001:db8::1 9 typ host"},
 		{"candidate:1 1 udp 1 ::ffff:192.0.2.1 9 typ host", "candidate:1 1 udp 1 192.0.2.1 9 typ host"},
@@ -80,17 +83,22 @@ func comparePion(t *testing.T, c Candidate) ice.Candidate {
 		address = c.Address.String()
 	}
 	ufrag, _ := p.GetExtension("ufrag")
-	if p.Address() != address || p.Port() != int(c.Port) || p.Type().String() != c.Type || p.Component() != 1 || !p.NetworkType().IsUDP() ||
-		ufrag.Value != c.Ufrag || p.TCPType() != ice.TCPTypeUnspecified || p.RelatedAddress() != nil && p.RelatedAddress().Address != "" {
+	if p.Address() != address || p.Port() != int(c.Port) || p.Type().String() != c.Type || p.Component() != 1 ||
+		!p.NetworkType().IsUDP() ||
+		ufrag.Value != c.Ufrag || p.TCPType() != ice.TCPTypeUnspecified || p.RelatedAddress() != nil &&
+		p.RelatedAddress().Address != "" {
 		t.Fatalf("%q: Pion reads %v", c, p)
 	}
 	return p
 }
 
-// TestCandidateIsReadOnce: what separates fields for us separates them for Pion, so that no address can stand where only one of us looks.
+// TestCandidateIsReadOnce: what separates fields for us separates them for Pion, so that no address can stand where
+// only one of us looks.
 func TestCandidateIsReadOnce(t *testing.T) {
-	for _, separator := range []string{"\v", "\t", "\f", "\r", "\n", "\x00", "\u0085", "\u00a0", "\u2000", "\u2028", "\u3000", "\ufeff"} {
-		line := strings.ReplaceAll("candidate:1 1 udp_1_8.8.8.8_80_typ_host 2130706431 10.9.8.7 22 typ host", "_", separator)
+	for _, separator := range []string{"\v", "\t", "\f", "\r", "\n", "\x00", "\u0085", "\u00a0", "\u2000", "\u2028",
+		"\u3000", "\ufeff"} {
+		line := strings.ReplaceAll("candidate:1 1 udp_1_8.8.8.8_80_typ_host 2130706431 10.9.8.7 22 typ host", "_",
+			separator)
 		c, err := ParseCandidate(line)
 		if err == nil || !strings.Contains(err.Error(), "candidate with the character") {
 			t.Errorf("%q was read as %v (%v)", line, c, err)
@@ -98,22 +106,27 @@ func TestCandidateIsReadOnce(t *testing.T) {
 	}
 }
 
-// denied judges an address a second way: by the words of net/netip, and by unwrapping as often as there is something to unwrap.
+// denied judges an address a second way: by the words of net/netip, and by unwrapping as often as there is something to
+// unwrap.
 func denied(a netip.Addr) bool {
 	a = a.WithZone("").Unmap()
 	if inner, ok := unwrapped(a); ok && denied(inner) {
 		return true
 	}
-	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a.IsInterfaceLocalMulticast() {
+	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() ||
+		a.IsInterfaceLocalMulticast() {
 		return true
 	}
 	if a.Is4() {
 		b := a.As4()
-		return b[0] == 0 || b[0] >= 224 || b[0] == 192 && b[1] == 0 && b[2] == 0 || a.String() == "100.100.100.200" || a.String() == "168.63.129.16"
+		return b[0] == 0 || b[0] >= 224 || b[0] == 192 && b[1] == 0 && b[2] == 0 || a.String() == "100.100.100.200" ||
+			a.String() == "168.63.129.16"
 	}
 	s := a.StringExpanded()
-	return strings.HasPrefix(s, "2001:0000:") || strings.HasPrefix(s, "0064:ff9b:0001:") || strings.HasPrefix(s, "0100:0000:0000:0000:") ||
-		s[:2] == "fe" && s[2] >= 'c' || strings.HasPrefix(s, "fd00:0ec2:0000:0000:0000:0000:0000:") || a.String() == "fd20:ce::254" ||
+	return strings.HasPrefix(s, "2001:0000:") || strings.HasPrefix(s, "0064:ff9b:0001:") ||
+		strings.HasPrefix(s, "0100:0000:0000:0000:") ||
+		s[:2] == "fe" && s[2] >= 'c' || strings.HasPrefix(s, "fd00:0ec2:0000:0000:0000:0000:0000:") ||
+		a.String() == "fd20:ce::254" ||
 		a.String() == "fd00:c1::a9fe:a9fe" || a.String() == "fd00:42::42"
 }
 
@@ -146,9 +159,11 @@ func deniedBy(a netip.Addr, r Rule) bool {
 	if denied(a) {
 		return true
 	}
-	private := a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a) || netip.MustParsePrefix("198.18.0.0/15").Contains(a)
+	private := a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a) ||
+		netip.MustParsePrefix("198.18.0.0/15").Contains(a)
 	for _, n := range r.Networks {
-		if n.Contains(a) && (a == n.Addr() && !r.Loopback || a.Is4() && strings.HasSuffix(a.String(), ".255")) || a != n.Addr() && a == n.Masked().Addr() {
+		if n.Contains(a) && (a == n.Addr() && !r.Loopback || a.Is4() && strings.HasSuffix(a.String(), ".255")) ||
+			a != n.Addr() && a == n.Masked().Addr() {
 			return true
 		}
 		if n.Contains(a) && r.Remotes == OnLink {
@@ -172,10 +187,14 @@ func rules() (out []Rule) {
 }
 
 var addresses = []string{
-	"192.0.2.1", "8.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.77", "192.168.1.20", "192.168.1.255", "192.168.1.0", "192.168.2.1", "100.64.0.1",
-	"198.18.0.1", "127.0.0.1", "127.255.0.1", "0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "255.255.255.255", "240.0.0.1",
-	"100.100.100.200", "168.63.129.16", "192.0.0.1", "::", "::1", "fe80::1%eth0", "fe80::1", "ff02::1", "2001:db8::1", "2001:0:1::1",
-	"fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fec0::1", "fd12::1", "fd12::20", "fd99::1", "100::1", "64:ff9b:1::1",
+	"192.0.2.1", "8.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.77", "192.168.1.20", "192.168.1.255", "192.168.1.0",
+	"192.168.2.1", "100.64.0.1",
+	"198.18.0.1", "127.0.0.1", "127.255.0.1", "0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "255.255.255.255",
+	"240.0.0.1",
+	"100.100.100.200", "168.63.129.16", "192.0.0.1", "::", "::1", "fe80::1%eth0", "fe80::1", "ff02::1", "2001:db8::1",
+	"2001:0:1::1",
+	"fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fec0::1", "fd12::1", "fd12::20", "fd99::1",
+	"100::1", "64:ff9b:1::1",
 }
 
 // disguises are the ways to write an IPv4 address as an IPv6 address.
@@ -183,7 +202,8 @@ func disguises(v4 string) []string {
 	b := netip.MustParseAddr(v4).As4()
 	six := [16]byte{0x20, 0x02, b[0], b[1], b[2], b[3], 15: 1}
 	out := []string{netip.AddrFrom16(six).String()}
-	for _, prefix := range []string{"::", "::ffff:", "::ffff:0:", "64:ff9b::", "2001:db8::5efe:", "2001:db8::200:5efe:", "fd99::5efe:"} {
+	for _, prefix := range []string{"::", "::ffff:", "::ffff:0:", "64:ff9b::", "2001:db8::5efe:", "2001:db8::200:5efe:",
+		"fd99::5efe:"} {
 		out = append(out, prefix+v4)
 	}
 	return out
@@ -208,7 +228,8 @@ func TestDisguisedAddresses(t *testing.T) {
 	if (Rule{Remotes: All, Loopback: true}).Check(netip.MustParseAddr("64:ff9b::127.0.0.1")) == nil {
 		t.Error("loopback in disguise is not forbidden where loopback is allowed")
 	}
-	for _, open := range []string{"8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:db8::1", "2001:db8::5efe:8.8.8.8"} {
+	for _, open := range []string{"8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:db8::1",
+		"2001:db8::5efe:8.8.8.8"} {
 		if err := (Rule{Remotes: Public}).Check(netip.MustParseAddr(open)); err != nil {
 			t.Errorf("%s: %v", open, err)
 		}

@@ -69,7 +69,8 @@ func (s *Section) codecs(formats []string) []Codec {
 
 // Canonical spells an encoding name as media does; SDP compares them without case.
 func Canonical(name string) media.Codec {
-	for _, c := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1, media.Opus, media.PCMU, media.PCMA} {
+	for _, c := range []media.Codec{media.H264, media.H265, media.VP8, media.VP9, media.AV1, media.Opus, media.PCMU,
+		media.PCMA} {
 		if strings.EqualFold(name, string(c)) {
 			return c
 		}
@@ -95,8 +96,9 @@ func Names(codecs []Codec) string {
 	return strings.Join(out, ", ")
 }
 
-// Match finds what a remote offers for a codec. For H.264 that is the profile nearest to the stream's (profile_idc and constraint flags, 4 hex
-// digits): browsers list few profiles by name and decode more (Debian's Chromium plays High and does not offer it).
+// Match finds what a remote offers for a codec. For H.264 that is the profile nearest to the stream's (profile_idc and
+// constraint flags, 4 hex digits): browsers list few profiles by name and decode more (Debian's Chromium plays High and
+// does not offer it).
 func Match(codec media.Codec, profile string, offered []Codec) (Codec, bool) {
 	var best Codec
 	score := -1
@@ -115,8 +117,8 @@ func Match(codec media.Codec, profile string, offered []Codec) (Codec, bool) {
 	return best, score >= 0
 }
 
-// h264Score rates an offered H.264 format for a stream of the given profile; -1 is unusable: we send fragmentation units, which packetization
-// mode 0 has not (RFC 6184 section 6.2).
+// h264Score rates an offered H.264 format for a stream of the given profile; -1 is unusable: we send fragmentation
+// units, which packetization mode 0 has not (RFC 6184 section 6.2).
 func h264Score(profile, fmtp string) int {
 	if FmtpValue(fmtp, "packetization-mode") != "1" {
 		return -1

@@ -12,7 +12,8 @@ func TestH264Choice(t *testing.T) {
 		return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile
 	}
 	chromium := []Codec{
-		{"H264", fmtp("42001f")}, {"H264", strings.Replace(fmtp("42001f"), "mode=1", "mode=0", 1)}, {"H264", fmtp("42e01f")},
+		{"H264", fmtp("42001f")}, {"H264", strings.Replace(fmtp("42001f"), "mode=1", "mode=0", 1)},
+		{"H264", fmtp("42e01f")},
 		{"H264", fmtp("4d001f")}, {"H264", fmtp("f4001f")}, {"VP8", ""},
 	}
 	for _, tt := range []struct{ name, profile, want string }{
@@ -27,14 +28,17 @@ func TestH264Choice(t *testing.T) {
 			t.Errorf("%s: %v %q, want %s", tt.name, ok, got.Fmtp, tt.want)
 		}
 	}
-	if _, ok := Match(media.H264, "42e0", []Codec{{"VP8", ""}, {"H264", "packetization-mode=0;profile-level-id=42e01f"}}); ok {
+	if _, ok := Match(media.H264, "42e0", []Codec{{"VP8", ""},
+		{"H264", "packetization-mode=0;profile-level-id=42e01f"}}); ok {
 		t.Error("VP8 and packetization mode 0 matched, want no match")
 	}
 }
 
 // TestCodecs: formats keep the remote's order, static payload types need no rtpmap, and what has no name is left out.
 func TestCodecs(t *testing.T) {
-	d := mustParse(t, goodSDP+"m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8 77 9\r\na=rtpmap:9 g722/8000\r\na=rtpmap:111 OPUS/48000/2\r\na=fmtp:111  useinbandfec=1\r\n")
+	d := mustParse(t,
+		goodSDP+"m=audio 9 UDP/TLS/RTP/SAVPF 111 0 8 77 9\r\na=rtpmap:9 g722/8000\r\na=rtpmap:111 "+
+			"OPUS/48000/2\r\na=fmtp:111  useinbandfec=1\r\n")
 	got := d.Codecs()["audio"]
 	want := []Codec{{media.Opus, "useinbandfec=1"}, {media.PCMU, ""}, {media.PCMA, ""}, {"g722", ""}}
 	if len(got) != len(want) {

@@ -21,7 +21,8 @@ func hidden() []string {
 		"candidate: 1 udp 1 192.0.2.1 9 typ host",
 		"candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype passive",
 		"candidate:1  1 udp 1 192.0.2.1 9 typ host",
-		"candidate:1 1 udp 1 0x7f.1 9 typ host", "candidate:1 1 udp 1 2130706433 9 typ host", "candidate:1 1 udp 1 0177.0.0.1 9 typ host",
+		"candidate:1 1 udp 1 0x7f.1 9 typ host", "candidate:1 1 udp 1 2130706433 9 typ host",
+		"candidate:1 1 udp 1 0177.0.0.1 9 typ host",
 		"candidate:1 1 udp 1 localhost 9 typ host", "candidate:1 1 udp 1 x.local 9 typ host",
 	}
 	for _, a := range addresses {
@@ -35,7 +36,8 @@ func hidden() []string {
 	return out
 }
 
-// FuzzCandidate holds the rules against net/netip, and our reading of a candidate against Pion's of what we write: both must see one address.
+// FuzzCandidate holds the rules against net/netip, and our reading of a candidate against Pion's of what we write: both
+// must see one address.
 func FuzzCandidate(f *testing.F) {
 	for _, line := range hidden() {
 		f.Add(line)
@@ -74,8 +76,8 @@ func mayHold(t *testing.T, p ice.Candidate, r Rule) {
 	}
 }
 
-// FuzzDescription gives Pion's parser what we write of any text, by each rule: the candidates that it finds, wherever they stand, are those
-// that we allowed, and credentials, formats and mids are those that we read.
+// FuzzDescription gives Pion's parser what we write of any text, by each rule: the candidates that it finds, wherever
+// they stand, are those that we allowed, and credentials, formats and mids are those that we read.
 func FuzzDescription(f *testing.F) {
 	for _, text := range written(f) {
 		f.Add(text)
@@ -129,7 +131,8 @@ func sameForPion(t *testing.T, d *Description, r Rule) {
 	}
 	for i, m := range p.MediaDescriptions {
 		s := &d.Sections[i]
-		if m.MediaName.Media != s.Media || !slices.Equal(m.MediaName.Formats, s.Formats) || m.ConnectionInformation.Address.Address != "0.0.0.0" {
+		if m.MediaName.Media != s.Media || !slices.Equal(m.MediaName.Formats, s.Formats) ||
+			m.ConnectionInformation.Address.Address != "0.0.0.0" {
 			t.Fatalf("section %d is %v, Pion reads %v", i, s, m.MediaName)
 		}
 		var found []string

@@ -5,11 +5,13 @@ import (
 	"strings"
 )
 
-// Identity is who made a description. A page that was reloaded, or another device, has another one, whatever name it goes by.
+// Identity is who made a description. A page that was reloaded, or another device, has another one, whatever name it
+// goes by.
 type Identity struct {
-	Fingerprint string   // of its DTLS certificate, in lower case; "" when there is none
-	session     string   // user name and session id of the o= line, the same in all descriptions of a connection (RFC 8829 section 5.2.1)
-	Ufrags      []string // of ICE; they change when ICE is restarted
+	Fingerprint string // of its DTLS certificate, in lower case; "" when there is none
+	// User name and session id of the o= line, the same in all descriptions of a connection (RFC 8829 section 5.2.1)
+	session string
+	Ufrags  []string // of ICE; they change when ICE is restarted
 }
 
 // Identity is that of who made the description.
@@ -26,8 +28,8 @@ func (d *Description) Identity() Identity {
 	return id
 }
 
-// Same says whether two descriptions come from one connection. Some clients make all their connections with one certificate, and some
-// make up a new session id for each description; none does both and restarts ICE.
+// Same says whether two descriptions come from one connection. Some clients make all their connections with one
+// certificate, and some make up a new session id for each description; none does both and restarts ICE.
 func (id Identity) Same(o Identity) bool {
 	return id.Fingerprint != "" && id.Fingerprint == o.Fingerprint && (id.session == o.session || id.SameICE(o))
 }

@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// Marshal writes the description anew, in the order of RFC 8866 section 5 and with a carriage return and a line feed at each line's end. The
-// origin, the session's name, ports and connection addresses are ours: nobody reads those of the remote. ICE credentials stand in each section,
-// where the section's own override the session's (RFC 8839 section 5.4), and candidates have one form.
+// Marshal writes the description anew, in the order of RFC 8866 section 5 and with a carriage return and a line feed at
+// each line's end. The origin, the session's name, ports and connection addresses are ours: nobody reads those of the
+// remote. ICE credentials stand in each section, where the section's own override the session's (RFC 8839 section 5.4),
+// and candidates have one form.
 func (d *Description) Marshal() string {
 	b := make([]byte, 0, d.size+d.size/8+256)
 	b = append(b, "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"...)
@@ -22,7 +23,8 @@ func (d *Description) Marshal() string {
 	return string(b)
 }
 
-// bundles says whether a group names, first of all, a section that there is. Pion looks for ICE credentials in that section and in no other.
+// bundles says whether a group names, first of all, a section that there is. Pion looks for ICE credentials in that
+// section and in no other.
 func (d *Description) bundles(group string) bool {
 	f := words(group, -1)
 	return len(f) > 1 && slices.ContainsFunc(d.Sections, func(s Section) bool { return s.Mid == f[1] })
@@ -70,13 +72,14 @@ func (d *Description) Judged(r Rule) *Description {
 	out.Sections = slices.Clone(d.Sections)
 	for i := range out.Sections {
 		s := &out.Sections[i]
-		s.Candidates = slices.DeleteFunc(slices.Clone(s.Candidates), func(c Candidate) bool { return r.Judge(c) != nil })
+		s.Candidates = slices.DeleteFunc(slices.Clone(s.Candidates),
+			func(c Candidate) bool { return r.Judge(c) != nil })
 	}
 	return &out
 }
 
-// WithMids gives each section of a description of ours that has no mid that of the remote's section (RFC 8829 section 5.3.1): Pion leaves it
-// out where it rejects, and stumbles over that when it is to offer later.
+// WithMids gives each section of a description of ours that has no mid that of the remote's section (RFC 8829 section
+// 5.3.1): Pion leaves it out where it rejects, and stumbles over that when it is to offer later.
 func WithMids(ours string, mids []string) string {
 	var b strings.Builder
 	section, own := -1, midsOf(ours)

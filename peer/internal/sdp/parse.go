@@ -67,9 +67,9 @@ func (s *scope) value(key string) string {
 	return ""
 }
 
-// Parse reads a session description as its clients write it: lines end with or without a carriage return, they come in any order within the
-// session and within a section, and a line that is not known is left out (all as in the KVS C SDK). Control characters are refused before
-// anything else is looked at. Errors name the line.
+// Parse reads a session description as its clients write it: lines end with or without a carriage return, they come in
+// any order within the session and within a section, and a line that is not known is left out (all as in the KVS C
+// SDK). Control characters are refused before anything else is looked at. Errors name the line.
 func Parse(text string, l Limits) (*Description, error) {
 	if l.Bytes == 0 {
 		l.Bytes = 32 << 10
@@ -224,8 +224,8 @@ func (p *parser) attribute(line string) error {
 	return nil
 }
 
-// candidate takes one that is of use. One of the session is of no use to anybody (RFC 8839 section 5.1), and one that is not understood is
-// left out, as an unknown line is.
+// candidate takes one that is of use. One of the session is of no use to anybody (RFC 8839 section 5.1), and one that
+// is not understood is left out, as an unknown line is.
 func (p *parser) candidate(section *Section, value string) error {
 	if section == nil {
 		return nil
@@ -238,7 +238,8 @@ func (p *parser) candidate(section *Section, value string) error {
 		section.Candidates = append(section.Candidates, c)
 	}
 	if p.candidates++; p.candidates > maxCandidates {
-		return fmt.Errorf("sdp line %d: %d candidates of a media section; the limit is %d", p.lines, p.candidates, maxCandidates)
+		return fmt.Errorf("sdp line %d: %d candidates of a media section; the limit is %d", p.lines, p.candidates,
+			maxCandidates)
 	}
 	return nil
 }
@@ -279,8 +280,8 @@ func (d *Description) Mids() []string {
 	return out
 }
 
-// rejected says whether a section is turned down (RFC 3264 section 6). Port 0 alone does not say so: a section that is sent only within the
-// bundle has that, too (RFC 9143 section 6).
+// rejected says whether a section is turned down (RFC 3264 section 6). Port 0 alone does not say so: a section that is
+// sent only within the bundle has that, too (RFC 9143 section 6).
 func (s *Section) rejected() bool { return s.Port == 0 && !s.has("bundle-only") }
 
 // NegotiatesData says whether there is a section for data channels.

@@ -10,8 +10,10 @@ import (
 	pionsdp "github.com/pion/sdp/v3"
 )
 
-const goodSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n" +
-	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\na=rtpmap:96 H264/90000\r\na=mid:0\r\n"
+const goodSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 " +
+	"0.0.0.0\r\n" +
+	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\na=rtpmap:96 " +
+	"H264/90000\r\na=mid:0\r\n"
 
 // written are descriptions of real clients, with the line ends of SDP.
 func written(t testing.TB) []string {
@@ -54,7 +56,8 @@ func TestControlCharactersAreRefused(t *testing.T) {
 			"at the start of a line": strings.Replace(goodSDP, "a=ice-ufrag", c+evil+"\r\na=ice-ufrag", 1),
 			"inside a line":          strings.Replace(goodSDP, "a=ice-ufrag", "a=x:"+c+evil+"\r\na=ice-ufrag", 1),
 			"at the end of a line":   strings.Replace(goodSDP, "a=ice-ufrag", "a=x"+c+"\r\na=ice-ufrag", 1),
-			"with a bare line feed":  strings.ReplaceAll(strings.Replace(goodSDP, "a=ice-ufrag", "a=x"+c+evil+"\r\na=ice-ufrag", 1), "\r\n", "\n"),
+			"with a bare line feed": strings.ReplaceAll(strings.Replace(goodSDP, "a=ice-ufrag",
+				"a=x"+c+evil+"\r\na=ice-ufrag", 1), "\r\n", "\n"),
 		} {
 			_, err := Parse(text, Limits{})
 			if err == nil || !strings.Contains(err.Error(), "sdp line 7 has the control character U+") {
@@ -62,7 +65,8 @@ func TestControlCharactersAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Parse(goodSDP+"a=x:\xff\r\n", Limits{}); err == nil || !strings.Contains(err.Error(), "line 12 is not UTF-8") {
+	if _, err := Parse(goodSDP+"a=x:\xff\r\n", Limits{}); err == nil ||
+		!strings.Contains(err.Error(), "line 12 is not UTF-8") {
 		t.Errorf("not UTF-8: %v", err)
 	}
 }
@@ -82,14 +86,18 @@ func TestParseIsTolerant(t *testing.T) {
 		"a number too long in origin": strings.Replace(goodSDP, "o=- 1 1", "o=- 99999999999999999999999999 1", 1),
 		"a name that is not ASCII":    strings.Replace(goodSDP, "s=-", "s=Küche 🐈", 1),
 		"unknown lines":               strings.Replace(goodSDP, "a=mid:0", "y=1\r\nqq\r\n=\r\na=mid:0", 1),
-		"bandwidth of its own":        strings.Replace(goodSDP, "c=IN IP4 0.0.0.0\r\n", "b=FOO:1:2\r\nc=IN IP4 0.0.0.0\r\n", 1),
-		"odd connection":              strings.Replace(goodSDP, "c=IN IP4 0.0.0.0\r\n", "c=IN\r\n", 1),
-		"spaces at a line's end":      strings.ReplaceAll(goodSDP, "\r\na=", " \r\na="),
-		"two spaces in m=":            strings.Replace(goodSDP, "video 9", "video  9", 1),
-		"credentials of the session": strings.NewReplacer("a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n", "",
+		"bandwidth of its own": strings.Replace(goodSDP, "c=IN IP4 0.0.0.0\r\n",
+			"b=FOO:1:2\r\nc=IN IP4 0.0.0.0\r\n", 1),
+		"odd connection":         strings.Replace(goodSDP, "c=IN IP4 0.0.0.0\r\n", "c=IN\r\n", 1),
+		"spaces at a line's end": strings.ReplaceAll(goodSDP, "\r\na=", " \r\na="),
+		"two spaces in m=":       strings.Replace(goodSDP, "video 9", "video  9", 1),
+		"credentials of the session": strings.NewReplacer("a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n",
+			"",
 			"t=0 0\r\n", "t=0 0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n").Replace(goodSDP),
-		"a bundle of nothing":                    strings.Replace(goodSDP, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE\r\n", 1),
-		"an attribute that is not to be printed": strings.Replace(goodSDP, "a=mid:0", "a=x:\u00a0\r\na=y:\u202e\r\na=\u00e9:1\r\na=mid:0", 1),
+		"a bundle of nothing": strings.Replace(goodSDP, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE\r\n",
+			1),
+		"an attribute that is not to be printed": strings.Replace(goodSDP, "a=mid:0",
+			"a=x:\u00a0\r\na=y:\u202e\r\na=\u00e9:1\r\na=mid:0", 1),
 	} {
 		d, err := Parse(text, Limits{})
 		if err != nil {
@@ -114,7 +122,8 @@ func TestMarshalWritesNoAddressOfTheRemote(t *testing.T) {
 	const victim = "10.9.8.7"
 	text := strings.ReplaceAll(strings.ReplaceAll(goodSDP, "127.0.0.1", victim), "0.0.0.0", victim)
 	text = strings.Replace(text, "t=0 0\r\n", "t=0 0\r\na=candidate:1 1 udp 1 "+victim+" 22 typ host\r\n", 1)
-	text += "a=remote-candidates:1 " + victim + " 22\r\na=rtcp:22 IN IP4 " + victim + "\r\ni=" + victim + "\r\nu=http://" + victim + "/\r\n" +
+	text += "a=remote-candidates:1 " + victim + " 22\r\na=rtcp:22 IN IP4 " + victim + "\r\ni=" + victim +
+		"\r\nu=http://" + victim + "/\r\n" +
 		"a=candidate:1 1 udp 1 8.8.8.8 9 typ srflx raddr " + victim + " rport 22\r\n"
 	out := mustParse(t, text).Marshal()
 	if strings.Contains(out, victim) || !strings.Contains(out, "a=candidate:1 1 udp 1 8.8.8.8 9 typ srflx\r\n") {
@@ -124,7 +133,8 @@ func TestMarshalWritesNoAddressOfTheRemote(t *testing.T) {
 
 // TestFirstCredentialsCount: what was checked is what is written, and a section's own override the session's.
 func TestFirstCredentialsCount(t *testing.T) {
-	text := strings.Replace(goodSDP, "t=0 0\r\n", "t=0 0\r\na=ice-ufrag:session\r\na=ice-pwd:sessionsessionsessionsession\r\n", 1)
+	text := strings.Replace(goodSDP, "t=0 0\r\n",
+		"t=0 0\r\na=ice-ufrag:session\r\na=ice-pwd:sessionsessionsessionsession\r\n", 1)
 	text += "a=ice-ufrag:other\r\na=mid:7\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n"
 	out := mustParse(t, text).Marshal()
 	if strings.Contains(out, "other") || strings.Contains(out, "mid:7") {
@@ -144,7 +154,8 @@ func TestFirstCredentialsCount(t *testing.T) {
 
 // TestJudged takes out what the rule forbids, and leaves the description that it was asked of as it is.
 func TestJudged(t *testing.T) {
-	d := mustParse(t, goodSDP+"a=candidate:1 1 udp 1 10.9.8.7 9 typ host\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n")
+	d := mustParse(t,
+		goodSDP+"a=candidate:1 1 udp 1 10.9.8.7 9 typ host\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n")
 	public := d.Judged(Rule{Remotes: Public})
 	if c := public.Sections[0].Candidates; len(c) != 1 || c[0].Address.String() != "192.0.2.1" {
 		t.Errorf("left are %v", c)
@@ -158,9 +169,11 @@ func TestLimits(t *testing.T) {
 	few := strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", maxCandidates)
 	for _, tt := range []struct{ name, text, want string }{
 		{"candidates", goodSDP + few, ""},
-		{"candidates of no use", goodSDP + few + strings.Repeat("a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\n", 40), ""},
+		{"candidates of no use", goodSDP + few + strings.Repeat("a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\n", 40),
+			""},
 		{"candidates of another section", goodSDP + few + "m=audio 9 X 0\r\n" + few, ""},
-		{"too many candidates", goodSDP + few + "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", "sdp line 44: 33 candidates"},
+		{"too many candidates", goodSDP + few + "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n",
+			"sdp line 44: 33 candidates"},
 		{"too many that are none", goodSDP + few + "a=candidate\r\n", "33 candidates"},
 		{"too large", goodSDP + strings.Repeat("a=x\r\n", 10_000), "bytes; the limit is 32768"},
 		{"too many lines", goodSDP + strings.Repeat("\n", 1000), "sdp of 1011 lines; the limit is 1000"},
@@ -171,8 +184,10 @@ func TestLimits(t *testing.T) {
 		{"a kind that is not a word", goodSDP + "m=vid\u00a0eo 9 X 0\r\n", "line 12: m= has the field"},
 		{"no section", "v=0\r\n", "without a media section"},
 		{"a short ufrag", strings.Replace(goodSDP, "abcd\r\n", "abc\r\n", 1), "line 7: ice-ufrag has 3 characters"},
-		{"a short password", strings.Replace(goodSDP, "a=ice-pwd:abcdef", "a=ice-pwd:", 1), "line 8: ice-pwd has 18 characters"},
-		{"a password of other characters", strings.Replace(goodSDP, "pwd:abcdef", "pwd:abc ef", 1), "line 8: ice-pwd has the character ' '"},
+		{"a short password", strings.Replace(goodSDP, "a=ice-pwd:abcdef", "a=ice-pwd:", 1),
+			"line 8: ice-pwd has 18 characters"},
+		{"a password of other characters", strings.Replace(goodSDP, "pwd:abcdef", "pwd:abc ef", 1),
+			"line 8: ice-pwd has the character ' '"},
 		{"empty", "", "not an sdp"},
 		{"json", `{"sdp":1}`, "not an sdp"},
 	} {
@@ -191,7 +206,8 @@ func TestRealClientsAreReadAsPionReadsThem(t *testing.T) {
 		for i, s := range before.MediaDescriptions {
 			got := after.MediaDescriptions[i]
 			if got.MediaName.Media != s.MediaName.Media || !slices.Equal(got.MediaName.Formats, s.MediaName.Formats) ||
-				!slices.Equal(got.MediaName.Protos, s.MediaName.Protos) || (got.MediaName.Port.Value == 0) != (s.MediaName.Port.Value == 0) {
+				!slices.Equal(got.MediaName.Protos, s.MediaName.Protos) ||
+				(got.MediaName.Port.Value == 0) != (s.MediaName.Port.Value == 0) {
 				t.Errorf("section %d is %v, want %v", i, got.MediaName, s.MediaName)
 			}
 			for _, a := range s.Attributes {
@@ -218,7 +234,8 @@ func pionReads(t *testing.T, text string) *pionsdp.SessionDescription {
 
 // BenchmarkParseOffer reads, judges and writes Chromium's offer of three sections, 8.6 KB.
 func BenchmarkParseOffer(b *testing.B) {
-	text := written(b)[slices.IndexFunc(written(b), func(s string) bool { return strings.Contains(s, "goog") && len(s) > 4500 })]
+	text := written(b)[slices.IndexFunc(written(b),
+		func(s string) bool { return strings.Contains(s, "goog") && len(s) > 4500 })]
 	for i := 0; len(text) < 8600; i++ {
 		text += "a=extmap:99 urn:ietf:params:rtp-hdrext:a-name-of-some-length\r\n"
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6). The reason stands in the session name, for people
-// who read it.
+// Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6). The reason stands in the
+// session name, for people who read it.
 func (d *Description) Refusal(reason string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=%s\r\nt=0 0\r\n", SessionName(reason))
@@ -40,8 +40,8 @@ func SessionName(text string) string {
 	return name
 }
 
-// Refused reads a refusal: an answer that rejects every section of media. The reason is the session name, if there is one. A data channel may
-// be left, over which the reason comes once more.
+// Refused reads a refusal: an answer that rejects every section of media. The reason is the session name, if there is
+// one. A data channel may be left, over which the reason comes once more.
 func (d *Description) Refused() (reason string, refused bool) {
 	for i := range d.Sections {
 		switch s := &d.Sections[i]; {

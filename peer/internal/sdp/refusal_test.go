@@ -31,8 +31,10 @@ func TestNegotiatesData(t *testing.T) {
 	const channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
 	rejected := strings.Replace(channel, " 9 ", " 0 ", 1)
 	for text, want := range map[string]bool{
-		goodSDP: false, goodSDP + channel: true, goodSDP + rejected: false, goodSDP + rejected + "a=bundle-only\r\n": true,
-		strings.ReplaceAll(goodSDP+channel, "\r\n", "\n"): true, "v=0\r\n" + strings.Replace(channel, "m=", "m= ", 1): true,
+		goodSDP: false, goodSDP + channel: true, goodSDP + rejected: false,
+		goodSDP + rejected + "a=bundle-only\r\n":             true,
+		strings.ReplaceAll(goodSDP+channel, "\r\n", "\n"):    true,
+		"v=0\r\n" + strings.Replace(channel, "m=", "m= ", 1): true,
 	} {
 		if got := mustParse(t, text).NegotiatesData(); got != want {
 			t.Errorf("%v, want %v:\n%s", got, want, text)
@@ -51,7 +53,8 @@ func TestIdentity(t *testing.T) {
 		{"other letters", strings.Replace(goodSDP, "sha-256 AB:CD", "SHA-256 ab:cd", 1), true, true},
 		{"a restart of ICE", strings.Replace(goodSDP, "ufrag:abcd", "ufrag:efgh", 1), true, false},
 		{"a session id of its own", strings.Replace(goodSDP, "o=- 1 1", "o=- 2 1", 1), true, true},
-		{"both", strings.Replace(strings.Replace(goodSDP, "o=- 1 1", "o=- 2 1", 1), "ufrag:abcd", "ufrag:efgh", 1), false, false},
+		{"both", strings.Replace(strings.Replace(goodSDP, "o=- 1 1", "o=- 2 1", 1), "ufrag:abcd", "ufrag:efgh", 1),
+			false, false},
 		{"another device", strings.Replace(goodSDP, "AB:CD", "AB:CE", 1), false, true},
 	} {
 		id := mustParse(t, tt.text).Identity()

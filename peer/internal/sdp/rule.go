@@ -5,12 +5,12 @@ import (
 	"net/netip"
 )
 
-// Remotes says to which of the addresses that a remote names we send packets. Those that it is heard from, with the password that it was
-// told, are answered whatever this says: the remote is there, and can reach us.
+// Remotes says to which of the addresses that a remote names we send packets. Those that it is heard from, with the
+// password that it was told, are answered whatever this says: the remote is there, and can reach us.
 type Remotes int
 
-// OnLink, the default, is the internet and the networks that this host is on itself. A remote in another network of the same site tries our
-// addresses, and is heard. Public is the internet alone, and All is what the routers know.
+// OnLink, the default, is the internet and the networks that this host is on itself. A remote in another network of the
+// same site tries our addresses, and is heard. Public is the internet alone, and All is what the routers know.
 const (
 	OnLink Remotes = iota
 	Public

@@ -32,7 +32,8 @@ func TestRemotes(t *testing.T) {
 		{"64:ff9b::a9fe:a9fe", false, false, false},
 	} {
 		for remotes, want := range map[Remotes]bool{Public: tt.public, OnLink: tt.onLink, All: tt.all} {
-			if err := (Rule{Remotes: remotes, Networks: networks}).Check(netip.MustParseAddr(tt.addr)); (err == nil) != want {
+			if err := (Rule{Remotes: remotes,
+				Networks: networks}).Check(netip.MustParseAddr(tt.addr)); (err == nil) != want {
 				t.Errorf("%s with rule %d: %v, want %v", tt.addr, remotes, err, want)
 			}
 		}

@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// checkText refuses what ends or hides text for one reader and not for another: control characters, the line ends of Unicode, and what is not
-// UTF-8. Pion ends a line at a carriage return. It also says whether the line is of ASCII alone.
+// checkText refuses what ends or hides text for one reader and not for another: control characters, the line ends of
+// Unicode, and what is not UTF-8. Pion ends a line at a carriage return. It also says whether the line is of ASCII
+// alone.
 func checkText(line string) (ascii bool, err error) {
 	ascii = true
 	for i := 0; i < len(line); i++ {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// connLimitListener is a listener of viewers' TCP connections, so many at a time: whoever reaches the port can open them. One too many is
-// closed at once. Pion stops listening for good after an error, so it sees none that passes.
+// connLimitListener is a listener of viewers' TCP connections, so many at a time: whoever reaches the port can open
+// them. One too many is closed at once. Pion stops listening for good after an error, so it sees none that passes.
 type connLimitListener struct {
 	net.Listener
 	room   chan struct{}
@@ -18,6 +18,7 @@ type connLimitListener struct {
 
 const tcpConns = 256
 
+// NewConnLimitListener limits a listener.
 func NewConnLimitListener(l net.Listener) *connLimitListener {
 	return &connLimitListener{Listener: l, room: make(chan struct{}, tcpConns), closed: make(chan struct{})}
 }

@@ -15,14 +15,15 @@ import (
 	"github.com/pion/transport/v5/stdnet"
 )
 
-// virtual are interfaces that lead to containers, virtual machines and tunnels of this host, by the names that their makers give them. Viewers
-// have no business there, and their addresses are nobody else's.
+// virtual are interfaces that lead to containers, virtual machines and tunnels of this host, by the names that their
+// makers give them. Viewers have no business there, and their addresses are nobody else's.
 var virtual = []string{
-	"docker*", "br-*", "podman*", "cni*", "flannel*", "cali*", "lxc*", "lxd*", "virbr*", "vnet*", "vmnet*", "vboxnet*", "veth*", "tun*", "tap*",
+	"docker*", "br-*", "podman*", "cni*", "flannel*", "cali*", "lxc*", "lxd*", "virbr*", "vnet*", "vmnet*", "vboxnet*",
+	"veth*", "tun*", "tap*",
 }
 
-// host is this host's network as ICE may see it: the interfaces and addresses that the operator wants to be known. Unlike Pion's it looks
-// again when it is asked, so that a new address is seen by the next connection.
+// HostNetwork is this host's network as ICE may see it: the interfaces and addresses that the operator wants to be
+// known. Unlike Pion's it looks again when it is asked, so that a new address is seen by the next connection.
 //
 // Pion's own filters would do the same and more: with one, it opens a socket and a TURN allocation for each address.
 type HostNetwork struct {
@@ -36,10 +37,11 @@ type HostNetwork struct {
 	seenAt time.Time
 }
 
-// lookAgain is how long what was seen is believed. A viewer that comes asks several times, and each of its candidates once more; to look is a call of the kernel for each interface.
+// lookAgain is how long what was seen is believed. A viewer that comes asks several times, and each of its candidates
+// once more; to look is a call of the kernel for each interface.
 const lookAgain = 250 * time.Millisecond
 
-// hostOptions say what of the host's network ICE may see, as EngineOptions do.
+// HostOptions say what of the host's network ICE may see, as EngineOptions do.
 type HostOptions struct {
 	Interfaces []string       // patterns of path.Match; nil is all but virtual ones
 	Addresses  []netip.Prefix // nil is all
@@ -48,12 +50,14 @@ type HostOptions struct {
 	Loopback   bool
 }
 
+// NewHostNetwork looks at the host's interfaces.
 func NewHostNetwork(o HostOptions) (*HostNetwork, error) {
 	n, err := stdnet.NewNet()
 	if err != nil {
 		return nil, fmt.Errorf("network interfaces: %w", err)
 	}
-	return &HostNetwork{Net: n, interfaces: o.Interfaces, addresses: o.Addresses, no4: o.NoIPv4, no6: o.NoIPv6, loopback: o.Loopback}, nil
+	return &HostNetwork{Net: n, interfaces: o.Interfaces, addresses: o.Addresses, no4: o.NoIPv4, no6: o.NoIPv6,
+		loopback: o.Loopback}, nil
 }
 
 // Interfaces implements transport.Net.
@@ -114,10 +118,11 @@ func (h *HostNetwork) knows(ip net.IP) bool {
 	if !ok || a.Is4() && h.no4 || a.Is6() && h.no6 {
 		return false
 	}
-	return len(h.addresses) == 0 || a.IsLoopback() || slices.ContainsFunc(h.addresses, func(p netip.Prefix) bool { return p.Contains(a) })
+	return len(h.addresses) == 0 || a.IsLoopback() ||
+		slices.ContainsFunc(h.addresses, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// networks are the links that this host is on, with its address on each.
+// Networks are the links that this host is on, with its address on each.
 func (h *HostNetwork) Networks() (out []netip.Prefix) {
 	interfaces, err := h.Interfaces()
 	if err != nil {
@@ -143,7 +148,7 @@ func (h *HostNetwork) Networks() (out []netip.Prefix) {
 
 var errFamily = errors.New("this kind of address is turned off (webrtc.ip)")
 
-// off says whether a network such as "udp6" is of a family that is turned off.
+// Off says whether a network such as "udp6" is of a family that is turned off.
 func (h *HostNetwork) Off(network string) bool {
 	return h.no4 && strings.HasSuffix(network, "4") || h.no6 && strings.HasSuffix(network, "6")
 }

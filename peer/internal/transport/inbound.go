@@ -14,8 +14,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us nothing, unless it is by
-// media that nobody asked for.
+// What Limits does not say of an established connection. Whoever exceeds either loses the connection, which costs us
+// nothing, unless it is by media that nobody asked for.
 const (
 	unaskedWindow   = 5 * time.Second  // over which unasked media is measured
 	reportsWindow   = 10 * time.Second // over which RTCP is counted
@@ -25,7 +25,7 @@ const (
 	rtcpBufferBytes = 100_000
 )
 
-// inbound counts what comes in on one connection after decryption, and says once when it is too much.
+// Inbound counts what comes in on one connection after decryption, and says once when it is too much.
 type Inbound struct {
 	limits  Limits
 	Receive bool // we asked for media
@@ -47,7 +47,8 @@ type Inbound struct {
 	feedback func(fci []byte) // takes transport-wide feedback; nil when nothing is sent
 }
 
-// watch lets f have the transport-wide feedback that comes, whatever stream it names: browsers name the one whose packet came last, retransmissions' too.
+// Watch lets f have the transport-wide feedback that comes, whatever stream it names: browsers name the one whose
+// packet came last, retransmissions' too.
 func (in *Inbound) Watch(f func(fci []byte)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -69,7 +70,7 @@ func (r *rate) add(n, limit int, window time.Duration) (over bool) {
 	return r.n > limit
 }
 
-// buffer is the webrtc.SettingEngine's hook: it is called for each new stream.
+// Buffer is the webrtc.SettingEngine's hook: it is called for each new stream.
 func (in *Inbound) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
 	defer in.contain("streams")
 	in.mu.Lock()
@@ -99,7 +100,7 @@ func (in *Inbound) refuse(b *packetio.Buffer, format string, limit int) {
 	in.fail(fmt.Errorf(format, limit))
 }
 
-// newInbound counts for one connection. receive says that we asked for media.
+// NewInbound counts for one connection. receive says that we asked for media.
 func NewInbound(limits Limits, receive bool, g *contain.Guard, log *slog.Logger) *Inbound {
 	in := &Inbound{limits: limits, Receive: receive, fail: g.Fail, guard: g, ready: make(chan struct{})}
 	in.unasked.over = make(chan struct{})
@@ -109,22 +110,23 @@ func NewInbound(limits Limits, receive bool, g *contain.Guard, log *slog.Logger)
 	return in
 }
 
-// endsWith says how to find out that Pion closes the connection.
+// EndsWith says how to find out that Pion closes the connection.
 func (in *Inbound) EndsWith(gone func() bool) { in.unasked.gone = gone }
 
-// unaskedBytes is how much media came that nobody asked for.
+// UnaskedBytes is how much media came that nobody asked for.
 func (in *Inbound) UnaskedBytes() uint64 { return in.unasked.bytes.Load() }
 
-// opens is closed when the remote has opened a data channel.
+// Opens is closed when the remote has opened a data channel.
 func (in *Inbound) Opens() <-chan struct{} { return in.ready }
 
-// whenSent calls f when all that was said has been acknowledged.
+// WhenSent calls f when all that was said has been acknowledged.
 func (in *Inbound) WhenSent(f func()) { in.talk.OnBufferedAmountLow(f) }
 
 // throwAway counts media that nobody asked for.
 func (in *Inbound) throwAway(n int) { in.unasked.add(n, in.limits.Bitrate) }
 
-// end lets go of a reader that waits in a stream too many. It must come before the peer connection's close, which waits for it.
+// End lets go of a reader that waits in a stream too many. It must come before the peer connection's close, which waits
+// for it.
 func (in *Inbound) End() { in.unasked.ended.Do(func() { close(in.unasked.over) }) }
 
 // plainBuffer is a packetio.Buffer as the hook wants it.
@@ -171,7 +173,8 @@ func (in *Inbound) report(p []byte) (feedback func(fci []byte)) {
 	in.heard = time.Now()
 	switch {
 	case in.keys.add(keyRequests(p), seconds*in.limits.KeyRequests, reportsWindow):
-		in.fail(fmt.Errorf("the remote asked for key frames more than %d times in %v", seconds*in.limits.KeyRequests, reportsWindow))
+		in.fail(fmt.Errorf("the remote asked for key frames more than %d times in %v", seconds*in.limits.KeyRequests,
+			reportsWindow))
 	case in.reports.add(1, seconds*in.limits.RTCP, reportsWindow):
 		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", seconds*in.limits.RTCP, reportsWindow))
 	}
@@ -198,14 +201,14 @@ func keyRequests(compound []byte) (n int) {
 	return n
 }
 
-// silent says whether a remote that has reported on what it gets does so no longer.
+// Silent says whether a remote that has reported on what it gets does so no longer.
 func (in *Inbound) Silent() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return !in.heard.IsZero() && time.Since(in.heard) > Silence
 }
 
-// excuse counts silence from now on: there was nothing to report.
+// Excuse counts silence from now on: there was nothing to report.
 func (in *Inbound) Excuse() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -214,7 +217,8 @@ func (in *Inbound) Excuse() {
 	}
 }
 
-// channel takes a data channel that the remote has opened. We have no use for what comes on it, and tell something over it now and then.
+// Channel takes a data channel that the remote has opened. We have no use for what comes on it, and tell something over
+// it now and then.
 func (in *Inbound) Channel(d *webrtc.DataChannel) {
 	defer in.contain("data channels")
 	in.mu.Lock()
@@ -239,11 +243,12 @@ func (in *Inbound) message(size int) {
 	case size > in.limits.Message:
 		in.fail(fmt.Errorf("the remote sent a message of %d bytes; the limit is %d", size, in.limits.Message))
 	case in.messages.add(1, in.limits.Messages, time.Second), in.bytes.add(size, in.limits.MessageBytes, time.Second):
-		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", in.limits.Messages, in.limits.MessageBytes))
+		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", in.limits.Messages,
+			in.limits.MessageBytes))
 	}
 }
 
-// say tells the remote something, and reports whether it has a data channel for that. It does not wait.
+// Say tells the remote something, and reports whether it has a data channel for that. It does not wait.
 func (in *Inbound) Say(n Notice) bool {
 	in.mu.Lock()
 	d := in.talk
@@ -266,6 +271,7 @@ func (in *Inbound) opened(d *webrtc.DataChannel) {
 	}
 }
 
+// Notice is what we tell a viewer over its data channel.
 type Notice struct {
 	Action string `json:"action"`
 	Reason string `json:"reason,omitempty"`

@@ -2,8 +2,8 @@ package transport
 
 import "github.com/kvsagent/kvsagent/peer/internal/sdp"
 
-// Limits is what one remote may send. Pion has few limits of its own, and what a remote wrote is attacker text: it is checked before Pion
-// sees it. A field that is 0 has its default.
+// Limits is what one remote may send. Pion has few limits of its own, and what a remote wrote is attacker text: it is
+// checked before Pion sees it. A field that is 0 has its default.
 type Limits struct {
 	SDP             int // bytes of a session description; default 32 KiB
 	MediaSections   int // of a session description; default 8
@@ -21,7 +21,7 @@ type Limits struct {
 	MessageBytes int // a second; default 256 KiB
 }
 
-// filled is limits with the defaults in place.
+// Filled is limits with the defaults in place.
 func (l Limits) Filled() Limits {
 	for _, d := range []struct {
 		field *int
@@ -38,7 +38,8 @@ func (l Limits) Filled() Limits {
 	return l
 }
 
-// checkSDP refuses a session description that is not one, is larger than any honest client's, or is not enough for a connection.
+// CheckSDP refuses a session description that is not one, is larger than any honest client's, or is not enough for a
+// connection.
 func (l Limits) CheckSDP(text string) error {
 	d, err := sdp.Parse(text, sdp.Limits{Bytes: l.SDP, Sections: l.MediaSections})
 	if err != nil {

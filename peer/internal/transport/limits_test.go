@@ -4,13 +4,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer"
 	"github.com/pion/transport/v5/packetio"
 )
 
-const goodSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\n" +
-	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\na=rtpmap:96 H264/90000\r\na=mid:0\r\n"
+const goodSDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 " +
+	"0.0.0.0\r\n" +
+	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:sha-256 AB:CD\r\na=rtpmap:96 " +
+	"H264/90000\r\na=mid:0\r\n"
 
 func TestCheckSDP(t *testing.T) {
 	for _, tt := range []struct{ name, sdp, want string }{
@@ -27,35 +27,26 @@ func TestCheckSDP(t *testing.T) {
 		{"no ufrag", strings.ReplaceAll(goodSDP, "ice-ufrag", "ufrag"), "without ice-ufrag"},
 		{"no fingerprint", strings.ReplaceAll(goodSDP, "a=fingerprint", "a=print"), "without a dtls fingerprint"},
 		{"short ufrag", strings.ReplaceAll(goodSDP, "ufrag:abcd", "ufrag:a"), "ice-ufrag has 1 characters"},
-		{"long ufrag", strings.ReplaceAll(goodSDP, "ufrag:abcd", "ufrag:"+strings.Repeat("a", 500)), "ice-ufrag has 500 characters"},
-		{"odd password", strings.ReplaceAll(goodSDP, "abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrst uvwx"), "ice-pwd has the character ' '"},
+		{"long ufrag", strings.ReplaceAll(goodSDP, "ufrag:abcd", "ufrag:"+strings.Repeat("a", 500)),
+			"ice-ufrag has 500 characters"},
+		{"odd password", strings.ReplaceAll(goodSDP, "abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrst uvwx"),
+			"ice-pwd has the character ' '"},
 	} {
 		err := Limits{}.Filled().CheckSDP(tt.sdp)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: checkSDP = %v, want an error with %q", tt.name, err, tt.want)
+			t.Errorf("%s: CheckSDP = %v, want an error with %q", tt.name, err, tt.want)
 		}
 	}
 }
 
-// TestLimitsAsTold: what the operator says holds in place of the default.
+// TestLimitsAsTold: what the operator says of what comes in holds in place of the default. Of offers, it is the test of
+// package peer.
 func TestLimitsAsTold(t *testing.T) {
-	e, err := peer.NewEngine(peer.EngineOptions{Limits: Limits{SDP: 9000, MediaSections: 2}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	for _, tt := range []struct{ name, sdp, want string }{
-		{"within", goodSDP, ""},
-		{"too large", goodSDP + strings.Repeat("a=x\r\n", 2000), "the limit is 9000"},
-		{"too many sections", goodSDP + strings.Repeat("m=video 9 X 96\r\n", 2), "3 media sections; the limit is 2"},
-	} {
-		if err := e.CheckOffer(tt.sdp); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: CheckOffer = %v, want an error with %q", tt.name, err, tt.want)
-		}
-	}
 	var failed error
-	in := &Inbound{limits: Limits{Streams: 1, KeyRequests: 2}.Filled(), Receive: true, fail: func(err error) { failed = err }}
-	in.report([]byte(strings.Repeat("\x81\xce\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02", 20))) // PLIs, RFC 4585 section 6.3.1
+	in := &Inbound{limits: Limits{Streams: 1, KeyRequests: 2}.Filled(), Receive: true,
+		fail: func(err error) { failed = err }}
+	// PLIs, RFC 4585 section 6.3.1.
+	in.report([]byte(strings.Repeat("\x81\xce\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02", 20)))
 	if failed != nil {
 		t.Errorf("20 requests in ten seconds: %v", failed)
 	}
@@ -65,9 +56,8 @@ func TestLimitsAsTold(t *testing.T) {
 	}
 	failed = nil
 	in.Buffer(packetio.RTPBufferPacket, 1)
-	if in.Buffer(packetio.RTPBufferPacket, 2); failed == nil || !strings.Contains(failed.Error(), "more than 1 streams") {
+	if in.Buffer(packetio.RTPBufferPacket, 2); failed == nil ||
+		!strings.Contains(failed.Error(), "more than 1 streams") {
 		t.Errorf("two streams: %v", failed)
 	}
 }
-
-func trackWithSPS(sps string) media.Track { return media.Track{Codec: media.H264, SPS: []byte(sps)} }

@@ -8,8 +8,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// pionLog lets Pion log at debug level: whatever it calls an error is, for the operator, one viewer's connection not coming about, and
-// the Conn says that in its own words. A remote can cause such lines at will.
+// PionLog lets Pion log at debug level: whatever it calls an error is, for the operator, one viewer's connection not
+// coming about, and the Conn says that in its own words. A remote can cause such lines at will.
 type PionLog struct{ Log *slog.Logger }
 
 // NewLogger implements logging.LoggerFactory.

@@ -7,7 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
-// rtcpFastPath reads what one remote reports, straight from the shared socket, and throws away the media of one that is to send none.
+// RTCPFastPath reads what one remote reports, straight from the shared socket, and throws away the media of one that is
+// to send none.
 type RTCPFastPath struct {
 	open  *wire.SRTCPOpener // nil: Pion gets the reports
 	in    *Inbound
@@ -20,11 +21,12 @@ type RTCPFastPath struct {
 	ended bool           // likewise
 }
 
-// passEvery is how often Pion gets a report, or a packet of unasked media, all the same: by what it hears it knows that a path is alive.
+// passEvery is how often Pion gets a report, or a packet of unasked media, all the same: by what it hears it knows that
+// a path is alive.
 const passEvery = 2 * time.Second
 
-// take does what a packet asks, with again as the place for what it asks for once more. It reports false when the packet is not for it, or tells
-// of other things than how our media fare: Pion gets that.
+// take does what a packet asks, with again as the place for what it asks for once more. It reports false when the
+// packet is not for it, or tells of other things than how our media fare: Pion gets that.
 func (f *RTCPFastPath) take(packet []byte, again *wire.Arena) bool {
 	defer f.in.contain("socket reader")
 	if f.open == nil {
@@ -52,8 +54,8 @@ func (f *RTCPFastPath) take(packet []byte, again *wire.Arena) bool {
 	return true
 }
 
-// throwAway drops RTP that nobody asked for. It reports false when Pion is to have it: because somebody did, or for Pion to hear that the path
-// is alive.
+// throwAway drops RTP that nobody asked for. It reports false when Pion is to have it: because somebody did, or for
+// Pion to hear that the path is alive.
 func (f *RTCPFastPath) throwAway(packet []byte) bool {
 	defer f.in.contain("socket reader")
 	if f.in.Receive {
@@ -89,7 +91,7 @@ func onlyReports(compound []byte) bool {
 	return known == len(compound)
 }
 
-// newRTCPFastPath reads what a remote reports with open, which may be nil: Pion gets the reports then.
+// NewRTCPFastPath reads what a remote reports with open, which may be nil: Pion gets the reports then.
 func NewRTCPFastPath(open *wire.SRTCPOpener, in *Inbound, on func(compound []byte, again *wire.Arena)) *RTCPFastPath {
 	return &RTCPFastPath{open: open, in: in, on: on}
 }

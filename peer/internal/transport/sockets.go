@@ -15,8 +15,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// sockets is the network as one connection sees it. It knows the sockets that ICE has opened, besides the shared one: those for server reflexive
-// candidates, and those to TURN servers.
+// Sockets is the network as one connection sees it. It knows the sockets that ICE has opened, besides the shared one:
+// those for server reflexive candidates, and those to TURN servers.
 type Sockets struct {
 	transport.Net
 	UDP   *UDPSocket     // that ICE uses; nil on a virtual network
@@ -38,7 +38,7 @@ type Sockets struct {
 	turn   map[netip.Addr]netip.Addr // TURN servers that we speak to, and our own address on the way there
 }
 
-// socketOptions say what the sockets of one connection have from its engine, and whom they tell.
+// SocketOptions say what the sockets of one connection have from its engine, and whom they tell.
 type SocketOptions struct {
 	Net     transport.Net
 	UDP     *UDPSocket   // nil on a virtual network
@@ -50,11 +50,13 @@ type SocketOptions struct {
 	Refused func() // a TURN server no longer keeps what it has given us
 }
 
+// NewSockets is the network of one connection.
 func NewSockets(o SocketOptions) *Sockets {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Sockets{
-		Net: o.Net, UDP: o.UDP, host: o.Host, roots: o.Roots, proxy: o.Proxy, log: o.Log, guard: o.Guard, refused: o.Refused,
-		ctx: ctx, Close: cancel, byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
+		Net: o.Net, UDP: o.UDP, host: o.Host, roots: o.Roots, proxy: o.Proxy, log: o.Log, guard: o.Guard,
+		refused: o.Refused,
+		ctx:     ctx, Close: cancel, byPort: map[uint16]*udpbatch.Sender{}, turn: map[netip.Addr]netip.Addr{},
 	}
 }
 
@@ -77,7 +79,8 @@ func (s *Sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPCo
 	return conn, nil
 }
 
-// straight gives the socket where a path begins and the address where it ends, if it is plain UDP from here to there; else nil.
+// Straight gives the socket where a path begins and the address where it ends, if it is plain UDP from here to there;
+// else nil.
 func (s *Sockets) Straight(pair *webrtc.ICECandidatePair) (*udpbatch.Sender, netip.AddrPort) {
 	l, r := pair.Local, pair.Remote
 	addr, err := netip.ParseAddr(r.Address)
@@ -99,7 +102,7 @@ func (s *Sockets) Straight(pair *webrtc.ICECandidatePair) (*udpbatch.Sender, net
 	return nil, netip.AddrPort{}
 }
 
-// openOwn gives the connection a UDP socket of its own. It must be closed, after the peer connection.
+// OpenOwn gives the connection a UDP socket of its own. It must be closed, after the peer connection.
 func (s *Sockets) OpenOwn() error {
 	if s.UDP == nil {
 		return nil
@@ -115,7 +118,7 @@ func (s *Sockets) OpenOwn() error {
 // ownBuffer is for what one connection receives: a key frame of 2 MB.
 const ownBuffer = 2 << 20
 
-// closeOwn closes what openOwn has opened.
+// CloseOwn closes what openOwn has opened.
 func (s *Sockets) CloseOwn() {
 	if s.own {
 		_ = s.UDP.Close()

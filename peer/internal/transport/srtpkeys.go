@@ -19,10 +19,11 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// srtpKeys learns the keys of the media that we send, so that a broadcast can encrypt straight into the datagrams of many viewers. Pion's DTLS
-// transport does not export them, but what they are made of passes two public hooks when we are the DTLS server, which we are unless
-// the remote insists: the master secret and the client's random come as a line of a key log, which is kept here and written nowhere, and the server's
-// random and the chosen profile stand in our ServerHello. Where one is missing media goes through Pion, as before.
+// SRTPKeys learns the keys of the media that we send, so that a broadcast can encrypt straight into the datagrams of
+// many viewers. Pion's DTLS transport does not export them, but what they are made of passes two public hooks when we
+// are the DTLS server, which we are unless the remote insists: the master secret and the client's random come as a line
+// of a key log, which is kept here and written nowhere, and the server's random and the chosen profile stand in our
+// ServerHello. Where one is missing media goes through Pion, as before.
 //
 // docs/decisions/0001-srtp-keys.md tells why, and what was measured.
 type SRTPKeys struct {
@@ -36,14 +37,16 @@ type SRTPKeys struct {
 	hash         func() hash.Hash
 }
 
-// attach hangs the hooks on the settings of one connection.
+// Attach hangs the hooks on the settings of one connection.
 func (k *SRTPKeys) Attach(s *webrtc.SettingEngine) {
-	_ = s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer) // as offerer we are it already: who answers takes the client's part
+	// As offerer we are it already: who answers takes the client's part.
+	_ = s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer)
 	s.SetDTLSKeyLogWriter(k)
 	s.SetDTLSServerHelloMessageHook(k.onServerHello)
 }
 
-// Write takes a line of the key log: "CLIENT_RANDOM <client random> <master secret>" in hexadecimal (NSS key log format).
+// Write takes a line of the key log: "CLIENT_RANDOM <client random> <master secret>" in hexadecimal (NSS key log
+// format).
 func (k *SRTPKeys) Write(b []byte) (int, error) {
 	defer k.guard.Contain("handshake")
 	k.mu.Lock()
@@ -86,7 +89,8 @@ func (k *SRTPKeys) learn(m *handshake.MessageServerHello) {
 	}
 }
 
-// ciphers give what encrypts the media that we send and what decrypts the remote's reports on it, or why both are left to Pion.
+// Ciphers give what encrypts the media that we send and what decrypts the remote's reports on it, or why both are left
+// to Pion.
 func (k *SRTPKeys) Ciphers() (*wire.SRTPCipher, *wire.SRTCPOpener, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -102,7 +106,8 @@ func (k *SRTPKeys) Ciphers() (*wire.SRTPCipher, *wire.SRTCPOpener, error) {
 	default:
 		return nil, nil, fmt.Errorf("srtp profile %#04x is not AES-GCM", k.profile)
 	}
-	// RFC 5764 section 4.2: client key, server key, client salt, server salt, exported under this label (RFC 5705 section 4).
+	// RFC 5764 section 4.2: client key, server key, client salt, server salt, exported under this label (RFC 5705
+	// section 4).
 	const saltLen = 12
 	seed := append([]byte("EXTRACTOR-dtls_srtp"), k.clientRandom...)
 	seed = append(seed, k.serverRandom...)
@@ -123,4 +128,5 @@ func (k *SRTPKeys) Ciphers() (*wire.SRTPCipher, *wire.SRTCPOpener, error) {
 	return out, in, nil
 }
 
+// NewSRTPKeys learns the keys of one connection.
 func NewSRTPKeys(g *contain.Guard) *SRTPKeys { return &SRTPKeys{guard: g} }

@@ -18,15 +18,15 @@ import (
 // turnWithin is how long reaching a TURN server over TCP, TLS or DTLS may take.
 const turnWithin = 5 * time.Second
 
-// secureServers are the TURN servers that are reached over TLS and DTLS. Pion can encrypt by itself, but trusts the system's authorities only, and not through
-// a proxy.
+// secureServers are the TURN servers that are reached over TLS and DTLS. Pion can encrypt by itself, but trusts the
+// system's authorities only, and not through a proxy.
 type secureServers struct {
 	tls   map[string]string         // by HOST:PORT, the name that the certificate must have
 	names map[string]string         // likewise, over DTLS
 	dtls  map[netip.AddrPort]string // the same by address, as they are resolved
 }
 
-// servers are ICE servers for Pion. Those over DTLS are plain UDP ones to it: turnSocket encrypts.
+// Servers are ICE servers for Pion. Those over DTLS are plain UDP ones to it: turnSocket encrypts.
 func (s *Sockets) Servers(list []ICEServer) (out []webrtc.ICEServer) {
 	secure := secureServers{map[string]string{}, map[string]string{}, map[netip.AddrPort]string{}}
 	for _, server := range list {
@@ -69,7 +69,8 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// Dial reaches a TURN server over TCP, for Pion (proxy.Dialer): through the proxy, if there is one for it, and with TLS, if its URL says so.
+// Dial reaches a TURN server over TCP, for Pion (proxy.Dialer): through the proxy, if there is one for it, and with
+// TLS, if its URL says so.
 func (s *Sockets) Dial(network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, turnWithin)
 	defer cancel()
@@ -124,7 +125,8 @@ func (s *Sockets) reached(server netip.Addr) {
 	}
 }
 
-// wayTo gives the address of ours that packets to an address leave from; it is invalid when there is no way. Nothing is sent.
+// WayTo gives the address of ours that packets to an address leave from; it is invalid when there is no way. Nothing is
+// sent.
 func WayTo(a netip.Addr) netip.Addr {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9)))
 	if err != nil {
@@ -134,8 +136,9 @@ func WayTo(a netip.Addr) netip.Addr {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
 }
 
-// refusal says whether a message of a TURN server means that it no longer keeps what it has given us: the password has ended (401), or it
-// does not know us (437, 441). A stale nonce (438) is renewed by Pion. The first Allocate is always refused.
+// refusal says whether a message of a TURN server means that it no longer keeps what it has given us: the password has
+// ended (401), or it does not know us (437, 441). A stale nonce (438) is renewed by Pion. The first Allocate is always
+// refused.
 func refusal(b []byte) bool {
 	if !stun.IsMessage(b) || len(b) > maxTURNMessage {
 		return false
@@ -153,12 +156,14 @@ func refusal(b []byte) bool {
 	if code.GetFrom(m) != nil {
 		return false
 	}
-	return code.Code == stun.CodeUnauthorized || code.Code == stun.CodeAllocMismatch || code.Code == stun.CodeWrongCredentials
+	return code.Code == stun.CodeUnauthorized || code.Code == stun.CodeAllocMismatch ||
+		code.Code == stun.CodeWrongCredentials
 }
 
 const maxTURNMessage = 2048
 
-// sameRoutes says whether packets to all TURN servers leave from the address that they did at first, and whether any leave at all.
+// SameRoutes says whether packets to all TURN servers leave from the address that they did at first, and whether any
+// leave at all.
 func (s *Sockets) SameRoutes() (same, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,7 +176,8 @@ func (s *Sockets) SameRoutes() (same, open bool) {
 	return same, open
 }
 
-// ICEServer is a STUN or TURN server: URLs such as "stun:host:port" or "turn:host:port?transport=udp" (RFC 7064, RFC 7065).
+// ICEServer is a STUN or TURN server: URLs such as "stun:host:port" or "turn:host:port?transport=udp" (RFC 7064, RFC
+// 7065).
 type ICEServer struct {
 	URLs                 []string
 	Username, Credential string

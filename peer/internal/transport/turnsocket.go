@@ -20,8 +20,8 @@ func (s *Sockets) ListenPacket(network, local string) (net.PacketConn, error) {
 	return &turnSocket{PacketConn: conn, sockets: s, plain: make(chan struct{}), closed: make(chan struct{})}, nil
 }
 
-// turnSocket is a UDP socket to one TURN server, which is known by the first packet to it. When that is a server over DTLS, the socket encrypts. It says when a message
-// that comes is a refusal.
+// turnSocket is a UDP socket to one TURN server, which is known by the first packet to it. When that is a server over
+// DTLS, the socket encrypts. It says when a message that comes is a refusal.
 type turnSocket struct {
 	net.PacketConn
 	sockets *Sockets
@@ -91,7 +91,8 @@ func (t *turnSocket) begin(to net.Addr) {
 
 func (t *turnSocket) handshake(name string, to *net.UDPAddr) (*dtls.Conn, error) {
 	s := t.sockets
-	conn, err := dtls.ClientWithOptions(t.PacketConn, to, dtls.WithServerName(name), dtls.WithRootCAs(s.roots), dtls.WithLoggerFactory(s.log))
+	conn, err := dtls.ClientWithOptions(t.PacketConn, to, dtls.WithServerName(name), dtls.WithRootCAs(s.roots),
+		dtls.WithLoggerFactory(s.log))
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/contain"
 )
 
-// turnStream is a TCP or TLS connection to a TURN server. It follows the messages in what comes (RFC 8656 sections 3.1 and 12.5) and says when one is a refusal.
+// turnStream is a TCP or TLS connection to a TURN server. It follows the messages in what comes (RFC 8656 sections 3.1
+// and 12.5) and says when one is a refusal.
 type turnStream struct {
 	net.Conn
 	refused func()

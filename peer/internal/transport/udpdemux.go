@@ -11,9 +11,9 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
-// udpDemux is the shared socket as Pion's mux reads it. It reads in batches, and takes out what remotes report on media that goes straight: the
-// way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what there is to do. Media that nobody asked for ends here.
-// All else goes on to Pion.
+// UDPDemux is the shared socket as Pion's mux reads it. It reads in batches, and takes out what remotes report on media
+// that goes straight: the way through the mux, ICE, SRTP and Pion's readers, four goroutines, costs several times what
+// there is to do. Media that nobody asked for ends here. All else goes on to Pion.
 type UDPDemux struct {
 	*net.UDPConn
 	in  datagrams
@@ -30,10 +30,13 @@ type UDPDemux struct {
 	remotes map[netip.AddrPort]*RTCPFastPath
 }
 
-func newUDPDemux(conn *net.UDPConn) *UDPDemux {
+// NewUDPDemux reads a socket.
+func NewUDPDemux(conn *net.UDPConn) *UDPDemux {
 	return &UDPDemux{
-		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn), again: wire.NewArena(2 * wire.RetransmitBytes),
-		remotes: map[netip.AddrPort]*RTCPFastPath{}, Faults: socketFaults{closed: make(chan struct{}), Failed: make(chan struct{})},
+		UDPConn: conn, in: udpbatch.NewReceiver(conn), out: udpbatch.New(conn),
+		again:   wire.NewArena(2 * wire.RetransmitBytes),
+		remotes: map[netip.AddrPort]*RTCPFastPath{},
+		Faults:  socketFaults{closed: make(chan struct{}), Failed: make(chan struct{})},
 	}
 }
 
@@ -84,8 +87,9 @@ const (
 	hurryFor = 50 * time.Millisecond
 )
 
-// rest lets some more come after a batch of nothing but reports, to be read together: waking up for each costs more than dealing with it. Where nobody reports so often it
-// delays nothing, and it does not make those wait who are shaking hands.
+// rest lets some more come after a batch of nothing but reports, to be read together: waking up for each costs more
+// than dealing with it. Where nobody reports so often it delays nothing, and it does not make those wait who are
+// shaking hands.
 func (d *UDPDemux) rest() {
 	if d.calm && time.Since(d.joined) > hurryFor {
 		time.Sleep(restFor)
@@ -129,7 +133,8 @@ func (d *UDPDemux) remote(from netip.AddrPort) *RTCPFastPath {
 	return d.remotes[netip.AddrPortFrom(from.Addr().Unmap(), from.Port())]
 }
 
-// bind lets a fast path have what comes from an address, and no longer what comes from the one before. The zero address is none.
+// Bind lets a fast path have what comes from an address, and no longer what comes from the one before. The zero address
+// is none.
 func (d *UDPDemux) Bind(p *RTCPFastPath, from netip.AddrPort) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -140,7 +145,7 @@ func (d *UDPDemux) Bind(p *RTCPFastPath, from netip.AddrPort) {
 	}
 }
 
-// release lets a fast path have nothing more, ever.
+// Release lets a fast path have nothing more, ever.
 func (d *UDPDemux) Release(p *RTCPFastPath) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -162,3 +167,13 @@ func isRTP(b []byte) bool { return len(b) > 1 && b[0]>>6 == 2 && !isRTCP(b) }
 
 // isDTLS tells DTLS likewise.
 func isDTLS(b []byte) bool { return len(b) > 0 && b[0] >= 20 && b[0] <= 63 }
+
+// From is where the packets of a fast path come from; the zero address: it gets none.
+func (d *UDPDemux) From(p *RTCPFastPath) netip.AddrPort {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.remotes[p.from] != p {
+		return netip.AddrPort{}
+	}
+	return p.from
+}

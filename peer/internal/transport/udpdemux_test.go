@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
-	"github.com/kvsagent/kvsagent/media"
-	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
@@ -29,9 +27,9 @@ type demuxed struct {
 
 func newDemuxed(t *testing.T) *demuxed {
 	t.Helper()
-	i := &demuxed{t: t, demux: newUDPDemux(fanout.socket(t)), remote: fanout.socket(t)}
+	i := &demuxed{t: t, demux: NewUDPDemux(socket(t)), remote: socket(t)}
 	key, salt := bytes.Repeat([]byte{3}, 16), bytes.Repeat([]byte{4}, 12)
-	i.keys = wire.remoteSRTCP(t, srtp.ProtectionProfileAeadAes128Gcm, key, salt)
+	i.keys = remoteSRTCP(t, key, salt)
 	open, err := wire.NewSRTCPOpener(key, salt)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +52,26 @@ func newDemuxed(t *testing.T) *demuxed {
 	i.fast.gone = time.Now().Add(time.Hour) // none for Pion's sake
 	i.demux.Bind(i.fast, addrOf(i.remote))
 	return i
+}
+
+func socket(t testing.TB) *net.UDPConn {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// remoteSRTCP encrypts RTCP as the remote does, with code that is not ours.
+func remoteSRTCP(t testing.TB, key, salt []byte) *srtp.Context {
+	t.Helper()
+	c, err := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func addrOf(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
@@ -98,15 +116,17 @@ var last = []byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}
 
 var (
 	aReport = &rtcp.ReceiverReport{SSRC: 5, Reports: []rtcp.ReceptionReport{{SSRC: 4711, TotalLost: 7}}}
-	aNACK   = &rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 4711, Nacks: []rtcp.NackPair{{PacketID: 12, LostPackets: 1}}}
-	aREMB   = &rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: 5, Bitrate: 1 << 20, SSRCs: []uint32{4711}}
-	aTWCC   = &rtcp.RawPacket{0x8f, 205, 0, 5, 0, 0, 0, 5, 0, 0, 0x12, 0x67, 0, 1, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 0}
-	aPLI    = &rtcp.PictureLossIndication{SenderSSRC: 5, MediaSSRC: 4711}
+	aNACK   = &rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 4711,
+		Nacks: []rtcp.NackPair{{PacketID: 12, LostPackets: 1}}}
+	aREMB = &rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: 5, Bitrate: 1 << 20, SSRCs: []uint32{4711}}
+	aTWCC = &rtcp.RawPacket{0x8f, 205, 0, 5, 0, 0, 0, 5, 0, 0, 0x12, 0x67, 0, 1, 0, 1, 0, 0, 1, 0, 0x20, 1, 4, 0}
+	aPLI  = &rtcp.PictureLossIndication{SenderSSRC: 5, MediaSSRC: 4711}
 )
 
 func TestReportsAreTakenFromTheSocket(t *testing.T) {
 	i := newDemuxed(t)
-	names := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 5, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}
+	names := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 5,
+		Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}
 	first := i.sealed(aReport, names, aNACK, aTWCC)
 	i.send(i.remote, first)
 	i.send(i.remote, i.sealed(aREMB))
@@ -135,7 +155,7 @@ func TestReportsAreTakenFromTheSocket(t *testing.T) {
 
 func TestAllElseComesThrough(t *testing.T) {
 	i := newDemuxed(t)
-	other := fanout.socket(t)
+	other := socket(t)
 	tampered := i.sealed(aReport)
 	tampered[10] ^= 1
 	for _, tt := range []struct {
@@ -167,7 +187,8 @@ func TestAllElseComesThrough(t *testing.T) {
 	}
 }
 
-// TestPionHearsNowAndThen has a report go on to Pion from time to time: it counts a path as alive on which something comes.
+// TestPionHearsNowAndThen has a report go on to Pion from time to time: it counts a path as alive on which something
+// comes.
 func TestPionHearsNowAndThen(t *testing.T) {
 	i := newDemuxed(t)
 	i.fast.gone = time.Now().Add(-passEvery - time.Millisecond)
@@ -186,8 +207,9 @@ func TestPionHearsNowAndThen(t *testing.T) {
 // TestFastPathFollowsTheRoute moves it to another address, and ends it.
 func TestFastPathFollowsTheRoute(t *testing.T) {
 	i := newDemuxed(t)
-	other := fanout.socket(t)
-	i.demux.Bind(i.fast, netip.AddrPortFrom(netip.AddrFrom16(addrOf(other).Addr().As16()), addrOf(other).Port())) // as a socket for both families would say
+	other := socket(t)
+	// As a socket for both families would say.
+	i.demux.Bind(i.fast, netip.AddrPortFrom(netip.AddrFrom16(addrOf(other).Addr().As16()), addrOf(other).Port()))
 	before := i.sealed(aReport)
 	i.send(i.remote, before)
 	i.next(before, i.remote)
@@ -210,15 +232,50 @@ func TestFastPathFollowsTheRoute(t *testing.T) {
 	}
 }
 
-// TestNACKIsAnsweredFromTheSocket has what was asked for leave when all that was read has been dealt with.
+// resender answers NACKs as a fan-out does: with packets in the arena, for who reads the socket to flush.
+type resender struct {
+	t    *testing.T
+	way  *wire.Direct // nil: the path has moved to a relay
+	conn *net.UDPConn // the far end of the way
+	asks int
+}
+
+func newResender(t *testing.T) *resender {
+	conn := socket(t)
+	return &resender{t: t, conn: conn, way: &wire.Direct{Out: udpbatch.New(socket(t)), To: addrOf(conn)}}
+}
+
+func (r *resender) on(compound []byte, again *wire.Arena) {
+	packets, err := rtcp.Unmarshal(compound)
+	if err != nil {
+		r.t.Error(err)
+	}
+	for _, p := range packets {
+		n, ok := p.(*rtcp.TransportLayerNack)
+		if !ok {
+			continue
+		}
+		r.asks++
+		for _, pair := range n.Nacks {
+			for _, seq := range pair.PacketList() {
+				if r.way != nil {
+					again.Commit(r.way, append(again.Slot(wire.MaxPayload), r.packet(seq)...))
+				}
+			}
+		}
+	}
+}
+
+func (r *resender) packet(seq uint16) []byte {
+	return append([]byte{0x80, 96, byte(seq >> 8), byte(seq)}, bytes.Repeat([]byte{byte(seq)}, 1000)...)
+}
+
+// TestNACKIsAnsweredFromTheSocket has what was asked for leave when all that was read has been dealt with. The fan-out
+// itself answers in TestNACKIsAnsweredThroughTheDemux, package peer.
 func TestNACKIsAnsweredFromTheSocket(t *testing.T) {
 	i := newDemuxed(t)
-	v := fanout.newViewer(t, udpbatch.New(fanout.socket(t)), 10)
-	i.fast.on = v.s.OnReports
-	p := v.sendKey(t)
-	for range p.payloads {
-		v.read(t)
-	}
+	r := newResender(t)
+	i.fast.on = r.on
 	i.send(i.remote, i.sealed(aNACK))
 	i.send(i.remote, last)
 	i.next(last, i.remote)
@@ -228,21 +285,26 @@ func TestNACKIsAnsweredFromTheSocket(t *testing.T) {
 	}
 	buf := make([]byte, 1500)
 	for _, want := range []uint16{12, 13} {
-		_ = v.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := v.conn.Read(buf); err != nil {
+		_ = r.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := r.conn.Read(buf)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := uint16(buf[2])<<8 | uint16(buf[3]); got != want {
-			t.Errorf("packet %d was sent again, want %d", got, want)
+		if !bytes.Equal(buf[:n], r.packet(want)) {
+			t.Errorf("packet %d of %d bytes was sent again, want %d", uint16(buf[2])<<8|uint16(buf[3]), n, want)
 		}
 	}
-	v.s.SetDirect(nil) // the path has moved to a relay: who reads the socket must not wait for it
+	r.way = nil // the path has moved to a relay: who reads the socket must not wait for it
 	i.send(i.remote, i.sealed(aNACK))
 	i.send(i.remote, last)
 	i.next(last, i.remote)
+	if r.asks != 2 {
+		t.Errorf("%d NACKs were handed on, want 2", r.asks)
+	}
 }
 
-// FuzzReports has what a remote may send, encrypted as it should be, taken or passed on.
+// FuzzReports has what a remote may send, encrypted as it should be, taken or passed on. What a fan-out makes of it is
+// FuzzReportsIn's, package peer.
 func FuzzReports(f *testing.F) {
 	for _, p := range []rtcp.Packet{aReport, aNACK, aREMB, aTWCC, aPLI} {
 		raw, err := p.Marshal()
@@ -254,10 +316,10 @@ func FuzzReports(f *testing.F) {
 	}
 	key, salt := make([]byte, 16), make([]byte, 12)
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		if len(plain) < wire.rtcpHeaderLen || len(plain) > 1400 {
+		if len(plain) < 8 || len(plain) > 1400 { // a header and an SSRC
 			return
 		}
-		theirs := wire.remoteSRTCP(t, srtp.ProtectionProfileAeadAes128Gcm, key, salt)
+		theirs := remoteSRTCP(t, key, salt)
 		open, err := wire.NewSRTCPOpener(key, salt)
 		if err != nil {
 			t.Fatal(err)
@@ -266,11 +328,20 @@ func FuzzReports(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := fanout.NewSender(nil, []*fanout.Track{fanout.NewTrack(media.H264)}, nil)
-		s.video.ssrc = 4711
+		var got [][]byte
 		in := &Inbound{limits: Limits{}.Filled(), fail: func(error) {}}
-		in.Watch(s.OnFeedback)
-		fast := &RTCPFastPath{open: open, in: in, on: s.OnReports, gone: time.Now().Add(time.Hour)}
+		in.Watch(func(fci []byte) {
+			if len(fci) < 4 || !bytes.Contains(plain, fci) {
+				t.Errorf("feedback of %x, which is no part of what was sent", fci)
+			}
+		})
+		on := func(compound []byte, again *wire.Arena) {
+			if again == nil {
+				t.Error("there is no place for what is asked for")
+			}
+			got = append(got, bytes.Clone(compound))
+		}
+		fast := &RTCPFastPath{open: open, in: in, on: on, gone: time.Now().Add(time.Hour)}
 		before := bytes.Clone(packet)
 		taken := fast.take(packet, wire.NewArena(wire.RetransmitBytes))
 		if !bytes.Equal(packet, before) {
@@ -279,11 +350,17 @@ func FuzzReports(f *testing.F) {
 		if taken != (onlyReports(plain) || crowded(plain)) {
 			t.Errorf("taken: %v", taken)
 		}
+		if handed := taken && !crowded(plain); handed != (len(got) == 1) || handed && !bytes.Equal(got[0], plain) {
+			t.Errorf("taken: %v, handed on: %x", taken, got)
+		}
 		if !taken {
 			return
 		}
 		if !fast.take(packet, wire.NewArena(wire.RetransmitBytes)) {
 			t.Error("the same packet once more goes to Pion")
+		}
+		if len(got) > 1 {
+			t.Error("the same packet once more is handed on")
 		}
 	})
 }

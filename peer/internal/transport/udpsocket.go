@@ -19,34 +19,38 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// udpSocket is a UDP socket on which ICE meets remotes: Pion's mux reads it through our demux, and we write past Pion. It is bound to no
-// address, so that it outlives a change of them.
+// UDPSocket is a UDP socket on which ICE meets remotes: Pion's mux reads it through our demux, and we write past Pion.
+// It is bound to no address, so that it outlives a change of them.
 //
-// Pion's mux tells connections apart by the remote's address. All viewers of an engine share one socket. A connection that is a viewer itself
-// has its own: two agents with several channels between them would otherwise be one address to each other.
+// Pion's mux tells connections apart by the remote's address. All viewers of an engine share one socket. A connection
+// that is a viewer itself has its own: two agents with several channels between them would otherwise be one address to
+// each other.
 type UDPSocket struct {
 	Mux *ice.UniversalUDPMuxDefault
 	In  *UDPDemux
 	Out *udpbatch.Sender
 }
 
-// socketBuffer holds the packets of a frame for very many viewers.
+// SocketBuffer holds the packets of a frame for very many viewers.
 const SocketBuffer = 4 << 20
 
+// ListenUDP opens a UDP socket on all addresses. port 0 is any free one; buffer is what the kernel may hold each way,
+// in bytes.
 func ListenUDP(port, buffer int, n transport.Net, log logging.LoggerFactory) (*UDPSocket, error) {
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
 	if err != nil {
-		return nil, fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port", err)
+		return nil, fmt.Errorf("webrtc udp port: %w; hint: is another agent running? choose another webrtc.udp_port",
+			err)
 	}
 	_ = conn.SetReadBuffer(buffer) // as much of it as the system allows
 	_ = conn.SetWriteBuffer(buffer)
-	in := newUDPDemux(conn)
+	in := NewUDPDemux(conn)
 	return &UDPSocket{In: in, Out: in.out, Mux: ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
 		UDPConn: in, Net: n, Logger: log.NewLogger("udpmux"), XORMappedAddrCacheTTL: time.Nanosecond,
 	})}, nil
 }
 
-// port is the local port; 0 when there is no socket.
+// Port is the local port; 0 when there is no socket.
 func (s *UDPSocket) Port() int {
 	if s == nil {
 		return 0
@@ -54,6 +58,7 @@ func (s *UDPSocket) Port() int {
 	return s.Mux.LocalAddr().(*net.UDPAddr).Port
 }
 
+// Close closes the socket; nil is none.
 func (s *UDPSocket) Close() error {
 	if s == nil {
 		return nil
@@ -62,8 +67,8 @@ func (s *UDPSocket) Close() error {
 	return s.Mux.Close()
 }
 
-// socketFaults is what goes wrong with reading a socket. Pion's mux closes its socket after any error but a time-out, for good and for all
-// connections, so it sees only those that are final.
+// socketFaults is what goes wrong with reading a socket. Pion's mux closes its socket after any error but a time-out,
+// for good and for all connections, so it sees only those that are final.
 type socketFaults struct {
 	passed atomic.Uint64 // errors after which reading went on
 	ending atomic.Bool   // we close the socket
@@ -121,14 +126,15 @@ func (f *socketFaults) fail(err error) {
 	}
 }
 
+// Reason is why the socket is of no more use; nil while it is good.
 func (f *socketFaults) Reason() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
-// openNAT opens the way into the socket through a NAT that lets in only who was spoken to: the remote may have been reached from another socket so
-// far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
+// OpenNAT opens the way into the socket through a NAT that lets in only who was spoken to: the remote may have been
+// reached from another socket so far. It sends nothing that means anything (a binding indication, RFC 8489 section 3).
 func (s *UDPSocket) OpenNAT(ctx context.Context, pair *webrtc.ICECandidatePair) {
 	if pair == nil {
 		return

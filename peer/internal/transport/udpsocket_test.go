@@ -9,9 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/kvsagent/kvsagent/peer"
-	"github.com/kvsagent/kvsagent/peer/fanout"
 )
 
 // script is a socket that gives what it is told to, and the last of it for ever.
@@ -31,14 +28,14 @@ func (s *script) Next() ([]byte, netip.AddrPort, error) {
 }
 
 func scripted(t *testing.T, reads ...error) *UDPDemux {
-	d := newUDPDemux(fanout.socket(t))
+	d := NewUDPDemux(socket(t))
 	s := script(reads)
 	d.in = &s
 	return d
 }
 
-// TestErrorsOfTheSocket: Pion closes the socket of all viewers after any error that it sees, so it sees only those that are final. What is
-// final is told.
+// TestErrorsOfTheSocket: Pion closes the socket of all viewers after any error that it sees, so it sees only those that
+// are final. What is final is told.
 func TestErrorsOfTheSocket(t *testing.T) {
 	for _, x := range []struct {
 		name   string
@@ -47,7 +44,8 @@ func TestErrorsOfTheSocket(t *testing.T) {
 		passed uint64
 		failed bool
 	}{
-		{"some pass", []error{syscall.ECONNREFUSED, syscall.ENOBUFS, syscall.ENETDOWN, syscall.EMSGSIZE, syscall.EHOSTUNREACH, nil}, nil, 5, false},
+		{"some pass", []error{syscall.ECONNREFUSED, syscall.ENOBUFS, syscall.ENETDOWN, syscall.EMSGSIZE,
+			syscall.EHOSTUNREACH, nil}, nil, 5, false},
 		{"a time-out is what Pion asked for", []error{os.ErrDeadlineExceeded}, os.ErrDeadlineExceeded, 0, false},
 		{"the descriptor is gone", []error{syscall.EBADF}, syscall.EBADF, 0, true},
 		{"it is not a socket any more", []error{syscall.ECONNREFUSED, syscall.ENOTSOCK}, syscall.ENOTSOCK, 1, true},
@@ -69,7 +67,8 @@ func TestErrorsOfTheSocket(t *testing.T) {
 	}
 }
 
-// TestNothingButErrors: a socket that gives nothing else for ten seconds is of no more use, and costs no processor until then.
+// TestNothingButErrors: a socket that gives nothing else for ten seconds is of no more use, and costs no processor
+// until then.
 func TestNothingButErrors(t *testing.T) {
 	d := scripted(t, syscall.ENETDOWN)
 	synctest.Test(t, func(t *testing.T) {
@@ -99,32 +98,6 @@ func TestNothingButErrors(t *testing.T) {
 	go func() { _ = d.Close() }() // ends the wait for another try
 	if _, _, err := d.ReadFromAddrPort(make([]byte, 10)); err == nil {
 		t.Error("a closed socket gives packets")
-	}
-}
-
-// TestWhoClosesTheSocket: that it was closed is a fault unless we closed it.
-func TestWhoClosesTheSocket(t *testing.T) {
-	e := peer.loopbackEngine(t)
-	if err := e.udp.In.Close(); err != nil { // as Pion does
-		t.Fatal(err)
-	}
-	select {
-	case <-e.Failed():
-	default:
-		t.Error("nobody is told that the socket is lost")
-	}
-	if e.Err() == nil {
-		t.Error("there is no reason")
-	}
-	good, err := peer.NewEngine(peer.EngineOptions{Loopback: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := good.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := good.Err(); err != nil {
-		t.Errorf("an engine that was closed says %v", err)
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// unasked is the media of a remote that is to send none. Some viewers send against our sendonly, GStreamer's webrtcbin among them, and that
-// is no reason to lose them: what comes is taken from the socket, counted and thrown away. Nothing of it is kept.
+// unasked is the media of a remote that is to send none. Some viewers send against our sendonly, GStreamer's webrtcbin
+// among them, and that is no reason to lose them: what comes is taken from the socket, counted and thrown away. Nothing
+// of it is kept.
 //
-// On the shared socket that happens before Pion has the packet (udpDemux). On all other paths Pion decrypts it first, and keeps some memory for
-// each SSRC, for good. So one SSRC more than unaskedStreams, and Pion's reader of RTP waits until the connection ends: what comes then is
-// dropped where packets are sorted, undecrypted. RTCP, DTLS and STUN have readers of their own.
+// On the shared socket that happens before Pion has the packet (udpDemux). On all other paths Pion decrypts it first,
+// and keeps some memory for each SSRC, for good. So one SSRC more than unaskedStreams, and Pion's reader of RTP waits
+// until the connection ends: what comes then is dropped where packets are sorted, undecrypted. RTCP, DTLS and STUN have
+// readers of their own.
 type unasked struct {
 	bytes atomic.Uint64
 	over  chan struct{} // closed when we end the connection
@@ -25,11 +27,12 @@ type unasked struct {
 	told bool
 }
 
-// goneEvery is how often a reader that waits looks whether Pion wants to close: Pion waits for it, under a lock that Run needs.
+// goneEvery is how often a reader that waits looks whether Pion wants to close: Pion waits for it, under a lock that
+// Run needs.
 const goneEvery = 500 * time.Millisecond
 
-// unaskedStreams is how many SSRCs a remote may use that is to send nothing. Pion opens a stream of RTCP for each, of which there may be
-// maxRTCPStreams in all.
+// unaskedStreams is how many SSRCs a remote may use that is to send nothing. Pion opens a stream of RTCP for each, of
+// which there may be maxRTCPStreams in all.
 const unaskedStreams = 8
 
 // add counts n bytes that were thrown away. Many goroutines may call it.

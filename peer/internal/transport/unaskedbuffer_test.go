@@ -6,11 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kvsagent/kvsagent/peer/fanout"
 	"github.com/pion/transport/v5/packetio"
 )
 
-// TestUnaskedMediaEndsAtTheSocket: of a connection that receives nothing, Pion gets a packet now and then, by which it hears that the path is alive.
+// TestUnaskedMediaEndsAtTheSocket: of a connection that receives nothing, Pion gets a packet now and then, by which it
+// hears that the path is alive.
 func TestUnaskedMediaEndsAtTheSocket(t *testing.T) {
 	media := append([]byte{0x80, 96}, make([]byte, 98)...)
 	i := newDemuxed(t)
@@ -32,7 +32,7 @@ func TestUnaskedMediaEndsAtTheSocket(t *testing.T) {
 		i.send(i.remote, media)
 		i.next(media, i.remote)
 	}
-	other := fanout.socket(t)
+	other := socket(t)
 	i.fast.in.Receive = false
 	i.send(other, media)
 	i.next(media, other)

@@ -13,9 +13,9 @@ const (
 	partBytes  = PartPackets * (HeaderMost + MaxPayload + SRTPTagLen) // of one part of a frame at most
 )
 
-// arena is where packets are encrypted, one behind the other, and from where they are written: each payload byte is copied once. Packets come into it under the
-// locks of their sender and track, so it writes nothing by itself: it grows. Whoever owns it looks whether it is full between two viewers, and
-// writes with no lock held that others need.
+// Arena is where packets are encrypted, one behind the other, and from where they are written: each payload byte is
+// copied once. Packets come into it under the locks of their sender and track, so it writes nothing by itself: it
+// grows. Whoever owns it looks whether it is full between two viewers, and writes with no lock held that others need.
 type Arena struct {
 	buf  []byte // of the newest packets
 	runs []udpbatch.Run
@@ -25,17 +25,18 @@ type Arena struct {
 	stuck bool // the last flush has found no room for all
 }
 
+// NewArena makes an arena of some bytes.
 func NewArena(size int) *Arena {
 	runs := max(1, size/bytesARun)
 	return &Arena{buf: make([]byte, 0, size), runs: make([]udpbatch.Run, 0, runs), ways: make([]*Direct, 0, runs)}
 }
 
-// full says whether there is no room for another part of a frame.
+// Full says whether there is no room for another part of a frame.
 func (a *Arena) Full() bool {
 	return cap(a.buf)-len(a.buf) < partBytes || cap(a.runs)-len(a.runs) < PartPackets
 }
 
-// slot gives room for one packet of at most n bytes, behind all others. What stands there is void after the next flush.
+// Slot gives room for one packet of at most n bytes, behind all others. What stands there is void after the next flush.
 func (a *Arena) Slot(n int) []byte {
 	if len(a.buf)+n > cap(a.buf) {
 		a.buf, a.apart = make([]byte, 0, max(cap(a.buf), n)), true // the runs keep the one before until they have left
@@ -44,12 +45,13 @@ func (a *Arena) Slot(n int) []byte {
 	return a.buf[start : start : start+n]
 }
 
-// commit takes the packet that was written into the last slot.
+// Commit takes the packet that was written into the last slot.
 func (a *Arena) Commit(d *Direct, packet []byte) {
 	start := len(a.buf)
 	end := start + len(packet)
 	a.buf = a.buf[:end]
-	if r := a.last(d); r != nil && len(packet) <= r.Size && len(r.Data)%r.Size == 0 && len(r.Data)/r.Size < udpbatch.MaxSegments && len(r.Data)+len(packet) <= udpbatch.MaxBytes {
+	if r := a.last(d); r != nil && len(packet) <= r.Size && len(r.Data)%r.Size == 0 &&
+		len(r.Data)/r.Size < udpbatch.MaxSegments && len(r.Data)+len(packet) <= udpbatch.MaxBytes {
 		r.Data = a.buf[start-len(r.Data) : end]
 		return
 	}
@@ -67,8 +69,8 @@ func (a *Arena) last(d *Direct) *udpbatch.Run {
 	return &a.runs[i]
 }
 
-// flush writes everything, the runs of one socket together, and makes room. It waits for room in the sockets' buffers for 2 ms in all; after it did so in
-// vain it only tries, until all has found room again.
+// Flush writes everything, the runs of one socket together, and makes room. It waits for room in the sockets' buffers
+// for 2 ms in all; after it did so in vain it only tries, until all has found room again.
 func (a *Arena) Flush() {
 	switch {
 	case len(a.runs) == 0:
@@ -79,7 +81,7 @@ func (a *Arena) Flush() {
 	}
 }
 
-// flushAtOnce writes what the sockets take at once, and drops the rest.
+// FlushAtOnce writes what the sockets take at once, and drops the rest.
 func (a *Arena) FlushAtOnce() { a.flushBy(time.Time{}) }
 
 func (a *Arena) flushBy(until time.Time) {
@@ -106,7 +108,8 @@ func (a *Arena) write(from, to int, until time.Time) (fault any) {
 	return nil
 }
 
-// writeEach writes runs one by one, to find whose it is that panics: that connection ends, and the others get what is theirs, perhaps once more.
+// writeEach writes runs one by one, to find whose it is that panics: that connection ends, and the others get what is
+// theirs, perhaps once more.
 func (a *Arena) writeEach(from, to int, until time.Time) {
 	for i := from; i < to; i++ {
 		if fault := a.write(i, i+1, until); fault != nil {
@@ -122,7 +125,7 @@ func (a *Arena) writeEach(from, to int, until time.Time) {
 // blamed ends for a panic that somebody else has recovered.
 type blamed interface{ Blame(where string, fault any) }
 
-// direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
+// Direct is the way around Pion: straight into the socket that ICE has chosen, encrypted by us.
 type Direct struct {
 	Cipher *SRTPCipher
 	Out    *udpbatch.Sender

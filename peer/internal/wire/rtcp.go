@@ -20,7 +20,7 @@ const (
 	RTCPKeyRequest              // PLI and FIR, RFC 4585 section 6.3.1, RFC 5104 section 4.3.1
 )
 
-// kindOfRTCP goes by packet type and format. p is a packet of rtcpPackets.
+// KindOfRTCP goes by packet type and format. p is a packet of rtcpPackets.
 func KindOfRTCP(p []byte) rtcpKind {
 	switch format := p[0] & 0x1f; {
 	case p[1] == 201:
@@ -41,10 +41,11 @@ func KindOfRTCP(p []byte) rtcpKind {
 	return RTCPOther
 }
 
-// compoundMost is of how many packets a compound packet is made at most. Browsers put together about five.
+// CompoundMost is of how many packets a compound packet is made at most. Browsers put together about five.
 const CompoundMost = 64
 
-// rtcpPackets walks over a compound packet (RFC 3550 section 6.1). It ends before a packet that is cut short, and after compoundMost.
+// RTCPPackets walks over a compound packet (RFC 3550 section 6.1). It ends before a packet that is cut short, and after
+// compoundMost.
 func RTCPPackets(compound []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for left := CompoundMost; len(compound) >= 4 && left > 0; left-- {
@@ -57,12 +58,15 @@ func RTCPPackets(compound []byte) iter.Seq[[]byte] {
 	}
 }
 
-// reportBlock is what a receiver report tells of one stream (RFC 3550 section 6.4.1), read where it lies.
+// ReportBlock is what a receiver report tells of one stream (RFC 3550 section 6.4.1), read where it lies.
 //
 //	| SSRC | fraction lost, 8 bits | lost, 24 bits | highest number | jitter | last sender report | delay since |
 type ReportBlock []byte
 
 const reportBlockLen = 24
+
+// The fields of a report block (RFC 3550 section 6.4.1). Lost is the share of packets lost since the last one, Delay
+// the time since the last sender report, in 1/65536 s.
 
 func (r ReportBlock) SSRC() uint32      { return binary.BigEndian.Uint32(r) }
 func (r ReportBlock) Lost() float64     { return float64(r[4]) / 256 }
@@ -71,7 +75,7 @@ func (r ReportBlock) Jitter() uint32    { return binary.BigEndian.Uint32(r[12:])
 func (r ReportBlock) LastSR() uint32    { return binary.BigEndian.Uint32(r[16:]) }
 func (r ReportBlock) Delay() uint32     { return binary.BigEndian.Uint32(r[20:]) }
 
-// reportBlocks walks over the blocks of a receiver report that are there in full.
+// ReportBlocks walks over the blocks of a receiver report that are there in full.
 func ReportBlocks(p []byte) iter.Seq[ReportBlock] {
 	return func(yield func(ReportBlock) bool) {
 		blocks := p[min(rtcpHeaderLen, len(p)):]
@@ -84,8 +88,8 @@ func ReportBlocks(p []byte) iter.Seq[ReportBlock] {
 	}
 }
 
-// rembRate is what a receiver estimates that the path carries, in bit/s (draft-alvestrand-rmcat-remb-03 section 2.2): an exponent of 6 bits and a
-// mantissa of 18, behind the header, two SSRCs, "REMB" and a count.
+// REMBRate is what a receiver estimates that the path carries, in bit/s (draft-alvestrand-rmcat-remb-03 section 2.2):
+// an exponent of 6 bits and a mantissa of 18, behind the header, two SSRCs, "REMB" and a count.
 func REMBRate(p []byte) (rate float64, ok bool) {
 	if len(p) < 20 || string(p[12:16]) != "REMB" {
 		return 0, false
@@ -94,7 +98,7 @@ func REMBRate(p []byte) (rate float64, ok bool) {
 	return math.Ldexp(float64(word&0x3ffff), int(word>>18&0x3f)), true
 }
 
-// eachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
+// EachFeedback finds transport-wide feedback in a compound RTCP packet, and hands on what follows its header and SSRCs.
 func EachFeedback(compound []byte, each func(fci []byte)) {
 	told := 0
 	for p := range RTCPPackets(compound) {
@@ -108,5 +112,6 @@ func EachFeedback(compound []byte, each func(fci []byte)) {
 	}
 }
 
-// feedbackMost is of how many packets the transport-wide feedback of one datagram may tell: as many as are remembered. A message of 20 bytes can name 65,535.
+// feedbackMost is of how many packets the transport-wide feedback of one datagram may tell: as many as are remembered.
+// A message of 20 bytes can name 65,535.
 const feedbackMost = 2048

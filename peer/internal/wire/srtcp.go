@@ -17,13 +17,15 @@ var (
 	ErrReplayed = errors.New("an srtcp packet that came before")
 )
 
-// srtcpOpener decrypts the RTCP that one remote sends with AES-GCM (RFC 7714 section 9). One goroutine at a time uses it.
+// SRTCPOpener decrypts the RTCP that one remote sends with AES-GCM (RFC 7714 section 9). One goroutine at a time uses
+// it.
 type SRTCPOpener struct {
 	gcm
 	aad  []byte
 	came map[uint32]*replay // by the SSRC that it comes from, each of which counts by itself
 }
 
+// NewSRTCPOpener decrypts with the remote's master key and salt (AES-128-GCM).
 func NewSRTCPOpener(masterKey, masterSalt []byte) (*SRTCPOpener, error) {
 	g, err := newGCM(masterKey, masterSalt, labelSRTCP)
 	if err != nil {
@@ -32,7 +34,8 @@ func NewSRTCPOpener(masterKey, masterSalt []byte) (*SRTCPOpener, error) {
 	return &SRTCPOpener{gcm: *g, came: map[uint32]*replay{}}, nil
 }
 
-// open decrypts a packet behind dst, and gives the compound RTCP packet. It is errNotOurs when this is for somebody else, unencrypted, or of one stream too many, and errReplayed when it is old.
+// Open decrypts a packet behind dst, and gives the compound RTCP packet. It is errNotOurs when this is for somebody
+// else, unencrypted, or of one stream too many, and errReplayed when it is old.
 //
 //	| RTCP header, 8 bytes | encrypted | tag, 16 bytes | E, index (31 bits) |
 func (o *SRTCPOpener) Open(dst, packet []byte) ([]byte, error) {

@@ -32,7 +32,8 @@ func TestSRTCPOpens(t *testing.T) {
 		}
 		var before [][]byte
 		for i := range 300 {
-			plain, err := (&rtcp.ReceiverReport{SSRC: uint32(i % 3), Reports: make([]rtcp.ReceptionReport, i%20)}).Marshal()
+			plain, err := (&rtcp.ReceiverReport{SSRC: uint32(i % 3),
+				Reports: make([]rtcp.ReceptionReport, i%20)}).Marshal()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +78,8 @@ func TestReplay(t *testing.T) {
 	var r replay
 	came := map[uint32]bool{}
 	highest := uint32(0)
-	for _, index := range []uint32{0, 0, 5, 3, 3, 4, 5, 68, 5, 4, 6, 69, 133, 68, 70, 71, 200, 1000, 999, 936, 937, 1<<31 - 1, 1<<31 - 2, 1000, 1<<31 - 64, 1<<31 - 65} {
+	for _, index := range []uint32{0, 0, 5, 3, 3, 4, 5, 68, 5, 4, 6, 69, 133, 68, 70, 71, 200, 1000, 999, 936, 937,
+		1<<31 - 1, 1<<31 - 2, 1000, 1<<31 - 64, 1<<31 - 65} {
 		old := highest > 63 && index <= highest-64
 		if got, want := r.fresh(index), !came[index] && !old; got != want {
 			t.Errorf("%d is fresh: %v, want %v", index, got, want)

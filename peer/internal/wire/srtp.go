@@ -47,8 +47,8 @@ func newGCM(masterKey, masterSalt []byte, label byte) (*gcm, error) {
 	return g, nil
 }
 
-// iv is the nonce of a packet. RFC 7714 section 8.1: two zero bytes, SSRC, and the packet's index of 48 bits, all of it XOR the salt. An index of RTCP has 31 bits
-// (section 9.1). It is good until the next call.
+// iv is the nonce of a packet. RFC 7714 section 8.1: two zero bytes, SSRC, and the packet's index of 48 bits, all of it
+// XOR the salt. An index of RTCP has 31 bits (section 9.1). It is good until the next call.
 func (g *gcm) iv(ssrc uint32, index uint64) []byte {
 	binary.BigEndian.PutUint16(g.nonce[0:], 0)
 	binary.BigEndian.PutUint32(g.nonce[2:], ssrc)
@@ -60,9 +60,10 @@ func (g *gcm) iv(ssrc uint32, index uint64) []byte {
 	return g.nonce[:]
 }
 
-// srtpCipher encrypts RTP with AES-GCM (RFC 7714), in place and without allocating. One goroutine at a time uses it.
+// SRTPCipher encrypts RTP with AES-GCM (RFC 7714), in place and without allocating. One goroutine at a time uses it.
 type SRTPCipher struct{ gcm }
 
+// NewSRTPCipher encrypts with our master key and salt (AES-128-GCM).
 func NewSRTPCipher(masterKey, masterSalt []byte) (*SRTPCipher, error) {
 	g, err := newGCM(masterKey, masterSalt, labelSRTP)
 	if err != nil {
@@ -71,8 +72,8 @@ func NewSRTPCipher(masterKey, masterSalt []byte) (*SRTPCipher, error) {
 	return &SRTPCipher{*g}, nil
 }
 
-// deriveSRTP is the key derivation of RFC 3711 section 4.3.1 with a rate of zero: AES in counter mode under the master key, from the master salt (padded as
-// RFC 7714 section 11 says) and the label.
+// deriveSRTP is the key derivation of RFC 3711 section 4.3.1 with a rate of zero: AES in counter mode under the master
+// key, from the master salt (padded as RFC 7714 section 11 says) and the label.
 func deriveSRTP(masterKey, masterSalt []byte, label byte, n int) ([]byte, error) {
 	block, err := aes.NewCipher(masterKey)
 	if err != nil {
@@ -91,8 +92,8 @@ func deriveSRTP(masterKey, masterSalt []byte, label byte, n int) ([]byte, error)
 	return out[:n], nil
 }
 
-// seal encrypts the packet in b, a header of that many bytes and a payload, and gives it with its tag. b has room for the tag. index is the packet's
-// extended sequence number: the roll-over counter above its low 16 bits.
+// Seal encrypts the packet in b, a header of that many bytes and a payload, and gives it with its tag. b has room for
+// the tag. index is the packet's extended sequence number: the roll-over counter above its low 16 bits.
 func (c *SRTPCipher) Seal(b []byte, header int, ssrc uint32, index uint64) []byte {
 	return c.aead.Seal(b[:header], c.iv(ssrc, index), b[header:], b[:header])
 }

@@ -1,4 +1,4 @@
-package peer
+package transport
 
 import (
 	"crypto/ecdsa"
@@ -14,16 +14,17 @@ import (
 // renewAfter is how long connections get the same certificate. Pion's are good for a month.
 const renewAfter = 24 * time.Hour
 
-// Certificates is the DTLS certificate that connections share, renewed once a day: making one is a tenth of what a new viewer costs.
-// Remotes see its fingerprint, so connections that must not be known as the same host's have different Certificates. The zero value works.
+// Certificates is the DTLS certificate that connections share, renewed once a day: making one is a tenth of what a new
+// viewer costs. Remotes see its fingerprint, so connections that must not be known as the same host's have different
+// Certificates. The zero value works.
 type Certificates struct {
 	mu   sync.Mutex // guards the fields below
 	cert webrtc.Certificate
 	at   time.Time // when it was made
 }
 
-// get returns the certificate for a connection that begins now.
-func (c *Certificates) get() (webrtc.Certificate, error) {
+// Get returns the certificate for a connection that begins now.
+func (c *Certificates) Get() (webrtc.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) > renewAfter {

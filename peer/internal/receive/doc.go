@@ -1,0 +1,2 @@
+// Package receive makes frames of the packets that a remote sends.
+package receive
