@@ -200,7 +200,6 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			}
 		}},
 		{where: "sender"},
-		{where: "queue"},
 		{where: "shard"},
 		{where: "report loop"},
 		{where: "rtcp reader"},
@@ -247,14 +246,6 @@ func TestAPanicEndsOneConnection(t *testing.T) {
 			ended, conn := s.ended, s.master
 			if tt.viewer {
 				ended, conn = s.viewerEnded, s.viewer
-			}
-			if tt.where == "queue" {
-				for s.master.guard.Reason() == nil { // whoever is up to live has left the queue
-					for _, x := range s.master.outgoing.all() {
-						b.Demote(x.Sender)
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
 			}
 			select {
 			case err := <-ended:

@@ -38,3 +38,41 @@ func TestABrokenSenderSendsNothing(t *testing.T) {
 		t.Errorf("%d panics, packets to send: %v, and %d frames in the queue after the first", n.Load(), place() != begin, len(v.s.queue))
 	}
 }
+
+// TestAPanicInOneQueueIsContained: the source's goroutine hands a frame to all senders in turn. One that panics ends its
+// own connection, and the others get this frame and the next.
+func TestAPanicInOneQueueIsContained(t *testing.T) {
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	st := b.streams[Main]
+	st.Tracks([]media.Track{{Codec: media.H264}})
+	var n atomic.Uint64
+	bad := NewSender(b, []*Track{NewTrack(media.H264)}, nil)
+	bad.Guard = &contain.Guard{
+		Wake: func() {}, Log: slog.New(slog.DiscardHandler), Panics: &n,
+		Inject: func(where string) {
+			if where == "queue" {
+				panic("injected")
+			}
+		},
+	}
+	good := NewSender(b, []*Track{NewTrack(media.H264)}, nil)
+	defer b.Attach(bad)()
+	defer b.Attach(good)()
+	for i := range 3 {
+		st.Write(keyFrame(media.H264, time.Duration(i)*time.Second))
+	}
+	if got := good.pending(); got == 0 || n.Load() != 3 || bad.Guard.Reason() == nil {
+		t.Errorf("the good sender has %d frames, %d panics were counted, the bad one ends with %v",
+			got, n.Load(), bad.Guard.Reason())
+	}
+	if got := bad.pending(); got != 0 {
+		t.Errorf("the bad sender has %d frames", got)
+	}
+}
+
+// pending is how many frames wait.
+func (s *Sender) pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
+}
