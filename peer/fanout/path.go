@@ -161,3 +161,10 @@ const probeFrames = 8
 
 // canProbe says whether the remote takes probes and reports on them.
 func (t *Track) canProbe() bool { return t.twcc != 0 && t.rtxSSRC != 0 }
+
+// goesOn says whether the track has taken the place of one that has sent packets.
+func (t *Track) goesOn() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.sent > 0
+}

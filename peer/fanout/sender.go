@@ -127,6 +127,7 @@ func NewSender(b *Broadcast, tracks []*Track, onFirst func()) *Sender {
 		s.meters[t.Codec] = &media.Meter{}
 		if t.Codec.Video() {
 			s.video = t
+			s.first.over = t.goesOn() // the remote has long seen the start of this stream
 		}
 	}
 	return s

@@ -68,6 +68,10 @@ func (r *Receiver) add(c media.Codec) {
 // pliEvery is how often a key frame is asked for at the most.
 const pliEvery = time.Second
 
+// startLasts is how long the first key frame may take to be whole before it is asked for. Masters begin with one, and one
+// that is asked earlier sends it twice.
+const startLasts = 200 * time.Millisecond
+
 // Run reads one track until it ends. askKey asks the remote for a key frame. The remote may turn to another codec from
 // one packet to the next (RFC 3264 section 5.1: all that were negotiated have to be understood), and that is another
 // track for the sink.
@@ -78,7 +82,7 @@ func (r *Receiver) Run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 	if a == nil {
 		return
 	}
-	var asked time.Time
+	asked := time.Now().Add(startLasts - pliEvery)
 	for {
 		p, _, err := track.ReadRTP()
 		if err != nil {
@@ -90,7 +94,7 @@ func (r *Receiver) Run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 				if a = r.turn(a, next, track.Codec().ClockRate); a == nil {
 					return
 				}
-				codec, count, asked = next, r.open(next), time.Time{}
+				codec, count, asked = next, r.open(next), time.Now().Add(startLasts-pliEvery)
 			}
 		}
 		r.mu.Lock()

@@ -39,8 +39,8 @@ func (f *RTCPFastPath) take(packet []byte, again *wire.Arena) bool {
 	f.plain = plain
 	switch now := time.Now(); {
 	case crowded(plain):
-		f.in.passed()
-		return true // neither our readers nor Pion's are to look at each
+		f.in.report(plain) // it counts, but neither our readers nor Pion's are to look at each
+		return true
 	case now.Sub(f.gone) > passEvery || !onlyReports(plain):
 		f.gone = now
 		f.in.passed()
