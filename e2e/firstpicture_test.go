@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +45,10 @@ type load struct {
 // after is when load.Behind looks how old the picture on the screen is: so long after the first.
 var after = [...]time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
-// TestFirstPicture: who comes has a picture at once, whenever that is between two key frames, and is soon as near to live as who was there
-// before. Times are printed, what was seen is checked. KVSAGENT_TEST_LOADS=20 loads each page so often, and does the same with a master that keeps
-// nothing for newcomers. KVSAGENT_TEST_OUT=DIR keeps what each saw.
+// TestFirstPicture: who comes has a picture at once, whenever that is between two key frames, and is soon as near to live
+// as who was there before. Times are printed, what was seen is checked, and how long it took by what a bare master takes
+// on this machine. KVSAGENT_TEST_LOADS=20 loads each page so often, and does the same with a master that keeps nothing for
+// newcomers. KVSAGENT_TEST_OUT=DIR keeps what each saw.
 func TestFirstPicture(t *testing.T) {
 	loads, caches := 2, []bool{true}
 	if text := os.Getenv("KVSAGENT_TEST_LOADS"); text != "" {
@@ -76,6 +78,7 @@ channels:
 		arn := agent.Connected(t, "first-"+tt.path)
 		agent.HasKeyFrame(t, tt.path)
 		without := rig.StartPlain(t, cameras, tt.path)
+		usual := plainLoad(t, tt.browser, without, cameras)
 		for _, cached := range caches {
 			t.Run(fmt.Sprintf("%s %s cached %v", tt.browser.Name, tt.path, cached), func(t *testing.T) {
 				var seen []load
@@ -90,10 +93,10 @@ channels:
 							p.Call(nil, "plain", without.URL)
 						}
 						defer p.Call(nil, "leave")
-						seen = append(seen, watchLoad(t, p, cameras))
+						seen = append(seen, watchLoad(t, p, cameras, usual))
 					})
 				}
-				summarise(t, fmt.Sprintf("%s, %v", tt.browser.Name, codec), cached, seen)
+				summarise(t, fmt.Sprintf("%s, %v", tt.browser.Name, codec), cached, seen, usual)
 			})
 		}
 	}
@@ -106,8 +109,25 @@ func waitPhase(t *testing.T, l *rig.LiveCamera, share float64) {
 	rig.Pause(t, (time.Duration(share*float64(gopLasts))-now+gopLasts)%gopLasts)
 }
 
+// plainLoad is the control: how long, on this machine and now, a connection to a bare Pion master takes, and then a key
+// frame from the camera to the screen.
+func plainLoad(t *testing.T, b *rig.Browser, without *rig.Plain, l *rig.LiveCamera) time.Duration {
+	t.Helper()
+	p := b.Open(t, rig.SdkPage(t))
+	defer p.Call(nil, "leave")
+	p.Call(nil, "plain", without.URL)
+	var first rig.Film
+	rig.Eventually(t, 20*time.Second, "a picture of the bare master", func() (bool, any) {
+		first = p.Presented(l, 0).Readable()
+		return len(first) > 0, "none"
+	})
+	joined := p.Connected().Sub(p.Offered())
+	t.Logf("%s, bare: connected after %v, the first picture is %v old", b.Name, joined, first[0].Age)
+	return joined + first[0].Age
+}
+
 // watchLoad waits until the page has shown pictures for a while, checks them, and tells what was seen.
-func watchLoad(t *testing.T, p *rig.Page, l *rig.LiveCamera) load {
+func watchLoad(t *testing.T, p *rig.Page, l *rig.LiveCamera, usual time.Duration) load {
 	t.Helper()
 	var f rig.Film
 	var fresh rig.Shown
@@ -131,14 +151,14 @@ func watchLoad(t *testing.T, p *rig.Page, l *rig.LiveCamera) load {
 	if got.Garbled > 0 {
 		t.Errorf("%d of %d pictures are not the camera's: %+v; the first was %+v", got.Garbled, got.Shown, f.Garbled(), f[0])
 	}
-	if last := f[len(f)-1]; last.Age > time.Second {
-		t.Errorf("after %v the picture is %v old", watchedFor, last.Age)
+	if last, most := f[len(f)-1], max(time.Second, 4*usual); last.Age > most {
+		t.Errorf("after %v the picture is %v old, want %v at most", watchedFor, last.Age, most)
 	}
 	return got
 }
 
-// summarise prints the line of a table, and checks what must hold on any machine.
-func summarise(t *testing.T, what string, cached bool, seen []load) {
+// summarise prints the line of a table, and checks what must hold on any machine; usual is that of plainLoad.
+func summarise(t *testing.T, what string, cached bool, seen []load, usual time.Duration) {
 	t.Helper()
 	var first, live, gap rig.Figures
 	behind := make([]rig.Figures, len(after))
@@ -153,7 +173,12 @@ func summarise(t *testing.T, what string, cached bool, seen []load) {
 	fmt.Printf("| %s | %v | %d | %v | %v | %v | %v | %v | %v | %v | %d / %d | %d / %d | %d |\n", what, cached, len(seen), first,
 		behind[0], behind[1], behind[2], behind[3], live, gap, freezes, frozen, lost, nacks, plis)
 	rig.Keep(t, fmt.Sprintf("first-%s-%v.json", strings.NewReplacer(" ", "-", "/", "p", ",", "").Replace(what), cached), seen)
-	if cached && first.Median() > rig.Millis(gopLasts)/8 { // without a cache the median is half of gopLasts
-		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame", first)
+	if !cached || len(first) == 0 {
+		return
+	}
+	// Without a cache the wait is half a group in the middle, and of few loads each waits for a second at least.
+	most, least := max(gopLasts/4, 4*usual), max(gopLasts/8, 4*usual)
+	if first.Median() > rig.Millis(most) || len(first) < 5 && slices.Min(first) > rig.Millis(least) {
+		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame; a bare master takes %v", first, usual)
 	}
 }

@@ -1,11 +1,12 @@
 // Watches the video #remote picture by picture, if it shows numbered ones (clip_test.go): window.presented(),
-// window.offered() and, for comparison, window.plain().
+// window.offered() and, for comparison, window.plain() and window.connected().
 (() => {
   'use strict';
   const most = 20000; // pictures that are kept
   const video = document.querySelector('#remote');
   const seen = [];
   let offered = 0;
+  let connected = 0;
 
   const canvas = document.createElement('canvas');
   canvas.width = 320; // the number at its own size, and a row of the bars below it
@@ -65,9 +66,15 @@
   };
   window.offered = () => offered;
 
+  // connected is when plain's connection was established.
+  window.connected = () => connected;
+
   // plain plays a master that answers a POST to url, with no signaling service between.
   window.plain = async (url) => {
     const pc = new RTCPeerConnection();
+    pc.addEventListener('connectionstatechange', () => {
+      if (pc.connectionState === 'connected') connected = performance.timeOrigin + performance.now();
+    });
     pc.addEventListener('track', ({ track }) => {
       video.srcObject = new MediaStream([track]);
     });

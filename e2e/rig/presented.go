@@ -30,6 +30,16 @@ func (p *Page) Offered() time.Time {
 	return wall(ms)
 }
 
+// Connected is when the page's connection to a Plain was established; the zero time when it is not yet.
+func (p *Page) Connected() time.Time {
+	p.T.Helper()
+	var ms float64
+	if p.Call(&ms, "connected"); ms == 0 {
+		return time.Time{}
+	}
+	return wall(ms)
+}
+
 // age is how long before at the camera has made picture n last. Clocks of browsers are a little coarse, so that a
 // picture may seem to come from the future.
 func (l *LiveCamera) age(n int, at time.Time) time.Duration {
