@@ -16,21 +16,10 @@ import (
 // widest is how many columns a line may have; a tab is four of them.
 const widest = 120
 
-// wide are the rooms and files that nobody has wrapped so far. The list only ever becomes shorter.
-var wide = []string{
-	"peer",
-	"e2e/firstpicture_test.go", "e2e/forbidden_test.go",
-	"agent", "cmd", "credentials", "internal", "localkvs", "media", "signaling", "status",
-}
-
 // TestLinesAreNarrow holds for what people write here: Go, shell, and the scripts of pages. Raw strings are let off,
 // and struct tags with them: they are text of another kind, which may have to stand on one line.
 func TestLinesAreNarrow(t *testing.T) {
 	for _, name := range written(t) {
-		room, _, _ := strings.Cut(name, "/")
-		if slices.Contains(wide, room) || slices.Contains(wide, name) {
-			continue
-		}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

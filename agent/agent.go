@@ -92,9 +92,9 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	}
 }
 
-// socketLost is closed when the socket of all media is of no more use. Run ends then, and the service manager starts the
-// process again: that takes a moment, finds whatever else is wrong with this process's descriptors mended, and viewers
-// come back by themselves.
+// socketLost is closed when the socket of all media is of no more use. Run ends then, and the service manager starts
+// the process again: that takes a moment, finds whatever else is wrong with this process's descriptors mended, and
+// viewers come back by themselves.
 func (a *Agent) socketLost() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -87,7 +87,8 @@ channels: {view-%s: {source: command, create: true}}
 			v := got.Video
 			if v.Codec != codec || v.Width != rig.CodecWidth || v.Height != rig.CodecHeight ||
 				v.Frames < least || v.Frames > 6*rig.CodecFPS || v.KeyFrames < max(1, leastKeys) || v.KeyFrames > 6 {
-				t.Errorf("view saw %+v, want %d to %d frames of %dx%d, %d to 6 key frames among them; the encoder made %+v",
+				t.Errorf("view saw %+v, want %d to %d frames of %dx%d, %d to 6 key frames among them; the encoder "+
+					"made %+v",
 					v, least, 6*rig.CodecFPS, rig.CodecWidth, rig.CodecHeight, max(1, leastKeys), made)
 			}
 		})
@@ -101,7 +102,8 @@ func TestNoteOnThePage(t *testing.T) {
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", `
 sources:
   command:
-    url: "exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=320x180:rate=15 -re -f lavfi -i sine=frequency=440:sample_rate=48000"
+    url: "exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=320x180:rate=15 -re -f lavfi -i " +
+	"sine=frequency=440:sample_rate=48000"
     args: [-c:v, libx264, -preset, ultrafast, -tune, zerolatency, -g, "15", -pix_fmt, yuv420p, -c:a, aac, -f, mpegts, -flush_packets, "1", "-"]
     keep_warm: true
 channels: {quiet: {source: command, create: true}}

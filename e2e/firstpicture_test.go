@@ -3,8 +3,8 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,10 +45,10 @@ type load struct {
 // after is when load.Behind looks how old the picture on the screen is: so long after the first.
 var after = [...]time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second}
 
-// TestFirstPicture: who comes has a picture at once, whenever that is between two key frames, and is soon as near to live
-// as who was there before. Times are printed, what was seen is checked, and how long it took by what a bare master takes
-// on this machine. KVSAGENT_TEST_LOADS=20 loads each page so often, and does the same with a master that keeps nothing for
-// newcomers. KVSAGENT_TEST_OUT=DIR keeps what each saw.
+// TestFirstPicture: who comes has a picture at once, whenever that is between two key frames, and is soon as near to
+// live as who was there before. Times are printed, what was seen is checked, and how long it took by what a bare master
+// takes on this machine. KVSAGENT_TEST_LOADS=20 loads each page so often, and does the same with a master that keeps
+// nothing for newcomers. KVSAGENT_TEST_OUT=DIR keeps what each saw.
 func TestFirstPicture(t *testing.T) {
 	loads, caches := 2, []bool{true}
 	if text := os.Getenv("KVSAGENT_TEST_LOADS"); text != "" {
@@ -58,7 +58,8 @@ func TestFirstPicture(t *testing.T) {
 		}
 		caches = []bool{true, false}
 	}
-	cameras := rig.StartLive(t, map[string]*rig.Reel{"main": rig.ReelOf(t, mainClip), "heavy": rig.ReelOf(t, heavyClip), "vp8": rig.ReelOf(t, vp8Clip)})
+	cameras := rig.StartLive(t, map[string]*rig.Reel{"main": rig.ReelOf(t, mainClip), "heavy": rig.ReelOf(t, heavyClip),
+		"vp8": rig.ReelOf(t, vp8Clip)})
 	service := rig.StartKVS(t)
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", fmt.Sprintf(`
 sources:
@@ -87,7 +88,8 @@ channels:
 						waitPhase(t, cameras, (float64(i)+0.5)/float64(loads))
 						var p *rig.Page
 						if cached {
-							p = rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer, ClientID: fmt.Sprintf("v%d", i), Browser: tt.browser}.Join(t, "offer")
+							p = rig.SDK{ARN: arn, Endpoint: service.URL, Role: types.ChannelRoleViewer,
+								ClientID: fmt.Sprintf("v%d", i), Browser: tt.browser}.Join(t, "offer")
 						} else {
 							p = tt.browser.Open(t, rig.SdkPage(t))
 							p.Call(nil, "plain", without.URL)
@@ -102,7 +104,8 @@ channels:
 	}
 }
 
-// waitPhase waits until so much of a group of pictures has gone by, and keeps loads apart that way: they are spread evenly over the group.
+// waitPhase waits until so much of a group of pictures has gone by, and keeps loads apart that way: they are spread
+// evenly over the group.
 func waitPhase(t *testing.T, l *rig.LiveCamera, share float64) {
 	t.Helper()
 	now := time.Since(l.Begin) % gopLasts
@@ -138,7 +141,8 @@ func watchLoad(t *testing.T, p *rig.Page, l *rig.LiveCamera, usual time.Duration
 	})
 	offered, s := p.Offered(), p.Stats().Video
 	got := load{
-		First: rig.Millis(f[0].At.Sub(offered)), Lost: s.Lost, NACKs: s.NACKs, PLIs: s.PLIs, Frozen: s.Freezes, Shown: len(f), Garbled: len(f.Garbled()),
+		First: rig.Millis(f[0].At.Sub(offered)), Lost: s.Lost, NACKs: s.NACKs, PLIs: s.PLIs, Frozen: s.Freezes,
+		Shown: len(f), Garbled: len(f.Garbled()),
 	}
 	readable := f.Readable()
 	for _, d := range after {
@@ -149,7 +153,8 @@ func watchLoad(t *testing.T, p *rig.Page, l *rig.LiveCamera, usual time.Duration
 	got.Freezes, got.Gap = count, rig.Millis(longest)
 	got.Live = rig.Millis(fresh.At.Sub(offered))
 	if got.Garbled > 0 {
-		t.Errorf("%d of %d pictures are not the camera's: %+v; the first was %+v", got.Garbled, got.Shown, f.Garbled(), f[0])
+		t.Errorf("%d of %d pictures are not the camera's: %+v; the first was %+v", got.Garbled, got.Shown,
+			f.Garbled(), f[0])
 	}
 	if last, most := f[len(f)-1], max(time.Second, 4*usual); last.Age > most {
 		t.Errorf("after %v the picture is %v old, want %v at most", watchedFor, last.Age, most)
@@ -170,15 +175,18 @@ func summarise(t *testing.T, what string, cached bool, seen []load, usual time.D
 		}
 		freezes, frozen, lost, nacks, plis = freezes+l.Freezes, frozen+l.Frozen, lost+l.Lost, nacks+l.NACKs, plis+l.PLIs
 	}
-	fmt.Printf("| %s | %v | %d | %v | %v | %v | %v | %v | %v | %v | %d / %d | %d / %d | %d |\n", what, cached, len(seen), first,
+	fmt.Printf("| %s | %v | %d | %v | %v | %v | %v | %v | %v | %v | %d / %d | %d / %d | %d |\n", what, cached,
+		len(seen), first,
 		behind[0], behind[1], behind[2], behind[3], live, gap, freezes, frozen, lost, nacks, plis)
-	rig.Keep(t, fmt.Sprintf("first-%s-%v.json", strings.NewReplacer(" ", "-", "/", "p", ",", "").Replace(what), cached), seen)
+	rig.Keep(t, fmt.Sprintf("first-%s-%v.json", strings.NewReplacer(" ", "-", "/", "p", ",", "").Replace(what), cached),
+		seen)
 	if !cached || len(first) == 0 {
 		return
 	}
 	// Without a cache the wait is half a group in the middle, and of few loads each waits for a second at least.
 	most, least := max(gopLasts/4, 4*usual), max(gopLasts/8, 4*usual)
 	if first.Median() > rig.Millis(most) || len(first) < 5 && slices.Min(first) > rig.Millis(least) {
-		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame; a bare master takes %v", first, usual)
+		t.Errorf("the first picture took %v ms, as if it had to wait for a key frame; a bare master takes %v",
+			first, usual)
 	}
 }

@@ -207,7 +207,8 @@ func TestThePictureComesBackFromTheCache(t *testing.T) {
 		back := c.plays(1)
 		live := c.plays(30)
 		r := c.master.Report().Sending[0]
-		t.Logf("the picture was back after %v, 30 more took %v; %d packets sent again, %d key frames asked for, %d sent",
+		t.Logf("the picture was back after %v, 30 more took %v; %d packets sent again, "+
+			"%d key frames asked for, %d sent",
 			back, live, r.Resent, r.KeysAsked, r.KeyFrames)
 		if r.KeyFrames < 2 {
 			t.Error("no key frame was sent again")

@@ -218,7 +218,8 @@ func (s *codecSet) fit(tracks []media.Track,
 			fitting = append(fitting, t)
 		case t.Codec.Video():
 			return nil, "", &RefusedError{fmt.Errorf("no common video codec: the remote takes %s; "+
-				"the source gives %s; hint: a browser without that codec cannot show this camera", names(takes), t.Codec)}
+				"the source gives %s; hint: a browser without that codec cannot show this camera",
+				names(takes), t.Codec)}
 		case len(takes) > 0:
 			mute = t.Codec
 		}

@@ -35,8 +35,8 @@ func (large) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
-// TestOurViewerAsksForNothingThatIsUnderWay: a viewer of ours does not ask for a key frame while its first one comes in, or
-// it gets the start twice.
+// TestOurViewerAsksForNothingThatIsUnderWay: a viewer of ours does not ask for a key frame while its first one comes
+// in, or it gets the start twice.
 func TestOurViewerAsksForNothingThatIsUnderWay(t *testing.T) {
 	masters := loopback(t)
 	b := running(t, large{})

@@ -133,8 +133,8 @@ func (p *Path) Feedback(now time.Time, fci []byte) error {
 	return err
 }
 
-// FirstArrived gives the number of the first packet that has arrived, from a feedback message as Feedback takes it. ok is
-// false when the message names no packet that was sent.
+// FirstArrived gives the number of the first packet that has arrived, from a feedback message as Feedback takes it. ok
+// is false when the message names no packet that was sent.
 func (p *Path) FirstArrived(fci []byte) (first uint16, ok bool) {
 	err := arrivals(fci, func(seq uint16, _ time.Duration, got bool) {
 		if got && !ok {

@@ -19,9 +19,9 @@ const variable = "KVSAGENT_TEST_NAMESPACE"
 // grace is how much longer than the test's own limit its process may take.
 const grace = 10 * time.Second
 
-// Inside reports whether the test runs in a network namespace of its own, with nothing in it but loopback, which is up. If it does not,
-// Inside has the whole test run again in a new one, within limit and with env added to its environment, takes over how that went, and
-// reports false: then the test has nothing left to do.
+// Inside reports whether the test runs in a network namespace of its own, with nothing in it but loopback, which is up.
+// If it does not, Inside has the whole test run again in a new one, within limit and with env added to its environment,
+// takes over how that went, and reports false: then the test has nothing left to do.
 func Inside(t *testing.T, limit time.Duration, env ...string) bool {
 	t.Helper()
 	if os.Getenv(variable) == t.Name() {
@@ -43,7 +43,8 @@ func Inside(t *testing.T, limit time.Duration, env ...string) bool {
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("no network namespace: %v; hint: run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone)", err)
+		t.Fatalf("no network namespace: %v; hint: run as root, or allow user namespaces (sysctl "+
+			"kernel.unprivileged_userns_clone)", err)
 	}
 	if err != nil || !strings.Contains(out.String(), "--- PASS: "+t.Name()+" ") {
 		t.Fatalf("in a namespace: %v\n%s", err, out.String())
@@ -57,7 +58,8 @@ func Inside(t *testing.T, limit time.Duration, env ...string) bool {
 // told is a line of the test's own log.
 var told = regexp.MustCompile(`(?m)^ +\w+_test\.go:\d+: (.*)$`)
 
-// attributes put a process into a network namespace of its own; a user who is not root gets a user namespace with it, where he is.
+// attributes put a process into a network namespace of its own; a user who is not root gets a user namespace with it,
+// where he is.
 func attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {

@@ -9,7 +9,8 @@ import (
 	"github.com/kvsagent/kvsagent/internal/netnstest"
 )
 
-// TestInside: the test that runs inside has loopback, the addresses that it gives itself and nothing of the host's, and is told what it was given.
+// TestInside: the test that runs inside has loopback, the addresses that it gives itself and nothing of the host's, and
+// is told what it was given.
 func TestInside(t *testing.T) {
 	if !netnstest.Inside(t, time.Minute, "NETNSTEST=told") {
 		return

@@ -78,7 +78,8 @@ func source(t *testing.T, o rtpin.Options) media.Source {
 func TestSource(t *testing.T) {
 	for name, args := range map[string][2]string{
 		"h264 opus": {"-c:v libx264 -preset ultrafast -tune zerolatency", "-c:a libopus"},
-		"h265 pcmu": {"-c:v libx265 -preset ultrafast -tune zerolatency -x265-params log-level=none:bframes=0:keyint=25",
+		"h265 pcmu": {"-c:v libx265 -preset ultrafast -" +
+			"tune zerolatency -x265-params log-level=none:bframes=0:keyint=25",
 			"-ar 8000 -c:a pcm_mulaw"},
 		"vp8":  {"-c:v libvpx -deadline realtime -cpu-used 8", ""},
 		"vp9":  {"-c:v libvpx-vp9 -deadline realtime -cpu-used 8", ""},

@@ -7,8 +7,8 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// TestSoundFollowsOnTheSample: a source that moves its sound little by little, or rounds its times, costs no sample; a gap stays a gap. The
-// sender report says where the sound belongs.
+// TestSoundFollowsOnTheSample: a source that moves its sound little by little, or rounds its times, costs no sample; a
+// gap stays a gap. The sender report says where the sound belongs.
 func TestSoundFollowsOnTheSample(t *testing.T) {
 	const ms = time.Millisecond
 	frame20, frame60 := []byte{31 << 3, 1}, []byte{31<<3 | 3, 3} // RFC 6716 section 3.1: 20 ms, and three of them
@@ -36,7 +36,8 @@ func TestSoundFollowsOnTheSample(t *testing.T) {
 			const frames = 50
 			for n := range frames {
 				pts := time.Duration(n) * tt.step
-				track.begin(whole(&packets{frame: &media.Frame{Codec: tt.codec, PTS: pts, Captured: begin.Add(pts), Data: [][]byte{tt.data}}, payloads: make([]payload, 1)}))
+				track.begin(whole(&packets{frame: &media.Frame{Codec: tt.codec, PTS: pts, Captured: begin.Add(pts),
+					Data: [][]byte{tt.data}}, payloads: make([]payload, 1)}))
 				if got := track.stamp - last; n > 0 && got != tt.want {
 					t.Fatalf("frame %d: RTP time goes on by %d, want %d", n, got, tt.want)
 				}
@@ -60,7 +61,8 @@ func TestSenderReportsGoByPTS(t *testing.T) {
 		taken time.Duration
 	}{{video, 10 * time.Second}, {audio, 10400 * time.Millisecond}, {before, time.Second}} {
 		s.tracks[x.track.Codec], x.track.w = x.track, nowhere{t}
-		x.track.begin(whole(&packets{frame: &media.Frame{Codec: x.track.Codec, PTS: 10 * time.Second, Captured: begin.Add(x.taken)}, payloads: make([]payload, 1)}))
+		x.track.begin(whole(&packets{frame: &media.Frame{Codec: x.track.Codec, PTS: 10 * time.Second,
+			Captured: begin.Add(x.taken)}, payloads: make([]payload, 1)}))
 	}
 	if got, want := s.zero(), begin; !got.Equal(want) {
 		t.Errorf("PTS zero is at %v, want %v, as the newest picture says", got, want)

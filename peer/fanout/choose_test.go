@@ -12,10 +12,12 @@ import (
 	"github.com/kvsagent/kvsagent/media"
 )
 
-// TestChoose has a row for each pair of levels, and a column for each thing that may be known of the path: nothing but its class, or what the ladder makes of it. A cell is the target; "main>sub" begins with main
-// pictures until the smaller stream has a key frame, and "!" is whatever the path carries.
+// TestChoose has a row for each pair of levels, and a column for each thing that may be known of the path: nothing but
+// its class, or what the ladder makes of it. A cell is the target; "main>sub" begins with main pictures until the
+// smaller stream has a key frame, and "!" is whatever the path carries.
 func TestChoose(t *testing.T) {
-	columns := []Circumstances{{class: Near}, {class: Far}, {class: Relayed}, {tried: true, path: Main}, {tried: true, path: Sub}}
+	columns := []Circumstances{{class: Near}, {class: Far}, {class: Relayed}, {tried: true, path: Main},
+		{tried: true, path: Sub}}
 	seen := map[string]bool{}
 	for _, row := range strings.Split(strings.TrimSpace(`
 main     sub           near   far    relayed   carries-main carries-sub
@@ -43,7 +45,8 @@ fitsnot  fits,warm     sub!   sub!   sub!      sub!         sub!
 		}
 		seen[f[0]+" "+f[1]] = true
 		for i, c := range columns {
-			for _, mainWarm := range []bool{false, true} { // which changes nothing: the main stream's next key frame is waited for
+			// Which changes nothing: the main stream's next key frame is waited for.
+			for _, mainWarm := range []bool{false, true} {
 				c.Levels = [2]LevelState{state(f[0]), state(f[1])}
 				c.Levels[Main].warm = mainWarm
 				d := Choose(c)
@@ -93,8 +96,9 @@ func TestAViewerNeverGetsALevelThatItCannotTake(t *testing.T) {
 	t.Logf("%d circumstances", n)
 }
 
-// TestWarmSubOfAnotherCodec: the usual camera gives H.265, and a smaller stream in H.264, which runs because a browser without H.265 watches. A viewer comes with whom H.265 was
-// negotiated, or H.264 alone, and each gets what it takes from the first picture on.
+// TestWarmSubOfAnotherCodec: the usual camera gives H.265, and a smaller stream in H.264, which runs because a browser
+// without H.265 watches. A viewer comes with whom H.265 was negotiated, or H.264 alone, and each gets what it takes
+// from the first picture on.
 func TestWarmSubOfAnotherCodec(t *testing.T) {
 	for _, class := range []PathClass{Near, Far, Relayed} {
 		for codec, want := range map[media.Codec]Level{media.H265: Main, media.H264: Sub} {
@@ -126,7 +130,8 @@ func TestWarmSubOfAnotherCodec(t *testing.T) {
 	}
 }
 
-// TestTheLevelIsChosenWithoutFeedback: what a level is becomes known late, and changes. A viewer that reports nothing gets what it takes all the same.
+// TestTheLevelIsChosenWithoutFeedback: what a level is becomes known late, and changes. A viewer that reports nothing
+// gets what it takes all the same.
 func TestTheLevelIsChosenWithoutFeedback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := hubs(true)

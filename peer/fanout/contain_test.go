@@ -11,7 +11,8 @@ import (
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
 
-// TestABrokenSenderSendsNothing: after a panic in the middle of a frame, no packet may be encrypted under its number once more.
+// TestABrokenSenderSendsNothing: after a panic in the middle of a frame, no packet may be encrypted under its number
+// once more.
 func TestABrokenSenderSendsNothing(t *testing.T) {
 	var n atomic.Uint64
 	v := newViewer(t, nil, 100)
@@ -35,12 +36,13 @@ func TestABrokenSenderSendsNothing(t *testing.T) {
 	v.s.open = part{p: p, to: len(p.payloads)}
 	v.s.leaveShard(nil, []*packets{&next})
 	if n.Load() != 1 || place() != begin || len(v.s.queue) != 0 {
-		t.Errorf("%d panics, packets to send: %v, and %d frames in the queue after the first", n.Load(), place() != begin, len(v.s.queue))
+		t.Errorf("%d panics, packets to send: %v, and %d frames in the queue after the first", n.Load(),
+			place() != begin, len(v.s.queue))
 	}
 }
 
-// TestAPanicInOneQueueIsContained: the source's goroutine hands a frame to all senders in turn. One that panics ends its
-// own connection, and the others get this frame and the next.
+// TestAPanicInOneQueueIsContained: the source's goroutine hands a frame to all senders in turn. One that panics ends
+// its own connection, and the others get this frame and the next.
 func TestAPanicInOneQueueIsContained(t *testing.T) {
 	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
 	st := b.streams[Main]

@@ -1,5 +1,5 @@
-// Package fanout is a frame's way to its packets on the wire: a Broadcast packetises each frame of a source once, and its
-// Senders encrypt the packets viewer by viewer.
+// Package fanout is a frame's way to its packets on the wire: a Broadcast packetises each frame of a source once, and
+// its Senders encrypt the packets viewer by viewer.
 //
 //	media.Hub -> stream (a Level) -> Broadcast -> shard  -> socket         viewers that are up to live, over plain UDP
 //	                                     |------> Sender -> socket         newcomers, narrow paths
@@ -17,8 +17,8 @@ package fanout
 //	Track.mu          numbers, history, path
 //
 // Beside them, shard.leaving is held while a part of a frame is sealed (Sender.mu and Track.mu are taken under it) and
-// written, which takes a system call and at most the 2 ms of udpbatch for room in a socket's buffer. Only the goroutine of
-// a viewer that has left the shard waits for it, with no lock held.
+// written, which takes a system call and at most the 2 ms of udpbatch for room in a socket's buffer. Only the goroutine
+// of a viewer that has left the shard waits for it, with no lock held.
 //
 // What is sealed for a viewer as part of a frame leaves in the order of its numbers: one goroutine at a time seals and
 // writes for it, the shard's or its own, and in passing it on the second waits for the first to have written.

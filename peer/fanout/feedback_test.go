@@ -21,7 +21,8 @@ func (s *Sender) onRTCP(p rtcp.Packet, again *wire.Arena) {
 	s.OnReports(b, again)
 }
 
-// A datagram's feedback tells of no more packets than are remembered, however many messages it is made of: each of 20 bytes could name thousands.
+// A datagram's feedback tells of no more packets than are remembered, however many messages it is made of: each of 20
+// bytes could name thousands.
 func TestFeedbackIsBoundedByTheDatagram(t *testing.T) {
 	message := func(packets uint16) []byte {
 		b := append([]byte{0x8f, 205, 0, 4, 0, 0, 0, 5, 0, 0, 0x12, 0x67, 0, 0}, 0, 0, 0, 0, 0, 1)
@@ -55,7 +56,8 @@ func TestReceiverReportCountsOnce(t *testing.T) {
 		now := time.Now()
 		s.meters[media.H264].Add(now.Add(-time.Second), true, 500_000)
 		s.video.onLoss(now, 0, 4e6)
-		report := &rtcp.ReceiverReport{SSRC: 5, Reports: slices.Repeat([]rtcp.ReceptionReport{{SSRC: 4711, FractionLost: 128, TotalLost: 1 << 20}}, blocks)}
+		report := &rtcp.ReceiverReport{SSRC: 5,
+			Reports: slices.Repeat([]rtcp.ReceptionReport{{SSRC: 4711, FractionLost: 128, TotalLost: 1 << 20}}, blocks)}
 		s.onRTCP(report, nil)
 		if got := s.video.lost; got != 1<<20 {
 			t.Errorf("%d blocks: %d packets lost, want %d", blocks, got, 1<<20)
@@ -69,7 +71,8 @@ func TestReceiverReportCountsOnce(t *testing.T) {
 
 // What we read where it lies is what Pion's parser reads.
 func TestReportsReadInPlace(t *testing.T) {
-	blocks := []rtcp.ReceptionReport{{SSRC: 1, FractionLost: 255, TotalLost: 1<<24 - 1, LastSequenceNumber: 7, Jitter: 1<<32 - 1, LastSenderReport: 0x01020304, Delay: 0xfffefdfc}, {SSRC: 2}}
+	blocks := []rtcp.ReceptionReport{{SSRC: 1, FractionLost: 255, TotalLost: 1<<24 - 1, LastSequenceNumber: 7,
+		Jitter: 1<<32 - 1, LastSenderReport: 0x01020304, Delay: 0xfffefdfc}, {SSRC: 2}}
 	raw, err := (&rtcp.ReceiverReport{SSRC: 5, Reports: blocks}).Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +80,9 @@ func TestReportsReadInPlace(t *testing.T) {
 	var got []rtcp.ReceptionReport
 	for r := range wire.ReportBlocks(raw) {
 		got = append(got, rtcp.ReceptionReport{
-			SSRC: r.SSRC(), FractionLost: uint8(r.Lost() * 256), TotalLost: r.TotalLost(), LastSequenceNumber: binary.BigEndian.Uint32(r[8:]),
-			Jitter: r.Jitter(), LastSenderReport: r.LastSR(), Delay: r.Delay(),
+			SSRC: r.SSRC(), FractionLost: uint8(r.Lost() * 256), TotalLost: r.TotalLost(),
+			LastSequenceNumber: binary.BigEndian.Uint32(r[8:]),
+			Jitter:             r.Jitter(), LastSenderReport: r.LastSR(), Delay: r.Delay(),
 		})
 	}
 	if !slices.Equal(got, blocks) {

@@ -10,8 +10,9 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// TestTheFirstPictureIsAKeyFrame: nothing is cached when a viewer comes, and the source is in the middle of its pictures. Sound goes through; the first picture that leaves is a key frame, which begins with
-// its parameter sets. A shard does likewise.
+// TestTheFirstPictureIsAKeyFrame: nothing is cached when a viewer comes, and the source is in the middle of its
+// pictures. Sound goes through; the first picture that leaves is a key frame, which begins with its parameter sets. A
+// shard does likewise.
 func TestTheFirstPictureIsAKeyFrame(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -54,7 +55,8 @@ func TestTheFirstPictureIsAKeyFrame(t *testing.T) {
 			give(deltaFrame(media.H264, 8*time.Second))
 			const stapA, sps = 24, 7
 			if len(out.first) < 3 || out.first[0] != 0xd5 || out.first[1]&0x1f != stapA && out.first[1]&0x1f != sps {
-				t.Errorf("shared %v: packets begin with %x, want sound, and a picture with its parameter sets", shared, out.first)
+				t.Errorf("shared %v: packets begin with %x, want sound, and a picture with its parameter sets", shared,
+					out.first)
 			}
 			if n := s.dropped[media.H264][dropStart]; n != 5 {
 				t.Errorf("shared %v: %d pictures are counted as left out at the start, want 5", shared, n)
@@ -63,7 +65,8 @@ func TestTheFirstPictureIsAKeyFrame(t *testing.T) {
 	}
 }
 
-// TestKeyFramesOnRequestAreThrottled: a viewer that asks all the time is heard once a second, and is sent the cached key frame once more only when the one before is old enough to have been seen, and each only once.
+// TestKeyFramesOnRequestAreThrottled: a viewer that asks all the time is heard once a second, and is sent the cached
+// key frame once more only when the one before is old enough to have been seen, and each only once.
 func TestKeyFramesOnRequestAreThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := hubs(false)
@@ -74,8 +77,9 @@ func TestKeyFramesOnRequestAreThrottled(t *testing.T) {
 		defer b.Attach(s)()
 		st := b.streams[Main]
 		st.Write(keyFrame(media.H264, 0))
-		drain(t, s)                      // takes a second
-		s.OnFeedback(feedbackFrom(0, 1)) // the start has arrived: one that the remote missed is another matter, see firststart_test.go
+		drain(t, s) // takes a second
+		// The start has arrived: one that the remote missed is another matter, see firststart_test.go.
+		s.OnFeedback(feedbackFrom(0, 1))
 		keys := func(during, every time.Duration) (n uint64) {
 			before := s.meters[media.H264].KeyFrames
 			for range int(during / every) {
@@ -107,7 +111,8 @@ func (o *obliging) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); 
 
 func (o *obliging) RequestKeyFrame() { o.asked++ }
 
-// TestASourceIsAskedForKeyFramesSeldom: what one viewer asks for reaches the source once a second, which is half as often as the source may be asked by all.
+// TestASourceIsAskedForKeyFramesSeldom: what one viewer asks for reaches the source once a second, which is half as
+// often as the source may be asked by all.
 func TestASourceIsAskedForKeyFramesSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &obliging{}

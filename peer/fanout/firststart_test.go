@@ -64,7 +64,8 @@ func TestEarlyKeyRequestRepeatsTheStartOnce(t *testing.T) {
 			if got := drain(t, s); keys(got) != 1 || len(got) != 4 {
 				t.Errorf("after an early request %x was sent, want a key frame and the two pictures since", got)
 			}
-			for range 200 { // a hostile viewer goes on, up to the time from which on a cached key frame may be sent again
+			// A hostile viewer goes on, up to the time from which on a cached key frame may be sent again.
+			for range 200 {
 				s.onRTCP(kind, nil)
 				time.Sleep(2 * time.Millisecond)
 			}
@@ -75,8 +76,8 @@ func TestEarlyKeyRequestRepeatsTheStartOnce(t *testing.T) {
 	}
 }
 
-// TestARemoteThatMissesTheStartTwice is served as any other remote after repeatAfter, and need not wait for the next key
-// frame of the camera.
+// TestARemoteThatMissesTheStartTwice is served as any other remote after repeatAfter, and need not wait for the next
+// key frame of the camera.
 func TestARemoteThatMissesTheStartTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := started(t, hubs(false))
@@ -227,13 +228,14 @@ func TestALaterKeyRequestIsForTheSource(t *testing.T) {
 		time.Sleep(repeatAfter)
 		s.onRTCP(pli, nil)
 		if got, queued := source.asked.Load(), len(s.queue); got != 1 || queued != 0 {
-			t.Errorf("the source was asked for %d key frames, and %d cached frames were queued; want 1 and 0", got, queued)
+			t.Errorf("the source was asked for %d key frames, and %d cached frames were queued; want 1 and 0", got,
+				queued)
 		}
 	})
 }
 
-// TestKeyRequestThatTheHubRefuses: the source was asked just before, for another viewer. This request is refused, and its
-// viewer need not wait for keyEvery.
+// TestKeyRequestThatTheHubRefuses: the source was asked just before, for another viewer. This request is refused, and
+// its viewer need not wait for keyEvery.
 func TestKeyRequestThatTheHubRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &willing{}

@@ -27,21 +27,27 @@ func (c *counting) WriteRTP(_ *rtp.Header, payload []byte) (int, error) {
 
 func (c *counting) Write(b []byte) (int, error) { return c.WriteRTP(nil, b) }
 
-// FuzzRTCPIn gives one datagram of RTCP to all that reads it: our count, our interceptors, Pion's parser, and what acts on it. It must not panic, and what is
-// sent again because of it is in proportion to what was sent.
+// FuzzRTCPIn gives one datagram of RTCP to all that reads it: our count, our interceptors, Pion's parser, and what acts
+// on it. It must not panic, and what is sent again because of it is in proportion to what was sent.
 func FuzzRTCPIn(f *testing.F) {
 	const ssrc = 4711
 	for _, packets := range [][]rtcp.Packet{
 		{&rtcp.PictureLossIndication{MediaSSRC: ssrc}},
 		{&rtcp.FullIntraRequest{MediaSSRC: ssrc, FIR: []rtcp.FIREntry{{SSRC: ssrc, SequenceNumber: 1}}}},
-		{&rtcp.TransportLayerNack{MediaSSRC: ssrc, Nacks: []rtcp.NackPair{{PacketID: 0, LostPackets: 0xffff}, {PacketID: 17, LostPackets: 0xffff}}}},
+		{&rtcp.TransportLayerNack{MediaSSRC: ssrc,
+			Nacks: []rtcp.NackPair{{PacketID: 0, LostPackets: 0xffff}, {PacketID: 17, LostPackets: 0xffff}}}},
 		{&rtcp.ReceiverReport{Reports: []rtcp.ReceptionReport{{SSRC: ssrc, FractionLost: 255, TotalLost: 1 << 23}}}},
 		{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 1e9, SSRCs: []uint32{ssrc}}},
 		{&rtcp.TransportLayerCC{MediaSSRC: ssrc, PacketStatusCount: 1, PacketChunks: []rtcp.PacketStatusChunk{
 			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 1},
-		}, RecvDeltas: []*rtcp.RecvDelta{{Type: rtcp.TypeTCCPacketReceivedSmallDelta, Delta: 250}}, Header: rtcp.Header{Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 5}}},
-		{&rtcp.ExtendedReport{Reports: []rtcp.ReportBlock{&rtcp.DLRRReportBlock{Reports: []rtcp.DLRRReport{{SSRC: ssrc}}}}}},
-		{&rtcp.SenderReport{SSRC: 1}, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 1, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}},
+		}, RecvDeltas: []*rtcp.RecvDelta{{Type: rtcp.TypeTCCPacketReceivedSmallDelta, Delta: 250}},
+			Header: rtcp.Header{Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 5}}},
+		{&rtcp.ExtendedReport{Reports: []rtcp.ReportBlock{
+			&rtcp.DLRRReportBlock{Reports: []rtcp.DLRRReport{{SSRC: ssrc}}},
+		}}},
+		{&rtcp.SenderReport{SSRC: 1},
+			&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{Source: 1,
+				Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "x"}}}}}},
 		{&rtcp.Goodbye{Sources: []uint32{1}}, &rtcp.ApplicationDefined{SSRC: 1, Name: "name"}},
 	} {
 		b, err := rtcp.Marshal(packets)
@@ -50,7 +56,8 @@ func FuzzRTCPIn(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	frame, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 60_000)...)}})
+	frame, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true,
+		Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 60_000)...)}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -72,7 +79,8 @@ func FuzzRTCPIn(f *testing.F) {
 		}
 		chain := interceptors(t)
 		defer func() { _ = chain.Close() }()
-		read := chain.BindRTCPReader(interceptor.RTCPReaderFunc(func(into []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
+		read := chain.BindRTCPReader(interceptor.RTCPReaderFunc(func(into []byte, a interceptor.Attributes) (int,
+			interceptor.Attributes, error) {
 			n, err := buffer.Read(into)
 			return n, a, err
 		}))

@@ -77,8 +77,8 @@ func drain(t *testing.T, s *Sender) []byte {
 	return out.first
 }
 
-// TestKeyRequestAfterCodecChange: a viewer negotiated H.264 alone. The camera has turned to VP8, our offer of that waits for its answer, and the viewer asks for a key frame
-// meanwhile. Of what is cached nothing is for it.
+// TestKeyRequestAfterCodecChange: a viewer negotiated H.264 alone. The camera has turned to VP8, our offer of that
+// waits for its answer, and the viewer asks for a key frame meanwhile. Of what is cached nothing is for it.
 func TestKeyRequestAfterCodecChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := hubs(false)
@@ -95,7 +95,8 @@ func TestKeyRequestAfterCodecChange(t *testing.T) {
 		if got := drain(t, s); len(got) != 0 {
 			t.Errorf("packets that begin with %x were sent to a viewer that has no VP8", got)
 		}
-		st.Write(deltaFrame(media.H264, 2*time.Second)) // and back: a picture that needs one that this viewer did not get
+		// And back: a picture that needs one that this viewer did not get.
+		st.Write(deltaFrame(media.H264, 2*time.Second))
 		if got := drain(t, s); len(got) != 0 {
 			t.Errorf("packets that begin with %x follow pictures that were left out", got)
 		}
@@ -106,8 +107,8 @@ func TestKeyRequestAfterCodecChange(t *testing.T) {
 	})
 }
 
-// TestKeyRequestBehindRelay: the usual camera gives H.265, and a smaller stream in H.264. A viewer behind a TURN server negotiated H.265, and asks for a key frame when the
-// smaller stream has just begun.
+// TestKeyRequestBehindRelay: the usual camera gives H.265, and a smaller stream in H.264. A viewer behind a TURN server
+// negotiated H.265, and asks for a key frame when the smaller stream has just begun.
 func TestKeyRequestBehindRelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := hubs(true)
@@ -126,7 +127,8 @@ func TestKeyRequestBehindRelay(t *testing.T) {
 	})
 }
 
-// TestNothingWithoutATrackIsSent tries every way into a sender's queue, and the shard, with frames of a codec that the viewer has no track for, also in the middle of a window.
+// TestNothingWithoutATrackIsSent tries every way into a sender's queue, and the shard, with frames of a codec that the
+// viewer has no track for, also in the middle of a window.
 func TestNothingWithoutATrackIsSent(t *testing.T) {
 	z := &packetiser{}
 	number := uint64(0)
@@ -148,11 +150,14 @@ func TestNothingWithoutATrackIsSent(t *testing.T) {
 		{"begin in the middle", func(s *Sender) {
 			s.begin([]*packets{pack(keyFrame(media.H264, 0)), foreign(), pack(deltaFrame(media.VP8, time.Second))})
 		}},
-		{"begin with a picture of ours behind it", func(s *Sender) { s.begin([]*packets{foreign(), pack(deltaFrame(media.H264, time.Second))}) }},
-		{"begin without a key frame", func(s *Sender) { s.begin([]*packets{pack(deltaFrame(media.H264, time.Second))}) }},
+		{"begin with a picture of ours behind it",
+			func(s *Sender) { s.begin([]*packets{foreign(), pack(deltaFrame(media.H264, time.Second))}) }},
+		{"begin without a key frame",
+			func(s *Sender) { s.begin([]*packets{pack(deltaFrame(media.H264, time.Second))}) }},
 		{"begin with nothing", func(s *Sender) { s.begin(nil) }},
 		{"restart", func(s *Sender) { s.restart(Main, []*packets{foreign()}) }},
-		{"restart in the middle", func(s *Sender) { s.restart(Main, []*packets{pack(keyFrame(media.H264, 0)), foreign()}) }},
+		{"restart in the middle",
+			func(s *Sender) { s.restart(Main, []*packets{pack(keyFrame(media.H264, 0)), foreign()}) }},
 		{"restart on the other level", func(s *Sender) { s.restart(Sub, []*packets{foreign()}) }},
 		{"restart with nothing", func(s *Sender) { s.restart(Main, nil) }},
 		{"push", func(s *Sender) { s.push(foreign()) }},
@@ -195,14 +200,16 @@ func drainNow(t *testing.T, s *Sender) {
 	}
 }
 
-// TestAWindowIsOfOneCodec: what is cached of a stream ends where the source turns to another codec, until that has a key frame.
+// TestAWindowIsOfOneCodec: what is cached of a stream ends where the source turns to another codec, until that has a
+// key frame.
 func TestAWindowIsOfOneCodec(t *testing.T) {
 	st := hubs(false).streams[Main]
 	for i, step := range []struct {
 		frame *media.Frame
 		want  int
 	}{
-		{keyFrame(media.H264, 0), 1}, {deltaFrame(media.H264, 1), 2}, {deltaFrame(media.VP8, 2), 0}, {deltaFrame(media.H264, 3), 0},
+		{keyFrame(media.H264, 0), 1}, {deltaFrame(media.H264, 1), 2}, {deltaFrame(media.VP8, 2), 0},
+		{deltaFrame(media.H264, 3), 0},
 		{keyFrame(media.VP8, 4), 1}, {deltaFrame(media.VP8, 5), 2}, {keyFrame(media.H264, 6), 1},
 	} {
 		if st.Write(step.frame); len(st.window) != step.want {

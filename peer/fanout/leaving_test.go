@@ -87,8 +87,9 @@ func within(t *testing.T, what string, do func()) {
 	}
 }
 
-// TestNobodyWaitsForAShardThatWrites has a shard stand still in the middle of a frame, as it does while a socket's buffer is full. The camera goes on, viewers come, leave
-// the shard and ask for packets. What the shard has begun for a viewer that has left arrives whole and in order all the same.
+// TestNobodyWaitsForAShardThatWrites has a shard stand still in the middle of a frame, as it does while a socket's
+// buffer is full. The camera goes on, viewers come, leave the shard and ask for packets. What the shard has begun for a
+// viewer that has left arrives whole and in order all the same.
 func TestNobodyWaitsForAShardThatWrites(t *testing.T) {
 	f := newFanOut(t, 3)
 	leaver, h, frame := f.viewers[0], f.b.shards[0], 10
@@ -114,7 +115,8 @@ func TestNobodyWaitsForAShardThatWrites(t *testing.T) {
 	within(t, "leaving", func() { f.b.Demote(leaver.s) })
 	within(t, "the camera", func() { write(f.b, frame+1, 1) })
 	within(t, "a NACK", func() {
-		f.viewers[1].s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_501})}, nil)
+		f.viewers[1].s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711,
+			Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_501})}, nil)
 	})
 	within(t, "a new viewer", func() { f.b.Attach(newViewer(t, udpbatch.New(socket(t)), 0).s)() })
 	if p := f.viewers[1].read(t); p.SequenceNumber != f.last[f.viewers[1]]+1 {

@@ -43,7 +43,8 @@ func (c *camera) shoot(l Level, now time.Duration) {
 	}
 	unit := append([]byte{kind, byte(l)}, binary.BigEndian.AppendUint32(nil, i)...)
 	unit = append(unit, make([]byte, size)...)
-	c.b.streams[l].Write(&media.Frame{Codec: media.H264, PTS: now, Captured: time.Now(), Key: key, Data: [][]byte{unit}})
+	c.b.streams[l].Write(&media.Frame{Codec: media.H264, PTS: now, Captured: time.Now(), Key: key,
+		Data: [][]byte{unit}})
 }
 
 // strict is a decoder that takes nothing amiss: it is given packets and says what is wrong with them.
@@ -108,8 +109,8 @@ func (d *strict) take(h *rtp.Header, payload []byte) error {
 	return nil
 }
 
-// TestLevels moves viewers between the levels at random, over paths that are wide, narrow and stalled, 10,000 times: sequence numbers have no gap, times do not go back, and every
-// picture can be decoded with those before it.
+// TestLevels moves viewers between the levels at random, over paths that are wide, narrow and stalled, 10,000 times:
+// sequence numbers have no gap, times do not go back, and every picture can be decoded with those before it.
 func TestLevels(t *testing.T) {
 	cases, moved, shown := 10_000, 0, 0
 	if testing.Short() {
@@ -174,8 +175,9 @@ func walk(t *testing.T, rng *rand.Rand) *strict {
 	return d
 }
 
-// TestLevelsOfAShard moves a viewer that is sent to straight between the levels, between its shard and a queue of its own, also in the middle of a large picture that the shard sends in
-// parts. Each packet is decrypted by code that is not ours.
+// TestLevelsOfAShard moves a viewer that is sent to straight between the levels, between its shard and a queue of its
+// own, also in the middle of a large picture that the shard sends in parts. Each packet is decrypted by code that is
+// not ours.
 func TestLevelsOfAShard(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 9))
 	c := newCamera(rng)

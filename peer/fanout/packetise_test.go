@@ -142,7 +142,8 @@ func TestSenderTakesAWindowOfAnySize(t *testing.T) {
 }
 
 func BenchmarkPacketise(b *testing.B) {
-	f := &media.Frame{Codec: media.H264, Key: true, Data: [][]byte{unit(7, 20, rand.New(rand.NewPCG(1, 2))), {0x68, 1, 2, 3}, make([]byte, 70_000)}}
+	f := &media.Frame{Codec: media.H264, Key: true,
+		Data: [][]byte{unit(7, 20, rand.New(rand.NewPCG(1, 2))), {0x68, 1, 2, 3}, make([]byte, 70_000)}}
 	f.Data[2][0] = 0x65
 	b.SetBytes(int64(f.Size()))
 	b.ReportAllocs()
@@ -211,7 +212,8 @@ func TestOtherCodecsComeBackWhole(t *testing.T) {
 	}
 	vp8[0] &^= 1 // a key frame
 	for _, f := range []*media.Frame{
-		{Codec: media.H265, Key: true, Data: [][]byte{nal265(32, 24), nal265(33, 60), nal265(34, 8), nal265(19, 40_000)}},
+		{Codec: media.H265, Key: true, Data: [][]byte{nal265(32, 24), nal265(33, 60), nal265(34, 8),
+			nal265(19, 40_000)}},
 		{Codec: media.H265, Data: [][]byte{nal265(1, 900), nal265(1, 3000)}},
 		{Codec: media.VP8, Key: true, Data: [][]byte{vp8}},
 		{Codec: media.VP8, Data: [][]byte{{1, 2, 3}}},

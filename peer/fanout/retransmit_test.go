@@ -41,7 +41,8 @@ func nacked(t testing.TB, first uint64, frames, each int) *Sender {
 	out.w, out.ssrc, out.rtxSSRC, out.next = discard{}, 4711, 815, first
 	s := NewSender(NewBroadcast(media.NewHub(media.HubOptions{}), nil), []*Track{out}, nil)
 	for range frames {
-		out.begin(whole(&packets{frame: &media.Frame{Codec: media.H264}, payloads: make([]payload, each), bytes: each * wire.MaxPayload}))
+		out.begin(whole(&packets{frame: &media.Frame{Codec: media.H264}, payloads: make([]payload, each),
+			bytes: each * wire.MaxPayload}))
 	}
 	out.rtxBudget, out.nackBudget = rtxBudgetMost, nackBudgetMost
 	return s
@@ -82,7 +83,8 @@ func TestHistoryFindsByNumber(t *testing.T) {
 	}
 }
 
-// The window is less than half of all numbers: further back a number could be another packet's, to Pion's SRTP first of all.
+// The window is less than half of all numbers: further back a number could be another packet's, to Pion's SRTP first of
+// all.
 func TestHistoryWindowIsBounded(t *testing.T) {
 	s := nacked(t, 100, historyFrames, 400) // 102,400 packets
 	next := s.video.next
@@ -93,7 +95,8 @@ func TestHistoryWindowIsBounded(t *testing.T) {
 		name string
 		back uint64
 		want uint64
-	}{{"the oldest", historyPackets, 1}, {"one that is older", historyPackets + 1, 0}, {"far back", 40_000, 0}, {"the newest", 1, 1}, {"the next", 0, 0}, {"one to come", 1<<64 - 1000, 0}} {
+	}{{"the oldest", historyPackets, 1}, {"one that is older", historyPackets + 1, 0}, {"far back", 40_000,
+		0}, {"the newest", 1, 1}, {"the next", 0, 0}, {"one to come", 1<<64 - 1000, 0}} {
 		s.resent = 0
 		s.OnReports(nackFor(t, 4711, rtcp.NackPair{PacketID: uint16(next - tt.back)}), nil)
 		if s.resent != tt.want {
@@ -102,7 +105,8 @@ func TestHistoryWindowIsBounded(t *testing.T) {
 	}
 }
 
-// A remote spends a number of its budget for each packet that it asks for, whether there is one or not, and gets new ones with what is sent to it.
+// A remote spends a number of its budget for each packet that it asks for, whether there is one or not, and gets new
+// ones with what is sent to it.
 func TestNACKBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // where no time passes
 		s := nacked(t, 100, 10, 10)
@@ -118,7 +122,8 @@ func TestNACKBudget(t *testing.T) {
 			s.OnReports(lost, nil)
 		}
 		if s.resent != 1 || s.video.nackBudget != 0 {
-			t.Errorf("after one packet more, and %d asks: sent again %d times, %d asks are left", nackShare, s.resent, s.video.nackBudget)
+			t.Errorf("after one packet more, and %d asks: sent again %d times, %d asks are left", nackShare, s.resent,
+				s.video.nackBudget)
 		}
 		for range nackBudgetMost {
 			s.video.begin(whole(&packets{frame: &media.Frame{Codec: media.H264}, payloads: make([]payload, 1)}))
@@ -141,7 +146,8 @@ func TestNACKsOfADatagram(t *testing.T) {
 	}
 }
 
-// Receivers ask again before a packet that was sent again can have come. In a burst of many losses, too, it is sent once.
+// Receivers ask again before a packet that was sent again can have come. In a burst of many losses, too, it is sent
+// once.
 func TestNACKOfABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // where no time passes
 		s := nacked(t, 65_000, 100, 10)
@@ -158,7 +164,8 @@ func TestNACKOfABurst(t *testing.T) {
 // Two packets that share a place in the table of asks do not make each other forgotten.
 func TestNACKOfNeighboursInTheTable(t *testing.T) {
 	h, now := &history{}, time.Now()
-	if !h.mayAsk(5, now, 0) || h.mayAsk(5+asksKept, now.Add(time.Millisecond), 0) || h.mayAsk(5, now.Add(2*time.Millisecond), 0) {
+	if !h.mayAsk(5, now, 0) || h.mayAsk(5+asksKept, now.Add(time.Millisecond), 0) ||
+		h.mayAsk(5, now.Add(2*time.Millisecond), 0) {
 		t.Error("two packets are sent again in turn")
 	}
 	if !h.mayAsk(5+asksKept, now.Add(askAgain), 0) {
@@ -187,7 +194,8 @@ func TestNACKCost(t *testing.T) {
 			s.OnReports(never[:size/4*4], nil)
 		}
 		if each := time.Since(began) / times; each > 200*time.Microsecond {
-			t.Errorf("a NACK of %d bytes keeps the reader of the shared socket, and this viewer's lock, for %v", size, each)
+			t.Errorf("a NACK of %d bytes keeps the reader of the shared socket, and this viewer's lock, for %v",
+				size, each)
 		} else {
 			t.Logf("%d bytes: %v", size, each)
 		}

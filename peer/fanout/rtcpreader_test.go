@@ -52,7 +52,8 @@ func (s *stuck) Write([]byte) (int, error) { return 0, nil }
 
 var (
 	aReport = &rtcp.ReceiverReport{SSRC: 5, Reports: []rtcp.ReceptionReport{{SSRC: 4711, TotalLost: 7}}}
-	aNACK   = &rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 4711, Nacks: []rtcp.NackPair{{PacketID: 12, LostPackets: 1}}}
+	aNACK   = &rtcp.TransportLayerNack{SenderSSRC: 5, MediaSSRC: 4711,
+		Nacks: []rtcp.NackPair{{PacketID: 12, LostPackets: 1}}}
 )
 
 // reported is a sender for the reports of a track, and how many packets it has lost by those.
@@ -75,14 +76,16 @@ func readFor(s *Sender, reports reportQueue) (r *RTCPReader, wait func()) {
 	return r, work.Wait
 }
 
-// TestAChangeOfSendersWaitsForNoReader: Run hands the reports on to another sender while the one before is stuck in an answer to a NACK.
+// TestAChangeOfSendersWaitsForNoReader: Run hands the reports on to another sender while the one before is stuck in an
+// answer to a NACK.
 func TestAChangeOfSendersWaitsForNoReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &stuck{let: make(chan struct{})}
 		before, lostBefore := reported(w)
 		after, lostAfter := reported(w)
 		reports := make(reportQueue)
-		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{make([]byte, 5000)}})
+		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true,
+			Data: [][]byte{make([]byte, 5000)}})
 		if err != nil {
 			t.Fatal(err)
 		}

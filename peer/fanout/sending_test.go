@@ -69,7 +69,8 @@ func newViewer(t *testing.T, out *udpbatch.Sender, first uint64) *viewer {
 // sendKey sends the viewer a key frame, straight.
 func (v *viewer) sendKey(t *testing.T) *packets {
 	t.Helper()
-	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true, Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
+	p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, Key: true,
+		Data: [][]byte{append([]byte{0x65}, bytes.Repeat([]byte{7}, 20_000)...)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,12 +111,14 @@ func write(b *Broadcast, from, n int) {
 		}
 		unit := bytes.Repeat([]byte{byte(i)}, size)
 		unit[0] = 0x65
-		b.streams[Main].Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond, Captured: time.Now(), Key: i%10 == 0, Data: [][]byte{unit}})
+		b.streams[Main].Write(&media.Frame{Codec: media.H264, PTS: time.Duration(i) * 40 * time.Millisecond,
+			Captured: time.Now(), Key: i%10 == 0, Data: [][]byte{unit}})
 	}
 }
 
-// TestDirectWay sends to several viewers at once, over a roll-over of the sequence number, and has each packet decrypted and each number accounted for. A viewer that comes in the middle begins
-// at the key frame and joins the others without a gap.
+// TestDirectWay sends to several viewers at once, over a roll-over of the sequence number, and has each packet
+// decrypted and each number accounted for. A viewer that comes in the middle begins at the key frame and joins the
+// others without a gap.
 func TestDirectWay(t *testing.T) {
 	out := udpbatch.New(socket(t))
 	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
@@ -193,7 +196,8 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 		raw[uint16(buf[2])<<8|uint16(buf[3])] = bytes.Clone(buf[:n])
 	}
-	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})}, nil)
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711,
+		Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2, 5, 40_000})}, nil)
 	for _, seq := range []uint16{65_531, 2, 5} {
 		_ = v.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := v.conn.Read(buf)
@@ -205,7 +209,8 @@ func TestNACKIsAnsweredWithTheSamePacket(t *testing.T) {
 		}
 	}
 	for range 100 { // a remote that asks for everything gets no more than its share
-		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})}, nil)
+		v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711,
+			Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 65_532, 65_533, 0, 1, 2})}, nil)
 	}
 	if again, sent := int(v.s.resent)*wire.MaxPayload, p.bytes; again > sent/rtxShare+rtxBudgetFirst+wire.MaxPayload {
 		t.Errorf("%d bytes were sent again after %d, want at most a quarter", again, sent)
@@ -222,13 +227,16 @@ func TestNACKIsAnsweredInAStreamOfItsOwn(t *testing.T) {
 		pkt := v.read(t)
 		first[pkt.SequenceNumber] = pkt
 	}
-	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})}, nil)
+	v.s.onRTCP(&rtcp.TransportLayerNack{MediaSSRC: 4711, Nacks: rtcp.NackPairsFromSequenceNumbers([]uint16{65_531, 2})},
+		nil)
 	for i, seq := range []uint16{65_531, 2} {
 		got, want := v.read(t), first[seq]
-		if got.SSRC != 815 || got.PayloadType != 97 || got.SequenceNumber != uint16(i) || got.Timestamp != want.Timestamp || got.Marker != want.Marker {
+		if got.SSRC != 815 || got.PayloadType != 97 || got.SequenceNumber != uint16(i) ||
+			got.Timestamp != want.Timestamp || got.Marker != want.Marker {
 			t.Errorf("retransmission %d has the header %+v", i, got.Header)
 		}
-		if osn := uint16(got.Payload[0])<<8 | uint16(got.Payload[1]); osn != seq || !bytes.Equal(got.Payload[2:], want.Payload) {
+		if osn := uint16(got.Payload[0])<<8 | uint16(got.Payload[1]); osn != seq ||
+			!bytes.Equal(got.Payload[2:], want.Payload) {
 			t.Errorf("retransmission %d is of %d, want %d and its payload", i, osn, seq)
 		}
 	}
@@ -241,7 +249,8 @@ func TestSenderReportsTieBothClocks(t *testing.T) {
 		t.Error("a report before anything was sent")
 	}
 	at := time.Date(2026, 11, 25, 1, 2, 3, 500_000_000, time.UTC)
-	video.begin(whole(&packets{frame: &media.Frame{PTS: 2 * time.Second, Captured: at}, payloads: make([]payload, 3), bytes: 3000}))
+	video.begin(whole(&packets{frame: &media.Frame{PTS: 2 * time.Second, Captured: at}, payloads: make([]payload, 3),
+		bytes: 3000}))
 	_, zero := video.zero()
 	r := video.report(at.Add(100*time.Millisecond), zero)
 	if want := uint32(1000 + 2*90_000 + 9000); r.RTPTime != want {
@@ -289,7 +298,8 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*50*len(p.payloads)), "ns/packet")
 }
 
-// BenchmarkFanOutPlain is what the same costs with Pion's SRTP and a system call for each packet, without its interceptors.
+// BenchmarkFanOutPlain is what the same costs with Pion's SRTP and a system call for each packet, without its
+// interceptors.
 func BenchmarkFanOutPlain(b *testing.B) {
 	conn, sink := socket(b), socket(b)
 	var viewers []*srtp.Context
@@ -300,7 +310,8 @@ func BenchmarkFanOutPlain(b *testing.B) {
 		}
 		viewers = append(viewers, c)
 	}
-	cuts := rtp.NewPacketizer(wire.MaxPayload+wire.RTPHeaderLen, 96, 1, &codecs.H264Payloader{}, rtp.NewFixedSequencer(1), 90_000)
+	cuts := rtp.NewPacketizer(wire.MaxPayload+wire.RTPHeaderLen, 96, 1, &codecs.H264Payloader{},
+		rtp.NewFixedSequencer(1), 90_000)
 	picture := append([]byte{0, 0, 0, 1, 0x65}, make([]byte, 17_000)...)
 	buf, packets := make([]byte, 1500), 0
 	b.ReportAllocs()
@@ -348,7 +359,8 @@ func BenchmarkAnswerNACK(b *testing.B) {
 	track.history.asks = new([asksKept]ask)
 	b.ReportAllocs()
 	for b.Loop() {
-		track.rtxBudget, track.nackBudget, *track.history.asks = rtxBudgetMost, nackBudgetMost, [asksKept]ask{} // as if it were asked for the first time
+		// As if it were asked for the first time.
+		track.rtxBudget, track.nackBudget, *track.history.asks = rtxBudgetMost, nackBudgetMost, [asksKept]ask{}
 		s.OnReports(nack, nil)
 	}
 	if want := uint64(b.N * 10); s.resent != want {

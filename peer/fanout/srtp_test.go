@@ -31,7 +31,8 @@ func TestSealIsWhatOthersOpen(t *testing.T) {
 		}
 		payload := make([]byte, 300)
 		for index := uint64(65_000); index < 200_000; index += 7 {
-			h := rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(index), Timestamp: uint32(index * 3000), SSRC: 0xdeadbeef}
+			h := rtp.Header{Version: 2, PayloadType: 96, SequenceNumber: uint16(index), Timestamp: uint32(index * 3000),
+				SSRC: 0xdeadbeef}
 			_, _ = rand.Read(payload[:16])
 			b := make([]byte, wire.RTPHeaderLen+len(payload), wire.RTPHeaderLen+len(payload)+wire.SRTPTagLen)
 			if _, err := h.MarshalTo(b); err != nil {
@@ -74,7 +75,8 @@ func FuzzHeader(f *testing.F) {
 			return
 		}
 		next &= 1<<47 - 1 // RFC 3711 section 3.3.1: an index has 48 bits
-		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, PTS: time.Duration(pts), Data: [][]byte{unit}})
+		p, err := (&packetiser{}).packetise(&media.Frame{Codec: media.H264, PTS: time.Duration(pts),
+			Data: [][]byte{unit}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,14 +114,18 @@ func FuzzHeader(f *testing.F) {
 				t.Fatal(err)
 			}
 			want := rtp.Header{
-				Version: 2, Marker: i == len(p.payloads)-1, PayloadType: pt & 0x7f, SequenceNumber: uint16(next + uint64(i)),
-				Timestamp: base + rtpTime(time.Duration(pts), 90000), SSRC: ssrc,
+				Version: 2, Marker: i == len(p.payloads)-1, PayloadType: pt & 0x7f,
+				SequenceNumber: uint16(next + uint64(i)),
+				Timestamp:      base + rtpTime(time.Duration(pts), 90000), SSRC: ssrc,
 			}
-			if got.Marker != want.Marker || got.PayloadType != want.PayloadType || got.SequenceNumber != want.SequenceNumber ||
-				got.Timestamp != want.Timestamp || got.SSRC != want.SSRC || !bytes.Equal(got.Payload, p.payloads[i].appendTo(nil)) {
+			if got.Marker != want.Marker || got.PayloadType != want.PayloadType ||
+				got.SequenceNumber != want.SequenceNumber ||
+				got.Timestamp != want.Timestamp || got.SSRC != want.SSRC ||
+				!bytes.Equal(got.Payload, p.payloads[i].appendTo(nil)) {
 				t.Fatalf("packet %d came out as %+v, want %+v", i, got.Header, want)
 			}
-			if wide := got.GetExtension(track.twcc); track.twcc != 0 && !bytes.Equal(wide, []byte{byte(i >> 8), byte(i)}) {
+			if wide := got.GetExtension(track.twcc); track.twcc != 0 &&
+				!bytes.Equal(wide, []byte{byte(i >> 8), byte(i)}) {
 				t.Fatalf("packet %d has the transport-wide number %v", i, wide)
 			}
 		}

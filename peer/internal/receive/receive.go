@@ -68,8 +68,8 @@ func (r *Receiver) add(c media.Codec) {
 // pliEvery is how often a key frame is asked for at the most.
 const pliEvery = time.Second
 
-// startLasts is how long the first key frame may take to be whole before it is asked for. Masters begin with one, and one
-// that is asked earlier sends it twice.
+// startLasts is how long the first key frame may take to be whole before it is asked for. Masters begin with one, and
+// one that is asked earlier sends it twice.
 const startLasts = 200 * time.Millisecond
 
 // Run reads one track until it ends. askKey asks the remote for a key frame. The remote may turn to another codec from
