@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -38,14 +39,18 @@ func TestPeerRoomsStaySmall(t *testing.T) {
 func TestConnStaysSmall(t *testing.T) {
 	const mostFields, mostMethods, mostRun = 20, 45, 50
 	fset := token.NewFileSet()
-	packages, err := parser.ParseDir(fset, "peer", nil, 0)
+	names, err := filepath.Glob("peer/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	fields, methods, run := 0, 0, 0
-	for name, file := range packages["peer"].Files {
+	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
+		}
+		file, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
 		for _, d := range file.Decls {
 			switch d := d.(type) {

@@ -39,6 +39,7 @@ channels: {codec-%s: {source: command, create: true}}
 				ClientID: "browser-2"}.Join(t, "offer")
 			late.Pictures(2*rig.CodecFPS, "video/"+codec)
 			late.ShowsBars(t, "#remote")
+			agent.Direct(t, "codec-"+codec)
 
 			if err := os.WriteFile(private, nil, 0o600); err != nil {
 				t.Fatal(err)

@@ -61,4 +61,5 @@ channels: {push-fox: {source: vp8, offer_to: [firefox-1]}}
 		peers[0].Offerer != "us" {
 		t.Errorf("peers = %+v, want firefox-1, offered to by us", peers)
 	}
+	agent.Direct(t, "push-fox")
 }

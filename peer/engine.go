@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,7 @@ type Engine struct {
 	host     *transport.HostNetwork // net, when it is the host's
 	udp      *transport.UDPSocket   // of all connections but those that are viewers; nil on a virtual network
 	tcp      ice.TCPMux             // nil without TCP
+	indirect sync.Once              // it was told that keys are not to be had
 	panics   atomic.Uint64          // that have ended connections
 	certs    Certificates           // of connections whose Config names none
 }
@@ -166,6 +168,18 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.tcp.Close())
 	}
 	return errors.Join(append(errs, e.udp.Close())...)
+}
+
+// onIndirect tells why the media of a connection goes through Pion. Some viewers leave no other way. When the keys are
+// not to be had any more, with nobody's fault but a new handshake's, that holds for all, and is told once.
+func (e *Engine) onIndirect(log *slog.Logger, why error) {
+	log.Debug("media goes through pion", "why", why)
+	if errors.Is(why, transport.ErrNoSecret) {
+		e.indirect.Do(func() {
+			e.o.Log.Warn("media goes through pion, which takes several times the processor time", "why", why,
+				"hint", "please report it with the viewer's browser and version")
+		})
+	}
 }
 
 // Dropped counts the datagrams with media that the kernel did not take: the socket's buffer was full, or there is no

@@ -1,6 +1,14 @@
 package peer
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
+)
 
 // TestWhoClosesTheSocket: that it was closed is a fault unless we closed it.
 func TestWhoClosesTheSocket(t *testing.T) {
@@ -25,5 +33,23 @@ func TestWhoClosesTheSocket(t *testing.T) {
 	}
 	if err := good.Err(); err != nil {
 		t.Errorf("an engine that was closed says %v", err)
+	}
+}
+
+// TestLostKeysAreToldOnce: that a new kind of handshake gives no keys is told once for all viewers. A viewer that leaves
+// no other way is not.
+func TestLostKeysAreToldOnce(t *testing.T) {
+	log := &logbook{}
+	l := slog.New(slog.NewTextHandler(log, nil))
+	e := &Engine{o: EngineOptions{Log: l}}
+	e.onIndirect(l, errors.New("srtp profile 0x0001 is not AES-GCM"))
+	if text := log.String(); text != "" {
+		t.Errorf("told of one viewer: %s", text)
+	}
+	for range 3 {
+		e.onIndirect(l, fmt.Errorf("keys: %w", transport.ErrNoSecret))
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("told %d times, want once:\n%s", n, log)
 	}
 }

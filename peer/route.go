@@ -45,7 +45,7 @@ func newRoute(l *link, e *Engine, g *outgoing) *route {
 	if l.sockets.UDP != nil {
 		cipher, open, err := l.keys.Ciphers()
 		if err != nil {
-			g.log.Debug("media goes through pion", "why", err)
+			e.onIndirect(g.log, err)
 		}
 		r.cipher, r.demux = cipher, l.sockets.UDP.In
 		r.reports = transport.NewRTCPFastPath(open, l.inbound, r.onReport)

@@ -67,6 +67,9 @@ var (
 	descPeersRelay = desc("channel_peers_relayed", "Sessions now whose media goes through a TURN relay.", forChannel...)
 	descPeersSub   = desc("channel_peers_on_sub", "Sessions now that get the smaller stream of the source.",
 		forChannel...)
+	descPeersDirect = desc("peers_direct",
+		"Sessions now whose media goes straight into the socket; the others cost several times as much processor time.",
+		forChannel...)
 	descPeersMax = desc("channel_peers_limit", "Sessions allowed at a time; 0 is no limit.", forChannel...)
 	descRTT      = desc("channel_peers_rtt_max_seconds", "The longest round trip of the sessions now.", forChannel...)
 	descJitter   = desc("channel_peers_jitter_max_seconds",
@@ -179,12 +182,13 @@ func (e emitter) channel(c *Channel) {
 
 // peers sums up the sessions of one channel.
 func (e emitter) peers(c *Channel) {
-	var up, relayed, sub, rtt, jitter, behind, first float64
+	var up, relayed, sub, direct, rtt, jitter, behind, first float64
 	var sending, receiving []Track
 	for _, p := range c.Peers {
 		up += truth(p.State == "connected")
 		relayed += truth(p.Local == "relay" || p.Remote == "relay")
 		sub += truth(p.Level == "sub")
+		direct += truth(p.Direct)
 		rtt = max(rtt, p.RTT)
 		jitter = max(jitter, p.Jitter/1000)
 		behind = max(behind, p.Behind/1000)
@@ -196,6 +200,7 @@ func (e emitter) peers(c *Channel) {
 	e.gauge(descPeersUp, up, c.Name, c.Role)
 	e.gauge(descPeersRelay, relayed, c.Name, c.Role)
 	e.gauge(descPeersSub, sub, c.Name, c.Role)
+	e.gauge(descPeersDirect, direct, c.Name, c.Role)
 	e.gauge(descPeersMax, float64(c.MaxViewers), c.Name, c.Role)
 	e.gauge(descRTT, rtt, c.Name, c.Role)
 	e.gauge(descJitter, jitter, c.Name, c.Role)

@@ -152,3 +152,18 @@ func children(t testing.TB, pid int) (pids []int) {
 	}
 	return pids
 }
+
+// Direct fails the test unless the media of all viewers of a channel goes straight into the socket. A browser for which
+// it does not has changed its handshake, and costs several times as much processor time.
+func (a *Agent) Direct(t testing.TB, channel string) {
+	t.Helper()
+	peers := a.Channel(t, channel).Peers
+	for _, p := range peers {
+		if !p.Direct {
+			t.Errorf("the media of %s goes through Pion", p.ClientID)
+		}
+	}
+	if len(peers) == 0 {
+		t.Errorf("%s has no viewers", channel)
+	}
+}

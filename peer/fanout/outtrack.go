@@ -168,7 +168,8 @@ func (t *Track) headers(x part) (w webrtc.TrackLocalWriter, headers []rtp.Header
 	if t.w == nil {
 		return nil, nil
 	}
-	f := sentFrame{t.begin(x), t.stamp, x.p}
+	first := t.begin(x) // which sets the stamp
+	f := sentFrame{first, t.stamp, x.p}
 	now := time.Now()
 	headers = make([]rtp.Header, 0, wire.PartPackets)
 	for i := x.from; i < x.to; i++ {

@@ -95,11 +95,6 @@ type nalFormat struct {
 	fragmented func(unit []byte) payload // the head of a fragment
 }
 
-const (
-	nalSPS = 7
-	nalPPS = 8
-)
-
 var formatH264 = nalFormat{
 	header: 1,
 	kind:   func(u []byte) byte { return u[0] & 0x1f },

@@ -61,13 +61,6 @@ func (t *Track) endProbe() {
 	t.path.EndProbe()
 }
 
-// source is the SSRC that packets have.
-func (t *Track) source() uint32 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ssrc
-}
-
 func (t *Track) began() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,7 +12,7 @@ type Limits struct {
 
 	Streams     int // RTP streams (SSRCs) of media that we asked for; default 8
 	Bitrate     int // bit/s of media that we did not ask for, over 5 s, beyond which the log says so; default 256,000
-	RTCP        int // RTCP packets a second, over 10 s; default 100
+	RTCP        int // RTCP packets a second, over 10 s; default 400
 	KeyRequests int // requests for a key frame a second, over 10 s; default 50
 
 	Channels     int // data channels that the remote opens; default 4: clients open one by habit, and nobody needs more

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"sync"
@@ -89,13 +90,20 @@ func (k *SRTPKeys) learn(m *handshake.MessageServerHello) {
 	}
 }
 
+// ErrNoSecret is why media goes through Pion though we are the DTLS server: the handshake gave no master secret. DTLS
+// 1.3 has none, and tells its exporter secret under another name (docs/decisions/0001-srtp-keys.md).
+var ErrNoSecret = errors.New("the dtls handshake logged no master secret")
+
 // Ciphers give what encrypts the media that we send and what decrypts the remote's reports on it, or why both are left
 // to Pion.
 func (k *SRTPKeys) Ciphers() (*wire.SRTPCipher, *wire.SRTCPOpener, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.secret == nil || k.serverRandom == nil {
-		return nil, nil, fmt.Errorf("we are not the dtls server")
+	switch {
+	case k.serverRandom == nil:
+		return nil, nil, errors.New("we are not the dtls server")
+	case k.secret == nil:
+		return nil, nil, ErrNoSecret
 	}
 	keyLen := 0
 	switch k.profile {
