@@ -36,8 +36,8 @@ func TestWhoClosesTheSocket(t *testing.T) {
 	}
 }
 
-// TestLostKeysAreToldOnce: that a new kind of handshake gives no keys is told once for all viewers. A viewer that leaves
-// no other way is not.
+// TestLostKeysAreToldOnce: that a new kind of handshake gives no keys is told once for all viewers. A viewer that
+// leaves no other way is not.
 func TestLostKeysAreToldOnce(t *testing.T) {
 	log := &logbook{}
 	l := slog.New(slog.NewTextHandler(log, nil))
