@@ -33,10 +33,20 @@ func profileOf(t media.Track) string {
 	return hex.EncodeToString(t.SPS[1:3])
 }
 
-// h264Fmtp is the format that we name for a profile. The level says what the receiver can do, so it is level 3.1 as
-// everybody writes, and asymmetry is allowed.
-func h264Fmtp(profile string) string {
-	return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile + "1f"
+// levelOf is level_idc of a track's SPS as 2 hex digits; 3.1, which everybody writes, when it is not known.
+func levelOf(t media.Track) string {
+	if len(t.SPS) < 4 {
+		return level31
+	}
+	return hex.EncodeToString(t.SPS[3:4])
+}
+
+const level31 = "1f"
+
+// h264Fmtp is the format that we name for a profile and level. For what we only receive the level says what we can do,
+// and asymmetry is allowed (RFC 6184 section 8.1).
+func h264Fmtp(profile, level string) string {
+	return "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile + level
 }
 
 // codecSet collects codecs for a media engine, with payload types that no two share.
@@ -102,10 +112,10 @@ func (s *codecSet) add(codec media.Codec, fmtp string) error {
 func (s *codecSet) addTrack(t media.Track) error {
 	switch t.Codec {
 	case media.H264:
-		if err := s.add(media.H264, h264Fmtp(profileOf(t))); err != nil {
+		if err := s.add(media.H264, h264Fmtp(profileOf(t), levelOf(t))); err != nil {
 			return err
 		}
-		return s.add(media.H264, h264Fmtp("42e0"))
+		return s.add(media.H264, h264Fmtp("42e0", levelOf(t)))
 	case media.Opus:
 		return s.add(media.Opus, opusFmtp)
 	}
@@ -118,8 +128,9 @@ func (s *codecSet) addReceivable() error {
 		codec media.Codec
 		fmtp  string
 	}{
-		{media.H264, h264Fmtp("42e0")}, {media.H264, h264Fmtp("4200")}, {media.H264, h264Fmtp("4d00")},
-		{media.H264, h264Fmtp("640c")},
+		{media.H264, h264Fmtp("42e0", level31)}, {media.H264, h264Fmtp("4200", level31)},
+		{media.H264, h264Fmtp("4d00", level31)},
+		{media.H264, h264Fmtp("640c", level31)},
 		{media.VP8, ""}, {media.H265, ""}, {media.VP9, ""}, {media.AV1, ""}, {media.Opus, opusFmtp}, {media.PCMU, ""},
 		{media.PCMA, ""},
 	} {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/kvsagent/kvsagent/peer/internal/transport"
 )
 
@@ -31,6 +32,22 @@ func TestLimitsAsTold(t *testing.T) {
 		if err := e.CheckOffer(tt.sdp); (err == nil) != (tt.want == "") || err != nil &&
 			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: CheckOffer = %v, want an error with %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// TestOfferTellsTheLevel: the level of what we offer is the stream's own, where it is known.
+func TestOfferTellsTheLevel(t *testing.T) {
+	for sps, want := range map[string]string{"\x67\x64\x00\x28": "640028", "\x67\x4d\x40\x33": "4d4033", "": "42e01f"} {
+		set, err := newCodecSet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := set.addTrack(media.Track{Codec: media.H264, SPS: []byte(sps)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := sdp.FmtpValue(set.seen[0], "profile-level-id"); got != want {
+			t.Errorf("SPS %x is offered as %s, want %s", sps, got, want)
 		}
 	}
 }

@@ -23,7 +23,8 @@ type outgoing struct {
 	onFrame func() // the first key frame was sent
 	guard   *contain.Guard
 
-	work sync.WaitGroup // everything that runs for the senders
+	work  sync.WaitGroup   // everything that runs for the senders
+	clock fanout.WallClock // of their sender reports
 
 	// Owned by Run.
 	// That the remote must have: Sub when it cannot take the codec of the main stream.
@@ -93,7 +94,7 @@ func (g *outgoing) all() []*attachedSender {
 // add makes a sender for some tracks. in learns who takes the feedback on its pictures.
 func (g *outgoing) add(outs []*fanout.Track, in *transport.Inbound) *attachedSender {
 	x := &attachedSender{Sender: fanout.NewSender(g.b, outs, g.onFrame)}
-	x.Guard = g.guard
+	x.Guard, x.Clock = g.guard, &g.clock
 	if x.Has(webrtc.RTPCodecTypeVideo) {
 		in.Watch(x.OnFeedback)
 	}

@@ -135,7 +135,7 @@ func naming(sdp string, codec media.Codec) string {
 		case media.Opus:
 			lines += "/2\r\na=fmtp:" + pt + " " + opusFmtp
 		case media.H264:
-			lines += "\r\na=fmtp:" + pt + " " + h264Fmtp("42e0") // what everybody has
+			lines += "\r\na=fmtp:" + pt + " " + h264Fmtp("42e0", level31) // what everybody has
 		}
 		if codec.Video() {
 			for _, f := range videoFeedback {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
@@ -81,17 +82,52 @@ func (s *Sender) reports(now time.Time) []rtcp.Packet {
 	return out
 }
 
-// zero is the wall clock at PTS zero, by the newest picture, or else by the newest sound.
-func (s *Sender) zero() (zero time.Time) {
-	var newest time.Time
-	var video bool
-	for _, t := range s.tracks {
-		at, z := t.zero()
-		if !at.IsZero() && (t.Codec.Video() && !video || t.Codec.Video() == video && at.After(newest)) {
-			newest, zero, video = at, z, t.Codec.Video()
-		}
+// zero is the wall clock at PTS zero, by the newest picture of the connection, or else by its newest sound.
+func (s *Sender) zero() time.Time {
+	clock := s.Clock
+	if clock == nil {
+		clock = &WallClock{}
 	}
-	return zero
+	for _, t := range s.tracks {
+		clock.note(t)
+	}
+	return clock.zero()
+}
+
+// WallClock is the wall clock at PTS zero for all senders of one connection, so that the remote plays their sound and
+// pictures together. The zero value knows none.
+type WallClock struct {
+	mu           sync.Mutex // guards the fields below
+	video, audio mark
+}
+
+// mark is when a frame was taken, and the wall clock at PTS zero by that.
+type mark struct{ taken, zero time.Time }
+
+// clockLasts is how much older than the sound a picture may be to tell the time for both: a source may lose its
+// picture.
+const clockLasts = 10 * time.Second
+
+func (c *WallClock) note(t *Track) {
+	taken, zero := t.zero()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := &c.audio
+	if t.Codec.Video() {
+		m = &c.video
+	}
+	if taken.After(m.taken) {
+		*m = mark{taken, zero}
+	}
+}
+
+func (c *WallClock) zero() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.video.taken.IsZero() || c.audio.taken.Sub(c.video.taken) > clockLasts {
+		return c.audio.zero
+	}
+	return c.video.zero
 }
 
 // longestRTT is the longest round trip that is believed: the times that it is made of are the remote's to write.

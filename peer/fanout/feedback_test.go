@@ -110,3 +110,32 @@ func TestReportsReadInPlace(t *testing.T) {
 		}
 	}
 }
+
+// TestSoundOfItsOwnSenderKeepsStep: after a change of codec sound and pictures have a sender each. Their reports still
+// tie both RTP clocks to one wall clock at PTS zero, or the remote plays them apart by how late each was taken.
+func TestSoundOfItsOwnSenderKeepsStep(t *testing.T) {
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	sent := func(codec media.Codec, late time.Duration) *Track {
+		x := NewTrack(codec)
+		x.w, x.lastPTS = &sinkhole{}, 10*time.Second
+		x.last = &media.Frame{Codec: codec, Captured: now.Add(late - time.Second)}
+		return x
+	}
+	video, audio := sent(media.H264, 0), sent(media.Opus, 300*time.Millisecond)
+	clock := &WallClock{}
+	pictures, sound := NewSender(b, []*Track{video}, nil), NewSender(b, []*Track{audio}, nil)
+	pictures.Clock, sound.Clock = clock, clock
+	at := func(s *Sender, x *Track) time.Duration {
+		r := s.reports(now)[0].(*rtcp.SenderReport)
+		return time.Duration(r.RTPTime-x.base) * time.Second / time.Duration(x.Codec.ClockRate())
+	}
+	p, q := at(pictures, video), at(sound, audio)
+	if apart := (p - q).Abs(); apart > time.Millisecond {
+		t.Errorf("the reports say PTS %v for the picture and %v for the sound at one time: %v apart", p, q, apart)
+	}
+	audio.last = &media.Frame{Codec: media.Opus, Captured: now.Add(clockLasts)}
+	if got, want := at(sound, audio), 10*time.Second-clockLasts; got != want {
+		t.Errorf("without pictures for %v the sound's own clock says %v, want %v", clockLasts, got, want)
+	}
+}

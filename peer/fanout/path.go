@@ -111,10 +111,7 @@ func (s *Sender) probe(ctx context.Context, rate float64) {
 	s.video.beginProbe()
 	defer s.video.endProbe()
 	for due := time.Now(); left > 0 && ctx.Err() == nil; left -= step {
-		s.mu.Lock()
-		r := retransmits{d: s.direct}
-		s.video.probe(min(step, left), &r)
-		s.mu.Unlock()
+		r := s.probePackets(min(step, left))
 		r.flush()
 		r.write()
 		due = due.Add(time.Duration(float64(step*8) / rate * float64(time.Second)))
@@ -160,4 +157,13 @@ func (t *Track) goesOn() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.sent > 0
+}
+
+// probePackets seals some bytes of a probe, and gives them with no lock held.
+func (s *Sender) probePackets(bytes int) (r retransmits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r = retransmits{d: s.direct}
+	s.video.probe(bytes, &r)
+	return r
 }

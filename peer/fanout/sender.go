@@ -33,6 +33,8 @@ type Sender struct {
 	onFirst func()         // the first key frame has been sent; called once
 	Guard   *contain.Guard // of the connection; nil contains nothing
 
+	Clock *WallClock // of the connection; nil: of this sender alone
+
 	broken atomic.Bool // a panic has hit it: it takes and sends nothing more
 
 	wake chan struct{} // 1 slot: the queue is no longer empty
