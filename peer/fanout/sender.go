@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -434,12 +435,43 @@ func (s *Sender) Run(ctx context.Context, promote func(*Sender)) error {
 			if err := s.send(x, own); err != nil {
 				return err
 			}
+			if x.to < len(next.p.payloads) {
+				if err := s.sendSound(own); err != nil {
+					return err
+				}
+			}
 			if own != nil {
 				own.Flush()
 			}
 		}
 		s.sent(next.p)
 	}
+}
+
+// sendSound sends the sound that waits behind a large picture, between the picture's parts: through a narrow path such
+// a picture takes seconds. Each track has numbers of its own.
+func (s *Sender) sendSound(own *wire.Arena) error {
+	for x, ok := s.popSound(); ok; x, ok = s.popSound() {
+		if err := s.send(part{x.p, x.pts, 0, len(x.p.payloads)}, own); err != nil {
+			return err
+		}
+		s.sent(x.p)
+	}
+	return nil
+}
+
+// popSound takes the first sound out of the queue.
+func (s *Sender) popSound() (x item, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.queue, func(x item) bool { return !x.p.frame.Codec.Video() })
+	if i < 0 {
+		return item{}, false
+	}
+	x = s.queue[i]
+	s.queue = slices.Delete(s.queue, i, i+1)
+	s.queued -= x.p.bytes
+	return x, true
 }
 
 // wait waits until its time has come, and brings a time that is past up to now. It reports whether ctx is still good.
