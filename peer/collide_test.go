@@ -37,7 +37,7 @@ func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 	const channels, rounds = 20, 5
 	masters, viewers := loopbackEngine(t), loopbackEngine(t)
 	for round := range rounds {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		hub := media.NewHub(media.HubOptions{Source: hundred{}})
 		cast := fanout.NewBroadcast(hub, nil)
 		var running sync.WaitGroup
@@ -48,16 +48,24 @@ func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 			sinks = append(sinks, sink)
 			var master, viewer *Conn
 			var err error
-			if master, err = New(Config{Engine: masters, Broadcast: cast,
-				Send: func(s Signal) { viewer.Handle(s) }}); err != nil {
+			if master, err = New(Config{
+				Engine: masters, Broadcast: cast, SetupTimeout: time.Minute, Send: func(s Signal) { viewer.Handle(s) },
+			}); err != nil {
 				t.Fatal(err)
 			}
-			if viewer, err = New(Config{Engine: viewers, Receive: true, Offer: true, Sink: sink,
-				Send: func(s Signal) { master.Handle(s) }}); err != nil {
+			if viewer, err = New(Config{
+				Engine: viewers, Receive: true, Offer: true, Sink: sink, SetupTimeout: time.Minute,
+				Send: func(s Signal) { master.Handle(s) },
+			}); err != nil {
 				t.Fatal(err)
 			}
-			running.Go(func() { _ = master.Run(ctx) })
-			running.Go(func() { _ = viewer.Run(ctx) })
+			for what, conn := range map[string]*Conn{"master": master, "viewer": viewer} {
+				running.Go(func() {
+					if err := conn.Run(ctx); err != nil {
+						t.Logf("round %d, %s: %v", round, what, err)
+					}
+				})
+			}
 		}
 		for i, sink := range sinks {
 			select {

@@ -59,8 +59,13 @@ func TestBadNetworks(t *testing.T) {
 					c.got.mu.Lock()
 					defer c.got.mu.Unlock()
 					missing, last := 0, number(c.got.frames[0])
+					start, again := last, false
 					for i, f := range c.got.frames[1:] {
 						n := number(f)
+						if n == start && !again {
+							again, last = true, n // we did not see it whole, and it was sent once more
+							continue
+						}
 						if n <= last {
 							t.Fatalf("picture %d came after %d", n, last)
 						}
