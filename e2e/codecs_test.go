@@ -82,9 +82,9 @@ channels: {view-%s: {source: command, create: true}}
 			if err != nil || len(report.Sources[0].Tracks) == 0 {
 				t.Fatalf("report = %+v, %v", report.Sources, err)
 			}
-			// What the encoder has made since it was started, which is less than it should on a machine that is busy.
+			// The encoder makes less than it should on a machine that is busy, and has begun before view is connected.
 			made := report.Sources[0].Tracks[0]
-			least, leastKeys := min(3*rig.CodecFPS, int(made.Frames)*3/4), min(3, int(made.KeyFrames)-1)
+			least, leastKeys := min(3*rig.CodecFPS, int(made.Frames)/2), min(3, int(made.KeyFrames)-1)
 			v := got.Video
 			if v.Codec != codec || v.Width != rig.CodecWidth || v.Height != rig.CodecHeight ||
 				v.Frames < least || v.Frames > 6*rig.CodecFPS || v.KeyFrames < max(1, leastKeys) || v.KeyFrames > 6 {
@@ -103,8 +103,7 @@ func TestNoteOnThePage(t *testing.T) {
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", `
 sources:
   command:
-    url: "exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=320x180:rate=15 -re -f lavfi -i " +
-	"sine=frequency=440:sample_rate=48000"
+    url: "exec:ffmpeg -nostdin -v error -re -f lavfi -i smptebars=size=320x180:rate=15 -re -f lavfi -i sine=frequency=440:sample_rate=48000"
     args: [-c:v, libx264, -preset, ultrafast, -tune, zerolatency, -g, "15", -pix_fmt, yuv420p, -c:a, aac, -f, mpegts, -flush_packets, "1", "-"]
     keep_warm: true
 channels: {quiet: {source: command, create: true}}
