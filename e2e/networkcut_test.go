@@ -18,7 +18,6 @@ const networkCut = 20 * time.Second
 // TestNetworkCut: between the agent and a page nothing goes through for a while, neither media nor signaling. The
 // picture comes back by itself, in the same page and over the same connection.
 func TestNetworkCut(t *testing.T) {
-	t.Parallel()
 	if !rig.Inside(t, 4*time.Minute) {
 		return
 	}
