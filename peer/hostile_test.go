@@ -172,7 +172,7 @@ func TestAttacksEndTheConnection(t *testing.T) {
 			for range 90 {
 				packets = append(packets, &rtcp.PictureLossIndication{MediaSSRC: ssrc})
 			}
-			for range 9 { // of each datagram 64 packets are looked at
+			for range 6 {
 				_ = h.pc.WriteRTCP(packets)
 			}
 		}, "asked for key frames more than 500 times"},

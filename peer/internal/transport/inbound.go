@@ -172,7 +172,7 @@ func (in *Inbound) report(p []byte) (feedback func(fci []byte)) {
 	defer in.mu.Unlock()
 	in.heard = time.Now()
 	switch {
-	case in.keys.add(keyRequests(p), seconds*in.limits.KeyRequests, reportsWindow):
+	case in.keys.add(wire.CountRTCP(p, wire.RTCPKeyRequest), seconds*in.limits.KeyRequests, reportsWindow):
 		in.fail(fmt.Errorf("the remote asked for key frames more than %d times in %v", seconds*in.limits.KeyRequests,
 			reportsWindow))
 	case in.reports.add(1, seconds*in.limits.RTCP, reportsWindow):
@@ -189,16 +189,6 @@ func (in *Inbound) passed() {
 	if in.reports.add(1, most*in.limits.RTCP, reportsWindow) {
 		in.fail(fmt.Errorf("the remote sent more than %d rtcp packets in %v", most*in.limits.RTCP, reportsWindow))
 	}
-}
-
-// keyRequests counts the requests for a key frame in a compound packet.
-func keyRequests(compound []byte) (n int) {
-	for p := range wire.RTCPPackets(compound) {
-		if wire.KindOfRTCP(p) == wire.RTCPKeyRequest {
-			n++
-		}
-	}
-	return n
 }
 
 // Silent says whether a remote that has reported on what it gets does so no longer.

@@ -45,10 +45,22 @@ func KindOfRTCP(p []byte) rtcpKind {
 const CompoundMost = 64
 
 // RTCPPackets walks over a compound packet (RFC 3550 section 6.1). It ends before a packet that is cut short, and after
-// compoundMost.
-func RTCPPackets(compound []byte) iter.Seq[[]byte] {
+// CompoundMost.
+func RTCPPackets(compound []byte) iter.Seq[[]byte] { return rtcpPackets(compound, CompoundMost) }
+
+// CountRTCP says how many packets of a kind a compound packet is made of, however many there are in all.
+func CountRTCP(compound []byte, kind rtcpKind) (n int) {
+	for p := range rtcpPackets(compound, len(compound)) {
+		if KindOfRTCP(p) == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func rtcpPackets(compound []byte, most int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for left := CompoundMost; len(compound) >= 4 && left > 0; left-- {
+		for left := most; len(compound) >= 4 && left > 0; left-- {
 			n := 4 + 4*int(binary.BigEndian.Uint16(compound[2:]))
 			if n > len(compound) || !yield(compound[:n:n]) {
 				return
