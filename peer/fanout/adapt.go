@@ -71,7 +71,7 @@ func (s *Sender) setTarget(l Level) bool {
 	return s.level != l
 }
 
-// OnFeedback takes the FCI of transport-wide feedback. It is called by who reads the socket, or by Pion's reader, and
+// OnFeedback takes the FCI of transport-wide feedback. The reader of the socket calls it, or Pion's, so it
 // does not block.
 func (s *Sender) OnFeedback(fci []byte) {
 	now := time.Now()
