@@ -82,9 +82,10 @@ channels: {view-%s: {source: command, create: true}}
 			if err != nil || len(report.Sources[0].Tracks) == 0 {
 				t.Fatalf("report = %+v, %v", report.Sources, err)
 			}
-			// The encoder makes less than it should on a machine that is busy, and has begun before view is connected.
+			// An encoder on a busy machine makes fewer pictures a second: the control.
 			made := report.Sources[0].Tracks[0]
-			least, leastKeys := min(3*rig.CodecFPS, int(made.Frames)/2), min(3, int(made.KeyFrames)-1)
+			pace := min(1, made.FPS/rig.CodecFPS)
+			least, leastKeys := int(3*rig.CodecFPS*pace), int(3*pace)
 			v := got.Video
 			if v.Codec != codec || v.Width != rig.CodecWidth || v.Height != rig.CodecHeight ||
 				v.Frames < least || v.Frames > 6*rig.CodecFPS || v.KeyFrames < max(1, leastKeys) || v.KeyFrames > 6 {

@@ -35,7 +35,7 @@ func (e *enough) Write(*media.Frame) {
 // has one address to the other if all its connections share a socket.
 func TestChannelsBetweenTwoHostsDoNotCollide(t *testing.T) {
 	const channels, rounds = 20, 5
-	masters, viewers := loopbackEngine(t), loopbackEngine(t)
+	masters, viewers := loopback(t), loopback(t)
 	for round := range rounds {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		hub := media.NewHub(media.HubOptions{Source: hundred{}})

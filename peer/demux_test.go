@@ -148,7 +148,7 @@ func (w *watched) picture() (first uint16, packets [][]byte) {
 // TestNACKIsAnsweredThroughTheDemux has a fan-out send again what a remote asks for on the shared socket, as it was,
 // while Pion's mux reads that.
 func TestNACKIsAnsweredThroughTheDemux(t *testing.T) {
-	e, w, remote := loopbackEngine(t), newWatched(t), udp4(t)
+	e, w, remote := loopback(t), newWatched(t), udp4(t)
 	key, salt := bytes.Repeat([]byte{3}, 16), bytes.Repeat([]byte{4}, 12)
 	theirs, err := srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm)
 	if err != nil {

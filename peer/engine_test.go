@@ -12,7 +12,7 @@ import (
 
 // TestWhoClosesTheSocket: that it was closed is a fault unless we closed it.
 func TestWhoClosesTheSocket(t *testing.T) {
-	e := loopbackEngine(t)
+	e := loopback(t)
 	if err := e.udp.In.Close(); err != nil { // as Pion does
 		t.Fatal(err)
 	}

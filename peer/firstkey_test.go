@@ -35,6 +35,9 @@ func (large) Run(ctx context.Context, out media.Sink) error {
 	}
 }
 
+// startLasts is how long our viewer waits for its first key frame before it asks, as peer/internal/receive has it.
+const startLasts = 200 * time.Millisecond
+
 // TestOurViewerAsksForNothingThatIsUnderWay: a viewer of ours does not ask for a key frame while its first one comes
 // in, or it gets the start twice.
 func TestOurViewerAsksForNothingThatIsUnderWay(t *testing.T) {
@@ -42,7 +45,6 @@ func TestOurViewerAsksForNothingThatIsUnderWay(t *testing.T) {
 	b := running(t, large{})
 	leave := b.Join(fanout.Main)
 	defer leave()
-	asked := 0
 	for range 5 {
 		s := watch(t, masters, loopback(t), b, nil, nil)
 		for until := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
@@ -53,12 +55,12 @@ func TestOurViewerAsksForNothingThatIsUnderWay(t *testing.T) {
 				t.Fatal("no pictures")
 			}
 		}
-		if s.master.Report().Sending[0].KeysAsked != 0 {
-			asked++
+		// On a machine so busy that the first key frame takes longer than our viewer waits, it does ask.
+		stages := s.viewer.Report().Stages
+		whole := stages.Frame - stages.Connected
+		if n := s.master.Report().Sending[0].KeysAsked; n != 0 && whole < startLasts {
+			t.Errorf("%d key frames were asked for, and the first was whole after %v", n, whole)
 		}
 		s.stop()
-	}
-	if asked > 1 { // one join may take longer than our viewer waits, on a busy machine
-		t.Errorf("%d of 5 viewers asked for a key frame", asked)
 	}
 }

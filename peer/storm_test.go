@@ -47,23 +47,13 @@ type meeting struct {
 }
 
 func newMeeting(t *testing.T) *meeting {
-	m := &meeting{t: t, shared: loopbackEngine(t)}
+	m := &meeting{t: t, shared: loopback(t)}
 	hub := media.NewHub(media.HubOptions{Source: hundred{}})
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	m.ctx, m.cast = ctx, fanout.NewBroadcast(hub, nil)
 	m.running.Go(func() { hub.Run(ctx) })
 	t.Cleanup(func() { cancel(); m.running.Wait() })
 	return m
-}
-
-func loopbackEngine(t *testing.T) *Engine {
-	t.Helper()
-	e, err := NewEngine(EngineOptions{Loopback: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Close() })
-	return e
 }
 
 // join has a viewer come, and gives both ends and how long it has waited for its first frame.
@@ -76,7 +66,7 @@ func (m *meeting) join(ctx context.Context) (master, viewer *Conn, waited time.D
 		m.t.Fatal(err)
 	}
 	if viewer, err = New(Config{
-		Engine: loopbackEngine(m.t), Receive: true, Offer: true, Send: func(s Signal) { master.Handle(s) },
+		Engine: loopback(m.t), Receive: true, Offer: true, Send: func(s Signal) { master.Handle(s) },
 		OnFrame: sync.OnceFunc(func() { close(frame) }),
 	}); err != nil {
 		m.t.Fatal(err)
