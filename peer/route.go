@@ -36,7 +36,8 @@ type route struct {
 	closed bool
 }
 
-var errNoRelay = errors.New("the path moved to a relay; the viewer must come again")
+var errNoRelay = errors.New(
+	"the path moved to a relay, and Pion has lost count of the packets; the viewer must come again")
 
 // newRoute makes the route of a connection whose DTLS handshake is done, and follows ICE until it is closed.
 func newRoute(l *link, e *Engine, g *outgoing) *route {

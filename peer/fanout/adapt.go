@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/pion/webrtc/v4"
 )
 
 const (
@@ -14,6 +15,35 @@ const (
 	drainMost  = 500 * time.Millisecond // that nothing is sent into a path that has become full
 	drainAgain = 3 * time.Second        // between two such times
 )
+
+// ReportLoop sends sender reports, the first at once, and adapts to what the remote tells of its path, to
+// what the levels become, and once a second in any case, until ctx is done.
+func ReportLoop(ctx context.Context, pc *webrtc.PeerConnection, s *Sender) {
+	defer s.Contain("report loop")
+	defer s.keepSub(false)
+	defer s.writeAside()
+	s.Guard.At("report loop")
+	report := time.NewTimer(reportEvery / 20) // the first frames are on their way
+	defer report.Stop()
+	for {
+		s.writeAside()
+		_, changed := s.b.Current(Main)
+		s.adapt(ctx, time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.news:
+			continue
+		case <-changed: // of whatever level: the viewer may take its codec now, or no longer
+			continue
+		case <-report.C:
+			report.Reset(reportEvery)
+		}
+		if reports := s.reports(time.Now()); len(reports) > 0 && pc.WriteRTCP(reports) != nil {
+			return
+		}
+	}
+}
 
 // Start tells how the viewer is reached. must is the level of a remote that takes no other.
 func (s *Sender) Start(class PathClass, remote string, must Level) {
@@ -118,7 +148,7 @@ func (s *Sender) estimated(now time.Time, rate float64) {
 	}
 }
 
-// tell wakes whoever adapts.
+// tell wakes the report loop.
 func (s *Sender) tell() {
 	select {
 	case s.news <- struct{}{}:
@@ -131,8 +161,8 @@ type adaptation struct {
 	target Level
 	moved  bool    // the target is another than before
 	slow   bool    // its path is too narrow for a shard
-	sub    bool    // the smaller stream had better run
-	probe  float64 // bit/s; 0 is none
+	sub    bool    // the smaller stream should run
+	probe  float64 // bit/s; 0: no probe
 }
 
 // adapt carries out what follows from what is known of the path and of the levels. The report loop calls it: after

@@ -182,7 +182,7 @@ func TestLevelsOfAShard(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 9))
 	c := newCamera(rng)
 	c.gop, c.size = [2]int{10, 14}, [2]int{30_000, 900}
-	v := newViewer(t, udpbatch.New(socket(t)), 65_000)
+	v := newViewer(t, udpbatch.New(socket(t)), 62_000)
 	v.s.b = c.b
 	for _, track := range v.s.tracks {
 		track.twcc, track.rtxSSRC, track.rtxPT = 3, 815, 97

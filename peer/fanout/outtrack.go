@@ -29,7 +29,7 @@ type Track struct {
 	base           uint32 // RTP timestamp of PTS zero
 	next           uint64 // extended sequence number of the next packet
 	level          Level  // of the last frame
-	obsoleteBefore uint64 // packets before this one belong to pictures that nobody needs any more
+	obsoleteBefore uint64 // packets before this one belong to pictures that were given up
 	stamp          uint32 // RTP timestamp of the frame that is being sent
 	history        *history
 
@@ -39,6 +39,9 @@ type Track struct {
 	rtxSSRC uint32 // 0: the remote takes retransmissions under their first number
 	rtxPT   uint8
 	rtxNext uint64 // extended sequence number of the next retransmission
+
+	aside         []asidePacket // for Pion to encrypt, on the direct way
+	pion, rtxPion uint64        // behind the newest packet that Pion has encrypted, of each stream; 0: none
 
 	last         *media.Frame  // the newest frame sent
 	lastPTS      time.Duration // under which it was sent
@@ -135,17 +138,24 @@ type part struct {
 
 func whole(p *packets) part { return part{p, p.frame.PTS, 0, len(p.payloads)} }
 
-// sealPart encrypts packets of a frame into the arena.
-func (t *Track) sealPart(x part, now time.Time, d *wire.Direct, a *wire.Arena) {
+// sealPart encrypts packets of a frame into the arena. It reports whether it has set one of them aside.
+func (t *Track) sealPart(x part, now time.Time, d *wire.Direct, a *wire.Arena) (aside bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w == nil {
-		return // the remote wants no such track
+		return false // the remote wants no such track
 	}
 	first := t.begin(x)
+	f := &sentFrame{first, t.stamp, x.p}
 	for i := x.from; i < x.to; i++ {
-		t.seal(&sentFrame{first, t.stamp, x.p}, i, now, d, a)
+		if index := first + uint64(i); isForPion(index) {
+			t.setAside(index, t.header(f, i, now), x.p.payloads[i].appendTo(nil))
+			aside = true
+			continue
+		}
+		t.seal(f, i, now, d, a)
 	}
+	return aside
 }
 
 // writePart sends packets of a frame through Pion. That may block, on a relay that is reached by TCP, so it is done
@@ -175,6 +185,7 @@ func (t *Track) headers(x part) (w webrtc.TrackLocalWriter, headers []rtp.Header
 	for i := x.from; i < x.to; i++ {
 		headers = append(headers, t.header(&f, i, now))
 	}
+	t.pion = first + uint64(x.to)
 	return t.w, headers
 }
 

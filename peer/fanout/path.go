@@ -87,6 +87,7 @@ func (t *Track) Succeed(before *Track) {
 	before.mu.Lock()
 	defer before.mu.Unlock()
 	t.base, t.next, t.rtxNext = before.base, before.next, before.rtxNext
+	t.pion, t.rtxPion = before.pion, before.rtxPion
 	t.sent, t.octets, t.lost = before.sent, before.octets, before.lost
 	t.path, before.path = before.path, bwe.Path{}
 }
@@ -120,7 +121,7 @@ func (s *Sender) probe(ctx context.Context, rate float64) {
 }
 
 // probe sends packets that the remote has already once more, some bytes of them, in the retransmission stream: it
-// reports on them and needs them not.
+// reports on them and does not need them.
 func (t *Track) probe(bytes int, r *retransmits) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

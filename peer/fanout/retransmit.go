@@ -17,6 +17,7 @@ type retransmits struct {
 	a     *wire.Arena
 	w     webrtc.TrackLocalWriter
 	loose []loosePacket
+	aside bool // something was set aside
 }
 
 // loosePacket is one for Pion to encrypt.
@@ -50,7 +51,7 @@ func (r *retransmits) flush() {
 func (r *retransmits) write() {
 	for i := range r.loose {
 		if _, err := r.w.WriteRTP(&r.loose[i].header, r.loose[i].payload); err != nil {
-			return // who sends the pictures finds out, too
+			return // the sender of the pictures finds out, too
 		}
 	}
 }
@@ -93,7 +94,7 @@ func (s *Sender) answer(compound []byte, again *wire.Arena) (r retransmits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if again != nil && s.direct == nil {
-		// The path has just moved to a relay, for which whoever flushes must not wait; the remote asks once more.
+		// The path has just moved to a relay, and the flush must not wait for that; the remote asks once more.
 		return r
 	}
 	r = retransmits{d: s.direct, a: again}
@@ -105,6 +106,9 @@ func (s *Sender) answer(compound []byte, again *wire.Arena) (r retransmits) {
 		for _, t := range s.tracks {
 			s.resent += uint64(t.answerNACK(p, &left, &r))
 		}
+	}
+	if r.aside {
+		s.tell()
 	}
 	return r
 }
@@ -168,13 +172,23 @@ func extended(seq uint16, next uint64) (index uint64, ok bool) {
 func (t *Track) retransmit(f *sentFrame, i int, now time.Time, r *retransmits) {
 	body := &f.p.payloads[i]
 	switch {
+	case t.rtxSSRC != 0 && r.d != nil && isForPion(t.rtxNext):
+		r.aside = true
+		index := t.rtxNext
+		t.setAside(index, t.headerRTX(f, i, now), t.rtxPayload(f, i))
 	case t.rtxSSRC != 0 && r.d != nil:
 		t.sealRTX(f, i, now, r.d, r.arena())
 	case r.d != nil:
 		t.seal(f, i, now, r.d, r.arena())
 	case t.rtxSSRC != 0:
-		r.add(t.w, t.headerRTX(f, i, now), body.appendTo(binary.BigEndian.AppendUint16(nil, uint16(f.first+uint64(i)))))
+		r.add(t.w, t.headerRTX(f, i, now), t.rtxPayload(f, i))
+		t.rtxPion = t.rtxNext
 	default:
 		r.add(t.w, t.header(f, i, now), body.appendTo(nil))
 	}
+}
+
+// rtxPayload is packet i of a frame behind its first number (RFC 4588 section 4).
+func (t *Track) rtxPayload(f *sentFrame, i int) []byte {
+	return f.p.payloads[i].appendTo(binary.BigEndian.AppendUint16(nil, uint16(f.first+uint64(i))))
 }
