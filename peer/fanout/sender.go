@@ -26,7 +26,7 @@ const (
 
 // Sender is what a broadcast knows of one Conn. It begins with a queue and a goroutine of its own, which bring it up to
 // live. Then, if its packets can go straight into the socket and its path is wide, it joins a shard; else it keeps its
-// queue, where waiting for the network keeps nobody else waiting.
+// queue, where waiting for the network delays no other viewer.
 type Sender struct {
 	b       *Broadcast
 	tracks  map[media.Codec]*Track
@@ -58,7 +58,7 @@ type Sender struct {
 	moves    uint64        // from one level to another
 	last     time.Duration // PTS under which the last picture leaves; negative: none yet
 	joined   bool          // in a shard
-	from     uint64        // the next frame that the shard sends
+	from     [2]uint64     // the next picture, and the next sound, that the shard sends
 	open     part          // of the frame of which the shard has sent a part: the rest
 	begun    part          // the same, once it is left to this sender
 	left     *shard        // in which packets of this sender may still wait to be written
@@ -137,13 +137,13 @@ func NewSender(b *Broadcast, tracks []*Track, onFirst func()) *Sender {
 }
 
 // SetDirect opens, moves (ICE chose another pair) or closes (d is nil) the way around Pion. It reports false when it
-// cannot be closed any more: Pion does not know how often the sequence numbers have rolled over.
+// cannot be closed: Pion has fallen too far behind to know how often the sequence numbers have rolled over.
 func (s *Sender) SetDirect(d *wire.Direct) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if d == nil && s.direct != nil {
 		for _, t := range s.tracks {
-			if t.rolledOver() {
+			if !t.pionFollows() {
 				return false
 			}
 		}
@@ -169,12 +169,6 @@ func (s *Sender) inShard() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.joined
-}
-
-func (t *Track) rolledOver() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.next > 0xffff
 }
 
 // begin queues what a newcomer gets at once, whatever its size.
@@ -521,7 +515,9 @@ func (s *Sender) sealed(t *Track, x part, a *wire.Arena) bool {
 	if s.direct == nil || a == nil {
 		return false
 	}
-	t.sealPart(x, now, s.direct, a)
+	if t.sealPart(x, now, s.direct, a) {
+		s.tell()
+	}
 	return true
 }
 
@@ -569,8 +565,7 @@ func (s *Sender) Contain(where string) {
 	}
 }
 
-// Blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics
-// as ever.
+// Blame ends the connection of a sender for a panic that somebody else has recovered. A sender without a guard panics.
 func (s *Sender) Blame(where string, fault any) {
 	if s.Guard == nil {
 		panic(fault)

@@ -20,6 +20,7 @@ type shard struct {
 	queue   []*packets
 	queued  int      // bytes
 	current *packets // what is being sent now
+	passing *packets // the sound that is sent between two parts of it; nil: none
 	viewers []*Sender
 	done    chan struct{} // closed when the goroutine has ended; nil while there is none
 }
@@ -63,8 +64,10 @@ func (h *shard) remove(s *Sender) (rest []*packets, was bool) {
 	}
 	h.viewers = slices.DeleteFunc(slices.Clone(h.viewers), func(x *Sender) bool { return x == s })
 	h.wakeUp()
-	if h.current != nil {
-		rest = append(rest, h.current)
+	for _, p := range []*packets{h.current, h.passing} {
+		if p != nil {
+			rest = append(rest, p)
+		}
 	}
 	return append(rest, h.queue...), true
 }
@@ -157,13 +160,31 @@ func (h *shard) run(done chan struct{}) {
 	}
 }
 
+// nextSound takes the first sound out of the queue, to send it between two parts of a picture.
+func (h *shard) nextSound() (p *packets, viewers []*Sender) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.passing = nil
+	i := slices.IndexFunc(h.queue, func(p *packets) bool { return !p.frame.Codec.Video() })
+	if i < 0 {
+		return nil, nil
+	}
+	h.passing = h.queue[i]
+	h.queue = slices.Delete(h.queue, i, i+1)
+	h.queued -= h.passing.bytes
+	return h.passing, h.viewers
+}
+
 // send sends one frame to all, a large one in parts: each viewer gets a part, then there is a pause, then each gets the
-// next.
+// next. Sound that has come meanwhile does not wait for the last of them.
 func (h *shard) send(p *packets, viewers []*Sender, a *wire.Arena) {
 	began := time.Now()
 	for from := 0; from < len(p.payloads); from += wire.PartPackets {
 		if from > 0 {
 			time.Sleep(time.Until(began.Add(partPause * time.Duration(from/wire.PartPackets))))
+			for x, all := h.nextSound(); x != nil; x, all = h.nextSound() {
+				h.sendPart(x, 0, len(x.payloads), all, time.Now(), a)
+			}
 		}
 		h.sendPart(p, from, min(from+wire.PartPackets, len(p.payloads)), viewers, began, a)
 	}
@@ -185,7 +206,7 @@ func (h *shard) sendPart(p *packets, from, to int, viewers []*Sender, began time
 func (s *Sender) joinShard(from uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.joined, s.from = true, from
+	s.joined, s.from = true, [2]uint64{from, from}
 }
 
 // leaveShard ends that. What is left of a frame that the shard has begun is sent before all else: its packets have
@@ -199,10 +220,18 @@ func (s *Sender) leaveShard(h *shard, rest []*packets) {
 	s.open, s.joined = part{}, false
 	s.wakeUp()
 	for _, p := range rest {
-		if p.number >= s.from {
+		if p.number >= *s.due(p) {
 			s.take(p)
 		}
 	}
+}
+
+// due is the number of the next frame of this kind that the shard sends. Sound may pass pictures, so each has its own.
+func (s *Sender) due(p *packets) *uint64 {
+	if p.frame.Codec.Video() {
+		return &s.from[0]
+	}
+	return &s.from[1]
 }
 
 // sendShared encrypts a part of a frame for one viewer of a shard. A panic is that viewer's alone.
@@ -230,11 +259,15 @@ func (s *Sender) sealShared(p *packets, from, to int, now time.Time, a *wire.Are
 	if !ok {
 		return false
 	}
-	t.sealPart(x, now, s.direct, a)
-	s.open = part{}
-	if to < len(p.payloads) {
+	if t.sealPart(x, now, s.direct, a) {
+		s.tell()
+	}
+	switch {
+	case to < len(p.payloads):
 		s.open = part{p, x.pts, to, len(p.payloads)}
 		return false
+	case p.frame.Codec.Video() || s.open.p == p: // sound that passes leaves the picture open
+		s.open = part{}
 	}
 	return s.meter(p, now)
 }
@@ -245,10 +278,11 @@ func (s *Sender) sharedPart(p *packets, from, to int, now time.Time) (x part, ok
 	if from > 0 {
 		return part{p, s.open.pts, from, to}, s.open.p == p
 	}
-	if p.number < s.from {
+	due := s.due(p)
+	if p.number < *due {
 		return part{}, false
 	}
-	s.from = p.number + 1
+	*due = p.number + 1
 	pts, ok := s.takes(p)
 	if !ok {
 		return part{}, false

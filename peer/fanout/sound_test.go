@@ -2,11 +2,13 @@ package fanout
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/pion/rtp"
 )
@@ -70,4 +72,63 @@ func TestSoundPassesALargePicture(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSoundPassesALargePictureInAShard has sound come while a shard sends a picture of 1.9 MB in parts: it leaves
+// between two of them. A viewer that leaves the shard meanwhile gets each sound once.
+func TestSoundPassesALargePictureInAShard(t *testing.T) {
+	b := NewBroadcast(media.NewHub(media.HubOptions{}), nil)
+	out := udpbatch.New(socket(t))
+	audio := NewTrack(media.Opus)
+	v := newViewer(t, out, 100)
+	audio.w, audio.ssrc, audio.pt, audio.next = nowhere{t}, 4712, 111, 1000
+	direct := v.s.direct
+	v.s = NewSender(b, []*Track{v.s.video, audio}, nil)
+	v.s.SetDirect(direct)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer b.Attach(v.s)()
+	var running sync.WaitGroup
+	running.Go(func() { _ = v.s.Run(ctx, b.Promote) })
+	defer running.Wait()
+	defer cancel()
+	write(b, 0, 1)
+	for !v.s.inShard() {
+		time.Sleep(time.Millisecond)
+	}
+	large := keyFrame(media.H264, time.Second)
+	large.Data[len(large.Data)-1] = append([]byte{0x65}, make([]byte, 1900<<10)...)
+	st := b.streams[Main]
+	const sounds = 5
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		st.Write(large)
+		for i := range sounds {
+			st.Write(&media.Frame{Codec: media.Opus, PTS: time.Second + time.Duration(i)*20*time.Millisecond,
+				Captured: time.Now(), Data: [][]byte{{1, 2, 3}}})
+			if i == sounds/2 {
+				b.Demote(v.s)
+			}
+		}
+	}()
+	defer func() { <-written }()
+	var heard []uint16
+	pictures := 0 // packets, of the large one and the one before it
+	for ends := 0; ends < 2; {
+		p := v.read(t)
+		switch {
+		case p.SSRC == audio.ssrc:
+			heard = append(heard, p.SequenceNumber)
+		case p.Marker:
+			ends++
+		default:
+			pictures++
+		}
+	}
+	if pictures < 1500 {
+		t.Fatalf("%d packets of the picture", pictures)
+	}
+	if !slices.Equal(heard, []uint16{1000, 1001, 1002, 1003, 1004}) {
+		t.Errorf("before the end of the picture came the sounds %d, want 1000 to 1004, each once", heard)
+	}
 }
