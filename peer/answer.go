@@ -131,7 +131,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		return c.refuse(ctx, o, fmt.Errorf("no answer to this offer: %w", err))
 	}
 	l.expect(negotiatedCodecs(desc.SDP))
-	out := c.o.directed(withMids(desc.SDP, o.SDP))
+	out := c.o.directed(c.outgoing.leveled(withMids(desc.SDP, o.SDP)))
 	gathered := webrtc.GatheringCompletePromise(l.pc)
 	trickles := l.pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
@@ -143,7 +143,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = shortened(c.o.directed(withMids(l.pc.LocalDescription().SDP, o.SDP)))
+		out = shortened(c.o.directed(c.outgoing.leveled(withMids(l.pc.LocalDescription().SDP, o.SDP))))
 		c.out.hold() // forgets those of before
 		c.out.description(Answer{SDP: out})
 	}

@@ -38,7 +38,7 @@ func TestAnswersToEveryClient(t *testing.T) {
 		{"chromium", camera, []string{"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=sendonly",
 			"m=video 9 UDP/TLS/RTP/SAVPF 102", "a=mid:1", "profile-level-id=42001f", "a=sendonly"}, false, ""},
 		{"chromium", high, []string{"m=audio 9", "a=mid:0", "a=inactive", "m=video 9 UDP/TLS/RTP/SAVPF 127", "a=mid:1",
-			"profile-level-id=4d001f", "a=sendonly"}, false, ""},
+			"profile-level-id=4d0028", "a=sendonly"}, false, ""}, // the level is the stream's
 		{"chromium", alaw, []string{"m=audio 9 UDP/TLS/RTP/SAVPF", " 8", "a=sendonly", "m=video 9", "a=sendonly"},
 			false, ""},
 		{"chromium-js-viewer", camera, []string{"m=audio 9", "a=mid:0", "a=sendonly", "m=video 9", "a=mid:1",
@@ -49,7 +49,7 @@ func TestAnswersToEveryClient(t *testing.T) {
 		{"safari", camera, []string{"m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 98",
 			"profile-level-id=42e01f"}, false, ""},
 		{"safari", high, []string{"m=audio 9", "a=inactive", "m=video 9 UDP/TLS/RTP/SAVPF 96",
-			"profile-level-id=640c1f"}, false, ""},
+			"profile-level-id=640c28"}, false, ""},
 		{"c-sdk-viewer", camera, []string{"m=video 9 UDP/TLS/RTP/SAVPF 125", "a=mid:0", "a=sendonly",
 			"m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:1", "a=sendonly"}, true, ""},
 		{"android", camera, []string{"m=audio 9", "a=mid:0", "m=video 9 UDP/TLS/RTP/SAVPF 125", "a=mid:1",

@@ -43,6 +43,15 @@ func levelOf(t media.Track) string {
 
 const level31 = "1f"
 
+// videoOf is the video among tracks.
+func videoOf(tracks []media.Track) (t media.Track, ok bool) {
+	i := slices.IndexFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
+	if i < 0 {
+		return t, false
+	}
+	return tracks[i], true
+}
+
 // h264Fmtp is the format that we name for a profile and level. For what we only receive the level says what we can do,
 // and asymmetry is allowed (RFC 6184 section 8.1).
 func h264Fmtp(profile, level string) string {
@@ -238,7 +247,7 @@ func (s *codecSet) fit(tracks []media.Track,
 	return fitting, mute, nil
 }
 
-// settle lets each section of what we describe name the codec first that we send: who wants only one takes that.
+// settle makes each section of our description name the codec that we send first: a remote that takes one takes that.
 func settle(pc *webrtc.PeerConnection) {
 	for _, tr := range pc.GetTransceivers() {
 		out := outOf(tr)
@@ -277,7 +286,7 @@ func negotiated(tr *webrtc.RTPTransceiver, codec media.Codec) bool {
 		func(c webrtc.RTPCodecParameters) bool { return receive.CodecOf(c) == codec })
 }
 
-// outOf is the track that a transceiver sends; nil is none of ours.
+// outOf is our track that a transceiver sends, or nil.
 func outOf(tr *webrtc.RTPTransceiver) *fanout.Track {
 	s := tr.Sender()
 	if s == nil {

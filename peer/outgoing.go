@@ -91,7 +91,7 @@ func (g *outgoing) all() []*attachedSender {
 	return slices.Clone(g.senders)
 }
 
-// add makes a sender for some tracks. in learns who takes the feedback on its pictures.
+// add makes a sender for some tracks. in learns which sender takes the feedback on its pictures.
 func (g *outgoing) add(outs []*fanout.Track, in *transport.Inbound) *attachedSender {
 	x := &attachedSender{Sender: fanout.NewSender(g.b, outs, g.onFrame)}
 	x.Guard, x.Clock = g.guard, &g.clock
@@ -308,6 +308,17 @@ func (g *outgoing) withSub(ctx context.Context, tracks []media.Track, offered []
 		tracks[i] = subs[slices.IndexFunc(subs, func(t media.Track) bool { return t.Codec.Video() })]
 	}
 	return tracks
+}
+
+// leveled tells in an answer the H.264 level of what we send, where it is known and nothing is received.
+func (g *outgoing) leveled(answer string) string {
+	if g.b == nil || g.receive {
+		return answer
+	}
+	if video, ok := videoOf(g.wanted()); ok && video.Codec == media.H264 {
+		return withLevel(answer, levelOf(video))
+	}
+	return answer
 }
 
 // addTransceivers adds what we send, and what we only receive, in the order video, audio.

@@ -43,7 +43,7 @@ type (
 	remoteCodec = sdp.Codec
 )
 
-// identityOf is who made a description; nobody, if it is not one.
+// identityOf is who made a description; zero for text that is not one.
 func identityOf(text string) identity {
 	d, err := read(text)
 	if err != nil {
@@ -88,6 +88,9 @@ func withMids(ours, theirs string) string {
 	}
 	return sdp.WithMids(ours, d.Mids())
 }
+
+// withLevel tells an H.264 level in an answer of ours.
+func withLevel(answer, level string) string { return sdp.WithLevel(answer, level) }
 
 // matchCodec finds what a remote offers for a track.
 func matchCodec(t media.Track, offered []remoteCodec) (remoteCodec, bool) {
