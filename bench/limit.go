@@ -17,7 +17,7 @@ type Limit struct {
 	Server  string `json:"server"`
 	Run     int    `json:"run"`     // from 1
 	Carried int    `json:"carried"` // the most
-	Failed  int    `json:"failed"`  // the fewest that were too many; 0 is none
+	Failed  int    `json:"failed"`  // the fewest that were too many; 0: not found
 	Why     string `json:"why"`     // what happened to those, or why there were not more
 	Bound   bool   `json:"bound"`   // the load or the machine gave out, not the server: it may carry more
 	Steps   []Run  `json:"steps"`   // all that was measured

@@ -36,7 +36,7 @@ type Config struct {
 	OnConnected func() // called once from Run, when media can flow
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 
-	ICEServers func(context.Context) []transport.ICEServer // asked once, before the first description; nil is none
+	ICEServers func(context.Context) []transport.ICEServer // asked once, before the first description; nil: no servers
 	RelayOnly  bool                                        // paths through our TURN servers only
 	// Tell the remote no address of this host's own, only those that STUN and TURN servers see.
 	NoHost bool

@@ -25,7 +25,7 @@ import (
 // EngineOptions says how all connections of a process meet the network. The zero value works.
 type EngineOptions struct {
 	UDPPort  int      // the one UDP port of all connections; 0 is any free one
-	TCPPort  int      // take TCP connections of remotes here (RFC 6544, passive); 0 is none
+	TCPPort  int      // take TCP connections of remotes here (RFC 6544, passive); 0: no TCP
 	Loopback bool     // offer 127.0.0.1 and take remotes on it: for development on one machine
 	NAT1To1  []string // public addresses of this host behind a 1:1 NAT
 	// Whose addresses remotes are told, as patterns of path.Match; nil is all but those of containers, virtual machines
@@ -39,7 +39,7 @@ type EngineOptions struct {
 	Limits     transport.Limits // of each remote
 
 	Roots *x509.CertPool                      // whom to trust as TURN servers over TLS and DTLS; nil is the system's
-	Proxy func(addr string) (*url.URL, error) // the HTTP proxy to a TURN server over TCP or TLS; a nil URL is none
+	Proxy func(addr string) (*url.URL, error) // the HTTP proxy to a TURN server over TCP or TLS; a nil URL: no proxy
 
 	Net piontransport.Net // nil is the host's network; tests pass a virtual one
 	Log *slog.Logger
@@ -191,7 +191,7 @@ func (e *Engine) Dropped() uint64 {
 	return e.udp.Out.Dropped()
 }
 
-// Failed is closed when the shared socket is of no more use, though nobody has closed the Engine; nil on a virtual
+// Failed is closed when the shared socket has failed and the Engine was not closed; nil on a virtual
 // network. Err says why. Nobody comes in any more then: make another Engine.
 func (e *Engine) Failed() <-chan struct{} {
 	if e.udp == nil {

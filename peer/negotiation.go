@@ -35,7 +35,7 @@ type negotiation struct {
 
 	wanted   []media.Codec // named by an offer that is pending or queued; empty: none
 	wantedBy time.Time     // when the answer must have come; many viewers take no offers
-	// Each is asked for once in a session; true too when the remote's offer shows that asking is in vain.
+	// Each is asked for once in a session; true too when the remote's offer rules the answer out.
 	asked map[media.Codec]bool
 
 	lastOffer  string // of the remote, that we answered
@@ -95,7 +95,7 @@ func (n *negotiation) dequeue() (p purpose, ok bool) {
 	return p, true
 }
 
-// answered takes the pending offer, for its answer has come; nil: there is none.
+// answered takes the pending offer, whose answer has come; nil: no offer is pending.
 func (n *negotiation) answered() *pendingOffer {
 	p := n.pending
 	n.pending = nil

@@ -94,7 +94,7 @@ func (c *Conn) onNoAnswer(ctx context.Context) error {
 }
 
 // agree drops what an answer to our offer does not take, before Pion sees the answer: it stumbles over a track that it
-// cannot send. It gives the sound that was dropped; "" is none.
+// cannot send. It returns the audio codec that was dropped, or "".
 func (l *link) agree(takes map[string][]remoteCodec) (mute media.Codec, err error) {
 	for _, tr := range l.pc.GetTransceivers() {
 		out := outOf(tr)

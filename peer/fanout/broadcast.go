@@ -41,7 +41,7 @@ func (b *Broadcast) HasSub() bool { return len(b.streams) > int(Sub) }
 // Join makes a level run until leave is called.
 func (b *Broadcast) Join(l Level) (leave func()) { return b.streams[l].join() }
 
-// left forgets what a level had, when nobody wants it any more, and waits for shards that have no viewers.
+// left forgets what a level had, when its last viewer has left, and waits for shards that have no viewers.
 func (b *Broadcast) left(st *stream) {
 	for _, h := range b.forget(st) {
 		h.wait()

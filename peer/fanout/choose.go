@@ -10,7 +10,7 @@ import "github.com/kvsagent/kvsagent/media"
 type codecFit int
 
 const (
-	fitUnknown codecFit = iota // nobody knows the level's codec yet
+	fitUnknown codecFit = iota // the level's codec is not known yet
 	fits
 	fitsNot
 )

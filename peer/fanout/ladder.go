@@ -19,7 +19,7 @@ type ladder struct {
 	up     time.Time     // when it last went up
 	probed time.Time     // when it last asked for a probe
 	every  time.Duration // between probes
-	target float64       // the rate of the probe whose result is awaited; 0 is none
+	target float64       // the rate of the probe whose result is awaited; 0: no probe
 	passed int           // probes in a row that showed room enough
 }
 
@@ -75,7 +75,7 @@ func (d *ladder) step(now time.Time, s bwe.State, rate, most float64) (l Level, 
 			return d.level, 0
 		}
 		if !s.Fine {
-			if s.Estimate > 0 { // else nobody would tell that it was too much
+			if s.Estimate > 0 { // without an estimate, a probe that was too much goes unseen
 				d.rise(now)
 			}
 			break

@@ -12,7 +12,7 @@ import (
 // logged once, and the Engine counts. Nobody else notices. Each function that a goroutine or a callback of a connection
 // begins with defers contain; what is locked below it is unlocked by defer.
 //
-// A nil guard contains nothing: a sender that a test made panics as ever.
+// A nil guard contains nothing: a sender that a test made panics.
 type Guard struct {
 	Wake   func() // tells Run that the connection is to end
 	Log    *slog.Logger

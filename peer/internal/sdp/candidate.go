@@ -12,7 +12,7 @@ import (
 var ErrNoUse = errors.New("of no use")
 
 // Candidate is an ICE candidate (RFC 8839 section 5.1) that packets may be sent to: over UDP, for component 1. Its
-// related address is not kept: nobody sends anything there.
+// related address is not kept: nothing is sent there.
 type Candidate struct {
 	Foundation string     // of 1 to 32 ice-chars
 	Priority   uint32     // RFC 8445 section 5.1.2

@@ -8,7 +8,7 @@ import (
 // Identity is who made a description. A page that was reloaded, or another device, has another one, whatever name it
 // goes by.
 type Identity struct {
-	Fingerprint string // of its DTLS certificate, in lower case; "" when there is none
+	Fingerprint string // of its DTLS certificate, in lower case; "" when it is missing
 	// User name and session id of the o= line, the same in all descriptions of a connection (RFC 8829 section 5.2.1)
 	session string
 	Ufrags  []string // of ICE; they change when ICE is restarted

@@ -6,8 +6,10 @@ import (
 )
 
 // Marshal writes the description anew, in the order of RFC 8866 section 5 and with a carriage return and a line feed at
-// each line's end. The origin, the session's name, ports and connection addresses are ours: nobody reads those of the
-// remote. ICE credentials stand in each section, where the section's own override the session's (RFC 8839 section 5.4),
+// each line's end. The origin, the session's name, ports and connection addresses are ours: those of the remote
+// have no reader.
+//
+// ICE credentials stand in each section, where the section's own override the session's (RFC 8839 section 5.4),
 // and candidates have one form.
 func (d *Description) Marshal() string {
 	b := make([]byte, 0, d.size+d.size/8+256)

@@ -197,7 +197,7 @@ func (p *parser) attribute(line string) error {
 	switch key {
 	case "candidate":
 		return p.candidate(section, value)
-	case "remote-candidates", "rtcp": // addresses that nobody needs: media is multiplexed, and ICE finds its way
+	case "remote-candidates", "rtcp": // addresses without use: media is multiplexed, and ICE finds its way
 		return nil
 	case "ice-ufrag":
 		if err := CheckICEChars(value, 4); err != nil {

@@ -165,7 +165,7 @@ func (b rtcpBuffer) Write(p []byte) (int, error) {
 	return b.plainBuffer.Write(p)
 }
 
-// report notes that RTCP has come, and gives who wants its feedback.
+// report notes that RTCP has come, and returns the taker of its feedback.
 func (in *Inbound) report(p []byte) (feedback func(fci []byte)) {
 	const seconds = int(reportsWindow / time.Second)
 	in.mu.Lock()
@@ -181,7 +181,7 @@ func (in *Inbound) report(p []byte) (feedback func(fci []byte)) {
 	return in.feedback
 }
 
-// passed counts a datagram of RTCP that nobody but Pion reads: what of it names no stream is counted nowhere else.
+// passed counts a datagram of RTCP that only Pion reads: what of it names no stream is counted nowhere else.
 func (in *Inbound) passed() {
 	const most = int(reportsWindow / time.Second)
 	in.mu.Lock()

@@ -15,7 +15,7 @@ type Limits struct {
 	RTCP        int // RTCP packets a second, over 10 s; default 400
 	KeyRequests int // requests for a key frame a second, over 10 s; default 50
 
-	Channels     int // data channels that the remote opens; default 4: clients open one by habit, and nobody needs more
+	Channels     int // data channels that the remote opens; default 4: clients open one by habit
 	Message      int // bytes of a message; default 16 KiB
 	Messages     int // a second; default 100
 	MessageBytes int // a second; default 256 KiB

@@ -15,7 +15,7 @@ type RTCPFastPath struct {
 	on    func(compound []byte, again *wire.Arena)
 	plain []byte    // memory of the last one
 	gone  time.Time // when Pion got one last
-	media time.Time // when Pion got media last that nobody asked for
+	media time.Time // when Pion last got unasked media
 
 	from  netip.AddrPort // guarded by udpDemux.mu
 	ended bool           // likewise

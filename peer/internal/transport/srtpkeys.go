@@ -40,7 +40,7 @@ type SRTPKeys struct {
 
 // Attach hangs the hooks on the settings of one connection.
 func (k *SRTPKeys) Attach(s *webrtc.SettingEngine) {
-	// As offerer we are it already: who answers takes the client's part.
+	// As offerer we are the server already: the answerer takes the client's part.
 	_ = s.SetAnsweringDTLSRole(webrtc.DTLSRoleServer)
 	s.SetDTLSKeyLogWriter(k)
 	s.SetDTLSServerHelloMessageHook(k.onServerHello)

@@ -19,7 +19,7 @@ type UDPDemux struct {
 	in  datagrams
 	out *udpbatch.Sender // Pion's way to write, which waits no longer than ours
 
-	// Used by who reads.
+	// Owned by the reader.
 	again  *wire.Arena // packets that are sent again, until all has been dealt with that was read at once
 	calm   bool        // that was nothing but reports
 	joined time.Time   // when somebody last shook hands

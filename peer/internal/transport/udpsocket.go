@@ -58,7 +58,7 @@ func (s *UDPSocket) Port() int {
 	return s.Mux.LocalAddr().(*net.UDPAddr).Port
 }
 
-// Close closes the socket; nil is none.
+// Close closes the socket. A nil socket has nothing to close.
 func (s *UDPSocket) Close() error {
 	if s == nil {
 		return nil

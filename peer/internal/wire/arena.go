@@ -15,7 +15,7 @@ const (
 
 // Arena is where packets are encrypted, one behind the other, and from where they are written: each payload byte is
 // copied once. Packets come into it under the locks of their sender and track, so it writes nothing by itself: it
-// grows. Whoever owns it looks whether it is full between two viewers, and writes with no lock held that others need.
+// grows. Its owner looks whether it is full between two viewers, and writes with no lock held that others need.
 type Arena struct {
 	buf  []byte // of the newest packets
 	runs []udpbatch.Run
@@ -70,7 +70,7 @@ func (a *Arena) last(d *Direct) *udpbatch.Run {
 }
 
 // Flush writes everything, the runs of one socket together, and makes room. It waits for room in the sockets' buffers
-// for 2 ms in all; after it did so in vain it only tries, until all has found room again.
+// for 2 ms in all; after a wait without success it only tries, until all has found room again.
 func (a *Arena) Flush() {
 	switch {
 	case len(a.runs) == 0:
@@ -130,5 +130,5 @@ type Direct struct {
 	Cipher *SRTPCipher
 	Out    *udpbatch.Sender
 	To     netip.AddrPort
-	Owner  blamed // ends when writing its packets panics; nil: nobody
+	Owner  blamed // ends when writing its packets panics; nil: the panic goes on
 }

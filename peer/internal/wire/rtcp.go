@@ -12,7 +12,7 @@ type rtcpKind int
 const (
 	RTCPOther          rtcpKind = iota
 	RTCPReceiverReport          // RFC 3550 section 6.4.2
-	rtcpExtended                // XR, RFC 3611: nobody here reads it
+	rtcpExtended                // XR, RFC 3611: not read here
 	rtcpDescription             // SDES, RFC 3550 section 6.5
 	RTCPNACK                    // RFC 4585 section 6.2.1
 	rtcpFeedback                // transport-wide congestion control
