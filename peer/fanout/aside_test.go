@@ -135,13 +135,14 @@ func (m *moving) repeat() {
 	}
 }
 
-// TestPionTakesTheStreamUp has a stream move between the direct way and Pion's over three laps of its sequence numbers
-// and of those of its retransmissions: the receiver, which is not ours, decrypts every packet, and none comes twice.
+// TestPionTakesTheStreamUp has a stream move to Pion's way for a moment, each time more than a lap of its sequence numbers
+// and of those of its retransmissions further: the receiver, which is not ours, decrypts every packet, and none comes
+// twice.
 func TestPionTakesTheStreamUp(t *testing.T) {
 	m := newMoving(t)
-	const frames = 3 << 16 / asideFrame
+	const frames, stay = 5 << 16 / asideFrame, 85_000 / asideFrame
 	for i := range frames {
-		if i%100 == 99 { // 10,000 packets further
+		if i%stay == stay-1 {
 			if !m.s.SetDirect(nil) {
 				t.Fatalf("the stream cannot go on through Pion after %d packets", m.received)
 			}
@@ -154,7 +155,7 @@ func TestPionTakesTheStreamUp(t *testing.T) {
 		}
 	}
 	m.s.writeAside()
-	if want := 2 * asideFrame * (frames + frames/100); m.received != want {
+	if want := 2 * asideFrame * (frames + frames/stay); m.received != want {
 		t.Errorf("%d packets came, want %d", m.received, want)
 	}
 }
