@@ -105,6 +105,31 @@ func TestHistoryWindowIsBounded(t *testing.T) {
 	}
 }
 
+// What is sent again costs bytes of a budget, which grows by a quarter of what is sent.
+func TestRetransmissionBudget(t *testing.T) {
+	s := nacked(t, 0, 50, 1)
+	for i := range s.video.history.ring[:50] {
+		s.video.history.ring[i].p.payloads[0].body = make([]byte, wire.MaxPayload)
+	}
+	ask := func(from uint16) uint64 {
+		before := s.resent
+		s.OnReports(nackFor(t, 4711, sequence(from, 10)...), nil)
+		return s.resent - before
+	}
+	s.video.rtxBudget = 3*wire.MaxPayload + 1
+	if got := ask(0); got != 3 {
+		t.Errorf("%d packets were sent again for a budget of 3", got)
+	}
+	if got := ask(20); got != 0 {
+		t.Errorf("%d packets were sent again for what was left of it", got)
+	}
+	s.video.begin(whole(&packets{frame: &media.Frame{Codec: media.H264}, payloads: make([]payload, 8),
+		bytes: 8 * wire.MaxPayload}))
+	if got := ask(30); got != 2 {
+		t.Errorf("%d packets were sent again after 8 were sent, want 2", got)
+	}
+}
+
 // A remote spends a number of its budget for each packet that it asks for, whether there is one or not, and gets new
 // ones with what is sent to it.
 func TestNACKBudget(t *testing.T) {
