@@ -146,12 +146,21 @@ func TestReloadedPage(t *testing.T) {
 	s := service(t)
 	a, _ := start(t, parse(t, s, gate))
 	tablet := join(t, s, "gate", "tablet")
-	for i := range 5 { // exceeds the burst of one client: the last offers are held
+	var control time.Duration // a first view
+	for i := range 5 {        // exceeds the burst of one client: the last offers are held
 		began := time.Now()
 		v := tablet.watch() // the previous view is forgotten, like that of a closed page: nobody tells the master
 		v.plays(t, 3)
-		if took := time.Since(began); took > 3*time.Second || i < 3 && took > time.Second {
-			t.Errorf("view %d had pictures after %v, at once is wanted", i, took)
+		took := time.Since(began)
+		if i == 0 {
+			control = took
+		}
+		wait := 4*control + 200*time.Millisecond // a round of ICE's checks may be missed
+		if i >= 3 {
+			wait += 2 * time.Second // for which an offer too many is held
+		}
+		if took > wait {
+			t.Errorf("view %d had pictures after %v, the first after %v", i, took, control)
 		}
 		session(t, a, "gate")
 	}

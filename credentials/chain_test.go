@@ -75,9 +75,9 @@ func TestCredentialProcessThatHangs(t *testing.T) {
 	p := provider(t, credentials.Options{Profile: "cameras"})
 	began := time.Now()
 	_, err := p.Retrieve(t.Context())
-	if took := time.Since(began); took > 5*time.Second || err == nil ||
+	if took := time.Since(began); took > time.Minute || err == nil ||
 		!strings.Contains(err.Error(), `profile "cameras"`) {
-		t.Errorf("%v after %v, want an error within five seconds", err, took)
+		t.Errorf("%v after %v, want an error long before the process ends", err, took)
 	}
 	write(t, filepath.Join(home, ".aws", "config"),
 		"[profile cameras]\ncredential_process = echo "+

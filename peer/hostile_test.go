@@ -205,6 +205,12 @@ func TestAttacksEndTheConnection(t *testing.T) {
 				_ = d.SendText("hello")
 			}
 		}, "messages or"},
+		{"many bytes in few messages", func(t *testing.T, h *hostile) {
+			d := h.open(t, "d")
+			for range 80 {
+				_ = d.Send(make([]byte, 10_000))
+			}
+		}, "bytes a second"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var s webrtc.SettingEngine
