@@ -29,6 +29,7 @@ type Conn struct {
 	liveness    liveness
 	framed      bool // OnFrame was called
 	progress    progress
+	left        func() // tells the engine that this connection has ended
 
 	mu       sync.Mutex // guards the fields below
 	link     *link      // nil before the first description
@@ -52,6 +53,7 @@ func New(o Config) (*Conn, error) {
 	}
 	c.guard = &contain.Guard{Wake: func() { c.wake.add(broken) }, Log: o.Log, Panics: &o.Engine.panics}
 	c.outgoing = newOutgoing(o, onFrame, c.guard)
+	c.left = o.Engine.use()
 	return c, nil
 }
 
@@ -91,6 +93,7 @@ var ErrEnded = errors.New("the remote ended the connection")
 // Run negotiates, connects and carries media until ctx is done (nil), or until the connection is over, and then says
 // why. It is called once. When it returns, all that it started has ended.
 func (c *Conn) Run(ctx context.Context) error {
+	defer c.left()
 	return c.guard.Run("negotiation", func() error { return c.run(ctx) })
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,10 +46,16 @@ type EngineOptions struct {
 	Log *slog.Logger
 }
 
-// Engine is what all connections share: the UDP socket, the settings. Close it after the last Conn has ended.
+// Engine is what all connections share: the sockets, the settings. Close it after the last Conn has ended, or Retire it
+// before.
 type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
+	*shared
+}
+
+// shared is what Engines with the same sockets have in common.
+type shared struct {
 	notices  chan struct{} // an element for each refused viewer that is being told why
 	net      piontransport.Net
 	host     *transport.HostNetwork // net, when it is the host's
@@ -57,6 +64,10 @@ type Engine struct {
 	indirect sync.Once              // it was told that keys are not to be had
 	panics   atomic.Uint64          // that have ended connections
 	certs    Certificates           // of connections whose Config names none
+
+	mu      sync.Mutex // guards the fields below
+	running int        // connections
+	retired bool       // the last of them closes the sockets
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as
@@ -66,30 +77,11 @@ const dtlsAgain = 200 * time.Millisecond
 
 // NewEngine opens the shared socket.
 func NewEngine(o EngineOptions) (*Engine, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+	e := &Engine{shared: &shared{notices: make(chan struct{}, noticesAtOnce)}}
+	if err := e.set(o); err != nil {
+		return nil, err
 	}
-	o.Limits = o.Limits.Filled()
-	e := &Engine{o: o, notices: make(chan struct{}, noticesAtOnce)}
-	s := &e.settings
-	s.LoggerFactory = transport.PionLog{Log: o.Log}
-	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))
-	s.SetPrflxAcceptanceMinWait(0)         // browsers hide their addresses, so most viewers are peer reflexive
-	s.DisableActiveTCP(true)               // a remote must not make us open TCP connections
-	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address already; saves a round trip
-	s.SetDTLSRetransmissionInterval(dtlsAgain)
-	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM,
-		dtls.SRTP_AES128_CM_HMAC_SHA1_80)
-	s.SetIncludeLoopbackCandidate(o.Loopback)
-	s.SetRemoteIPFilter(e.acceptable)
-	s.SetNetworkTypes(networkTypes(o))
-	if len(o.NAT1To1) > 0 {
-		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
-			External: o.NAT1To1, AsCandidateType: webrtc.ICECandidateTypeHost,
-		}); err != nil {
-			return nil, fmt.Errorf("nat_1to1: %w", err)
-		}
-	}
+	o = e.o
 	if o.Net != nil {
 		e.net = o.Net
 		return e, nil
@@ -111,6 +103,61 @@ func NewEngine(o EngineOptions) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// With returns an Engine with other options and the same sockets. Connections that there are keep the options that they
+// began with. It is an error when the options ask for other sockets.
+func (e *Engine) With(o EngineOptions) (*Engine, error) {
+	if !e.SameSockets(o) {
+		return nil, errors.New("other options for the sockets; hint: make another Engine")
+	}
+	n := &Engine{shared: e.shared}
+	if err := n.set(o); err != nil {
+		return nil, err
+	}
+	if e.udp != nil {
+		n.settings.SetICEUDPMux(e.udp.Mux)
+	}
+	if e.tcp != nil {
+		n.settings.SetICETCPMux(e.tcp)
+	}
+	return n, nil
+}
+
+// SameSockets says whether options ask for the sockets and addresses that the Engine has.
+func (e *Engine) SameSockets(o EngineOptions) bool {
+	return e.o.UDPPort == o.UDPPort && e.o.TCPPort == o.TCPPort && e.o.Loopback == o.Loopback &&
+		e.o.NoIPv4 == o.NoIPv4 && e.o.NoIPv6 == o.NoIPv6 && e.o.Net == o.Net &&
+		slices.Equal(e.o.Interfaces, o.Interfaces) && slices.Equal(e.o.Addresses, o.Addresses)
+}
+
+// set takes options over into settings.
+func (e *Engine) set(o EngineOptions) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Limits = o.Limits.Filled()
+	e.o = o
+	s := &e.settings
+	s.LoggerFactory = transport.PionLog{Log: o.Log}
+	s.SetICEMulticastDNSMode(mdnsMode(o.MDNS))
+	s.SetPrflxAcceptanceMinWait(0)         // browsers hide their addresses, so most viewers are peer reflexive
+	s.DisableActiveTCP(true)               // a remote must not make us open TCP connections
+	s.SetDTLSInsecureSkipHelloVerify(true) // ICE has verified the address already; saves a round trip
+	s.SetDTLSRetransmissionInterval(dtlsAgain)
+	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AEAD_AES_256_GCM,
+		dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	s.SetIncludeLoopbackCandidate(o.Loopback)
+	s.SetRemoteIPFilter(e.acceptable)
+	s.SetNetworkTypes(networkTypes(o))
+	if len(o.NAT1To1) > 0 {
+		if err := s.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: o.NAT1To1, AsCandidateType: webrtc.ICECandidateTypeHost,
+		}); err != nil {
+			return fmt.Errorf("nat_1to1: %w", err)
+		}
+	}
+	return nil
 }
 
 // mdnsMode is off by default: a parser in every camera's LAN is not worth it, and viewers with .local names arrive as
@@ -159,6 +206,33 @@ func (e *Engine) listenTCP() error {
 	})
 	e.settings.SetICETCPMux(e.tcp)
 	return nil
+}
+
+// Retire closes the shared sockets once no connection uses them: at once, or when the last has ended.
+func (e *Engine) Retire() {
+	e.mu.Lock()
+	e.retired = true
+	idle := e.running == 0
+	e.mu.Unlock()
+	if idle {
+		_ = e.Close()
+	}
+}
+
+// use notes a connection that runs, until left is called.
+func (e *Engine) use() (left func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running++
+	return func() {
+		e.mu.Lock()
+		e.running--
+		last := e.retired && e.running == 0
+		e.mu.Unlock()
+		if last {
+			_ = e.Close()
+		}
+	}
 }
 
 // Close closes the shared sockets.
