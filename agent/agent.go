@@ -11,23 +11,26 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/credentials"
 	"github.com/kvsagent/kvsagent/internal/netwatch"
 	"github.com/kvsagent/kvsagent/media/snapshot"
+	"github.com/kvsagent/kvsagent/status"
 )
 
 // Options holds what an agent needs besides its config.
 type Options struct {
 	Version string
-	Started func()       // called once, when everything in the first config is running; may be nil
-	Log     *slog.Logger // nil discards
+	Started func()                              // called once, when everything in the first config is running; may be nil
+	Applied func(cfg *config.Config, err error) // called after each config that came on reload; may be nil
+	Log     *slog.Logger                        // nil discards
 }
 
 // Agent serves the sources and channels of a config.
@@ -39,10 +42,15 @@ type Agent struct {
 	times   stageTimes
 	decoder *snapshot.Decoder
 
-	mu       sync.Mutex // guards the fields below
+	keys     credentials.Switch // of all signaling clients
+	cfg      *config.Config     // that runs; owned by Run
+	stopping sync.WaitGroup     // of what takes longer to stop than anybody waits
+
+	mu       sync.Mutex // guards the fields below, which Run writes; nothing is waited for with it held
 	network  *network   // nil until the first config is applied
 	sources  map[string]*source
 	channels map[string]*channel
+	reload   status.Reload // the last one
 }
 
 // New returns an agent that serves nothing yet.
@@ -71,6 +79,7 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	if err := a.apply(ctx, cfg); err != nil {
 		return err
 	}
+	a.noteReload(nil)
 	if a.o.Started != nil {
 		a.o.Started()
 	}
@@ -83,11 +92,16 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 		case <-a.socketLost():
 			return a.socketError()
 		case cfg := <-reload:
-			if err := a.apply(ctx, cfg); err != nil {
+			err := a.apply(ctx, cfg)
+			if err != nil {
 				a.log.Error("new config not applied", "err", err)
-				continue
+			} else {
+				a.log.Info("new config applied")
 			}
-			a.log.Info("new config applied")
+			a.noteReload(err)
+			if a.o.Applied != nil {
+				a.o.Applied(cfg, err)
+			}
 		}
 	}
 }
@@ -113,109 +127,14 @@ func (a *Agent) socketError() error {
 // networkChanged makes every channel check its connection or try again at once, and every session look for another
 // path.
 func (a *Agent) networkChanged() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, ch := range a.channels {
-		ch.client.NetworkChanged()
+	for _, ch := range a.allChannels() {
+		ch.now().client.NetworkChanged()
 		ch.networkChanged()
 	}
 }
 
-// apply makes what runs match cfg: it stops what has changed or is no longer wanted, and starts what is missing.
-func (a *Agent) apply(ctx context.Context, cfg *config.Config) error {
-	wanted, err := newNetwork(ctx, cfg, a.log)
-	if err != nil {
-		return err
-	}
-	sources, err := a.prepareSources(cfg)
-	if err != nil {
-		return err
-	}
+func (a *Agent) allChannels() []*channel {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.network == nil || !a.network.same(wanted) {
-		a.stopLocked()
-		if err := wanted.open(); err != nil {
-			return err
-		}
-		a.network = wanted
-	}
-	for name, ch := range a.channels {
-		c, ok := cfg.Channels[name]
-		if !ok || !reflect.DeepEqual(c, ch.cfg) || a.sources[c.Source] != sources[c.Source] {
-			ch.stop()
-			delete(a.channels, name)
-		}
-	}
-	for name, s := range a.sources {
-		if sources[name] != s {
-			s.stop()
-		}
-	}
-	for name, s := range sources {
-		if a.sources[name] != s {
-			s.start()
-		}
-	}
-	a.sources = sources
-	return a.startChannels(cfg)
-}
-
-func (a *Agent) startChannels(cfg *config.Config) error {
-	var errs []error
-	for name, c := range cfg.Channels {
-		if a.channels[name] != nil {
-			continue
-		}
-		ch, err := newChannel(name, c, a.network, a.sources[c.Source], &a.times, a.log)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("channel %s: %w", name, err))
-			continue
-		}
-		a.channels[name] = ch
-		ch.start()
-	}
-	return errors.Join(errs...)
-}
-
-// prepareSources returns the sources of cfg. It keeps those that have not changed, and starts nothing.
-func (a *Agent) prepareSources(cfg *config.Config) (map[string]*source, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := map[string]*source{}
-	for name, c := range cfg.Sources {
-		if s := a.sources[name]; s != nil && reflect.DeepEqual(s.cfg, c) {
-			out[name] = s
-			continue
-		}
-		s, err := newSource(name, c, a.log, a.end)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", name, err)
-		}
-		out[name] = s
-	}
-	return out, nil
-}
-
-func (a *Agent) stop() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.stopLocked()
-}
-
-// stopLocked ends all channels in parallel, then the sources, then the socket that they share.
-func (a *Agent) stopLocked() {
-	var wg sync.WaitGroup
-	for _, ch := range a.channels {
-		wg.Go(ch.stop)
-	}
-	wg.Wait()
-	for _, s := range a.sources {
-		s.stop()
-	}
-	a.channels, a.sources = map[string]*channel{}, map[string]*source{}
-	if a.network != nil {
-		a.network.close()
-		a.network = nil
-	}
+	return slices.Collect(maps.Values(a.channels))
 }

@@ -94,9 +94,10 @@ func TestReloadLeavesOthersAlone(t *testing.T) {
 	reload <- parse(t, s,
 		gate+"  yard: {source: pattern, create: true, max_viewers: 3}\n  door: {source: pattern, create: true}\n")
 	eventually(t, "the new channel is up", func() bool { return channel(a, "door").State == "connected" })
-	if got := w.ended(t); got != peer.ErrEnded.Error() {
-		t.Errorf("the viewer of the changed channel ended because %q, want %q", got, peer.ErrEnded)
+	if got := channel(a, "yard").MaxViewers; got != 3 {
+		t.Errorf("max_viewers of the changed channel is %d, want 3", got)
 	}
+	w.plays(t, 15)
 	v.plays(t, 15)
 	after := session(t, a, "gate")
 	if after.Session != before.Session || after.Sending[0].Frames <= before.Sending[0].Frames {

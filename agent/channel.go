@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
@@ -21,18 +22,18 @@ const master = ""
 // channel is one signaling channel of the config, in our role, with its sessions. Only its goroutine starts and ends
 // sessions.
 type channel struct {
-	name    string
-	cfg     config.Channel
-	network *network
-	source  *source    // nil for a viewer that sends nothing
-	sink    media.Sink // receives the frames; nil only counts them
-	epoch   time.Time  // PTS zero of received frames, across all sessions
-	times   *stageTimes
-	client  *signaling.Client
-	log     *slog.Logger
-	certs   peer.Certificates // of this channel alone, so that viewers cannot tell which channels share a host
+	name     string
+	settings atomic.Pointer[settings]
+	wanted   link       // of the newest signaling client; owned by Agent.Run
+	source   *source    // nil for a viewer that sends nothing
+	sink     media.Sink // receives the frames; nil only counts them
+	epoch    time.Time  // PTS zero of received frames, across all sessions
+	times    *stageTimes
+	log      *slog.Logger
+	certs    peer.Certificates // of this channel alone, so that viewers cannot tell which channels share a host
 
-	events   chan signaling.Event
+	updates  chan update
+	events   chan clientEvent
 	ended    chan *session
 	ripe     chan string // client IDs whose held offer may be taken now
 	due      chan string // client IDs to which an offer is due
@@ -51,6 +52,8 @@ type channel struct {
 	refusals   map[string]*refusal // by client ID
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
+	running  *clientRun // of settings
+	next     *clientRun // takes over when it is connected; nil: none
 	sessions map[string]*session
 	history  []ended           // newest first
 	endedBy  map[string]uint64 // finished sessions, by kind of reason
@@ -62,26 +65,21 @@ type channel struct {
 func newChannel(name string, c config.Channel, n *network, src *source, times *stageTimes,
 	log *slog.Logger) (*channel, error) {
 	ch := &channel{
-		name: name, cfg: c, network: n, source: src, times: times, epoch: time.Now(),
-		log:    slog.New(newLogLimit(log.Handler())).With("channel", name),
-		events: make(chan signaling.Event, 64), ended: make(chan *session, 16), ripe: make(chan string, 16),
+		name: name, source: src, times: times, epoch: time.Now(),
+		log:     slog.New(newLogLimit(log.Handler())).With("channel", name),
+		updates: make(chan update), events: make(chan clientEvent, 64),
+		ended: make(chan *session, 16), ripe: make(chan string, 16),
 		due: make(chan string, 16), requests: make(chan offerRequest), told: make(chan *refusal, refusalsMost),
 		done:  make(chan struct{}),
 		early: earlyCandidates{limits: n.limits.Signaling}, offerLimit: offerLimit{limits: n.limits.Offers},
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{},
-		offers: map[string]*standingOffer{}, refusals: map[string]*refusal{},
+		offers: map[string]*standingOffer{}, refusals: map[string]*refusal{}, wanted: linkOf(c, n),
 	}
-	o := signaling.Options{
-		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags,
-		Storage: signaling.Storage(c.Storage), Log: ch.log,
-	}
-	if c.Role == config.Viewer {
-		o.Role, o.ClientID = signaling.Viewer, c.ClientID
-	}
-	var err error
-	if ch.client, err = n.client(o); err != nil {
+	client, err := ch.newClient(c, n)
+	if err != nil {
 		return nil, err
 	}
+	ch.settings.Store(&settings{cfg: c, network: n, client: client, link: ch.wanted})
 	for _, id := range ch.offerTo() {
 		ch.offers[id] = &standingOffer{}
 	}
@@ -90,10 +88,11 @@ func newChannel(name string, c config.Channel, n *network, src *source, times *s
 
 // offerTo returns the clients to which we offer instead of waiting for an offer of theirs.
 func (ch *channel) offerTo() []string {
-	if ch.cfg.Role == config.Master {
-		return ch.cfg.OfferTo
+	cfg := ch.now().cfg
+	if cfg.Role == config.Master {
+		return cfg.OfferTo
 	}
-	if ch.cfg.WaitForOffer {
+	if cfg.WaitForOffer {
 		return nil
 	}
 	return []string{master}
@@ -102,20 +101,11 @@ func (ch *channel) offerTo() []string {
 func (ch *channel) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch.cancel = cancel
+	now := ch.now()
+	ch.running = ch.connect(ctx, now.client, now.link)
 	ch.wg.Go(func() {
 		defer close(ch.done)
 		ch.run(ctx)
-	})
-	ch.wg.Go(func() {
-		err := ch.client.Run(ctx, func(e signaling.Event) {
-			select {
-			case ch.events <- e:
-			case <-ctx.Done():
-			}
-		})
-		if err != nil && ctx.Err() == nil {
-			ch.log.Error("signaling ended", "err", err)
-		}
 	})
 }
 
@@ -135,6 +125,8 @@ func (ch *channel) run(ctx context.Context) {
 			return
 		case e := <-ch.events:
 			ch.on(ctx, &sessions, e)
+		case u := <-ch.updates:
+			ch.change(ctx, u)
 		case id := <-ch.due:
 			ch.offer(ctx, &sessions, id)
 		case r := <-ch.told:
@@ -153,9 +145,13 @@ func (ch *channel) run(ctx context.Context) {
 	}
 }
 
-func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e signaling.Event) {
-	switch e := e.(type) {
+func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
+	from := e.from
+	switch e := e.Event.(type) {
 	case signaling.Connected:
+		if ch.next != nil && ch.next.Client == from {
+			ch.takeOver()
+		}
 		ch.startOffering(ctx)
 		ch.reconnected()
 	case signaling.Received:
@@ -201,7 +197,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 
 // onOffer passes an offer to the session that it belongs to, or begins a session.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
-	if err := ch.network.engine.CheckOffer(o.SDP); err != nil {
+	if err := ch.now().network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
 	}
@@ -212,6 +208,7 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		return
 	case reason != "":
 		ch.ignore("offer ignored", "from", from, "err", reason)
+		ch.dropOffer(from)
 		return
 	}
 	delete(ch.held, from)
@@ -234,7 +231,8 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 
 // full returns why no further viewer is accepted, or "" when there is room.
 func (ch *channel) full() string {
-	if ch.cfg.Role != config.Master {
+	now := ch.now()
+	if now.cfg.Role != config.Master {
 		return ""
 	}
 	pending := 0
@@ -244,9 +242,9 @@ func (ch *channel) full() string {
 		}
 	}
 	switch {
-	case len(ch.sessions) >= ch.cfg.MaxViewers:
+	case len(ch.sessions) >= now.cfg.MaxViewers:
 		return fmt.Sprintf("%d viewers are connected, which is max_viewers", len(ch.sessions))
-	case pending >= ch.network.limits.MaxPending:
+	case pending >= now.network.limits.MaxPending:
 		return fmt.Sprintf("%d viewers are connecting, which is limits.max_pending", pending)
 	}
 	return ""
@@ -305,7 +303,7 @@ func (ch *channel) send(signal peer.Signal, to string) error {
 	if err != nil {
 		return err
 	}
-	return ch.client.Send(m)
+	return ch.now().client.Send(m)
 }
 
 func (ch *channel) ignore(message string, attrs ...any) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -21,19 +21,22 @@ import (
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
-// network is what all channels of a config share: the AWS keys, the trusted CAs and the media socket.
+// network is what all channels of a config share: the AWS keys, the trusted CAs and the media socket. It does not
+// change: a reload makes another.
 type network struct {
 	aws    config.AWS
 	webrtc config.WebRTC
 	limits config.Limits
 
-	region  string
-	awsKeys credentials.Provider
-	roots   *x509.CertPool
-	engine  *peer.Engine
-	log     *slog.Logger
+	region   string
+	awsKeys  credentials.Provider
+	roots    *x509.CertPool
+	rootsSum [sha256.Size]byte // of the file that roots are from
+	engine   *peer.Engine
+	log      *slog.Logger
 }
 
+// newNetwork opens no socket.
 func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*network, error) {
 	n := &network{aws: cfg.AWS, webrtc: cfg.WebRTC, limits: cfg.Limits, region: cfg.AWS.Region, log: log}
 	if file := cfg.AWS.CAFile; file != "" {
@@ -41,7 +44,7 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 		if err != nil {
 			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %w", err)
 		}
-		n.roots = x509.NewCertPool()
+		n.roots, n.rootsSum = x509.NewCertPool(), sha256.Sum256(pem)
 		if !n.roots.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("aws.ca_file (or AWS_CA_BUNDLE): %s holds no certificate; hint: it must be PEM",
 				file)
@@ -55,11 +58,8 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 	return n, nil
 }
 
-func (n *network) same(o *network) bool {
-	return reflect.DeepEqual(n.aws, o.aws) && reflect.DeepEqual(n.webrtc, o.webrtc) && n.limits == o.limits
-}
-
-func (n *network) open() error {
+// engineOptions are those of the media socket.
+func (n *network) engineOptions() (peer.EngineOptions, error) {
 	w := n.webrtc
 	var public []string
 	for _, a := range w.NAT1To1 {
@@ -67,14 +67,23 @@ func (n *network) open() error {
 	}
 	proxy, err := turnProxy(string(w.Proxy))
 	if err != nil {
-		return err
+		return peer.EngineOptions{}, err
 	}
-	n.engine, err = peer.NewEngine(peer.EngineOptions{
+	return peer.EngineOptions{
 		UDPPort: w.UDPPort, TCPPort: w.TCPPort, NAT1To1: public, Loopback: isLoopback(n.aws.Endpoint),
 		Interfaces: w.Interfaces, Addresses: w.Addresses, NoIPv4: w.IP == "ipv6", NoIPv6: w.IP == "ipv4",
 		Remotes: map[string]peer.Remotes{"public": peer.Public, "all": peer.All}[w.Remote], MDNS: w.MDNS,
 		Roots: n.roots, Proxy: proxy, Limits: remoteLimits(n.limits), Log: n.log,
-	})
+	}, nil
+}
+
+// open opens the media socket.
+func (n *network) open() error {
+	o, err := n.engineOptions()
+	if err != nil {
+		return err
+	}
+	n.engine, err = peer.NewEngine(o)
 	return err
 }
 
@@ -107,8 +116,6 @@ func turnProxy(raw string) (func(addr string) (*url.URL, error), error) {
 	}
 	return func(string) (*url.URL, error) { return u, nil }, nil
 }
-
-func (n *network) close() { _ = n.engine.Close() }
 
 // isLoopback reports whether the service is on this machine. Viewers may be, too, so they are told 127.0.0.1.
 func isLoopback(endpoint string) bool {

@@ -44,6 +44,20 @@ func (l *offerLimit) take(client string, now time.Time) (reason string, wait tim
 	return "", 0
 }
 
+// set changes the limits. Clients keep what they have used up.
+func (l *offerLimit) set(limits config.OfferLimits) {
+	l.limits = limits
+	if l.all == nil {
+		return
+	}
+	l.all.SetLimit(rate.Limit(limits.PerSecond))
+	l.all.SetBurst(limits.Burst)
+	for _, c := range l.clients {
+		c.SetLimit(rate.Every(limits.ClientEvery))
+		c.SetBurst(limits.ClientBurst)
+	}
+}
+
 // tidy forgets clients whose bucket is full: they are no different from new ones.
 func (l *offerLimit) tidy(now time.Time) {
 	if len(l.clients) < offersClients {
@@ -78,6 +92,17 @@ func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait t
 		case <-ctx.Done():
 		}
 	})}
+}
+
+// dropOffer forgets the offer that is held of a client, and the candidates that came for it: nobody will take them.
+func (ch *channel) dropOffer(client string) {
+	h, ok := ch.held[client]
+	if !ok {
+		return
+	}
+	h.timer.Stop()
+	delete(ch.held, client)
+	ch.early.take(client)
 }
 
 func (ch *channel) dropHeld() {

@@ -44,6 +44,25 @@ func (ch *channel) stopOffering() {
 	}
 }
 
+// changeOffers brings the clients to which we offer in line with the settings. A session that there is goes on.
+func (ch *channel) changeOffers(ctx context.Context) {
+	wanted := map[string]*standingOffer{}
+	for _, id := range ch.offerTo() {
+		if wanted[id] = ch.offers[id]; wanted[id] == nil {
+			wanted[id] = &standingOffer{}
+		}
+	}
+	for id, o := range ch.offers {
+		if wanted[id] == nil && o.timer != nil {
+			o.timer.Stop()
+		}
+	}
+	ch.offers = wanted
+	if ch.now().client.Report().State == signaling.Online {
+		ch.startOffering(ctx)
+	}
+}
+
 func (ch *channel) schedule(ctx context.Context, id string, o *standingOffer, wait time.Duration) {
 	if o.timer != nil {
 		o.timer.Stop()
@@ -57,8 +76,8 @@ func (ch *channel) schedule(ctx context.Context, id string, o *standingOffer, wa
 }
 
 func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
-	if ch.sessions[id] != nil || ch.stores() {
-		return // the client offered meanwhile
+	if ch.sessions[id] != nil || ch.stores() || ch.offers[id] == nil {
+		return // the client offered meanwhile, or is wanted no more
 	}
 	if reason := ch.full(); reason != "" {
 		ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
@@ -105,14 +124,14 @@ func (a *Agent) Offer(ctx context.Context, name, client string) error {
 	switch {
 	case ch == nil:
 		return &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
-	case ch.cfg.Role != config.Master:
+	case ch.now().cfg.Role != config.Master:
 		return &status.Problem{Status: 409,
 			Text: "this agent is a viewer of that channel, and offers to its master alone"}
 	case ch.stores():
 		return &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers",
 			Hint: "storage: off serves viewers again"}
 	}
-	if c := ch.client.Report(); c.State != signaling.Online {
+	if c := ch.now().client.Report(); c.State != signaling.Online {
 		return &status.Problem{Status: 503, Text: "the channel is not connected", Hint: text(c.Err)}
 	}
 	want := offerRequest{client: client, begun: make(chan error, 1)}

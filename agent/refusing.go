@@ -34,9 +34,10 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 
 // tell begins a connection that carries the reason, and reports whether it could.
 func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) bool {
+	network := ch.now().network
 	conn, err := peer.New(peer.Config{
-		Engine: ch.network.engine, Refuse: reason, Certificates: &ch.certs,
-		RelayOnly: ch.network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
+		Engine: network.engine, Refuse: reason, Certificates: &ch.certs,
+		RelayOnly: network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
 		Send: func(s peer.Signal) {
 			if err := ch.send(s, from); err != nil {
 				ch.log.Warn("refusal not sent", "client", from, "err", err)

@@ -21,11 +21,15 @@ func (a *Agent) Report() status.Report {
 	if a.network != nil {
 		unsent, panics = a.network.engine.Dropped(), a.network.engine.Panics()
 	}
+	reload := a.reload
 	a.mu.Unlock()
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
 	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(),
 		Unsent: unsent, Panics: panics}
+	if !reload.Success.IsZero() {
+		r.Reload = &reload
+	}
 	for _, s := range sources {
 		r.Sources = append(r.Sources, s.report())
 	}
@@ -59,12 +63,16 @@ func hubTracks(h media.HubReport) (out []status.Track) {
 }
 
 func (ch *channel) report() status.Channel {
-	c := ch.client.Report()
+	now := ch.now()
+	c := now.client.Report()
+	if err := ch.nextError(); err != nil && c.Err == nil {
+		c.Err = err
+	}
 	r := status.Channel{
-		Name: ch.name, KVSName: ch.cfg.ChannelName, ARN: c.ARN, Role: string(ch.cfg.Role),
+		Name: ch.name, KVSName: now.cfg.ChannelName, ARN: c.ARN, Role: string(now.cfg.Role),
 		State: string(c.State), Error: text(c.Err), RetryIn: c.RetryIn.Seconds(), Since: c.Since,
 		Connects: c.Connects, Received: c.Received, Sent: c.Sent, Refused: c.Refused, Ignored: c.Ignored,
-		Source: ch.cfg.Source, MaxViewers: ch.cfg.MaxViewers,
+		Source: now.cfg.Source, MaxViewers: now.cfg.MaxViewers,
 	}
 	if c.State == signaling.Idle {
 		r.State = string(signaling.Connecting)

@@ -42,19 +42,20 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
 	sessionCtx, cancel := ch.sessionContext(ctx)
 	s.cancel = cancel
+	now := ch.now()
 	c := peer.Config{
-		Engine: ch.network.engine, Offer: offerer, Receive: ch.cfg.Role == config.Viewer,
+		Engine: now.network.engine, Offer: offerer, Receive: now.cfg.Role == config.Viewer,
 		// When both offer at once the viewer's offer stands, since most viewers can do nothing but offer.
-		Polite: ch.cfg.Role == config.Master,
+		Polite: now.cfg.Role == config.Master,
 		Sink:   ch.sink, Epoch: ch.epoch, Certificates: &ch.certs,
 		ICEServers: func(ctx context.Context) []peer.ICEServer {
-			return ch.network.iceServers(ctx, ch.client,
-				s.log)
+			now := ch.now()
+			return now.network.iceServers(ctx, now.client, s.log)
 		},
-		RelayOnly:    ch.network.webrtc.ICETransportPolicy == "relay",
-		NoHost:       ch.network.webrtc.ICETransportPolicy == "no-host",
-		Trusted:      ch.cfg.Role == config.Viewer, // the master is our own
-		SetupTimeout: ch.network.limits.SetupTimeout, IdleTimeout: ch.network.limits.IdleTimeout,
+		RelayOnly:    now.network.webrtc.ICETransportPolicy == "relay",
+		NoHost:       now.network.webrtc.ICETransportPolicy == "no-host",
+		Trusted:      now.cfg.Role == config.Viewer, // the master is our own
+		SetupTimeout: now.network.limits.SetupTimeout, IdleTimeout: now.network.limits.IdleTimeout,
 		Log: s.log,
 		Send: func(signal peer.Signal) {
 			if err := ch.send(signal, client); err != nil {
@@ -78,7 +79,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	if ch.source != nil {
 		c.Broadcast = ch.source.broadcast
 	}
-	if ch.cfg.Role == config.Master && client == storageService {
+	if now.cfg.Role == config.Master && client == storageService {
 		c.Needs = storedCodecs
 	}
 	var err error
@@ -105,7 +106,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 
 // sessionContext returns a context that ends with the channel, or after limits.max_session.
 func (ch *channel) sessionContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d := ch.network.limits.MaxSession; d > 0 {
+	if d := ch.now().network.limits.MaxSession; d > 0 {
 		return context.WithTimeout(ctx, d)
 	}
 	return context.WithCancel(ctx)

@@ -19,7 +19,7 @@ const storageService = ""
 var storedCodecs = []media.Codec{media.H264, media.Opus}
 
 // stores reports whether the channel has storage on.
-func (ch *channel) stores() bool { return ch.client.Report().Storage }
+func (ch *channel) stores() bool { return ch.now().client.Report().Storage }
 
 // storeAgain joins the storage session again after ours has ended, unless the service's next offer has replaced it.
 func (ch *channel) storeAgain(s *session) {
@@ -28,7 +28,7 @@ func (ch *channel) storeAgain(s *session) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ch.client.Rejoin(errors.New(s.reason))
+	ch.now().client.Rejoin(errors.New(s.reason))
 }
 
 // reportStorage fills in the state of the storage session.

@@ -71,7 +71,7 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 	if err := n.open(); err != nil {
 		return View{Channel: o.Channel}, err
 	}
-	defer n.close()
+	defer func() { _ = n.engine.Close() }()
 	ch, err := newChannel(o.Channel, viewedChannel(cfg, o), n, nil, &stageTimes{}, o.Log)
 	if err != nil {
 		return View{Channel: o.Channel}, err

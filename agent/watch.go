@@ -24,9 +24,10 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 		return err
 	}
 	id := "page-" + shortID()
-	client, err := ch.network.client(signaling.Options{
+	now := ch.now()
+	client, err := now.network.client(signaling.Options{
 		// A client of its own, beside the channel's.
-		Channel: ch.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id),
+		Channel: now.cfg.ChannelName, Role: signaling.Viewer, ClientID: id, Log: ch.log.With("viewer", id),
 	})
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (a *Agent) watchable(name string) (*channel, error) {
 	switch {
 	case ch == nil:
 		return nil, &status.Problem{Status: 404, Text: fmt.Sprintf("there is no channel %q", name)}
-	case ch.cfg.Role != config.Master:
+	case ch.now().cfg.Role != config.Master:
 		return nil, &status.Problem{Status: 409, Text: "this agent is a viewer of that channel, not its camera"}
 	case ch.stores():
 		return nil, &status.Problem{Status: 409, Text: "this channel stores its pictures, and takes no viewers",

@@ -1,11 +1,16 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxSize limits the file: nobody writes more by hand, and the parser is spared.
@@ -14,20 +19,41 @@ const maxSize = 256 << 10
 // Load reads a file, replaces environment variables, decodes strictly, fills in defaults, reads secret files and checks
 // everything. Its error is an Errors with all mistakes. Paths in the file are relative to the file.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	cfg, _, err := LoadHash(path)
+	return cfg, err
+}
+
+// LoadHash is Load, and gives the SHA-256 of the file in hexadecimal, as sha256sum prints it.
+func LoadHash(path string) (cfg *Config, hash string, err error) {
+	f, err := openText(path)
 	if err != nil {
 		hint := "give another file with -c FILE"
 		if errors.Is(err, fs.ErrPermission) {
 			hint = "let the user of this process read it: chgrp kvsagent FILE, chmod 640 FILE"
 		}
-		return nil, Errors{{File: path, What: reason(err), Hint: hint}}
+		return nil, "", Errors{{File: path, What: reason(err), Hint: hint}}
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
-		return nil, Errors{{File: path, What: reason(err)}}
+		return nil, "", Errors{{File: path, What: reason(err)}}
 	}
-	return Parse(path, data, os.LookupEnv)
+	sum := sha256.Sum256(data)
+	cfg, err = Parse(path, data, os.LookupEnv)
+	return cfg, hex.EncodeToString(sum[:]), err
+}
+
+// pipeWithin is how long a config that comes through a pipe may take.
+const pipeWithin = 5 * time.Second
+
+// openText opens a file without waiting for somebody to write it, should it be a pipe: a reload must not hang.
+func openText(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	_ = f.SetReadDeadline(time.Now().Add(pipeWithin)) // a regular file has none, and needs none
+	return f, nil
 }
 
 // Parse is Load for bytes that were read already. The name appears in errors, and relative paths start in its

@@ -17,6 +17,17 @@ type Report struct {
 
 	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
 	Panics uint64 `json:"panics"`           // bugs in the agent, each of which has ended one connection
+
+	Reload *Reload `json:"reload,omitempty"` // the last time that the config was read
+}
+
+// Reload is the outcome of reading the config, at the start or again.
+type Reload struct {
+	At      time.Time `json:"at"`
+	OK      bool      `json:"ok"`
+	Error   string    `json:"error,omitempty"` // why nothing has changed
+	Hash    string    `json:"hash,omitempty"`  // SHA-256 of the config that runs
+	Success time.Time `json:"success"`         // the last that succeeded
 }
 
 // Source is one source and its hub.
