@@ -28,9 +28,10 @@ import (
 // Options holds what an agent needs besides its config.
 type Options struct {
 	Version string
-	Started func()                              // called once, when everything in the first config is running; may be nil
-	Applied func(cfg *config.Config, err error) // called after each config that came on reload; may be nil
-	Log     *slog.Logger                        // nil discards
+	Started func() // called once, when everything in the first config is running; may be nil
+	// Applied is called after each config that came on reload; may be nil.
+	Applied func(cfg *config.Config, err error)
+	Log     *slog.Logger // nil discards
 }
 
 // Agent serves the sources and channels of a config.

@@ -16,7 +16,7 @@ import (
 )
 
 // A reload is a transaction: plan makes all that is new and starts none of it, and only then commit stops what has
-// changed. When plan fails nothing has changed. docs/reload.md has a row for each key with what a change of it disturbs.
+// changed. When plan fails nothing has changed. docs/reload.md says of each key what a change of it disturbs.
 
 // plan is what a config needs that does not run yet.
 type plan struct {

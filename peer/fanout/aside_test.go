@@ -135,9 +135,9 @@ func (m *moving) repeat() {
 	}
 }
 
-// TestPionTakesTheStreamUp has a stream move to Pion's way for a moment, each time more than a lap of its sequence numbers
-// and of those of its retransmissions further: the receiver, which is not ours, decrypts every packet, and none comes
-// twice.
+// TestPionTakesTheStreamUp has a stream move to Pion's way for a moment, each time more than a lap of its sequence
+// numbers and of those of its retransmissions further: the receiver, which is not ours, decrypts every packet, and none
+// comes twice.
 func TestPionTakesTheStreamUp(t *testing.T) {
 	m := newMoving(t)
 	const frames, stay = 5 << 16 / asideFrame, 85_000 / asideFrame
