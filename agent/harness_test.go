@@ -352,8 +352,10 @@ func (v *view) plays(t *testing.T, n int) {
 
 // frames is a counting sink.
 type frames struct {
-	mu    sync.Mutex // guards video
+	mu    sync.Mutex // guards the fields below
 	video int
+	last  time.Duration // PTS
+	apart time.Duration // the most between two pictures
 }
 
 func (f *frames) Tracks([]media.Track) {}
@@ -361,9 +363,20 @@ func (f *frames) Tracks([]media.Track) {}
 func (f *frames) Write(frame *media.Frame) {
 	if frame.Codec.Video() {
 		f.mu.Lock()
+		if f.video > 0 {
+			f.apart = max(f.apart, frame.PTS-f.last)
+		}
 		f.video++
+		f.last = frame.PTS
 		f.mu.Unlock()
 	}
+}
+
+// gap is the most that two pictures were apart, by their times.
+func (f *frames) gap() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.apart
 }
 
 func (f *frames) pictures() int {

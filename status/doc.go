@@ -5,6 +5,7 @@
 //	GET  /readyz                        200 when every channel is connected, else 503 and which are not, and why
 //	GET  /api/v1/report                 the Report as JSON
 //	GET  /metrics                       the Report as Prometheus text
+//	POST /api/v1/reload                 {} reads the config again, and answers when it runs, or why it does not
 //	POST /api/v1/channels/{name}/watch  the picture's signaling
 //	POST /api/v1/channels/{name}/offers {"client_id": "tablet"} has the master offer to a client, now
 //	PUT  /api/v1/sources/{name}/privacy {"on": true} closes a source, {"on": false} opens it

@@ -31,6 +31,10 @@ type Options struct {
 	// status; any other error is a 502. Default: none.
 	Offer func(ctx context.Context, channel, client string) error
 
+	// Reload reads the config again and returns what came of it. Return a *Problem to choose the HTTP status; any other
+	// error is a 422. Default: none.
+	Reload func(ctx context.Context) error
+
 	// Hosts are the names, without port, that the Host header may contain besides the loopback ones. Default: none.
 	Hosts []string
 
@@ -60,6 +64,7 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /readyz", readyz(o.Report))
 	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
+	mux.Handle("POST /api/v1/reload", reload(o))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
 	mux.Handle("POST /api/v1/channels/{name}/offers", offers(o))
 	mux.Handle("PUT /api/v1/sources/{name}/privacy", privacy(o))

@@ -9,6 +9,7 @@ import (
 type readiness struct {
 	Ready    bool       `json:"ready"`
 	Channels []notReady `json:"not_ready"` // every channel that is not connected
+	Reload   *Reload    `json:"reload,omitempty"`
 }
 
 // notReady is a channel that is not connected.
@@ -37,7 +38,7 @@ func readyz(get func() Report) http.Handler {
 
 // readinessOf returns the channels that are not connected. An agent without channels is ready.
 func readinessOf(r Report) readiness {
-	out := readiness{Channels: []notReady{}}
+	out := readiness{Channels: []notReady{}, Reload: r.Reload}
 	for _, c := range r.Channels {
 		if c.connected() {
 			continue

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,8 @@ func house() status.Report {
 	}
 	return status.Report{
 		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9, Panics: 1,
+		Reload: &status.Reload{At: now, Error: "kvsagent.yaml:3: unknown key", Hash: strings.Repeat("ab", 32),
+			Success: now.Add(-100 * time.Second)},
 		FirstFrames: map[status.Stage]status.Histogram{status.StageFrame: first, status.StageAnswer: {}},
 		Sources: []status.Source{
 			{

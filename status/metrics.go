@@ -37,6 +37,10 @@ var (
 	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not accept.")
 	descPanics = desc("panics_total",
 		"Bugs in the agent, each of which has ended one connection. The log has the stack.")
+	descReload = desc("config_last_reload_successful",
+		"Whether the config that was read last runs: 1, or 0 when it was refused.")
+	descReloadTime = desc("config_last_reload_success_timestamp_seconds",
+		"When a config was last taken, in seconds since 1970.")
 	descFirstFrames = desc("first_frame_seconds",
 		"How long sessions took to each stage up to the first key frame, from their beginning.", "stage")
 
@@ -114,6 +118,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.counter(descUnsent, r.Unsent)
 	out.counter(descPanics, r.Panics)
+	if r.Reload != nil {
+		ok := 0.0
+		if r.Reload.OK {
+			ok = 1
+		}
+		out.gauge(descReload, ok)
+		out.gauge(descReloadTime, float64(r.Reload.Success.UnixMilli())/1000)
+	}
 	for stage, h := range r.FirstFrames {
 		out.histogram(descFirstFrames, h, string(stage))
 	}

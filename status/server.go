@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -21,7 +22,8 @@ const (
 // Server serves a Handler at one address. After Run has returned it is finished; make another.
 type Server struct {
 	ln      net.Listener
-	handler http.Handler
+	host    string // that Listen was given; "" for one that is not allowed in the Host header
+	handler atomic.Pointer[http.Handler]
 	log     *slog.Logger
 }
 
@@ -37,16 +39,31 @@ func Listen(addr string, o Options) (*Server, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if !unspecified(host) {
-		o.Hosts = append([]string{host}, o.Hosts...)
-	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("status: %w; hint: another program may hold the port, choose another "+
 			"under status.listen", err)
 	}
-	return &Server{ln: ln, handler: Handler(o), log: o.Log}, nil
+	s := &Server{ln: ln, log: o.Log}
+	if !unspecified(host) {
+		s.host = host
+	}
+	s.Set(o)
+	return s, nil
 }
+
+// Set serves other options at the same address. Requests in progress end as they began.
+func (s *Server) Set(o Options) {
+	o = o.withDefaults()
+	if s.host != "" {
+		o.Hosts = append([]string{s.host}, o.Hosts...)
+	}
+	h := Handler(o)
+	s.handler.Store(&h)
+}
+
+// Close closes a server that was not Run.
+func (s *Server) Close() { _ = s.ln.Close() }
 
 // URL returns the address of the page.
 func (s *Server) URL() string {
@@ -64,7 +81,9 @@ func (s *Server) URL() string {
 // streams are told to end. It returns earlier only with the error of the listener.
 func (s *Server) Run(ctx context.Context) error {
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			(*s.handler.Load()).ServeHTTP(w, r)
+		}),
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the watch streams
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,

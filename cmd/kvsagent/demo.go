@@ -36,13 +36,14 @@ func demoCommand() *cobra.Command {
 	kvsListen := c.Flags().String("localkvs-listen", "127.0.0.1:9790", "address of the signaling service")
 	level := c.Flags().String("log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		log := newLog(c.ErrOrStderr(), config.Log{Level: *level})
+		log, set := newLog(c.ErrOrStderr(), config.Log{Level: *level})
 		quiet := *level
 		if quiet == "info" {
 			quiet = "warn" // the agent logs the same from its side
 		}
+		serviceLog, _ := newLog(c.ErrOrStderr(), config.Log{Level: quiet})
 		kvs, err := localkvs.New(localkvs.Options{
-			Listen: *kvsListen, Log: newLog(c.ErrOrStderr(), config.Log{Level: quiet}).With("service", "localkvs"),
+			Listen: *kvsListen, Log: serviceLog.With("service", "localkvs"),
 		})
 		if err != nil {
 			return otherPort(err, "--localkvs-listen")
@@ -54,8 +55,8 @@ func demoCommand() *cobra.Command {
 		group, ctx := errgroup.WithContext(c.Context())
 		group.Go(func() error { return kvs.Run(ctx) })
 		group.Go(func() error {
-			return otherPort(serve(ctx, cfg, "", log,
-				func(page string) { describeDemo(c.OutOrStdout(), page, cfg.AWS.Region, kvs) }), "--listen")
+			return otherPort(serve(ctx, daemonOptions{cfg: cfg, log: log, set: set,
+				started: func(page string) { describeDemo(c.OutOrStdout(), page, cfg.AWS.Region, kvs) }}), "--listen")
 		})
 		return group.Wait()
 	}

@@ -46,7 +46,7 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), sourcesCommand(),
+	root.AddCommand(runCommand(), reloadCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), sourcesCommand(),
 		schemaCommand(), versionCommand())
 	return root
 }

@@ -75,5 +75,9 @@ func summary(r status.Report) string {
 		}
 		viewers += len(c.Peers)
 	}
-	return fmt.Sprintf("%d of %d channels connected, %d viewers", connected, len(r.Channels), viewers)
+	line := fmt.Sprintf("%d of %d channels connected, %d viewers", connected, len(r.Channels), viewers)
+	if r.Reload != nil && !r.Reload.OK {
+		line += fmt.Sprintf("; reload at %s failed: %q", r.Reload.At.Format(time.TimeOnly), r.Reload.Error)
+	}
+	return line
 }

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
@@ -18,77 +14,78 @@ import (
 func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run", Short: "Run the agent", Args: noArgs,
-		Long: "Run the agent until it is told to stop. SIGHUP reads the config again; what has not changed in it is " +
-			"not disturbed.",
+		Long: "Run the agent until it is told to stop. SIGHUP, or kvsagent reload, reads the config again; what has " +
+			"not changed in it is not disturbed.",
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := load(*path)
+		cfg, hash, err := loadHash(*path)
 		if err != nil {
 			return err
 		}
-		return serve(c.Context(), cfg, *path, newLog(c.ErrOrStderr(), cfg.Log), func(string) {})
+		log, set := newLog(c.ErrOrStderr(), cfg.Log)
+		return serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set})
 	}
 	return c
 }
 
-// serve runs an agent and its status page until ctx is done. path is the file that a reload reads, "" if there is none.
-// started gets the page's URL, "" if there is no page.
-func serve(ctx context.Context, cfg *config.Config, path string, log *slog.Logger, started func(page string)) error {
-	group, ctx := errgroup.WithContext(ctx)
-	page := ""
-	running := make(chan struct{})
-	a := agent.New(agent.Options{Version: version(), Log: log, Started: func() {
-		log.Info("agent started", "version", version(), "page", page, "sources", len(cfg.Sources),
-			"channels", len(cfg.Channels))
-		started(page)
-		close(running)
-	}})
-	if !cfg.Status.Off() {
-		s, err := status.Listen(cfg.Status.Listen,
-			status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot,
-				Offer: a.Offer, Hosts: cfg.Status.Hosts, Pprof: cfg.Status.Pprof, Log: log})
-		if err != nil {
-			return err
-		}
-		page = s.URL()
-		group.Go(func() error { return s.Run(ctx) })
-	}
-	reload := make(chan *config.Config)
-	group.Go(func() error { return a.Run(ctx, cfg, reload) })
-	manager := &manager{log: log, report: a.Report}
-	group.Go(func() error { return manager.run(ctx, running) })
-	if path != "" {
-		group.Go(func() error { return reloads(ctx, path, log, manager, reload) })
-	}
-	err := group.Wait()
-	log.Info("agent stopped")
-	return err
+// daemonOptions is what an agent and its status page run with.
+type daemonOptions struct {
+	cfg     *config.Config
+	path    string // of the file that a reload reads; "" for none
+	hash    string // of that file
+	log     *slog.Logger
+	set     *logSettings
+	started func(page string) // gets the page's URL, "" if there is no page; may be nil
 }
 
-// reloads reads the config again on each SIGHUP. A bad config changes nothing.
-func reloads(ctx context.Context, path string, log *slog.Logger, m *manager, out chan<- *config.Config) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hup:
+// serve runs an agent and its status page until ctx is done.
+func serve(ctx context.Context, o daemonOptions) error {
+	group, ctx := errgroup.WithContext(ctx)
+	running := make(chan struct{})
+	r := &reloader{path: o.path, log: o.log, set: o.set, asked: make(chan chan error), configs: make(chan *config.Config),
+		applied: make(chan error)}
+	r.agent = agent.New(agent.Options{
+		Version: version(), Log: o.log,
+		Applied: func(_ *config.Config, err error) {
+			select {
+			case r.applied <- err:
+			case <-ctx.Done():
+			}
+		},
+		Started: func() {
+			page := r.page.URL()
+			o.log.Info("agent started", "version", version(), "page", page, "sources", len(o.cfg.Sources),
+				"channels", len(o.cfg.Channels))
+			r.agent.Runs(o.hash)
+			if o.started != nil {
+				o.started(page)
+			}
+			close(running)
+		},
+	})
+	r.page = &page{log: o.log, options: func(c config.Status) status.Options {
+		a := r.agent
+		so := status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot,
+			Offer: a.Offer, Hosts: c.Hosts, Pprof: c.Pprof, Log: o.log}
+		if o.path != "" {
+			so.Reload = r.ask
 		}
-		m.reloading()
-		cfg, err := config.Load(path)
-		if err != nil {
-			log.Error("config not reloaded", "err", fmt.Sprintf("%q", err.Error()))
-			m.ready()
-			continue
-		}
-		select {
-		case out <- cfg:
-		case <-ctx.Done():
-			return nil
-		}
-		m.ready()
+		return so
+	}}
+	next, err := r.page.open(o.cfg.Status)
+	if err != nil {
+		return err
 	}
+	next.use()
+	group.Go(func() error { return r.page.run(ctx) })
+	group.Go(func() error { return r.agent.Run(ctx, o.cfg, r.configs) })
+	r.manager = &manager{log: o.log, report: r.agent.Report}
+	group.Go(func() error { return r.manager.run(ctx, running) })
+	if o.path != "" {
+		group.Go(func() error { return r.run(ctx) })
+	}
+	err = group.Wait()
+	o.log.Info("agent stopped")
+	return err
 }

@@ -20,14 +20,20 @@ type sourceError struct{ error }
 // load reads a config file and checks that it can be served, including what the sources' own packages require of their
 // URLs.
 func load(path string) (*config.Config, error) {
-	cfg, err := config.Load(path)
+	cfg, _, err := loadHash(path)
+	return cfg, err
+}
+
+// loadHash is load, and gives the SHA-256 of the file.
+func loadHash(path string) (*config.Config, string, error) {
+	cfg, hash, err := config.LoadHash(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := agent.CheckSources(cfg); err != nil {
-		return nil, sourceError{fmt.Errorf("%s: %w", path, err)}
+		return nil, "", sourceError{fmt.Errorf("%s: %w", path, err)}
 	}
-	return cfg, nil
+	return cfg, hash, nil
 }
 
 func validateCommand() *cobra.Command {

@@ -415,7 +415,14 @@ async function tick() {
     misses++;
     console.warn('report', e);
   }
-  byId('banner').hidden = misses < 2;
+  const reload = window.kvsagent.report?.reload;
+  byId('banner').hidden = misses < 2 && reload?.ok !== false;
+  if (reload?.ok === false)
+    text(
+      byId('banner'),
+      `The config that was read ${fmt.seconds(fmt.ago(window.kvsagent.report.now, reload.at))} ago was refused; the ` +
+        `one before it runs on. ${reload.error}`,
+    );
   document.body.classList.toggle('stale', misses >= 2);
   if (misses >= 2) {
     text(byId('banner'), 'The agent does not answer. What you see is old; this page keeps asking.');
