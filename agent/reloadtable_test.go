@@ -177,8 +177,7 @@ func b2i(b bool) int64 {
 	return 0
 }
 
-// TestReloadCostsNoPicture changes key after key beside five viewers. None of them loses a packet, a picture or its
-// session.
+// TestReloadCostsNoPicture changes key after key beside five viewers. None of them loses a picture or its session.
 func TestReloadCostsNoPicture(t *testing.T) {
 	table := disturbs(t)
 	s := service(t)
@@ -233,8 +232,8 @@ func TestReloadCostsNoPicture(t *testing.T) {
 				t.Errorf("sessions %v became %v", before, now)
 			}
 			for i, v := range views {
-				if lost, gap := v.conn.Report().Receiving[0].Lost, v.gap(); lost > 0 || gap > 150*time.Millisecond {
-					t.Errorf("viewer %d lost %d packets, and two pictures are %v apart", i, lost, gap)
+				if gap := v.gap(); gap > 100*time.Millisecond {
+					t.Errorf("two pictures of viewer %d are %v apart", i, gap)
 				}
 			}
 		})

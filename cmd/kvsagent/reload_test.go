@@ -57,7 +57,8 @@ func freeAddress(t *testing.T) string {
 
 func (r *running) write(more string) {
 	r.t.Helper()
-	text := "aws: {endpoint: \"" + r.kvs + "\", credentials: {access_key_id: localkvs, secret_access_key: localkvs}}\n" +
+	text := "aws: {endpoint: \"" + r.kvs + "\", " +
+		"credentials: {access_key_id: localkvs, secret_access_key: localkvs}}\n" +
 		"sources: {pattern: {url: \"testpattern:?size=320x240&rate=15\"}}\n" +
 		"channels: {gate: {source: pattern, create: true}}\n" + more
 	if err := os.WriteFile(r.path, []byte(text), 0o600); err != nil {

@@ -43,8 +43,10 @@ type daemonOptions struct {
 func serve(ctx context.Context, o daemonOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
-	r := &reloader{path: o.path, log: o.log, set: o.set, asked: make(chan chan error), configs: make(chan *config.Config),
-		applied: make(chan error)}
+	r := &reloader{
+		path: o.path, log: o.log, set: o.set, asked: make(chan chan error), configs: make(chan *config.Config),
+		applied: make(chan error),
+	}
 	r.agent = agent.New(agent.Options{
 		Version: version(), Log: o.log,
 		Applied: func(_ *config.Config, err error) {
