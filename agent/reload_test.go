@@ -1,11 +1,14 @@
 package agent_test
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kvsagent/kvsagent/agent"
+	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/status"
 )
 
@@ -119,4 +122,26 @@ func freePort(t *testing.T) int {
 	}
 	defer c.Close()
 	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+// TestReloadInTheMiddleOfANegotiation: a viewer whose offer is being answered gets its picture.
+func TestReloadInTheMiddleOfANegotiation(t *testing.T) {
+	s := service(t)
+	a, reload := start(t, parse(t, s, gate))
+	for i, change := range []func(*config.Config){
+		func(c *config.Config) { c.Limits.Offers.PerSecond = 6 },
+		func(c *config.Config) { c.AWS.Spread = time.Second },
+		func(c *config.Config) { c.WebRTC.UDPPort = freePort(t) },
+		func(c *config.Config) { c.AWS.Credentials.SecretAccessKey = "another" },
+	} {
+		before := a.Report().Reload
+		next := parse(t, s, gate)
+		change(next)
+		v := join(t, s, "gate", fmt.Sprint("v", i)).watch()
+		reload <- next
+		if r := reloaded(t, a, before); !r.OK {
+			t.Fatal(r.Error)
+		}
+		v.plays(t, 5)
+	}
 }

@@ -24,7 +24,8 @@ func disturbs(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	out := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`[^|]* \\| ([^|]+) \\|$").FindAllStringSubmatch(string(text), -1) {
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)`[^|]* \\| ([^|]+) \\|$")
+	for _, m := range rows.FindAllStringSubmatch(string(text), -1) {
 		out[m[1]] = m[2]
 	}
 	return out

@@ -17,4 +17,6 @@ type Switch struct {
 func (s *Switch) Set(p Provider) { s.from.Store(&p) }
 
 // Retrieve implements Provider.
-func (s *Switch) Retrieve(ctx context.Context) (aws.Credentials, error) { return (*s.from.Load()).Retrieve(ctx) }
+func (s *Switch) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	return (*s.from.Load()).Retrieve(ctx)
+}

@@ -21,7 +21,9 @@ const (
 )
 
 func main() {
+	signal.Ignore(syscall.SIGPIPE) // a closed pipe at the other end of the log is no reason to end
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	err := command().ExecuteContext(ctx)
 	stop()
 	if err != nil {
@@ -46,8 +48,8 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), reloadCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(), sourcesCommand(),
-		schemaCommand(), versionCommand())
+	root.AddCommand(runCommand(), reloadCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(),
+		sourcesCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -110,8 +110,9 @@ func (r *reloader) apply(ctx context.Context, cfg *config.Config, hash string, n
 func reloadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "reload", Short: "Have the running agent read its config again, and wait for the outcome", Args: noArgs,
-		Long: "Check the config file, have the running agent read it, and wait until it runs by it. Exit status 0 when " +
-			"it does, 78 when the file has mistakes, 1 when the agent could not take it; it then runs as before.\n" +
+		Long: "Check the config file, have the running agent read it, and wait until it runs by it. Exit status 0 " +
+			"when it does, 78 when the file has mistakes, 1 when the agent could not take it; it then runs as " +
+			"before.\n" +
 			"The agent is reached through its status page.",
 	}
 	path := configFlag(c)

@@ -23,7 +23,9 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log, set := newLog(c.ErrOrStderr(), cfg.Log)
+		out := newAsyncLog(c.ErrOrStderr())
+		defer out.Close()
+		log, set := newLog(out, cfg.Log)
 		return serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set})
 	}
 	return c

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What may wait to be written: a journal that is slow for a moment loses nothing.
+const (
+	logLines = 2048
+	logBytes = 1 << 20
+)
+
+// asyncLog passes log lines on to a writer that may block or fail. Write never waits: who logs may hold a lock. When
+// too much waits, lines are dropped and counted, and the count is written once there is room.
+type asyncLog struct {
+	to      io.Writer
+	lines   chan []byte
+	bytes   atomic.Int64 // of lines
+	dropped atomic.Uint64
+	ticked  atomic.Int64 // when the writer last came back, in Unix nanoseconds
+	closing sync.Once
+	done    chan struct{}
+}
+
+func newAsyncLog(to io.Writer) *asyncLog {
+	l := &asyncLog{to: to, lines: make(chan []byte, logLines), done: make(chan struct{})}
+	l.ticked.Store(time.Now().UnixNano())
+	go l.run()
+	return l
+}
+
+// Write implements io.Writer. It takes whole lines.
+func (l *asyncLog) Write(line []byte) (int, error) {
+	if l.bytes.Add(int64(len(line))) > logBytes {
+		l.drop(line)
+		return len(line), nil
+	}
+	select {
+	case l.lines <- bytes.Clone(line):
+	default:
+		l.drop(line)
+	}
+	return len(line), nil
+}
+
+func (l *asyncLog) drop(line []byte) {
+	l.bytes.Add(-int64(len(line)))
+	l.dropped.Add(1)
+}
+
+func (l *asyncLog) run() {
+	defer close(l.done)
+	for line := range l.lines {
+		if line == nil {
+			return
+		}
+		_, _ = l.to.Write(line) // a log that is gone is nobody's to tell
+		l.bytes.Add(-int64(len(line)))
+		if n := l.dropped.Swap(0); n > 0 {
+			_, _ = fmt.Fprintf(l.to, dropNote(line), n)
+		}
+		l.ticked.Store(time.Now().UnixNano())
+	}
+}
+
+// dropNote tells how many lines were dropped, in the format of the line before it.
+func dropNote(like []byte) string {
+	if bytes.HasPrefix(like, []byte("{")) {
+		return `{"level":"WARN","msg":"log lines were dropped: what reads the log is too slow","lines":%d}` + "\n"
+	}
+	return `level=WARN msg="log lines were dropped: what reads the log is too slow" lines=%d` + "\n"
+}
+
+// Close writes what waits, for a moment at most. Lines that come later are lost.
+func (l *asyncLog) Close() {
+	l.closing.Do(func() {
+		select {
+		case l.lines <- nil:
+		case <-time.After(logClose):
+		}
+	})
+	select {
+	case <-l.done:
+	case <-time.After(logClose):
+	}
+}
+
+// logClose is how long the end of the process waits for the log.
+const logClose = time.Second
