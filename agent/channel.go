@@ -157,7 +157,7 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 	case signaling.Received:
 		ch.onMessage(ctx, wg, e.Message)
 	case signaling.Refused:
-		ch.onRefused(e)
+		ch.onRefused(ctx, e)
 	case signaling.ICEServersChanged:
 		ch.moveRelayed()
 	}
@@ -250,15 +250,6 @@ func (ch *channel) full() string {
 	return ""
 }
 
-// onRefused ends the session whose description the service refused. A refused candidate only means one path less.
-func (ch *channel) onRefused(e signaling.Refused) {
-	s := ch.sessions[e.Message.ClientID]
-	if s == nil || e.Message.Type == signaling.ICECandidate {
-		return
-	}
-	ch.end(s, fmt.Sprintf("the service refused our %s: %v", e.Message.Type, e.Err))
-}
-
 // moveRelayed moves the sessions that use a TURN server, since one is about to shut down. KVS does not say which
 // server, nor of which side.
 func (ch *channel) moveRelayed() {
@@ -297,12 +288,13 @@ func (ch *channel) reconnected() {
 	}
 }
 
-// send passes a signal to the service. A description that cannot be sent ends its session with that reason.
-func (ch *channel) send(signal peer.Signal, to string) error {
+// send passes a signal to the service, under a correlation ID, "" for one that nobody looks for.
+func (ch *channel) send(signal peer.Signal, to, correlation string) error {
 	m, err := toMessage(signal, to)
 	if err != nil {
 		return err
 	}
+	m.CorrelationID = correlation
 	return ch.now().client.Send(m)
 }
 

@@ -143,7 +143,8 @@ const iceTimeout = 3 * time.Second
 func (n *network) iceServers(ctx context.Context, client *signaling.Client, log *slog.Logger) []peer.ICEServer {
 	var out []peer.ICEServer
 	for _, s := range n.webrtc.ICEServers {
-		out = append(out, peer.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)})
+		server := peer.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)}
+		out = append(out, withoutLogin(server)...)
 	}
 	if n.aws.Endpoint == "" {
 		out = append(out, peer.ICEServer{URLs: []string{stunURL(n.region)}})
@@ -164,6 +165,18 @@ func (n *network) iceServers(ctx context.Context, client *signaling.Client, log 
 	return out
 }
 
+// withoutLogin leaves TURN servers out that have no credentials: Pion would refuse the whole connection for one.
+func withoutLogin(s peer.ICEServer) []peer.ICEServer {
+	if s.Username != "" && s.Credential != "" {
+		return []peer.ICEServer{s}
+	}
+	s.URLs = slices.DeleteFunc(slices.Clone(s.URLs), func(u string) bool { return strings.HasPrefix(u, "turn") })
+	if len(s.URLs) == 0 {
+		return nil
+	}
+	return []peer.ICEServer{s}
+}
+
 // turnKind is how a TURN URL says its server is reached (RFC 7065).
 type turnKind struct {
 	scheme string
@@ -180,6 +193,9 @@ func kindOf(u string) turnKind {
 func firstOf(servers []signaling.ICEServer, kinds []turnKind) []peer.ICEServer {
 	for _, kind := range kinds {
 		for _, s := range servers {
+			if s.Username == "" || s.Password == "" {
+				continue
+			}
 			if i := slices.IndexFunc(s.URLs, func(u string) bool { return kindOf(u) == kind }); i >= 0 {
 				return []peer.ICEServer{{URLs: s.URLs[i : i+1], Username: s.Username, Credential: s.Password}}
 			}

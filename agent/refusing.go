@@ -27,7 +27,7 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, reason) {
 		return
 	}
-	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from); err != nil {
+	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from, ""); err != nil {
 		ch.log.Warn("refusal not sent", "client", from, "err", err)
 	}
 }
@@ -39,7 +39,7 @@ func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o 
 		Engine: network.engine, Refuse: reason, Certificates: &ch.certs,
 		RelayOnly: network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
 		Send: func(s peer.Signal) {
-			if err := ch.send(s, from); err != nil {
+			if err := ch.send(s, from, ""); err != nil {
 				ch.log.Warn("refusal not sent", "client", from, "err", err)
 			}
 		},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
@@ -21,6 +22,7 @@ type session struct {
 	log    *slog.Logger
 	began  time.Time
 	cancel context.CancelFunc
+	sent   atomic.Uint64 // signals
 
 	mu     sync.Mutex // guards the fields below
 	kind   string     // kind of the reason, one of a few words
@@ -58,7 +60,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		SetupTimeout: now.network.limits.SetupTimeout, IdleTimeout: now.network.limits.IdleTimeout,
 		Log: s.log,
 		Send: func(signal peer.Signal) {
-			if err := ch.send(signal, client); err != nil {
+			if err := ch.send(signal, client, s.correlation()); err != nil {
 				s.log.Error("not sent", "err", err)
 				if _, isCandidate := signal.(peer.Candidate); !isCandidate {
 					s.stop(err.Error())

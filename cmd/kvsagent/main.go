@@ -21,7 +21,6 @@ const (
 )
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // a closed pipe at the other end of the log is no reason to end
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	err := command().ExecuteContext(ctx)

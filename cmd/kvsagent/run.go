@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os/signal"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/status"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 func runCommand() *cobra.Command {
@@ -43,6 +45,7 @@ type daemonOptions struct {
 
 // serve runs an agent and its status page until ctx is done.
 func serve(ctx context.Context, o daemonOptions) error {
+	signal.Ignore(unix.SIGPIPE) // the reader of the log may go, and that is no reason to end
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
 	r := &reloader{
