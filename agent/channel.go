@@ -219,8 +219,8 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		}
 		ch.end(s, "replaced by a new offer of the same client")
 	}
-	if reason := ch.full(); reason != "" {
-		ch.refuse(ctx, wg, from, o, reason)
+	if code, reason := ch.full(); reason != "" {
+		ch.refuse(ctx, wg, from, o, code, reason)
 		return
 	}
 	if r := ch.refusals[from]; r != nil {
@@ -229,11 +229,11 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 	ch.begin(ctx, wg, from, false, o)
 }
 
-// full returns why no further viewer is accepted, or "" when there is room.
-func (ch *channel) full() string {
+// full returns why no further viewer is accepted, as the viewer is told it and for the log, or "" when there is room.
+func (ch *channel) full() (code peer.Reason, reason string) {
 	now := ch.now()
 	if now.cfg.Role != config.Master {
-		return ""
+		return "", ""
 	}
 	pending := 0
 	for _, s := range ch.sessions {
@@ -243,11 +243,11 @@ func (ch *channel) full() string {
 	}
 	switch {
 	case len(ch.sessions) >= now.cfg.MaxViewers:
-		return fmt.Sprintf("%d viewers are connected, which is max_viewers", len(ch.sessions))
+		return peer.ReasonViewerLimit, fmt.Sprintf("%d viewers are connected, which is max_viewers", len(ch.sessions))
 	case pending >= now.network.limits.MaxPending:
-		return fmt.Sprintf("%d viewers are connecting, which is limits.max_pending", pending)
+		return peer.ReasonBusy, fmt.Sprintf("%d viewers are connecting, which is limits.max_pending", pending)
 	}
-	return ""
+	return "", ""
 }
 
 // moveRelayed moves the sessions that use a TURN server, since one is about to shut down. KVS does not say which

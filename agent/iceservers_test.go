@@ -12,7 +12,8 @@ import (
 func TestTURNWithoutCredentials(t *testing.T) {
 	const udp, tls = "turn:192.0.2.1:443?transport=udp", "turns:192.0.2.2:443?transport=tcp"
 	got := firstOf([]signaling.ICEServer{
-		{URLs: []string{udp}}, {URLs: []string{udp}, Username: "u"}, {URLs: []string{tls}, Username: "u", Password: "p"},
+		{URLs: []string{udp}}, {URLs: []string{udp}, Username: "u"},
+		{URLs: []string{tls}, Username: "u", Password: "p"},
 	}, []turnKind{{"turn:", true}, {"turns:", false}})
 	if len(got) != 1 || got[0].URLs[0] != tls {
 		t.Errorf("of the service's servers, %v is used", got)

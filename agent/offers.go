@@ -79,7 +79,7 @@ func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
 	if ch.sessions[id] != nil || ch.stores() || ch.offers[id] == nil {
 		return // the client offered meanwhile, or is wanted no more
 	}
-	if reason := ch.full(); reason != "" {
+	if _, reason := ch.full(); reason != "" {
 		ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
 		ch.schedule(ctx, id, ch.offers[id], offerMost)
 		return
@@ -153,7 +153,7 @@ func (a *Agent) Offer(ctx context.Context, name, client string) error {
 
 // offerNow begins the session that was asked for.
 func (ch *channel) offerNow(ctx context.Context, wg *sync.WaitGroup, want offerRequest) {
-	reason := ch.full()
+	_, reason := ch.full()
 	switch {
 	case ch.sessions[want.client] != nil:
 		want.begun <- &status.Problem{Status: 409, Text: fmt.Sprintf("there is a session with %q", want.client)}

@@ -18,25 +18,27 @@ type refusal struct {
 	stop   context.CancelFunc
 }
 
-// refuse answers an offer with the reason why this viewer gets nothing.
-func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) {
+// refuse answers an offer with the reason why this viewer gets nothing. The viewer is told the code; the reason is for
+// the log.
+func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, code peer.Reason,
+	reason string) {
 	ch.log.Warn("viewer refused", "client", from, "reason", reason)
 	if before := ch.refusals[from]; before != nil {
 		before.stop()
 	}
-	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, reason) {
+	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, code) {
 		return
 	}
-	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, reason)}, from, ""); err != nil {
+	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, code)}, from, ""); err != nil {
 		ch.log.Warn("refusal not sent", "client", from, "err", err)
 	}
 }
 
 // tell begins a connection that carries the reason, and reports whether it could.
-func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, reason string) bool {
+func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, code peer.Reason) bool {
 	network := ch.now().network
 	conn, err := peer.New(peer.Config{
-		Engine: network.engine, Refuse: reason, Certificates: &ch.certs,
+		Engine: network.engine, Refuse: code, Certificates: &ch.certs,
 		RelayOnly: network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
 		Send: func(s peer.Signal) {
 			if err := ch.send(s, from, ""); err != nil {

@@ -31,7 +31,7 @@ channels: {full: {source: pattern, create: true, max_viewers: 1}}
 				var told []string
 				p.Call(&told, "told")
 				return len(told) == 1 &&
-					strings.HasPrefix(told[0], `{"action":"REFUSED","reason":"1 viewers are connected`), told
+					strings.HasPrefix(told[0], `{"action":"REFUSED","reason":"viewer-limit: `), told
 			})
 			var got []string
 			p.Call(&got, "directions")

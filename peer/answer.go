@@ -58,14 +58,14 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 		return nil, &RefusedError{err}
 	}
 	if c.o.Refuse != "" {
-		return nil, c.refuse(ctx, o, errors.New(c.o.Refuse))
+		return nil, c.refuse(ctx, o, refusal{c.o.Refuse, errors.New(c.o.Refuse.Text())})
 	}
 	tracks, err := c.outgoing.sourceTracks(ctx)
 	if err != nil {
-		return nil, c.refuse(ctx, o, err)
+		return nil, c.refuse(ctx, o, refusal{ReasonSourceOffline, err})
 	}
 	if err := lacking(tracks, c.o.Needs); err != nil {
-		return nil, c.refuse(ctx, o, err)
+		return nil, c.refuse(ctx, o, refusal{ReasonSourceUnsupported, err})
 	}
 	tracks = c.outgoing.withSub(ctx, tracks, offered["video"])
 	set, err := newCodecSet()
@@ -77,7 +77,7 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	}
 	fitting, mute, err := set.fit(tracks, offered)
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-		return nil, c.refuse(ctx, o, refused.Reason)
+		return nil, c.refuse(ctx, o, refusal{ReasonNoCommonCodec, refused.Reason})
 	}
 	if err != nil {
 		return nil, err
@@ -107,14 +107,15 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	return l, err
 }
 
-// refuse answers an offer with a refusal and gives the error that ends the connection. A viewer with a data channel is
-// told there, too, if nothing has been made for it yet.
-func (c *Conn) refuse(ctx context.Context, o Offer, reason error) error {
-	if c.current() == nil && c.refuseByData(ctx, o, reason.Error()) {
-		return &RefusedError{reason}
+// refuse answers an offer with a refusal, which has the reason from the closed list, and gives the error that ends the
+// connection. A viewer with a data channel is told there, too, if nothing has been made for it yet.
+func (c *Conn) refuse(ctx context.Context, o Offer, why error) error {
+	reason := reasonOf(why)
+	if c.current() == nil && c.refuseByData(ctx, o, reason) {
+		return &RefusedError{why}
 	}
-	c.out.description(Answer{SDP: Refusal(o.SDP, reason.Error())})
-	return &RefusedError{reason}
+	c.out.description(Answer{SDP: Refusal(o.SDP, reason)})
+	return &RefusedError{why}
 }
 
 // answer answers an offer on the connection that there is.
@@ -122,13 +123,13 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	c.out.hold()
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
 		SDP: c.o.clean(o.SDP)}); err != nil {
-		return c.refuse(ctx, o, fmt.Errorf("offer not understood: %w", err))
+		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("offer not understood: %w", err)})
 	}
 	c.setRemote(o.SDP)
 	settle(l.pc)
 	desc, err := l.pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: trickle})
 	if err != nil {
-		return c.refuse(ctx, o, fmt.Errorf("no answer to this offer: %w", err))
+		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("no answer to this offer: %w", err)})
 	}
 	l.expect(negotiatedCodecs(desc.SDP))
 	out := c.o.directed(c.outgoing.leveled(withMids(desc.SDP, o.SDP)))

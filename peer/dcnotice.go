@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -24,10 +25,59 @@ const (
 	noticeWithin  = 5 * time.Second // ICE, DTLS, SCTP and the message
 )
 
+// Reason is why a viewer gets nothing, as the viewer is told it: one of a closed list (docs/viewers.md). What is behind
+// it, a camera's address or an error of its own words, is for the log and the report.
+type Reason string
+
+// The reasons. Their texts are part of the interface to viewer apps.
+const (
+	ReasonSourceOffline     Reason = "source-offline"
+	ReasonSourceUnsupported Reason = "source-unsupported"
+	ReasonNoCommonCodec     Reason = "no-common-codec"
+	ReasonViewerLimit       Reason = "viewer-limit"
+	ReasonBusy              Reason = "busy"
+	ReasonBadOffer          Reason = "bad-offer"
+	ReasonInternal          Reason = "internal"
+)
+
+var sentences = map[Reason]string{
+	ReasonSourceOffline:     "the camera gives no picture now; try again later",
+	ReasonSourceUnsupported: "the camera does not give what this viewer needs",
+	ReasonNoCommonCodec:     "the viewer takes none of the camera's video codecs",
+	ReasonViewerLimit:       "all places for viewers are taken (max_viewers); try again later",
+	ReasonBusy:              "too many viewers are connecting; try again in a few seconds",
+	ReasonBadOffer:          "the offer cannot be answered",
+	ReasonInternal:          "the agent has a fault",
+}
+
+// Text is the reason as viewers are told it: its code, a colon, and a sentence for people.
+func (r Reason) Text() string {
+	if s, ok := sentences[r]; ok {
+		return string(r) + ": " + s
+	}
+	return ReasonInternal.Text()
+}
+
+// refusal is an error and the reason that a viewer is told in its place.
+type refusal struct {
+	Reason
+	error
+}
+
+func (r refusal) Unwrap() error { return r.error }
+
+// reasonOf is what a viewer is told of an error.
+func reasonOf(err error) Reason {
+	if r, ok := errors.AsType[refusal](err); ok {
+		return r.Reason
+	}
+	return ReasonInternal
+}
+
 // refuseByData refuses an offer in a way that leaves its data channel: every section of media is rejected, as in
 // Refusal, and over the channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having
 // sent nothing, when that cannot be.
-func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
+func (c *Conn) refuseByData(ctx context.Context, o Offer, reason Reason) bool {
 	if !NegotiatesData(o.SDP) {
 		return false
 	}
@@ -55,14 +105,14 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason string) bool {
 		return false
 	}
 	c.out.hold()
-	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sdp.SessionName(reason)+"\r", 1)
+	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sdp.SessionName(reason.Text())+"\r", 1)
 	if l.pc.SetLocalDescription(desc) != nil {
 		return false
 	}
 	c.negotiation.lastOffer, c.negotiation.lastAnswer = o.SDP, answer
 	c.out.description(Answer{SDP: answer})
 	if c.takeEarly(l) == nil {
-		c.awaitNotice(ctx, l, transport.Notice{Action: noticeRefused, Reason: reason})
+		c.awaitNotice(ctx, l, transport.Notice{Action: noticeRefused, Reason: reason.Text(), Code: string(reason)})
 	}
 	return true
 }

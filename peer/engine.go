@@ -51,19 +51,19 @@ type EngineOptions struct {
 type Engine struct {
 	o        EngineOptions
 	settings webrtc.SettingEngine
+	indirect sync.Once // it was told that keys are not to be had
 	*shared
 }
 
 // shared is what Engines with the same sockets have in common.
 type shared struct {
-	notices  chan struct{} // an element for each refused viewer that is being told why
-	net      piontransport.Net
-	host     *transport.HostNetwork // net, when it is the host's
-	udp      *transport.UDPSocket   // of all connections but those that are viewers; nil on a virtual network
-	tcp      ice.TCPMux             // nil without TCP
-	indirect sync.Once              // it was told that keys are not to be had
-	panics   atomic.Uint64          // that have ended connections
-	certs    Certificates           // of connections whose Config names none
+	notices chan struct{} // an element for each refused viewer that is being told why
+	net     piontransport.Net
+	host    *transport.HostNetwork // net, when it is the host's
+	udp     *transport.UDPSocket   // of all connections but those that are viewers; nil on a virtual network
+	tcp     ice.TCPMux             // nil without TCP
+	panics  atomic.Uint64          // that have ended connections
+	certs   Certificates           // of connections whose Config names none
 
 	mu      sync.Mutex // guards the fields below
 	running int        // connections

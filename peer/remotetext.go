@@ -110,12 +110,12 @@ func NegotiatesData(offer string) bool {
 // that there is nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message.
 // The reason stands in the session name, for people who read it. It is "" when there is no such answer, since the offer
 // is not understood.
-func Refusal(offer, reason string) string {
+func Refusal(offer string, reason Reason) string {
 	d, err := read(offer)
 	if err != nil {
 		return ""
 	}
-	return d.Refusal(reason)
+	return d.Refusal(reason.Text())
 }
 
 // refusedBy reads a refusal: an answer that rejects every section of media.

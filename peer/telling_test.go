@@ -150,12 +150,12 @@ func refused(t *testing.T, done <-chan error, reason string) {
 // reason to people.
 func TestRefusedViewerIsTold(t *testing.T) {
 	for _, tt := range []struct {
-		name, reason string
-		config       func() peer.Config
+		name, reason, inLog string
+		config              func() peer.Config
 	}{
-		{"full", "10 viewers are connected",
-			func() peer.Config { return peer.Config{Engine: engine(t), Refuse: "10 viewers are connected"} }},
-		{"no common codec", "no common video codec: the remote takes VP8", func() peer.Config {
+		{"full", peer.ReasonViewerLimit.Text(), "max_viewers",
+			func() peer.Config { return peer.Config{Engine: engine(t), Refuse: peer.ReasonViewerLimit} }},
+		{"no common codec", peer.ReasonNoCommonCodec.Text(), "no common video codec: the remote", func() peer.Config {
 			return peer.Config{Engine: engine(t), Broadcast: pattern(t)}
 		}},
 	} {
@@ -175,7 +175,7 @@ func TestRefusedViewerIsTold(t *testing.T) {
 			if got := p.message(t); !strings.HasPrefix(got, `{"action":"REFUSED","reason":"`+tt.reason) {
 				t.Errorf("the page was told %s", got)
 			}
-			refused(t, done, tt.reason)
+			refused(t, done, tt.inLog)
 			if took := time.Since(began); took > 4*time.Second {
 				t.Errorf("telling took %v; it should end when the message has arrived", took)
 			}
@@ -190,9 +190,9 @@ func TestRefusalsAreBounded(t *testing.T) {
 	began := time.Now()
 	for i := range 5 {
 		p := newPage(t) // which never answers
-		_, done := p.call(t, peer.Config{Engine: e, Refuse: "full"})
+		_, done := p.call(t, peer.Config{Engine: e, Refuse: peer.ReasonViewerLimit})
 		if i == 4 {
-			refused(t, done, "full")
+			refused(t, done, "viewer-limit")
 		}
 		if answer := p.answer(t); strings.Contains(answer, "\nm=application 9 ") != (i < 4) {
 			t.Errorf("refusal %d: the data channel should be left to the first four:\n%s", i, answer)
@@ -200,7 +200,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		ends = append(ends, done)
 	}
 	for _, done := range ends[:4] {
-		refused(t, done, "full")
+		refused(t, done, "viewer-limit")
 	}
 	if took := time.Since(began); took > 9*time.Second {
 		t.Errorf("the refused viewers were given up after %v, want 5 s", took)

@@ -265,6 +265,7 @@ func (in *Inbound) opened(d *webrtc.DataChannel) {
 type Notice struct {
 	Action string `json:"action"`
 	Reason string `json:"reason,omitempty"`
+	Code   string `json:"code,omitempty"` // the reason for programs
 }
 
 // contain takes a panic in what comes in. It has to be deferred itself, as the guard's.
