@@ -44,7 +44,12 @@ type Config struct {
 	Status Status `yaml:"status"`
 	// What is logged to standard error.
 	Log Log `yaml:"log"`
+
+	warnings []string
 }
+
+// Warnings are what should be mended, and does not keep the config from running.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // AWS says where the signaling channels are, and with which keys.
 type AWS struct {

@@ -417,3 +417,46 @@ func absolute(t *testing.T, path string) string {
 	}
 	return abs
 }
+
+// A secret that every user can read is a warning with its cure, and a config that every user can change is refused.
+func TestFilesOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	secret, file := filepath.Join(dir, "gate.password"), filepath.Join(dir, "kvsagent.yaml")
+	text := "aws: {region: eu-central-1}\nsources:\n  gate: {url: \"rtsp://192.0.2.1/\", username: u, " +
+		"password_file: gate.password}\nchannels: {gate: {source: gate}}\n"
+	write := func(path, text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		secret, file os.FileMode
+		warnings     int
+		refused      bool
+	}{{0o640, 0o640, 0, false}, {0o644, 0o644, 1, false}, {0o600, 0o666, 0, true}} {
+		write(secret, "sesame\n", tt.secret)
+		write(file, text, tt.file)
+		cfg, err := config.Load(file)
+		if tt.refused {
+			if err == nil || !strings.Contains(err.Error(), "chmod o-w "+file) {
+				t.Errorf("mode %o: %v", tt.file, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := strings.Join(cfg.Warnings(), "\n")
+		if len(cfg.Warnings()) != tt.warnings || tt.warnings > 0 &&
+			!strings.Contains(w, file+":3: ") || tt.warnings > 0 && !strings.Contains(w, "chmod o-rwx "+secret) {
+			t.Errorf("modes %o, %o: %q", tt.secret, tt.file, w)
+		}
+		if strings.Contains(w, "sesame") {
+			t.Errorf("the secret is shown: %s", w)
+		}
+	}
+}

@@ -71,7 +71,9 @@ func (d *decoder) value(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Stru
 func (d *decoder) structure(n *yaml.Node, m *mark, v reflect.Value) {
 	fields := make(map[string]reflect.StructField)
 	for _, f := range reflect.VisibleFields(v.Type()) {
-		fields[yamlName(f)] = f
+		if f.IsExported() {
+			fields[yamlName(f)] = f
+		}
 	}
 	keys := slices.Collect(maps.Keys(fields))
 	ok := d.pairs(n, m, "keys here: "+listed(keys), func(key, val *yaml.Node) {

@@ -49,6 +49,15 @@ func (c *checker) secret(m *mark, key string, s *Secret, file *string) {
 		c.fail(fm, "the file has more than one line", "write the secret into it, on one line")
 	}
 	*s = Secret(text)
+	c.exposed(fm, *file)
+}
+
+// exposed warns of a secret that every user of this host can read.
+func (c *checker) exposed(m *mark, file string) {
+	if fi, err := os.Stat(file); err == nil && fi.Mode().Perm()&0o004 != 0 {
+		c.cfg.warnings = append(c.cfg.warnings, fmt.Sprintf("%s:%d: every user of this host can read the secret in "+
+			"%s; hint: chmod o-rwx %s", c.file, m.line, file, file))
+	}
 }
 
 // certificates checks a PEM file of certificates and makes its path absolute.

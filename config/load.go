@@ -34,6 +34,10 @@ func LoadHash(path string) (cfg *Config, hash string, err error) {
 		return nil, "", Errors{{File: path, What: reason(err), Hint: hint}}
 	}
 	defer f.Close()
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o002 != 0 {
+		return nil, "", Errors{{File: path, Hint: "chmod o-w " + path,
+			What: "every user of this host can change this file, and with it run commands"}}
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return nil, "", Errors{{File: path, What: reason(err)}}

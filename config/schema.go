@@ -96,6 +96,9 @@ func prose(c *ast.CommentGroup) string {
 // annotate copies the tags of a struct's fields, which the decoder obeys, into the struct's schema.
 func annotate(s *jsonschema.Schema, t reflect.Type) {
 	for _, f := range reflect.VisibleFields(t) {
+		if !f.IsExported() {
+			continue
+		}
 		name := yamlName(f)
 		p, _ := s.Properties.Get(name)
 		if f.Tag.Get("required") != "" {

@@ -102,6 +102,7 @@ func (r *reloader) apply(ctx context.Context, cfg *config.Config, hash string, n
 		return ctx.Err()
 	}
 	r.set.set(cfg.Log)
+	warn(r.log, cfg)
 	next.use()
 	r.agent.Runs(hash)
 	return nil

@@ -28,9 +28,17 @@ func runCommand() *cobra.Command {
 		out := newAsyncLog(c.ErrOrStderr())
 		defer out.Close()
 		log, set := newLog(out, cfg.Log)
+		warn(log, cfg)
 		return serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set})
 	}
 	return c
+}
+
+// warn logs what should be mended in a config.
+func warn(log *slog.Logger, cfg *config.Config) {
+	for _, w := range cfg.Warnings() {
+		log.Warn("config", "warning", w)
+	}
 }
 
 // daemonOptions is what an agent and its status page run with.

@@ -48,6 +48,9 @@ func validateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources),
 			len(cfg.Channels))
 		return err
