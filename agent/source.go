@@ -173,7 +173,7 @@ func newKind(c config.Source, log *slog.Logger) (media.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Foreign, o.Control, o.Log = foreign, c.Control, log
+		o.Foreign, o.Control, o.Env, o.Log = foreign, c.Control, c.Env, log
 		return pipe.New(o)
 	case "rtp":
 		o, err := rtpin.Parse(c.URL)

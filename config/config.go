@@ -149,6 +149,9 @@ type Source struct {
 	ONVIF string `yaml:"onvif" example:"http://192.0.2.10/onvif/device_service"`
 	// Arguments of the command of exec:, each passed on as it is, without quoting.
 	Args []string `yaml:"args" example:"-f"`
+	// Environment variables of the command of exec:, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR and KVSAGENT_*.
+	// It gets no others of the agent's.
+	Env map[string]string `yaml:"env" example:"LIBVA_DRIVER_NAME: iHD" pattern:"^[a-zA-Z_][a-zA-Z0-9_]*$" hint:"a variable's name"`
 	// The command of exec: makes key frames on request. It gets a pipe as file descriptor 3 (KVSAGENT_CONTROL_FD=3);
 	// each line on it is a request: keyframe, at most two a second. Viewers who have lost the picture then need not
 	// wait for the next key frame.

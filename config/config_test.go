@@ -17,6 +17,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/media/pipe"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -457,6 +458,32 @@ func TestFilesOfOthers(t *testing.T) {
 		}
 		if strings.Contains(w, "sesame") {
 			t.Errorf("the secret is shown: %s", w)
+		}
+	}
+}
+
+// A variable in a command stays one word, or a part of one, whatever it contains.
+func TestVariablesInCommands(t *testing.T) {
+	value := `a b' "c\ | $d`
+	for _, tt := range []struct{ url, want string }{
+		{`exec:show ${V} end`, value}, {`exec:show x${V}y end`, "x" + value + "y"},
+		{`exec:show '${V}' end`, value}, {`exec:show "${V}" end`, value}, {`exec:show \'"${V}" end`, "'" + value},
+	} {
+		doc, err := yaml.Marshal(map[string]any{
+			"aws":      map[string]string{"region": "eu-central-1"},
+			"sources":  map[string]any{"gate": map[string]string{"url": tt.url}},
+			"channels": map[string]any{"gate": map[string]string{"source": "gate"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Parse("test.yaml", doc, func(name string) (string, bool) { return value, name == "V" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		words, err := pipe.Split(strings.TrimPrefix(cfg.Sources["gate"].URL, "exec:"))
+		if err != nil || len(words) != 3 || words[1] != tt.want {
+			t.Errorf("%s: %q, %v", tt.url, words, err)
 		}
 	}
 }

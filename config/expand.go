@@ -13,9 +13,12 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 //	${VAR:default}  the variable, or the default when it is unset or empty
 //	$$              a dollar
 //
-// Any other dollar stands for itself. The values of variables never appear in the error.
+// Any other dollar stands for itself. The values of variables never appear in the error. A value in a command (exec:)
+// stays what it was in the command line, one word or a part of one, whatever it contains.
 func expand(s string, env func(string) (string, bool)) (string, *Error) {
 	var b strings.Builder
+	command := strings.HasPrefix(s, "exec:")
+	var quotes quoting
 	for {
 		i := strings.IndexByte(s, '$')
 		if i < 0 || i == len(s)-1 {
@@ -23,6 +26,7 @@ func expand(s string, env func(string) (string, bool)) (string, *Error) {
 			return b.String(), nil
 		}
 		b.WriteString(s[:i])
+		quotes.read(s[:i])
 		switch s[i+1] {
 		case '$':
 			b.WriteByte('$')
@@ -41,6 +45,9 @@ func expand(s string, env func(string) (string, bool)) (string, *Error) {
 				return "", &Error{What: "environment variable " + name + " is not set",
 					Hint: "set it, or write ${" + name + ":default}"}
 			}
+			if command {
+				val = quotes.escape(val)
+			}
 			b.WriteString(val)
 			s = rest
 		default:
@@ -48,4 +55,46 @@ func expand(s string, env func(string) (string, bool)) (string, *Error) {
 			s = s[i+1:]
 		}
 	}
+}
+
+// quoting is where in a command line one is: 0, or in quotes of this kind.
+type quoting byte
+
+// read goes on over a part of the line as it was written.
+func (q *quoting) read(text string) {
+	for i := 0; i < len(text); i++ {
+		switch c := quoting(text[i]); {
+		case c == '\\' && *q != '\'':
+			i++
+		case *q == 0 && (c == '\'' || c == '"'):
+			*q = c
+		case c == *q:
+			*q = 0
+		}
+	}
+}
+
+// escape makes a value mean itself here, for the words that media/pipe reads.
+func (q *quoting) escape(val string) string {
+	switch *q {
+	case '\'':
+		return strings.ReplaceAll(val, "'", `'\''`)
+	case '"':
+		return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(val)
+	}
+	if val == "" {
+		return val
+	}
+	var b strings.Builder
+	for _, r := range val {
+		if !plainRune(r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func plainRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:=,@%+", r)
 }

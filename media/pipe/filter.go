@@ -25,7 +25,7 @@ func Filter(ctx context.Context, args []string, in []byte, most int, log *slog.L
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(args, from, nil, log)
+	p, err := start(args, from, nil, nil, log)
 	_ = from.Close()
 	if err != nil {
 		return nil, errors.Join(err, to.Close())

@@ -43,6 +43,9 @@ type Options struct {
 	// "keyframe".
 	Control bool
 
+	// Env are variables for the command, besides PATH, HOME, USER, LANG, LC_*, TZ, TMPDIR and KVSAGENT_* of our own.
+	Env map[string]string
+
 	Log *slog.Logger // nil means slog.Default
 }
 
@@ -119,7 +122,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 		return &Error{Name: name, Err: err}
 	}
 	defer shut()
-	p, err := start(args, nil, wishes, s.o.Log.With("command", name))
+	p, err := start(args, nil, wishes, s.o.Env, s.o.Log.With("command", name))
 	if wishes != nil {
 		_ = wishes.Close() // the command has its own
 	}

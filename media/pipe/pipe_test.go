@@ -173,8 +173,10 @@ func TestErrors(t *testing.T) {
 // returns.
 func TestEnd(t *testing.T) {
 	for name, script := range map[string]string{
-		"deaf":     `trap "" TERM; echo $$ >$PIDS; sleep 1000 & echo $! >>$PIDS; wait; wait; sleep 1000`,
-		"stopped":  `echo $$ >$PIDS; kill -STOP $$; sleep 1000`,
+		"deaf":    `trap "" TERM; echo $$ >$PIDS; sleep 1000 & echo $! >>$PIDS; wait; wait; sleep 1000`,
+		"stopped": `echo $$ >$PIDS; kill -STOP $$; sleep 1000`,
+		"escaped": `export PIDS; setsid sh -c 'trap "" TERM; echo $$ >$PIDS; exec sleep 1000' & ` +
+			`while [ ! -s ${PIDS} ]; do sleep 0.01; done; echo $$ >>$PIDS; wait`,
 		"children": `sleep 1000 & echo $! >$PIDS; (trap "" TERM; sleep 1000) & echo $! >>$PIDS; echo $$ >>$PIDS; wait`,
 	} {
 		t.Run(name, func(t *testing.T) {

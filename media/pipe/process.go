@@ -1,12 +1,15 @@
 package pipe
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +24,7 @@ const grace = 2 * time.Second
 // process is a running command with all processes that it starts. After end it is gone.
 type process struct {
 	cmd    *exec.Cmd
+	mark   string // in the environment of everything that the command has started
 	stdout *os.File
 	stderr *tail
 	gone   chan struct{} // closed when the command has ended and its group was killed
@@ -32,7 +36,7 @@ type process struct {
 // start runs a command line in a process group of its own. It inherits stdin, stdout and stderr, and the reading end of
 // a control pipe as descriptor 3, unless that is nil. Go opens all other descriptors close-on-exec; those that we
 // inherited ourselves are made so here.
-func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, error) {
+func start(args []string, stdin, control *os.File, env map[string]string, log *slog.Logger) (*process, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no command")
 	}
@@ -54,7 +58,11 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 		cmd.Stdin = stdin
 	}
 	cmd.Stdout, cmd.Stderr = outW, errW
-	cmd.Env = environment(os.Environ())
+	mark := runMark + "=" + rand.Text()
+	cmd.Env = append(environment(os.Environ()), mark)
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	if control != nil {
 		cmd.ExtraFiles, cmd.Env = []*os.File{control}, append(cmd.Env, "KVSAGENT_CONTROL_FD=3")
 	}
@@ -64,22 +72,27 @@ func start(args []string, stdin, control *os.File, log *slog.Logger) (*process, 
 	if err != nil {
 		return nil, errors.Join(err, outR.Close(), errR.Close())
 	}
-	p := &process{cmd: cmd, stdout: outR, stderr: &tail{r: errR, log: log}, gone: make(chan struct{}),
+	p := &process{cmd: cmd, mark: mark, stdout: outR, stderr: &tail{r: errR, log: log}, gone: make(chan struct{}),
 		ask: make(chan struct{})}
 	go p.watch()
 	return p, nil
 }
 
-// environment removes variables that are for us alone: keys, and the socket of the service manager.
+// runMark is the variable by which processes are found that have left the command's group.
+const runMark = "KVSAGENT_RUN"
+
+// environment keeps the variables that a command needs: not the agent's keys, passwords and proxies, nor what is
+// between it and the service manager.
 func environment(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID",
-			"LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY":
+		case "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR":
+			return false
+		case runMark:
 			return true
 		}
-		return strings.HasPrefix(name, "AWS_")
+		return !strings.HasPrefix(name, "LC_") && !strings.HasPrefix(name, "KVSAGENT_")
 	})
 }
 
@@ -109,14 +122,59 @@ func (p *process) watch() {
 	// yet, so its number still names this group and no other.
 	p.signal(unix.SIGKILL)
 	<-exited
+	killMarked(p.mark)
 	p.err = p.cmd.Wait()
-	wg.Wait()
+	p.drain(&wg)
 	for range 100 { // killed processes take their time, and release their devices only at their end
 		if unix.Kill(-p.cmd.Process.Pid, 0) != nil {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+}
+
+// How long the output of a command may go on when it and all that is known of it are gone. What lies in a pipe is read
+// at the pace of the stream.
+const (
+	drainErr = 2 * time.Second
+	drainOut = 30 * time.Second
+)
+
+// drain waits for the end of stderr. A process that hides from us may hold it open for ever; it is not waited for.
+func (p *process) drain(reading *sync.WaitGroup) {
+	t := time.AfterFunc(drainErr, func() { _ = p.stderr.r.Close() })
+	defer t.Stop()
+	reading.Wait()
+	time.AfterFunc(drainOut, func() { _ = p.stdout.Close() })
+}
+
+// killMarked ends the processes that have left the command's group and still have its mark in their environment.
+func killMarked(mark string) {
+	for range 10 { // they may start others meanwhile
+		found := false
+		for _, pid := range marked(mark) {
+			found = unix.Kill(pid, unix.SIGKILL) == nil || found
+		}
+		if !found {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// marked are the processes with a mark. Those of other users cannot be read, and are not ours.
+func marked(mark string) (pids []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		env, err := os.ReadFile(file)
+		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), mark) {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(file, "/")[2]); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // await returns when the command has ended. It leaves the reaping to Wait.

@@ -15,6 +15,7 @@ const (
 	maxLine    = 300              // bytes of a line
 	maxLines   = 10               // in each period
 	linePeriod = 10 * time.Second // after that it only counts
+	tailBuffer = 32 << 10         // read at a time
 )
 
 // tail reads the stderr of a command to its end.
@@ -24,6 +25,7 @@ type tail struct {
 	ended atomic.Bool // it was asked to end: what it says now is about that
 
 	last    string // last meaningful line; owned by run
+	raw     []byte // the newest line of a flood
 	lines   int    // in this period
 	skipped int
 	until   time.Time
@@ -31,20 +33,35 @@ type tail struct {
 
 func (t *tail) run() {
 	defer t.r.Close()
-	r := bufio.NewReaderSize(t.r, maxLine)
+	r := bufio.NewReaderSize(t.r, tailBuffer)
 	for {
 		line, long, err := r.ReadLine()
 		if err != nil {
 			break
 		}
-		t.line(clean(string(line)))
+		t.take(line)
 		for long && err == nil {
 			_, long, err = r.ReadLine()
 		}
 	}
+	if s := clean(string(t.raw)); s != "" && !t.ended.Load() {
+		t.last = s
+	}
 	if t.skipped > 0 {
 		t.log.Info("command said more", "lines", t.skipped)
 	}
+}
+
+// take logs a line. One of a flood is counted and costs no more than that; the newest of it is kept as it came.
+func (t *tail) take(line []byte) {
+	if t.lines > maxLines && time.Now().Before(t.until) {
+		t.lines++
+		t.skipped++
+		t.raw = append(t.raw[:0], line[:min(len(line), maxLine)]...)
+		return
+	}
+	t.raw = t.raw[:0]
+	t.line(clean(string(line[:min(len(line), maxLine)])))
 }
 
 func (t *tail) line(s string) {

@@ -140,7 +140,7 @@ func (s *sound) transcode(codec media.Codec) error {
 		[]string{"-i", "pipe:0", "-c:a", "libopus", "-application", "lowdelay", "-frame_duration", "20", "-ac", "2",
 			"-ar", "48000",
 			"-b:a", "64k", "-f", "ogg", "-page_duration", "20000", "-flush_packets", "1", "pipe:1"})
-	p, err := start(args, in, nil, s.t.log.With("command", s.t.program))
+	p, err := start(args, in, nil, nil, s.t.log.With("command", s.t.program))
 	_ = in.Close()
 	if err != nil {
 		_ = to.Close()
