@@ -477,7 +477,12 @@ func TestVariablesInCommands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := config.Parse("test.yaml", doc, func(name string) (string, bool) { return value, name == "V" })
+		cfg, err := config.Parse("test.yaml", doc, func(name string) (string, bool) {
+			if name != "V" {
+				return "", false
+			}
+			return value, true
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
