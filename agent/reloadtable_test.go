@@ -43,6 +43,9 @@ func keys(t reflect.Type, at string) (out []string) {
 		return []string{at}
 	}
 	for _, f := range reflect.VisibleFields(t) {
+		if !f.IsExported() { // not the operator's
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		out = append(out, keys(f.Type, strings.TrimPrefix(at+"."+name, "."))...)
 	}
