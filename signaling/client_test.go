@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/kvsagent/kvsagent/signaling"
 )
 
@@ -391,26 +390,6 @@ func TestStaleChannelIsAskedForAgain(t *testing.T) {
 		expect[signaling.Connected](r)
 		if n := f.count(describePath); n != 2 {
 			t.Errorf("%d describes, want 2", n)
-		}
-	})
-}
-
-func TestAnotherMasterIsNotFought(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		r := run(t, f.start())
-		for i := range 3 {
-			expect[signaling.Connected](r)
-			s := f.socket()
-			_ = s.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""),
-				time.Now().Add(time.Second))
-			got := expect[signaling.Disconnected](r)
-			if long := got.RetryIn >= 150*time.Second; long != (i == 2) {
-				t.Errorf("close %d: retry in %v", i+1, got.RetryIn)
-			}
-			if !strings.Contains(got.Err.Error(), "another master") {
-				t.Errorf("err = %v, want a word on another master", got.Err)
-			}
 		}
 	})
 }

@@ -15,6 +15,7 @@ type clock struct {
 
 	mu     sync.Mutex
 	offset time.Duration // guarded by mu; added to now
+	learnt int           // guarded by mu; how often offset has changed
 }
 
 // skewed is the smallest difference that is corrected. A smaller one may only be Date's whole seconds and the answer's
@@ -37,6 +38,9 @@ func (k *clock) learn(h http.Header) {
 	if changed || off == 0 {
 		k.offset = off
 	}
+	if changed {
+		k.learnt++
+	}
 	k.mu.Unlock()
 	if !changed {
 		return
@@ -47,6 +51,13 @@ func (k *clock) learn(h http.Header) {
 	}
 	k.log.Warn("this host's clock is wrong; requests are signed with the service's time until it is set",
 		"off_by", (-off).Round(time.Second), "hint", "run an NTP client")
+}
+
+// lessons is how often the offset has changed.
+func (k *clock) lessons() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.learnt
 }
 
 // signing returns the time to sign with.

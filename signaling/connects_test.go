@@ -29,8 +29,8 @@ func TestThreeConnectsASecond(t *testing.T) {
 		least   int                   // minimum of connects in ten seconds, so that the test tests something
 	}{
 		{"sessions are cut", answer{}, func(f *fake, _ *running) { f.cut() }, 20},
-		{"sessions are closed, 1000", answer{}, closing(1000), 3}, // soon looks like another master
-		{"sessions are closed, 1011", answer{}, closing(1011), 3},
+		{"sessions are closed, 1000", answer{}, closing(1000), 20},
+		{"sessions are closed, 1011", answer{}, closing(1011), 20},
 		{"sessions are closed, 1009", answer{}, closing(1009), 20},
 		{"sessions are closed, 1013", answer{}, closing(1013), 20},
 		{"throttled", answer{400, "ClientLimitExceededException", "{}", nil}, nil, 20},

@@ -35,9 +35,8 @@ func (c *Client) hint(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENETUNREACH), errors.Is(err,
 		syscall.EHOSTUNREACH):
 		return "is the network up, and does the firewall let HTTPS out?"
-	case errors.As(err, &end) && end.age < kickAge && end.code() != 0:
-		return "when this goes on, another " + strings.ToLower(string(c.opts.Role)) +
-			" is connected under the same name"
+	case errors.As(err, &end) && end.age < steady && end.code() != 0 && c.opts.Role == Viewer:
+		return "when this goes on, another viewer is connected under the same client id"
 	}
 	return ""
 }

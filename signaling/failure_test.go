@@ -297,6 +297,27 @@ func TestWrongClockIsCorrected(t *testing.T) {
 	})
 }
 
+// TestClockAfterRefusals: the keys are refused again and again, and have long waits behind them, when the clock is set
+// wrongly besides. The answer that says so is followed at once.
+func TestClockAfterRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.strict = true
+		refusal := answer{status: 403, code: "AccessDeniedException"}
+		f.next(wssPath, refusal, refusal, refusal)
+		opts := f.start()
+		r := run(t, opts)
+		for range 3 {
+			expect[signaling.Disconnected](r)
+		}
+		f.set(func() { f.skew = time.Hour })
+		if got := expect[signaling.Disconnected](r); got.RetryIn != 0 {
+			t.Errorf("retry in %v, want at once: %v", got.RetryIn, got.Err)
+		}
+		expect[signaling.Connected](r)
+	})
+}
+
 func TestCreate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)

@@ -22,12 +22,12 @@ const (
 	failed                 // no answer, or a failure inside the service
 	throttled              // too many requests
 	denied                 // 401 or 403: keys or permissions
-	skew                   // 403: the time of the signature; already corrected
+	skew                   // 403: the time of the signature, though the clock seems right
+	taught                 // 403 that has taught us what the service's time is
 	missing                // no such channel
 	outdated               // the cached channel is outdated; already forgotten
 	untrusted              // TLS or a captive portal: the other end is not the service
 	refused                // the request itself is refused, or the answer makes no sense
-	rival                  // another client connects with our identity
 	replacing              // a working session could not be replaced yet
 	spent                  // the control plane was asked too often
 	hopeless               // no later attempt can succeed
@@ -56,6 +56,11 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 			return 0 // with new keys, or a corrected clock
 		}
 		return slow(time.Minute, 10*time.Minute, n-1)
+	case taught:
+		if n < lessonsMost {
+			return 0
+		}
+		return slow(time.Minute, 10*time.Minute, n-lessonsMost)
 	case outdated:
 		if n == 0 {
 			return 0
@@ -65,8 +70,6 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 		return slow(time.Minute, 5*time.Minute, n)
 	case untrusted:
 		return backoff.Scale(30*time.Second, 1+u)
-	case rival:
-		return slow(5*time.Minute, 5*time.Minute, 0)
 	case replacing:
 		return full(time.Second, 20*time.Second, n)
 	}
@@ -81,18 +84,14 @@ func life(u float64) time.Duration { return 45*time.Minute + backoff.Scale(12*ti
 const (
 	steady      = 2 * time.Minute // a session that lived this long was healthy: the waits start over
 	maxWaitTold = 5 * time.Minute // the longest Retry-After that is obeyed
-
-	// Closes by the service this soon and this often within a minute suggest another master (KVS: the newest wins).
-	kickAge  = 30 * time.Second
-	kickSpan = time.Minute
+	lessonsMost = 3               // at once; a service that tells another time each time is not obeyed for ever
 )
 
 // retrier decides what follows an error. One goroutine owns it.
 type retrier struct {
 	spread time.Duration
 	rand   func() float64
-	n      [causes]int  // consecutive failures
-	kicks  [3]time.Time // the last closes that looked like another master's doing
+	n      [causes]int // consecutive failures
 }
 
 // retry returns how long to wait after err, or that no further attempt will be made. Nothing else in this package
@@ -121,20 +120,22 @@ func (r *retrier) ended(age time.Duration) {
 	}
 }
 
-// classify also counts kicks and forgets old failures after a healthy session, so it must be called once for each
-// error.
+// classify forgets old failures after a healthy session, so it must be called once for each error.
 func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	var (
 		end    *lostError
 		api    *APIError
 		budget *budgetError
 		old    *outdatedError
+		lesson *taughtError
 		bad    *badAnswerError
 	)
 	switch {
 	case errors.As(err, &end):
 		r.ended(end.age)
-		return r.classifyEnd(end), 0
+		return end.cause(), 0
+	case errors.As(err, &lesson):
+		return taught, 0
 	case errors.As(err, &old):
 		return outdated, 0
 	case errors.As(err, &budget):
@@ -152,11 +153,10 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 	return failed, 0
 }
 
-// classifyEnd classifies a close code (RFC 6455 section 7.4.1).
-func (r *retrier) classifyEnd(e *lostError) cause {
+// cause classifies a close code (RFC 6455 section 7.4.1). None says that another master has connected: the service does
+// not close the older one's session.
+func (e *lostError) cause() cause {
 	switch e.code() {
-	case 0, websocket.CloseAbnormalClosure:
-		return lost
 	case websocket.ClosePolicyViolation:
 		return denied
 	case websocket.CloseTryAgainLater:
@@ -165,17 +165,7 @@ func (r *retrier) classifyEnd(e *lostError) cause {
 		websocket.CloseInvalidFramePayloadData:
 		return failed
 	}
-	if e.age < kickAge && r.kicked(e.at) {
-		return rival
-	}
 	return lost
-}
-
-// kicked records a kick and reports whether it is the third within a minute.
-func (r *retrier) kicked(at time.Time) bool {
-	first := r.kicks[1]
-	r.kicks = [3]time.Time{r.kicks[1], r.kicks[2], at}
-	return !first.IsZero() && at.Sub(first) < kickSpan
 }
 
 // cause classifies the answer to a request. The service throttles with status 400, and answers 403 for clocks, keys and
@@ -232,6 +222,13 @@ type outdatedError struct{ err error }
 
 func (e *outdatedError) Error() string { return e.err.Error() }
 func (e *outdatedError) Unwrap() error { return e.err }
+
+// taughtError says that the request was refused with a time that the clock did not know. Whatever failed before, the
+// next request is signed with that.
+type taughtError struct{ err error }
+
+func (e *taughtError) Error() string { return e.err.Error() }
+func (e *taughtError) Unwrap() error { return e.err }
 
 // stale reports whether err can come from an outdated ARN or address.
 func stale(err error) bool {

@@ -100,32 +100,35 @@ func TestRetryStartsOverAfterTwoGoodMinutes(t *testing.T) {
 	}
 }
 
-func TestRival(t *testing.T) {
-	kick := func(r *retrier, at time.Duration, age time.Duration) bool {
-		wait, _ := r.retry(&lostError{err: &websocket.CloseError{Code: 1001}, age: age, at: time.Unix(1e9, 0).Add(at)})
-		return wait == 5*time.Minute
+// TestClosesAreNoRival: a service that restarts closes one session after another. The channel is not left alone for
+// minutes for that.
+func TestClosesAreNoRival(t *testing.T) {
+	for _, code := range []int{1000, 1001, 1011, 1012, 4000, 4999} {
+		r := &retrier{spread: 2 * time.Second, rand: func() float64 { return 0.5 }}
+		for n := range 4 {
+			wait, _ := r.retry(&lostError{err: &websocket.CloseError{Code: code}, age: time.Second})
+			if wait > 4*time.Second {
+				t.Errorf("%d for the %dth time: wait %v", code, n+1, wait)
+			}
+		}
 	}
-	for _, tt := range []struct {
-		name string
-		at   []time.Duration
-		age  time.Duration
-		want bool
-	}{
-		{"three in a minute", []time.Duration{0, 20 * time.Second, 59 * time.Second}, time.Second, true},
-		{"three in more", []time.Duration{0, 20 * time.Second, 61 * time.Second}, time.Second, false},
-		{"two", []time.Duration{0, 20 * time.Second}, time.Second, false},
-		{"old ones", []time.Duration{0, 20 * time.Second, 59 * time.Second}, 31 * time.Second, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := &retrier{spread: 2 * time.Second, rand: func() float64 { return 0.5 }}
-			var got bool
-			for _, at := range tt.at {
-				got = kick(r, at, tt.age)
-			}
-			if got != tt.want {
-				t.Errorf("rival = %v, want %v", got, tt.want)
-			}
-		})
+}
+
+// TestLessonAfterRefusals: a 403 that teaches the clock is followed at once, however many others went before. A service
+// that goes on teaching is not followed for ever.
+func TestLessonAfterRefusals(t *testing.T) {
+	r := &retrier{spread: 2 * time.Second, rand: func() float64 { return 0.5 }}
+	refusal := &APIError{Status: 403, Message: "Signature expired: x"}
+	for range 5 {
+		r.retry(refusal)
+	}
+	for n := range lessonsMost {
+		if wait, _ := r.retry(&taughtError{refusal}); wait != 0 {
+			t.Errorf("lesson %d: wait %v", n+1, wait)
+		}
+	}
+	if wait, _ := r.retry(&taughtError{refusal}); wait < 30*time.Second {
+		t.Errorf("wait %v after %d lessons", wait, lessonsMost)
 	}
 }
 

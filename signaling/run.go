@@ -148,6 +148,7 @@ func (r *run) dial() {
 
 // connect finds the channel and opens a WebSocket to it. It forgets cached data that an error has proved wrong.
 func (c *Client) connect(ctx context.Context) (*session, error) {
+	lessons := c.clock.lessons()
 	ch, remembered, err := c.control.find(ctx)
 	var s *session
 	if err == nil {
@@ -159,6 +160,9 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 		return s, nil
 	}
 	again := c.control.doubtKeys(err)
+	if again && c.clock.lessons() != lessons {
+		return nil, &taughtError{err} // keys and channel may be right
+	}
 	if remembered && stale(err) {
 		c.control.forget(ctx)
 		if !again {
