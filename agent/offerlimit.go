@@ -82,6 +82,7 @@ func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait t
 	switch {
 	case ok:
 		h.timer.Stop()
+		ch.early.drop(client, h.offer.SDP)
 	case len(ch.held) >= earlyClients:
 		ch.ignore("offer ignored", "from", client, "err", "too many offers from too many clients")
 		return
@@ -102,7 +103,7 @@ func (ch *channel) dropOffer(client string) {
 	}
 	h.timer.Stop()
 	delete(ch.held, client)
-	ch.early.take(client)
+	ch.early.take(client, "")
 }
 
 func (ch *channel) dropHeld() {

@@ -52,7 +52,7 @@ func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o 
 	}
 	refusalCtx, stop := context.WithCancel(ctx)
 	r := &refusal{client: from, conn: conn, stop: stop}
-	for _, signal := range append([]peer.Signal{o}, ch.early.take(from)...) {
+	for _, signal := range append([]peer.Signal{o}, ch.early.take(from, o.SDP)...) {
 		conn.Handle(signal)
 	}
 	ch.refusals[from] = r

@@ -90,7 +90,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		s.cancel()
 		return
 	}
-	for _, signal := range append(first, ch.early.take(client)...) {
+	for _, signal := range append(first, ch.early.take(client, offerIn(first))...) {
 		s.conn.Handle(signal)
 	}
 	ch.mu.Lock()

@@ -51,6 +51,10 @@ func (ch *channel) onRefused(ctx context.Context, e signaling.Refused) {
 
 // overloaded says whether a message was refused for load: too many requests, or a fault of the service.
 func overloaded(e *signaling.StatusError) bool {
+	switch e.ErrorType { // KVS throttles requests with status 400
+	case "ClientLimitExceededException", "ThrottlingException", "TooManyRequestsException":
+		return true
+	}
 	code, err := strconv.Atoi(e.StatusCode)
 	return err == nil && (code == 429 || code >= 500)
 }

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -171,13 +172,39 @@ func (c *Conn) onCandidate(cand Candidate) error {
 	l := c.current()
 	if ufrag := ufragOf(cand); l == nil || l.pc.RemoteDescription() == nil || ufrag != "" &&
 		!c.negotiation.remote.Has(ufrag) {
-		if len(c.negotiation.early) < c.o.Engine.o.Limits.EarlyCandidates {
-			c.negotiation.early = append(c.negotiation.early, cand)
-		}
+		c.negotiation.early = keepNewest(c.negotiation.early, cand, c.o.Engine.o.Limits.EarlyCandidates)
 		return nil
 	}
 	return c.take(l, cand)
 }
+
+// keepNewest adds a candidate to those that wait. When there is no room, the oldest of another description gives way:
+// a page that is reloaded goes on sending those of before for a moment, and nobody will use them.
+func keepNewest(waiting []Candidate, cand Candidate, most int) []Candidate {
+	if len(waiting) >= most {
+		i := slices.IndexFunc(waiting, func(w Candidate) bool { return ufragOf(w) != ufragOf(cand) })
+		if i < 0 {
+			return waiting
+		}
+		waiting = slices.Delete(waiting, i, i+1)
+	}
+	return append(waiting, cand)
+}
+
+// Ufrag is the ICE user name of the description that a candidate says it belongs to; "" when it does not say.
+func (c Candidate) Ufrag() string {
+	if ufrag := ufragOf(c); ufrag != "" {
+		return ufrag
+	}
+	read, err := sdp.ParseCandidate(c.Candidate)
+	if err != nil {
+		return ""
+	}
+	return read.Ufrag
+}
+
+// HasUfrag says whether a description has an ICE user name.
+func HasUfrag(description, ufrag string) bool { return identityOf(description).Has(ufrag) }
 
 // takeEarly takes the candidates that waited for this description. Those of another are late, and dropped.
 func (c *Conn) takeEarly(l *link) error {
