@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/fault"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/signaling"
@@ -41,6 +42,7 @@ type channel struct {
 	told     chan *refusal // refusals that are over
 	done     chan struct{} // closed when run has returned
 
+	life   context.Context // from start to stop; a fault does not end it
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -100,12 +102,12 @@ func (ch *channel) offerTo() []string {
 
 func (ch *channel) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	ch.cancel = cancel
+	ch.life, ch.cancel = ctx, cancel
 	now := ch.now()
 	ch.running = ch.connect(ctx, now.client, now.link)
 	ch.wg.Go(func() {
 		defer close(ch.done)
-		ch.run(ctx)
+		ch.supervise(ctx)
 	})
 }
 
@@ -114,9 +116,35 @@ func (ch *channel) stop() {
 	ch.wg.Wait()
 }
 
+// supervise runs the channel until ctx is done. A fault of ours ends its sessions; it goes on without them, after a
+// while that grows, and others notice nothing.
+func (ch *channel) supervise(ctx context.Context) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		func() {
+			defer fault.Contain(ch.log, "channel", nil)
+			ch.run(ctx)
+		}()
+		ch.startOver()
+		select {
+		case <-ctx.Done():
+		case <-time.After(jittered(time.Second, 30*time.Second, failures)):
+		}
+	}
+}
+
+// startOver forgets what a run that has ended left.
+func (ch *channel) startOver() {
+	ch.held, ch.refusals = map[string]heldOffer{}, map[string]*refusal{}
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.sessions = map[string]*session{}
+}
+
 func (ch *channel) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
+	defer cancel()
 	defer ch.stopOffering()
 	defer ch.dropHeld()
 	for {

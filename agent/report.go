@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/fault"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/peer/fanout"
@@ -21,6 +22,7 @@ func (a *Agent) Report() status.Report {
 	if a.network != nil {
 		unsent, panics = a.network.engine.Dropped(), a.network.engine.Panics()
 	}
+	panics += fault.Panics()
 	reload := a.reload
 	a.mu.Unlock()
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })

@@ -98,7 +98,7 @@ func (ch *channel) change(ctx context.Context, u update) {
 	}
 	ch.mu.Lock()
 	before := ch.next
-	ch.next = ch.connect(ctx, u.client, u.link)
+	ch.next = ch.connect(ch.life, u.client, u.link)
 	ch.mu.Unlock()
 	if before != nil {
 		before.stop()

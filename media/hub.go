@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kvsagent/kvsagent/internal/fault"
 )
 
 // How long a running source may be silent. A source that sends seldom, such as one picture every ten seconds, has three
@@ -268,7 +270,7 @@ func (h *Hub) runSource(ctx context.Context) error {
 	defer cancel()
 	h.beginRun()
 	ended := make(chan error, 1)
-	go func() { ended <- h.o.Source.Run(ctx, (*hubSink)(h)) }()
+	go func() { ended <- h.contained(ctx) }()
 	stop := func(why error) error {
 		cancel()
 		<-ended
@@ -295,6 +297,18 @@ func (h *Hub) runSource(ctx context.Context) error {
 			return stop(err)
 		}
 	}
+}
+
+// contained runs the source. A panic in it is why it ended, and it is started again as after any failure.
+func (h *Hub) contained(ctx context.Context) (err error) {
+	defer fault.Contain(h.o.Log, "source "+h.o.Name, func(e error) { err = e })
+	return h.o.Source.Run(ctx, (*hubSink)(h))
+}
+
+// deliver passes a frame to one subscriber. A panic in it costs it this frame, and the source and the others nothing.
+func (h *Hub) deliver(sink Sink, f *Frame) {
+	defer fault.Contain(h.o.Log, "subscriber of "+h.o.Name, nil)
+	sink.Write(f)
 }
 
 func (h *Hub) beginRun() {
@@ -405,7 +419,7 @@ func (h *Hub) send(f *Frame, base time.Duration) {
 		h.gop.add(&out)
 	}
 	for _, sink := range h.sinks {
-		sink.Write(&out)
+		h.deliver(sink, &out)
 	}
 }
 

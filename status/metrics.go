@@ -36,7 +36,7 @@ var (
 
 	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not accept.")
 	descPanics = desc("panics_total",
-		"Bugs in the agent, each of which has ended one connection. The log has the stack.")
+		"Bugs in the agent that were contained where they happened. The log has the stack.")
 	descReload = desc("config_last_reload_successful",
 		"Whether the config that was read last runs: 1, or 0 when it was refused.")
 	descReloadTime = desc("config_last_reload_success_timestamp_seconds",

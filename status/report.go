@@ -16,7 +16,7 @@ type Report struct {
 	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
 
 	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
-	Panics uint64 `json:"panics"`           // bugs in the agent, each of which has ended one connection
+	Panics uint64 `json:"panics"`           // bugs in the agent that were contained where they happened
 
 	Reload *Reload `json:"reload,omitempty"` // the last time that the config was read
 }
