@@ -45,6 +45,7 @@ type Agent struct {
 
 	keys     credentials.Switch // of all signaling clients
 	cfg      *config.Config     // that runs; owned by Run
+	retired  []*network         // whose sockets some sessions still use; owned by Run
 	stopping sync.WaitGroup     // of what takes longer to stop than anybody waits
 
 	mu       sync.Mutex // guards the fields below, which Run writes; nothing is waited for with it held

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"reflect"
 
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/credentials"
@@ -35,4 +36,9 @@ func newAWSKeys(ctx context.Context, c config.AWS, log *slog.Logger) (credential
 		}
 	}
 	return credentials.New(ctx, o, c.Region, nil)
+}
+
+// sameKeys says whether two configs get their keys in the same way. Secrets from files count by their contents.
+func sameKeys(a, b config.AWS) bool {
+	return a.Region == b.Region && reflect.DeepEqual(a.Credentials, b.Credentials)
 }

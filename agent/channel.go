@@ -31,6 +31,7 @@ type channel struct {
 	epoch    time.Time  // PTS zero of received frames, across all sessions
 	times    *stageTimes
 	log      *slog.Logger
+	sending  sync.Mutex        // held while a message is sent, so that none goes to a client that has handed over
 	certs    peer.Certificates // of this channel alone, so that viewers cannot tell which channels share a host
 
 	updates  chan update
@@ -177,12 +178,16 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 	from := e.from
 	switch e := e.Event.(type) {
 	case signaling.Connected:
-		if ch.next != nil && ch.next.Client == from {
+		if ch.next == from {
 			ch.takeOver()
 		}
 		ch.startOffering(ctx)
 		ch.reconnected()
 	case signaling.Received:
+		if ch.foreign(from, e.Message.ClientID) {
+			ch.ignore("message ignored", "from", e.Message.ClientID, "err", "it is about the channel that was before")
+			return
+		}
 		ch.onMessage(ctx, wg, e.Message)
 	case signaling.Refused:
 		ch.onRefused(ctx, e)
@@ -316,14 +321,17 @@ func (ch *channel) reconnected() {
 	}
 }
 
-// send passes a signal to the service, under a correlation ID, "" for one that nobody looks for.
-func (ch *channel) send(signal peer.Signal, to, correlation string) error {
+// send passes a signal to the service, under a correlation ID, "" for one that nobody looks for. The recipient was met
+// over via.
+func (ch *channel) send(signal peer.Signal, via *clientRun, to, correlation string) error {
 	m, err := toMessage(signal, to)
 	if err != nil {
 		return err
 	}
 	m.CorrelationID = correlation
-	return ch.now().client.Send(m)
+	ch.sending.Lock()
+	defer ch.sending.Unlock()
+	return ch.reaches(via).Send(m)
 }
 
 func (ch *channel) ignore(message string, attrs ...any) {

@@ -158,8 +158,9 @@ type remote struct {
 	client *signaling.Client
 	engine *peer.Engine
 
-	offers atomic.Int32 // received
-	deaf   atomic.Bool  // ignores offers, and does not follow when TURN servers move
+	offers  atomic.Int32 // received
+	answers atomic.Int32 // received
+	deaf    atomic.Bool  // ignores offers, and does not follow when TURN servers move
 
 	mu   sync.Mutex // guards the fields below
 	conn *peer.Conn
@@ -226,6 +227,9 @@ func (r *remote) receive(m signaling.Message) {
 		if r.offers.Add(1); r.deaf.Load() {
 			return
 		}
+	}
+	if m.Type == signaling.SDPAnswer {
+		r.answers.Add(1)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

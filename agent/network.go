@@ -37,7 +37,7 @@ type network struct {
 }
 
 // newNetwork opens no socket.
-func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*network, error) {
+func newNetwork(cfg *config.Config, log *slog.Logger) (*network, error) {
 	n := &network{aws: cfg.AWS, webrtc: cfg.WebRTC, limits: cfg.Limits, region: cfg.AWS.Region, log: log}
 	if file := cfg.AWS.CAFile; file != "" {
 		pem, err := os.ReadFile(file)
@@ -50,11 +50,6 @@ func newNetwork(ctx context.Context, cfg *config.Config, log *slog.Logger) (*net
 				file)
 		}
 	}
-	keys, err := newAWSKeys(ctx, cfg.AWS, log)
-	if err != nil {
-		return nil, err
-	}
-	n.awsKeys = keys
 	return n, nil
 }
 

@@ -29,19 +29,19 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, code) {
 		return
 	}
-	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, code)}, from, ""); err != nil {
+	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, code)}, ch.running, from, ""); err != nil {
 		ch.log.Warn("refusal not sent", "client", from, "err", err)
 	}
 }
 
 // tell begins a connection that carries the reason, and reports whether it could.
 func (ch *channel) tell(ctx context.Context, wg *sync.WaitGroup, from string, o peer.Offer, code peer.Reason) bool {
-	network := ch.now().network
+	network, via := ch.now().network, ch.running
 	conn, err := peer.New(peer.Config{
 		Engine: network.engine, Refuse: code, Certificates: &ch.certs,
 		RelayOnly: network.webrtc.ICETransportPolicy == "relay", Log: ch.log.With("client", from),
 		Send: func(s peer.Signal) {
-			if err := ch.send(s, from, ""); err != nil {
+			if err := ch.send(s, via, from, ""); err != nil {
 				ch.log.Warn("refusal not sent", "client", from, "err", err)
 			}
 		},

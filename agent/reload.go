@@ -22,9 +22,10 @@ import (
 type plan struct {
 	cfg     *config.Config
 	network *network
-	keys    credentials.Provider
-	opened  bool // network has sockets of its own
-	clash   bool // its sockets can be opened only when the old ones are closed
+	keys    credentials.Provider // nil: those that there are
+	opened  bool                 // network has sockets of its own
+	revived *network             // or those that were retired before
+	clash   bool                 // its sockets can be opened only when the old ones are closed
 	sources map[string]*source
 	goOn    map[string]update   // channels that keep their sessions
 	begin   map[string]*channel // those that are new, or begin anew
@@ -37,7 +38,7 @@ func (a *Agent) apply(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if p.clash {
-		if err := a.reopen(p); err != nil {
+		if err := a.reopen(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -47,10 +48,15 @@ func (a *Agent) apply(ctx context.Context, cfg *config.Config) error {
 
 func (a *Agent) plan(ctx context.Context, cfg *config.Config) (p *plan, err error) {
 	p = &plan{cfg: cfg, goOn: map[string]update{}, begin: map[string]*channel{}}
-	if p.network, err = newNetwork(ctx, cfg, a.log); err != nil {
+	if p.network, err = newNetwork(cfg, a.log); err != nil {
 		return nil, err
 	}
-	p.keys, p.network.awsKeys = p.network.awsKeys, &a.keys
+	p.network.awsKeys = &a.keys
+	if was := a.network; was == nil || !sameKeys(was.aws, cfg.AWS) {
+		if p.keys, err = newAWSKeys(ctx, cfg.AWS, a.log); err != nil {
+			return nil, err
+		}
+	}
 	if p.sources, err = a.planSources(cfg); err != nil {
 		return nil, err
 	}
@@ -95,7 +101,9 @@ func (a *Agent) planChannels(p *plan) error {
 	return errors.Join(errs...)
 }
 
-// planEngine finds the media sockets: those that there are, or new ones.
+// planEngine finds the media sockets: those that there are, those that some sessions still use since an earlier reload,
+// or new ones. Where a port is in use by sockets of ours, all else is tried, so that what fails later is next to
+// nothing.
 func (a *Agent) planEngine(p *plan) error {
 	o, err := p.network.engineOptions()
 	if err != nil {
@@ -110,21 +118,48 @@ func (a *Agent) planEngine(p *plan) error {
 		p.network.engine, err = was.engine.With(o)
 		return err
 	}
-	samePort := func(a, b int) bool { return a != 0 && a == b }
-	if samePort(o.UDPPort, was.webrtc.UDPPort) || samePort(o.TCPPort, was.webrtc.TCPPort) {
+	a.retired = slices.DeleteFunc(a.retired, func(n *network) bool { return n.engine.Closed() })
+	for _, n := range a.retired {
+		if n.engine.SameSockets(o) && n.engine.Revive() {
+			if p.network.engine, err = n.engine.With(o); err != nil {
+				n.engine.Retire()
+				return err
+			}
+			p.opened, p.revived = true, n
+			return nil
+		}
+	}
+	if free := a.freePorts(o); free.UDPPort != o.UDPPort || free.TCPPort != o.TCPPort {
 		p.clash = true
-		return nil
+		try, err := peer.NewEngine(free)
+		if err != nil {
+			return err
+		}
+		return try.Close()
 	}
 	p.network.engine, err = peer.NewEngine(o)
 	p.opened = err == nil
 	return err
 }
 
+// freePorts replaces the ports that sockets of ours hold by 0, which is any or none.
+func (a *Agent) freePorts(o peer.EngineOptions) peer.EngineOptions {
+	for _, n := range append(slices.Clone(a.retired), a.network) {
+		if o.UDPPort == n.webrtc.UDPPort {
+			o.UDPPort = 0
+		}
+		if o.TCPPort == n.webrtc.TCPPort {
+			o.TCPPort = 0
+		}
+	}
+	return o
+}
+
 // reopen closes the media sockets and opens the new ones, of which one has a port that is in use by the old. That ends
 // all sessions. When it fails the old config is served as before.
-func (a *Agent) reopen(p *plan) error {
+func (a *Agent) reopen(ctx context.Context, p *plan) error {
 	was := a.network
-	a.stopAll(a.allChannels(), nil)
+	a.stopAll(ctx, a.allChannels(), nil) // and with its last session each retired socket closes
 	_ = was.engine.Close()
 	err := p.network.open()
 	serve, cfg, sources := p.network, p.cfg, p.sources
@@ -179,16 +214,22 @@ func (a *Agent) commit(ctx context.Context, p *plan) {
 		}
 	}
 	was := a.network
-	a.keys.Set(p.keys)
-	a.stopAll(channels, sources)
+	if p.keys != nil {
+		a.keys.Set(p.keys)
+	} else {
+		a.keys.Invalidate() // files that they come from may have changed; the old keys serve until there are others
+	}
+	a.stopAll(ctx, channels, sources)
 	for name, s := range p.sources {
 		if a.sources[name] != s {
 			s.start()
 		}
 	}
+	var updates sync.WaitGroup
 	for name, u := range p.goOn {
-		a.updateChannel(ctx, next[name], u)
+		updates.Go(func() { a.updateChannel(ctx, a.channels[name], u) })
 	}
+	updates.Wait()
 	for name, ch := range p.begin {
 		next[name] = ch
 		ch.start()
@@ -198,6 +239,8 @@ func (a *Agent) commit(ctx context.Context, p *plan) {
 	a.mu.Unlock()
 	a.cfg = p.cfg
 	if p.opened && was != nil {
+		a.retired = slices.DeleteFunc(a.retired, func(n *network) bool { return n == p.revived })
+		a.retired = append(a.retired, was)
 		was.engine.Retire()
 	}
 }
@@ -219,25 +262,26 @@ func (a *Agent) updateChannel(ctx context.Context, ch *channel, u update) {
 	}
 }
 
-// stopWithin is how long a reload, or the end, waits for what it stops.
-const stopWithin = 10 * time.Second
+// stopWithin is how long a reload, or the end, waits for the channels that it stops, and then for the sources. Both and
+// what follows fit into the unit's TimeoutStopSec=15s.
+const stopWithin = 6 * time.Second
 
 // stopAll ends channels and then sources, each kind in parallel, with no lock held. What takes too long goes on ending
-// by itself.
-func (a *Agent) stopAll(channels []*channel, sources []*source) {
+// by itself, and so does everything once ctx is done: the agent's own end then has its time.
+func (a *Agent) stopAll(ctx context.Context, channels []*channel, sources []*source) {
 	var ends []func()
 	for _, ch := range channels {
 		ends = append(ends, ch.stop)
 	}
-	a.inParallel("channel", ends)
+	a.inParallel(ctx, "channel", ends)
 	ends = nil
 	for _, s := range sources {
 		ends = append(ends, s.stop)
 	}
-	a.inParallel("source", ends)
+	a.inParallel(ctx, "source", ends)
 }
 
-func (a *Agent) inParallel(kind string, ends []func()) {
+func (a *Agent) inParallel(ctx context.Context, kind string, ends []func()) {
 	var wg sync.WaitGroup
 	for _, end := range ends {
 		wg.Add(1)
@@ -252,6 +296,7 @@ func (a *Agent) inParallel(kind string, ends []func()) {
 	defer timer.Stop()
 	select {
 	case <-done:
+	case <-ctx.Done():
 	case <-timer.C:
 		a.log.Error("not everything has stopped in time", "what", kind, "waited_s", stopWithin.Seconds())
 	}
@@ -263,7 +308,7 @@ func (a *Agent) stop() {
 	channels, sources, network := a.channels, a.sources, a.network
 	a.channels, a.sources, a.network = map[string]*channel{}, map[string]*source{}, nil
 	a.mu.Unlock()
-	a.stopAll(slices.Collect(maps.Values(channels)), slices.Collect(maps.Values(sources)))
+	a.stopAll(context.Background(), slices.Collect(maps.Values(channels)), slices.Collect(maps.Values(sources)))
 	if network != nil {
 		_ = network.engine.Close()
 	}

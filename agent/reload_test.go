@@ -3,12 +3,15 @@ package agent_test
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/status"
 )
 
@@ -112,6 +115,139 @@ func TestReloadToAnotherService(t *testing.T) {
 	}
 	join(t, other, "gate", "laptop").watch().plays(t, 5)
 	w.plays(t, 5)
+}
+
+// TestReloadBackToTheFirstPort: an operator takes a change back while viewers are still on the old sockets, which are
+// his own program's.
+func TestReloadBackToTheFirstPort(t *testing.T) {
+	s := service(t)
+	first := parse(t, s, gate)
+	first.WebRTC.UDPPort = freePort(t)
+	a, reload := start(t, first)
+	v := join(t, s, "gate", "tablet").watch()
+	v.plays(t, 5)
+	apply := func(change func(*config.Config)) {
+		t.Helper()
+		before, next := a.Report().Reload, parse(t, s, gate)
+		next.WebRTC.UDPPort = first.WebRTC.UDPPort
+		change(next)
+		reload <- next
+		if r := reloaded(t, a, before); !r.OK {
+			t.Fatal(r.Error)
+		}
+	}
+	apply(func(c *config.Config) { c.WebRTC.UDPPort = 0 })
+	w := join(t, s, "gate", "phone").watch()
+	w.plays(t, 5)
+	apply(func(*config.Config) {})
+	x := join(t, s, "gate", "laptop").watch()
+	x.plays(t, 5)
+	for i, viewer := range []*view{v, w, x} {
+		viewer.plays(t, 5)
+		if gap := viewer.gap(); gap > 100*time.Millisecond {
+			t.Errorf("two pictures of viewer %d are %v apart", i, gap)
+		}
+	}
+	v.stop()
+	x.stop()
+	apply(func(c *config.Config) { c.WebRTC.UDPPort = 0; c.WebRTC.IP = "ipv4" })
+	apply(func(c *config.Config) { c.WebRTC.IP = "ipv4" }) // the first port, for other sockets
+	connected(t, a, "gate")
+	join(t, s, "gate", "kiosk").watch().plays(t, 5)
+}
+
+// TestReloadWithOneBusyPort: of two ports one is our own, so that not all can be opened before something closes. What
+// can be tried is tried first.
+func TestReloadWithOneBusyPort(t *testing.T) {
+	s := service(t)
+	port := freePort(t)
+	cfg := func() *config.Config {
+		c := parse(t, s, gate)
+		c.WebRTC.UDPPort = port
+		return c
+	}
+	a, reload := start(t, cfg())
+	v := join(t, s, "gate", "tablet").watch()
+	v.plays(t, 5)
+	busy, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	before, was := a.Report().Reload, session(t, a, "gate").Session
+	bad := cfg()
+	bad.WebRTC.TCPPort = busy.Addr().(*net.TCPAddr).Port
+	reload <- bad
+	if r := reloaded(t, a, before); r.OK || !strings.Contains(r.Error, "webrtc.tcp_port") {
+		t.Errorf("the reload is reported as %+v", r)
+	}
+	v.plays(t, 15)
+	if now := session(t, a, "gate").Session; now != was {
+		t.Errorf("session %s became %s", was, now)
+	}
+}
+
+// TestReloadElsewhereInTheMiddleOfANegotiation: what the agent has begun with a remote of the old channel it brings to
+// its end over that channel, in both directions.
+func TestReloadElsewhereInTheMiddleOfANegotiation(t *testing.T) {
+	s, other := service(t), service(t)
+	offering := "channels:\n  gate: {source: pattern, create: true, offer_to: [kiosk]}\n"
+	a, reload := start(t, parse(t, s, offering))
+	tablet, kiosk := join(t, s, "gate", "tablet"), join(t, s, "gate", "kiosk")
+	v := tablet.watch()
+	v.plays(t, 5)
+	moved := make(chan struct{})
+	w := kiosk.connect(peer.Config{}, func(s peer.Signal) []peer.Signal {
+		if _, ok := s.(peer.Answer); ok {
+			<-moved
+		}
+		return []peer.Signal{s}
+	})
+	eventually(t, "the kiosk has its offer", func() bool { return kiosk.offers.Load() > 0 })
+	before := a.Report().Reload
+	reload <- parse(t, other, offering)
+	if r := reloaded(t, a, before); !r.OK {
+		t.Fatal(r.Error)
+	}
+	join(t, other, "gate", "phone").watch().plays(t, 5)
+	close(moved)
+	w.plays(t, 5)
+	answers := tablet.answers.Load()
+	v.conn.Restart()
+	eventually(t, "the tablet's new offer is answered", func() bool { return tablet.answers.Load() > answers })
+	v.plays(t, 5)
+}
+
+// TestReloadKeepsGoodKeys: they were fetched from something that is away now.
+func TestReloadKeepsGoodKeys(t *testing.T) {
+	s := service(t)
+	file := filepath.Join(t.TempDir(), "credentials")
+	text := "[default]\naws_access_key_id = localkvs\naws_secret_access_key = localkvs\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", file)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	cfg := func() *config.Config {
+		c := parse(t, s, gate)
+		c.AWS.Credentials = config.Credentials{}
+		return c
+	}
+	a, reload := start(t, cfg())
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	before, next := a.Report().Reload, cfg()
+	next.AWS.Spread = time.Second // signaling connects anew
+	reload <- next
+	if r := reloaded(t, a, before); !r.OK {
+		t.Fatal(r.Error)
+	}
+	eventually(t, "the new connection is there", func() bool { return channel(a, "gate").Connects == 1 })
+	join(t, s, "gate", "tablet").watch().plays(t, 5)
+	if err := channel(a, "gate").Error; err != "" {
+		t.Error(err)
+	}
 }
 
 func freePort(t *testing.T) int {

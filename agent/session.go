@@ -22,6 +22,7 @@ type session struct {
 	log    *slog.Logger
 	began  time.Time
 	cancel context.CancelFunc
+	via    *clientRun    // over which the client was met
 	sent   atomic.Uint64 // signals
 
 	mu     sync.Mutex // guards the fields below
@@ -40,7 +41,7 @@ const historyLength = 10
 
 // begin starts a session. first holds the signals that have arrived already.
 func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string, offerer bool, first ...peer.Signal) {
-	s := &session{id: shortID(), client: client, began: time.Now()}
+	s := &session{id: shortID(), client: client, began: time.Now(), via: ch.running}
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
 	sessionCtx, cancel := ch.sessionContext(ctx)
 	s.cancel = cancel
@@ -60,7 +61,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 		SetupTimeout: now.network.limits.SetupTimeout, IdleTimeout: now.network.limits.IdleTimeout,
 		Log: s.log,
 		Send: func(signal peer.Signal) {
-			if err := ch.send(signal, client, s.correlation()); err != nil {
+			if err := ch.send(signal, s.via, client, s.correlation()); err != nil {
 				s.log.Error("not sent", "err", err)
 				if _, isCandidate := signal.(peer.Candidate); !isCandidate {
 					s.stop(err.Error())

@@ -42,6 +42,12 @@ func linkOf(c config.Channel, n *network) link {
 	}
 }
 
+// sameChannel says whether the remotes of one are those of the other.
+func (l link) sameChannel(o link) bool {
+	return l.region == o.region && l.endpoint == o.endpoint && l.channel == o.channel && l.clientID == o.clientID &&
+		l.role == o.role
+}
+
 // goesOn says whether a channel may keep its sessions under other settings: what they send and our part in it are the
 // same.
 func goesOn(was, now config.Channel) bool {
@@ -114,18 +120,19 @@ type clientRun struct {
 
 // clientEvent is an event of one of a channel's signaling clients.
 type clientEvent struct {
-	from *signaling.Client
+	from *clientRun
 	signaling.Event
 }
 
 // connect runs a signaling client until it is stopped or ctx is done.
 func (ch *channel) connect(ctx context.Context, c *signaling.Client, l link) *clientRun {
 	ctx, stop := context.WithCancel(ctx)
+	r := &clientRun{c, l, stop}
 	ch.wg.Go(func() {
 		defer stop()
 		err := c.Run(ctx, func(e signaling.Event) {
 			select {
-			case ch.events <- clientEvent{c, e}:
+			case ch.events <- clientEvent{r, e}:
 			case <-ctx.Done():
 			}
 		})
@@ -133,11 +140,13 @@ func (ch *channel) connect(ctx context.Context, c *signaling.Client, l link) *cl
 			ch.log.Error("signaling ended", "err", err)
 		}
 	})
-	return &clientRun{c, l, stop}
+	return r
 }
 
-// takeOver makes the next signaling client the channel's own, now that it is connected.
+// takeOver makes the next signaling client the channel's own, now that it is connected. The one before goes on for a
+// while: it may have messages under way, and where it leads to other remotes, a negotiation with one of them.
 func (ch *channel) takeOver() {
+	ch.sending.Lock()
 	ch.mu.Lock()
 	before := ch.running
 	ch.running, ch.next = ch.next, nil
@@ -145,8 +154,30 @@ func (ch *channel) takeOver() {
 	settings.client, settings.link = ch.running.Client, ch.running.link
 	ch.settings.Store(&settings)
 	ch.mu.Unlock()
-	before.stop()
+	if before.link.sameChannel(settings.link) {
+		before.HandOver(settings.client)
+	} else {
+		before.Retire()
+	}
+	ch.sending.Unlock()
+	time.AfterFunc(settings.network.limits.SetupTimeout, before.stop)
 	ch.log.Info("signaling goes on with the new settings")
+}
+
+// reaches returns the signaling client that leads to a remote which was met over via; nil is the channel's own.
+func (ch *channel) reaches(via *clientRun) *signaling.Client {
+	now := ch.now()
+	if via == nil || via.link.sameChannel(now.link) {
+		return now.client
+	}
+	return via.Client
+}
+
+// foreign says whether a message is from a remote of an earlier channel with which there is no session: nobody could
+// answer it.
+func (ch *channel) foreign(from *clientRun, client string) bool {
+	s := ch.sessions[client]
+	return !from.link.sameChannel(ch.now().link) && (s == nil || s.via != from)
 }
 
 // nextError is why the next signaling client is not connected yet; nil when there is none.

@@ -41,7 +41,9 @@ func (ch *channel) onRefused(ctx context.Context, e signaling.Refused) {
 		again.CorrelationID += sentAgain
 		time.AfterFunc(sendAgainAfter, func() {
 			if ctx.Err() == nil {
-				_ = ch.now().client.Send(again)
+				ch.sending.Lock()
+				defer ch.sending.Unlock()
+				_ = ch.reaches(s.via).Send(again)
 			}
 		})
 		return

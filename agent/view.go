@@ -64,8 +64,11 @@ func RunView(ctx context.Context, cfg *config.Config, o ViewOptions) (View, erro
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	n, err := newNetwork(ctx, cfg, o.Log)
+	n, err := newNetwork(cfg, o.Log)
 	if err != nil {
+		return View{Channel: o.Channel}, err
+	}
+	if n.awsKeys, err = newAWSKeys(ctx, cfg.AWS, o.Log); err != nil {
 		return View{Channel: o.Channel}, err
 	}
 	if err := n.open(); err != nil {

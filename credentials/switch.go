@@ -16,6 +16,15 @@ type Switch struct {
 // Set says where the keys come from now.
 func (s *Switch) Set(p Provider) { s.from.Store(&p) }
 
+// Invalidate makes the next Retrieve fetch new keys.
+func (s *Switch) Invalidate() {
+	if p := s.from.Load(); p != nil {
+		if cache, ok := (*p).(interface{ Invalidate() }); ok {
+			cache.Invalidate()
+		}
+	}
+}
+
 // Retrieve implements Provider.
 func (s *Switch) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return (*s.from.Load()).Retrieve(ctx)

@@ -68,6 +68,7 @@ type shared struct {
 	mu      sync.Mutex // guards the fields below
 	running int        // connections
 	retired bool       // the last of them closes the sockets
+	closed  bool       // they are
 }
 
 // dtlsAgain is how long an answer to a flight of the DTLS handshake is waited for at first, each time twice as long as
@@ -213,10 +214,29 @@ func (e *Engine) Retire() {
 	e.mu.Lock()
 	e.retired = true
 	idle := e.running == 0
+	e.closed = e.closed || idle // before anybody can revive it
 	e.mu.Unlock()
 	if idle {
 		_ = e.Close()
 	}
+}
+
+// Revive takes Retire back. It reports false when the sockets are closed already, or of no more use.
+func (e *Engine) Revive() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.Err() != nil {
+		return false
+	}
+	e.retired = false
+	return true
+}
+
+// Closed says whether the shared sockets are closed.
+func (e *Engine) Closed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closed
 }
 
 // use notes a connection that runs, until left is called.
@@ -228,6 +248,7 @@ func (e *Engine) use() (left func()) {
 		e.mu.Lock()
 		e.running--
 		last := e.retired && e.running == 0
+		e.closed = e.closed || last
 		e.mu.Unlock()
 		if last {
 			_ = e.Close()
@@ -237,6 +258,9 @@ func (e *Engine) use() (left func()) {
 
 // Close closes the shared sockets.
 func (e *Engine) Close() error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	var errs []error
 	if e.tcp != nil {
 		errs = append(errs, e.tcp.Close())

@@ -58,6 +58,25 @@ func TestRetiredEngineClosesAfterItsLastConnection(t *testing.T) {
 	}
 }
 
+// TestRetiredEngineRevives while a connection keeps its sockets open, and not after.
+func TestRetiredEngineRevives(t *testing.T) {
+	masters := loopback(t)
+	s := watch(t, masters, loopback(t), running(t, metronome{20 * time.Millisecond}), nil, nil)
+	s.got.waits(t, 5)
+	masters.Retire()
+	if masters.Closed() || !masters.Revive() {
+		t.Fatal("an engine with a connection cannot be revived")
+	}
+	s.stop()
+	if closed(masters) {
+		t.Error("the sockets of a revived engine have closed with its last connection")
+	}
+	masters.Retire()
+	if !masters.Closed() || masters.Revive() {
+		t.Error("an engine whose sockets are closed was revived")
+	}
+}
+
 func closed(e *Engine) bool {
 	_, err := e.udp.Out.WriteTo([]byte{1}, netip.MustParseAddrPort("127.0.0.1:9"))
 	return errors.Is(err, net.ErrClosed)

@@ -165,6 +165,7 @@ type Client struct {
 	sent    sentLog
 	pace    connectPace   // owned by the current dial
 	storage atomic.Bool   // the channel has storage on
+	retired atomic.Bool   // it makes no further connection
 	rejoin  chan error    // one slot
 	network chan struct{} // one slot
 
@@ -203,6 +204,9 @@ func (c *Client) Run(ctx context.Context, on func(Event)) error {
 		return errors.New("signaling: Run was called twice at the same time")
 	}
 	err := newRun(c, on).loop(ctx)
+	if errors.Is(err, errRetired) {
+		err = nil
+	}
 	c.http.http.CloseIdleConnections()
 	c.update(func(r *Report) {
 		c.running = false

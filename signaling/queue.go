@@ -86,6 +86,16 @@ func (q *queue) putBack(m queued) {
 	q.items = slices.Insert(q.items, 0, m)
 }
 
+// takeAll empties the queue, and returns what was in it and has not waited too long.
+func (q *queue) takeAll(now time.Time) []queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(now)
+	all := q.items
+	q.items = nil
+	return all
+}
+
 func (q *queue) stats(now time.Time) (waiting int, expired uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

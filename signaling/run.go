@@ -125,7 +125,7 @@ func (r *run) end() {
 
 // dial starts a dial, unless one is in progress.
 func (r *run) dial() {
-	if r.dialing {
+	if r.dialing || r.c.retired.Load() {
 		return
 	}
 	r.dialing = true
@@ -232,6 +232,9 @@ func (r *run) notReplaced(err error) {
 
 // fail schedules the next attempt.
 func (r *run) fail(err error) error {
+	if r.c.retired.Load() {
+		return errRetired
+	}
 	wait, final := r.retrier.retry(err)
 	err = r.c.explain(err)
 	if final {

@@ -124,7 +124,7 @@ func (r *run) joinOnOpen() {
 // onJoinTime handles the end of a wait: for an offer that did not come, for the session's hour, or after giving up.
 func (r *run) onJoinTime() {
 	j := &r.join
-	if r.cur == nil || j.busy || !r.c.storage.Load() {
+	if r.cur == nil || j.busy || !r.c.storage.Load() || r.c.retired.Load() {
 		return // open will call again
 	}
 	if j.tries >= joinTries {
