@@ -24,7 +24,7 @@ func (c *checker) check() {
 	c.sourceRef(top.at("defaults").at("source"), c.cfg.Defaults.Source)
 	c.channels()
 	c.webrtc(top.at("webrtc"), &c.cfg.WebRTC)
-	c.listen(top.at("status").at("listen"), c.cfg.Status.Listen)
+	c.status(top.at("status"), &c.cfg.Status)
 	c.limits(top.at("limits"))
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // hostName matches a host name without limiting its length, since counting costs a regexp much memory.
@@ -31,20 +34,68 @@ func goodPort(u *url.URL) bool {
 	return err == nil && p >= 1 && p <= 65535
 }
 
-// listen checks the status port's address.
+// status checks who may see the status page, and where.
+func (c *checker) status(m *mark, s *Status) {
+	at := m.at("listen")
+	c.listen(at, s.Listen)
+	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
+		s.Listen = "unix:" + c.path(path)
+	}
+	if !at.bad && !s.Off() && len(s.Users) == 0 && !s.Open && !local(s.Listen) {
+		c.fail(at, "everybody who can reach "+s.Listen+" would see the pictures and could change things",
+			"name users, or write open: true if that is meant; metrics_listen is for metrics and health alone")
+	}
+	if len(s.Users) > 0 && s.TLS == nil && !local(s.Listen) && !s.Off() {
+		c.cfg.warnings = append(c.cfg.warnings, fmt.Sprintf("%s:%d: passwords for %s can be read on their way; "+
+			"hint: status.tls", c.file, at.line, s.Listen))
+	}
+	for name, hash := range s.Users {
+		if _, err := bcrypt.Cost([]byte(hash)); err != nil {
+			c.fail(m.at("users").at(name), "not a bcrypt hash",
+				"the output of kvsagent hash, or of htpasswd -nBC 10 NAME")
+		}
+	}
+	if t := s.TLS; t != nil {
+		c.certificates(m.at("tls").at("certificate"), &t.Certificate)
+		c.privateKey(m.at("tls").at("private_key"), &t.PrivateKey)
+	}
+	if s.MetricsListen != "" {
+		c.listen(m.at("metrics_listen"), s.MetricsListen)
+	}
+}
+
+// local says whether an address can be reached from this host alone.
+func local(addr string) bool {
+	if strings.HasPrefix(addr, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	a, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && a.IsLoopback()
+}
+
+// listen checks an address to listen on.
 func (c *checker) listen(m *mark, addr string) {
 	if m.bad || addr == "off" {
 		return
 	}
-	const hint = "HOST:PORT, such as 127.0.0.1:9780, or off"
+	const hint = "HOST:PORT, such as 127.0.0.1:9780, unix:PATH, or off"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		if path == "" {
+			c.fail(m, "no path after unix:", hint)
+		}
+		return
+	}
 	host, port, err := net.SplitHostPort(addr)
 	p, perr := strconv.Atoi(port)
 	switch {
 	case err != nil:
 		c.fail(m, "want an address and a port, have "+quote(m.text), hint)
 	case host == "":
-		c.fail(m, "no address before the port",
-			hint+"; 0.0.0.0:9780 shows the pictures to everybody who can reach this host")
+		c.fail(m, "no address before the port", hint+"; 0.0.0.0:9780, with users, is for other hosts")
 	case !goodHost(host):
 		c.fail(m, "bad address in "+quote(m.text), hint)
 	case perr != nil || p < 0 || p > 65535:

@@ -384,12 +384,30 @@ type DataChannelLimits struct {
 
 // Status is the port that shows the state of the agent.
 type Status struct {
-	// Address to listen on, or off. There is no login: whoever reaches this port sees the pictures.
-	Listen string `yaml:"listen" default:"127.0.0.1:9780" example:"127.0.0.1:9780,off"`
+	// Address to listen on, unix:PATH for a socket that only this user and its group can open, or off. Beyond loopback
+	// it needs users, or open.
+	Listen string `yaml:"listen" default:"127.0.0.1:9780" example:"127.0.0.1:9780,unix:/run/kvsagent/status.sock,off"`
+	// Who may log in, each with the bcrypt hash of the password, as kvsagent hash and htpasswd -B print it. Without
+	// users whoever reaches the port sees the pictures. /healthz asks for no login.
+	Users map[string]Secret `yaml:"users" example:"anna: $2y$10$..." pattern:"^[a-zA-Z0-9_.@-]{1,64}$" hint:"letters, digits, _ . @ and -"`
+	// Certificate for HTTPS. Without it passwords and pictures can be read on their way.
+	TLS *TLS `yaml:"tls"`
+	// Let everybody who reaches an address beyond loopback in, without a login.
+	Open bool `yaml:"open" default:"false"`
+	// Address that serves /metrics, /healthz and /readyz and nothing else, without a login.
+	MetricsListen string `yaml:"metrics_listen" example:"0.0.0.0:9781"`
 	// Host names, besides localhost and IP addresses, under which browsers may reach the port.
 	Hosts []string `yaml:"hosts" pattern:"^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$" hint:"a host name without scheme and port" example:"gate.example.org"`
 	// Go profiles of the running agent under /debug/pprof/, for requests from this host only.
 	Pprof bool `yaml:"pprof" default:"false"`
+}
+
+// TLS is a certificate and its key.
+type TLS struct {
+	// PEM file with the certificate, and those between it and its authority.
+	Certificate string `yaml:"certificate" required:"true" example:"status.cert.pem"`
+	// PEM file with the private key of the certificate.
+	PrivateKey string `yaml:"private_key" required:"true" example:"status.key.pem"`
 }
 
 // Off reports whether the status port is off.

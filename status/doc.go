@@ -26,7 +26,8 @@
 //
 // # Who may look
 //
-// The handler has no login and is meant for a loopback address. It has two protections against the web pages of other
-// sites that run in a browser on this machine. The Host header must be a loopback name or one of Options.Hosts (against
-// DNS rebinding). A POST or PUT must come from our own page (against cross-site requests).
+// Options.Users asks for a login; without users the handler is meant for a loopback address or a Unix socket. It has
+// two protections against the web pages of other sites that run in a browser on this machine. The Host header must be a
+// loopback name or one of Options.Hosts (against DNS rebinding). A POST or PUT must come from our own page (against
+// cross-site requests).
 package status

@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -38,6 +39,15 @@ type Options struct {
 	// Hosts are the names, without port, that the Host header may contain besides the loopback ones. Default: none.
 	Hosts []string
 
+	// Users may log in, each by the bcrypt hash of its password. Default: no login.
+	Users map[string]string
+
+	// Certificate is for HTTPS. Default: HTTP.
+	Certificate *tls.Certificate
+
+	// MetricsOnly serves /metrics, /healthz and /readyz and nothing else. Default: everything.
+	MetricsOnly bool
+
 	// Pprof serves Go profiles under /debug/pprof/, to this host only. Default: off.
 	Pprof bool
 
@@ -62,8 +72,11 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.Handle("GET /readyz", readyz(o.Report))
-	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
+	if o.MetricsOnly {
+		return guard(o.Hosts, mux)
+	}
+	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("POST /api/v1/reload", reload(o))
 	mux.Handle("POST /api/v1/channels/{name}/watch", newWatching(o))
 	mux.Handle("POST /api/v1/channels/{name}/offers", offers(o))
@@ -75,7 +88,7 @@ func Handler(o Options) http.Handler {
 		profiles(mux)
 	}
 	page(mux)
-	return guard(o.Hosts, mux)
+	return guard(o.Hosts, withLogin(o.Users, mux))
 }
 
 func report(get func() Report) http.Handler {

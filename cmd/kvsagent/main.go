@@ -48,7 +48,7 @@ func command() *cobra.Command {
 		return usageError{fmt.Errorf("%w; hint: %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), reloadCommand(), demoCommand(), viewCommand(), localkvsCommand(), validateCommand(),
-		sourcesCommand(), schemaCommand(), versionCommand())
+		sourcesCommand(), schemaCommand(), hashCommand(), versionCommand())
 	return root
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -13,7 +16,8 @@ import (
 // page is the status page, which a reload may move to another address: the new one is open before the old one closes.
 type page struct {
 	log     *slog.Logger
-	options func(config.Status) status.Options
+	listen  func(config.Status) string // "off" for none
+	options func(config.Status) (status.Options, error)
 
 	mu     sync.Mutex     // guards the fields below
 	cfg    config.Status  // that is served
@@ -21,11 +25,50 @@ type page struct {
 	moved  chan struct{}  // closed when server has been replaced
 }
 
+// newPage is the status page itself.
+func newPage(r *reloader, o daemonOptions) *page {
+	return &page{
+		log: o.log, listen: func(c config.Status) string { return c.Listen },
+		options: func(c config.Status) (status.Options, error) {
+			a := r.agent
+			so := status.Options{
+				Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Offer: a.Offer,
+				Hosts: c.Hosts, Pprof: c.Pprof, Users: map[string]string{}, Log: o.log,
+			}
+			if o.path != "" {
+				so.Reload = r.ask
+			}
+			for name, hash := range c.Users {
+				so.Users[name] = string(hash)
+			}
+			if c.TLS != nil {
+				pair, err := tls.LoadX509KeyPair(c.TLS.Certificate, c.TLS.PrivateKey)
+				if err != nil {
+					return so, fmt.Errorf("status.tls: %w", err)
+				}
+				so.Certificate = &pair
+			}
+			return so, nil
+		},
+	}
+}
+
+// newMetricsPage is what monitoring sees, at an address of its own.
+func newMetricsPage(r *reloader, o daemonOptions) *page {
+	return &page{
+		log: o.log, listen: func(c config.Status) string { return cmp.Or(c.MetricsListen, "off") },
+		options: func(c config.Status) (status.Options, error) {
+			return status.Options{Report: r.agent.Report, Hosts: c.Hosts, MetricsOnly: true, Log: o.log}, nil
+		},
+	}
+}
+
 // nextPage is what the page turns to once use is called.
 type nextPage struct {
 	of      *page
 	cfg     config.Status
 	server  *status.Server
+	options status.Options
 	changed bool
 }
 
@@ -38,15 +81,18 @@ func (p *page) open(c config.Status) (*nextPage, error) {
 		return n, nil
 	}
 	n.changed = true
-	switch {
-	case c.Off():
+	if p.listen(c) == "off" {
 		n.server = nil
-	case p.server == nil || p.cfg.Listen != c.Listen:
-		var err error
-		n.server, err = status.Listen(c.Listen, p.options(c))
-		return n, err
+		return n, nil
 	}
-	return n, nil
+	var err error
+	if n.options, err = p.options(c); err != nil {
+		return nil, err
+	}
+	if p.server == nil || p.listen(p.cfg) != p.listen(c) || (p.cfg.TLS == nil) != (c.TLS == nil) {
+		n.server, err = status.Listen(p.listen(c), n.options)
+	}
+	return n, err
 }
 
 // drop gives up what was opened.
@@ -66,7 +112,7 @@ func (n *nextPage) use() {
 	}
 	p.cfg = n.cfg
 	if n.server != nil && n.server == p.server {
-		p.server.Set(p.options(n.cfg)) // at the same address
+		p.server.Set(n.options) // at the same address
 		return
 	}
 	p.server = n.server
@@ -74,6 +120,34 @@ func (n *nextPage) use() {
 		close(p.moved)
 	}
 	p.moved = make(chan struct{})
+}
+
+// nextPages are several.
+type nextPages []*nextPage
+
+// openAll opens what a config asks for of several pages, or of none.
+func openAll(pages []*page, c config.Status) (out nextPages, err error) {
+	for _, p := range pages {
+		n, err := p.open(c)
+		if err != nil {
+			out.drop()
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func (all nextPages) drop() {
+	for _, n := range all {
+		n.drop()
+	}
+}
+
+func (all nextPages) use() {
+	for _, n := range all {
+		n.use()
+	}
 }
 
 // URL returns the address of the page, "" when it is off.

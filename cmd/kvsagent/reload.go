@@ -27,7 +27,7 @@ type reloader struct {
 	log     *slog.Logger
 	set     *logSettings
 	agent   *agent.Agent
-	page    *page
+	pages   []*page
 	manager *manager
 
 	asked   chan chan error // each gets the outcome
@@ -73,8 +73,8 @@ func (r *reloader) reload(ctx context.Context) error {
 	defer r.manager.ready()
 	cfg, hash, err := loadHash(r.path)
 	if err == nil {
-		var next *nextPage
-		if next, err = r.page.open(cfg.Status); err == nil {
+		var next nextPages
+		if next, err = openAll(r.pages, cfg.Status); err == nil {
 			return r.apply(ctx, cfg, hash, next)
 		}
 	}
@@ -84,7 +84,7 @@ func (r *reloader) reload(ctx context.Context) error {
 }
 
 // apply hands a config to the agent, and then to what else goes by it.
-func (r *reloader) apply(ctx context.Context, cfg *config.Config, hash string, next *nextPage) error {
+func (r *reloader) apply(ctx context.Context, cfg *config.Config, hash string, next nextPages) error {
 	select {
 	case r.configs <- cfg:
 	case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
-	"github.com/kvsagent/kvsagent/status"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -69,7 +68,7 @@ func serve(ctx context.Context, o daemonOptions) error {
 			}
 		},
 		Started: func() {
-			page := r.page.URL()
+			page := r.pages[0].URL()
 			o.log.Info("agent started", "version", version(), "page", page, "sources", len(o.cfg.Sources),
 				"channels", len(o.cfg.Channels))
 			r.agent.Runs(o.hash)
@@ -79,28 +78,22 @@ func serve(ctx context.Context, o daemonOptions) error {
 			close(running)
 		},
 	})
-	r.page = &page{log: o.log, options: func(c config.Status) status.Options {
-		a := r.agent
-		so := status.Options{Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot,
-			Offer: a.Offer, Hosts: c.Hosts, Pprof: c.Pprof, Log: o.log}
-		if o.path != "" {
-			so.Reload = r.ask
+	r.pages = []*page{newPage(r, o), newMetricsPage(r, o)}
+	for _, p := range r.pages {
+		next, err := p.open(o.cfg.Status)
+		if err != nil {
+			return err
 		}
-		return so
-	}}
-	next, err := r.page.open(o.cfg.Status)
-	if err != nil {
-		return err
+		next.use()
+		group.Go(func() error { return p.run(ctx) })
 	}
-	next.use()
-	group.Go(func() error { return r.page.run(ctx) })
 	group.Go(func() error { return r.agent.Run(ctx, o.cfg, r.configs) })
 	r.manager = &manager{log: o.log, report: r.agent.Report}
 	group.Go(func() error { return r.manager.run(ctx, running) })
 	if o.path != "" {
 		group.Go(func() error { return r.run(ctx) })
 	}
-	err = group.Wait()
+	err := group.Wait()
 	o.log.Info("agent stopped")
 	return err
 }
