@@ -202,9 +202,7 @@ func (a *Agent) commit(ctx context.Context, p *plan) {
 	var sources []*source
 	next := map[string]*channel{}
 	for name, ch := range a.channels {
-		if _, ok := p.goOn[name]; ok {
-			next[name] = ch
-		} else {
+		if _, ok := p.goOn[name]; !ok {
 			channels = append(channels, ch)
 		}
 	}
@@ -225,11 +223,15 @@ func (a *Agent) commit(ctx context.Context, p *plan) {
 			s.start()
 		}
 	}
-	var updates sync.WaitGroup
+	updated := make(chan *channel)
 	for name, u := range p.goOn {
-		updates.Go(func() { a.updateChannel(ctx, a.channels[name], u) })
+		ch := a.channels[name]
+		go func() { updated <- a.updateChannel(ctx, ch, u) }()
 	}
-	updates.Wait()
+	for range p.goOn {
+		ch := <-updated
+		next[ch.name] = ch
+	}
 	for name, ch := range p.begin {
 		next[name] = ch
 		ch.start()
@@ -248,18 +250,29 @@ func (a *Agent) commit(ctx context.Context, p *plan) {
 // updateWithin is how long a channel's goroutine may take to come to an update. It waits for nothing else for long.
 const updateWithin = 5 * time.Second
 
-// updateChannel has a channel go by other settings, and waits until it does.
-func (a *Agent) updateChannel(ctx context.Context, ch *channel, u update) {
+// updateChannel has a channel go by other settings, and returns it when it does. A channel whose goroutine does not
+// come to it is given up, and one that begins anew takes its place.
+func (a *Agent) updateChannel(ctx context.Context, ch *channel, u update) *channel {
 	timer := time.NewTimer(updateWithin)
 	defer timer.Stop()
 	select {
 	case ch.updates <- u:
 		<-u.done
 		ch.wanted = u.link
+		return ch
 	case <-ctx.Done():
+		return ch
 	case <-timer.C:
-		a.log.Error("a channel does not take the new config", "channel", ch.name)
 	}
+	a.log.Error("a channel does not take the new config, and begins anew", "channel", ch.name)
+	fresh, err := newChannel(ch.name, u.cfg, u.network, ch.source, &a.times, a.log)
+	if err != nil { // which plan would have found
+		a.log.Error("a channel does not begin anew", "channel", ch.name, "err", err)
+		return ch
+	}
+	a.stopping.Go(ch.stop)
+	fresh.start()
+	return fresh
 }
 
 // stopWithin is how long a reload, or the end, waits for the channels that it stops, and then for the sources. Both and

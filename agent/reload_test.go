@@ -250,6 +250,31 @@ func TestReloadKeepsGoodKeys(t *testing.T) {
 	}
 }
 
+// TestReloadWithAStuckChannel: a channel whose goroutine is stuck takes no new config. It begins anew under it, and
+// another channel does not notice.
+func TestReloadWithAStuckChannel(t *testing.T) {
+	s := service(t)
+	both := gate + "  yard: {source: pattern, create: true}\n"
+	a, reload := start(t, parse(t, s, both))
+	v, w := join(t, s, "gate", "tablet").watch(), join(t, s, "yard", "tablet").watch()
+	v.plays(t, 5)
+	w.plays(t, 5)
+	release := a.BlockChannel("gate", "tablet")
+	defer release()
+	before, next := a.Report().Reload, parse(t, s, both)
+	next.Limits.MaxPending++
+	reload <- next
+	if r := reloaded(t, a, before); !r.OK {
+		t.Fatal(r.Error)
+	}
+	connected(t, a, "gate")
+	join(t, s, "gate", "phone").watch().plays(t, 5)
+	w.plays(t, 5)
+	if gap := w.gap(); gap > 100*time.Millisecond {
+		t.Errorf("two pictures of the other channel are %v apart", gap)
+	}
+}
+
 func freePort(t *testing.T) int {
 	t.Helper()
 	c, err := net.ListenUDP("udp", nil)

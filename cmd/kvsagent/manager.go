@@ -76,6 +76,9 @@ func summary(r status.Report) string {
 		viewers += len(c.Peers)
 	}
 	line := fmt.Sprintf("%d of %d channels connected, %d viewers", connected, len(r.Channels), viewers)
+	if r.Reload != nil && len(r.Reload.Hash) > 12 {
+		line += fmt.Sprintf("; config %s since %s", r.Reload.Hash[:12], r.Reload.Success.Format(time.DateTime))
+	}
 	if r.Reload != nil && !r.Reload.OK {
 		line += fmt.Sprintf("; reload at %s failed: %q", r.Reload.At.Format(time.TimeOnly), r.Reload.Error)
 	}

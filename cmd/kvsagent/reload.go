@@ -23,7 +23,7 @@ import (
 
 // reloader reads the config again on SIGHUP, and when the status page is asked to. A bad config changes nothing.
 type reloader struct {
-	path    string
+	file    *configFile
 	log     *slog.Logger
 	set     *logSettings
 	agent   *agent.Agent
@@ -71,7 +71,10 @@ func (r *reloader) ask(ctx context.Context) error {
 func (r *reloader) reload(ctx context.Context) error {
 	r.manager.reloading()
 	defer r.manager.ready()
-	cfg, hash, err := loadHash(r.path)
+	cfg, hash, err := r.file.read(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err == nil {
 		var next nextPages
 		if next, err = openAll(r.pages, cfg.Status); err == nil {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -61,7 +63,10 @@ func (r *running) write(more string) {
 		"credentials: {access_key_id: localkvs, secret_access_key: localkvs}}\n" +
 		"sources: {pattern: {url: \"testpattern:?size=320x240&rate=15\"}}\n" +
 		"channels: {gate: {source: pattern, create: true}}\n" + more
-	if err := os.WriteFile(r.path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(r.path+".new", []byte(text), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(r.path+".new", r.path); err != nil { // a reload under way reads one or the other
 		r.t.Fatal(err)
 	}
 }
@@ -201,5 +206,68 @@ func TestConfigThatIsAPipe(t *testing.T) {
 	}
 	if got := report(t, page).Reload; got.OK {
 		t.Errorf("the report has %+v", got)
+	}
+}
+
+// TestEndWhileAConfigIsRead: the agent that waits for its config ends when it is told to.
+func TestEndWhileAConfigIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kvsagent.yaml")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := os.OpenFile(path, os.O_RDWR, 0) // somebody who writes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	c := command()
+	c.SetArgs([]string{"run", "-c", path})
+	go func() { ended <- c.ExecuteContext(ctx) }()
+	time.AfterFunc(100*time.Millisecond, cancel) // whether it reads by then or not
+	began := time.Now()
+	select {
+	case err := <-ended:
+		if took := time.Since(began); !errors.Is(err, context.Canceled) || took > 2*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the agent waits for its config, and does not end")
+	}
+}
+
+// TestReloadStorm: many ask at once, by signal and over the page. All are answered, one after the other, and the agent
+// runs by what was written last.
+func TestReloadStorm(t *testing.T) {
+	page := freeAddress(t)
+	good := "status: {listen: \"" + page + "\"}\n"
+	r := startRunning(t, good)
+	if err := askReload(t.Context(), "http://"+page); err != nil { // whoever hears SIGHUP is there
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	for i := range 20 {
+		r.write(good + fmt.Sprintf("limits: {max_pending: %d}\n", i+1))
+		if err := unix.Kill(os.Getpid(), unix.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		work.Go(func() {
+			if err := askReload(t.Context(), "http://"+page); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	r.write(good + "limits: {max_pending: 21}\n")
+	if err := askReload(t.Context(), "http://"+page); err != nil {
+		t.Fatal(err)
+	}
+	work.Wait()
+	_, hash, err := loadHash(r.path)
+	if got := report(t, page).Reload; err != nil || !got.OK || got.Hash != hash {
+		t.Errorf("%v: the agent runs by %+v, want %s", err, got, hash)
+	}
+	if line := summary(report(t, page)); !strings.Contains(line, "config "+hash[:12]+" since ") {
+		t.Errorf("STATUS=%s", line)
 	}
 }

@@ -20,7 +20,7 @@ func runCommand() *cobra.Command {
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, hash, err := loadHash(*path)
+		cfg, hash, err := (&configFile{path: *path, load: loadHash}).read(c.Context())
 		if err != nil {
 			return err
 		}
@@ -56,8 +56,8 @@ func serve(ctx context.Context, o daemonOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
 	r := &reloader{
-		path: o.path, log: o.log, set: o.set, asked: make(chan chan error), configs: make(chan *config.Config),
-		applied: make(chan error),
+		file: &configFile{path: o.path, load: loadHash}, log: o.log, set: o.set,
+		asked: make(chan chan error), configs: make(chan *config.Config), applied: make(chan error),
 	}
 	r.agent = agent.New(agent.Options{
 		Version: version(), Log: o.log,
