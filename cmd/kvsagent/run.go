@@ -56,7 +56,7 @@ func serve(ctx context.Context, o daemonOptions) error {
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
 	r := &reloader{
-		file: &configFile{path: o.path, load: loadHash}, log: o.log, set: o.set,
+		file: &configFile{path: o.path, load: loadHash}, log: o.log, set: o.set, ends: ctx.Done(),
 		asked: make(chan chan error), configs: make(chan *config.Config), applied: make(chan error),
 	}
 	r.agent = agent.New(agent.Options{
