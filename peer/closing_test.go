@@ -16,7 +16,7 @@ func TestClosingHangs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := New(Config{Engine: &Engine{}, Send: func(Signal) {}, Receive: true})
+		c, err := New(Config{Engine: &Engine{shared: &shared{}}, Send: func(Signal) {}, Receive: true})
 		if err != nil {
 			t.Fatal(err)
 		}
