@@ -53,6 +53,7 @@ type channel struct {
 	held       map[string]heldOffer
 	offers     map[string]*standingOffer
 	refusals   map[string]*refusal // by client ID
+	opened     time.Time           // when a signaling connection was last opened
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
 	running  *clientRun // of settings
@@ -181,6 +182,7 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 		if ch.next == from {
 			ch.takeOver()
 		}
+		ch.opened = time.Now()
 		ch.startOffering(ctx)
 		ch.reconnected()
 	case signaling.Received:
@@ -207,6 +209,10 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 	s := ch.sessions[from]
 	switch signal := signal.(type) {
 	case peer.Offer:
+		if wait := backlog - time.Since(ch.opened); wait > 0 && (s == nil || !s.conn.Takes(signal.SDP)) {
+			ch.hold(ctx, from, signal, wait)
+			return
+		}
 		ch.onOffer(ctx, wg, from, s, signal)
 	case peer.Answer:
 		if s == nil {
@@ -227,6 +233,10 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 		s.conn.Handle(signal)
 	}
 }
+
+// backlog is how long after connecting the newest offer of each client is waited for: the service keeps offers that
+// came while nobody listened, and the answer to one of a page that is gone would be taken for that to the next.
+const backlog = 150 * time.Millisecond
 
 // onOffer passes an offer to the session that it belongs to, or begins a session.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {

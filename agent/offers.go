@@ -93,8 +93,15 @@ func (ch *channel) offerAgain(ctx context.Context, s *session) {
 	if o == nil || ch.sessions[s.client] != nil {
 		return
 	}
+	s.mu.Lock()
+	anew := s.anew
+	s.mu.Unlock()
 	if s.conn.Report().Stages.Connected != 0 {
 		o.failures = 0
+	}
+	if anew { // it was connected, so this does not go round without end
+		ch.schedule(ctx, s.client, o, 0)
+		return
 	}
 	o.failures++
 	wait := jittered(offerFirst, offerMost, o.failures)

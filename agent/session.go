@@ -27,6 +27,7 @@ type session struct {
 
 	mu     sync.Mutex // guards the fields below
 	kind   string     // kind of the reason, one of a few words
+	anew   bool       // the other side has started anew, and is there
 	reason string     // why it ended
 }
 
@@ -125,6 +126,7 @@ func (s *session) over(err error, ctx context.Context) {
 	case s.reason != "":
 	case err != nil:
 		s.reason = err.Error()
+		s.anew = errors.Is(err, peer.ErrAnother)
 		switch {
 		case errors.Is(err, peer.ErrEnded):
 			s.kind = "closed"

@@ -121,6 +121,12 @@ func (c *Conn) refuse(ctx context.Context, o Offer, why error) error {
 // answer answers an offer on the connection that there is.
 func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	c.out.hold()
+	if c.progress.is(Disconnected) && !c.negotiation.remote.SameICE(identityOf(o.SDP)) {
+		// A restart gathers anew, and a relay takes no password that is too old.
+		if err := l.freshServers(ctx, c.o.ICEServers); err != nil {
+			return err
+		}
+	}
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
 		SDP: c.o.clean(o.SDP)}); err != nil {
 		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("offer not understood: %w", err)})
@@ -165,7 +171,11 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 	if err := c.o.Engine.o.Limits.CheckSDP(a.SDP); err != nil {
 		return &RefusedError{fmt.Errorf("answer refused: %w", err)}
 	}
+	if c.negotiation.another(a.SDP) {
+		return ErrAnother
+	}
 	if pending := c.negotiation.answered(); pending != nil {
+		c.recovery.onThere()
 		if err := l.pc.SetLocalDescription(pending.desc); err != nil {
 			return fmt.Errorf("set local offer: %w", err)
 		}

@@ -183,7 +183,7 @@ func (c *Conn) deadline() time.Time {
 func (c *Conn) onDeadline(ctx context.Context, now time.Time) error {
 	past := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
 	if past(c.recovery.deadline) {
-		if err := c.onRecoveryDeadline(); err != nil {
+		if err := c.onRecoveryDeadline(ctx); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (c *Conn) onDeadline(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (c *Conn) onRecoveryDeadline() error {
+func (c *Conn) onRecoveryDeadline(ctx context.Context) error {
 	l := c.current()
 	ours, theirs := l.relayed()
 	switch c.recovery.onDeadline(l.activity(c.o.Receive), c.progress.is(Connected) && !ours && !theirs) {
@@ -207,7 +207,14 @@ func (c *Conn) onRecoveryDeadline() error {
 	case endNow:
 		return c.recovery.why
 	case restartICE:
+		if c.recovery.condition == lost { // the password of a relay may be too old for another
+			if err := l.freshServers(ctx, c.o.ICEServers); err != nil {
+				return err
+			}
+		}
 		return c.restart()
+	case askAgain:
+		return ask(c)
 	case offerICE:
 		return c.offerRestart()
 	}
@@ -234,6 +241,9 @@ func (c *Conn) onState(ctx context.Context) error {
 		c.progress.enter(Disconnected)
 		if c.recovery.onSilence(time.Now()) { // our own address may be the same, as it is with another gateway
 			return c.reroute(ctx)
+		}
+		if c.progress.offeredByUs() && c.recovery.onLost(time.Now()) {
+			return ask(c)
 		}
 	case webrtc.PeerConnectionStateFailed:
 		return c.onFailed(ctx, l)

@@ -16,8 +16,9 @@ import (
 type purpose int
 
 const (
-	newICE    purpose = iota // to restart ICE
-	newCodecs                // to name codecs that have not been negotiated
+	newICE      purpose = iota // to restart ICE
+	newCodecs                  // to name codecs that have not been negotiated
+	areYouThere                // to hear whether the remote is there, and the same
 )
 
 // pendingOffer is an offer of ours in mid-session that waits for its answer.
@@ -103,6 +104,13 @@ func (n *negotiation) answered() *pendingOffer {
 		n.forget(false)
 	}
 	return p
+}
+
+// another says whether the answer to the pending offer is of another connection than the one that there is:
+// certificates are made when a process starts.
+func (n *negotiation) another(answer string) bool {
+	id := identityOf(answer)
+	return n.pending != nil && id.Fingerprint != "" && !n.remote.Same(id)
 }
 
 // yield drops the pending offer. What it named may be asked for again.

@@ -15,6 +15,7 @@ const (
 	steady                             // nothing is awaited
 	healing                            // the direct path may be broken, and ICE may mend it without a restart
 	awaitRestartOffer                  // the remote was asked over its data channel to offer a restart of ICE
+	lost                               // nothing is heard, and the remote was asked over signaling whether it is there
 	migrating                          // the relay is about to go, and the remote must take part in a restart of ICE
 	failed                             // ICE has failed, and a restart of ICE is under way
 )
@@ -27,6 +28,9 @@ const (
 	healingWait     = 2500 * time.Millisecond // ICE asks and is answered once in this time, and half a second
 	healingMedia    = time.Second             // the same for a connection that receives media
 	changeLasts     = 30 * time.Second        // how long silence is put down to a change of the network
+	lostWait        = 3 * time.Second         // from the loss of a path to a restart of ICE
+	lostEvery       = 4 * time.Second         // between two such restarts, and two questions
+	lostMost        = 50 * time.Second        // of them in a row
 )
 
 // Why a connection ends that may still have worked for a moment.
@@ -51,6 +55,8 @@ type recovery struct {
 
 	connected bool      // at some time
 	restarted time.Time // when ICE was last restarted by an offer of ours
+	lostAt    time.Time // when the path was lost that is being looked for
+	there     bool      // the remote has answered since it was last asked
 	changed   time.Time // when the host's network last changed; zero is never, or dealt with
 	route     hostRoute // how packets left when media last could flow
 }
@@ -77,6 +83,7 @@ const (
 	endNow          // end with recovery.why
 	restartICE      // by whoever made the first offer
 	offerICE        // restart ICE by an offer of ours
+	askAgain        // whether the remote is there
 )
 
 func (r *recovery) begin(now time.Time, within time.Duration) {
@@ -99,7 +106,7 @@ func (r *recovery) enter(c condition, deadline time.Time, why error) {
 // onConnected notes that media can flow. A move that is under way goes on: the old path still works.
 func (r *recovery) onConnected(route hostRoute) {
 	r.connected, r.route = true, route
-	if r.condition == settingUp || r.condition == failed {
+	if r.condition == settingUp || r.condition == failed || r.condition == lost {
 		r.settle()
 	}
 }
@@ -154,11 +161,28 @@ func (r *recovery) heal(now time.Time, wait time.Duration, a activity) {
 	r.enter(healing, now.Add(wait), nil)
 }
 
+// onLost notes that the path is lost, and reports whether the remote is to be asked whether it is there. That gives
+// nothing up: the path may still heal.
+func (r *recovery) onLost(now time.Time) bool {
+	if r.condition != steady && r.condition != healing {
+		return false
+	}
+	r.lostAt, r.there = now, false
+	r.enter(lost, now.Add(lostWait), nil)
+	return true
+}
+
+// onThere notes that the remote has answered our question.
+func (r *recovery) onThere() { r.there = true }
+
 // onRestart notes that we have offered a restart of ICE.
 func (r *recovery) onRestart(now time.Time) {
 	r.restarted = now
-	if r.condition == awaitRestartOffer || r.condition == healing {
+	switch r.condition {
+	case awaitRestartOffer, healing:
 		r.settle()
+	case lost:
+		r.there = false
 	}
 }
 
@@ -182,6 +206,9 @@ func (r *recovery) onDeadline(a activity, direct bool) next {
 	if ended == failed {
 		return endNow
 	}
+	if ended == lost {
+		return r.onStillLost()
+	}
 	r.settle()
 	switch ended {
 	case healing:
@@ -198,4 +225,19 @@ func (r *recovery) onDeadline(a activity, direct bool) next {
 		return endNow
 	}
 	return carryOn
+}
+
+// onStillLost says what follows when a lost path has not come back. A restart of ICE gives it up, and needs a remote
+// that answers; one that does is given a new path again and again, since a relay that was away may be back.
+func (r *recovery) onStillLost() next {
+	now := r.deadline
+	if now.Sub(r.lostAt) >= lostMost {
+		r.why = errSilent
+		return endNow
+	}
+	r.deadline = now.Add(lostEvery)
+	if r.there {
+		return restartICE
+	}
+	return askAgain
 }

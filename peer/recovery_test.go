@@ -36,6 +36,8 @@ func TestRecovery(t *testing.T) {
 	described := func(d time.Duration, newICE bool) func(*recovery) {
 		return func(r *recovery) { r.onDescription(at(d), newICE, setupLimit) }
 	}
+	lose := func(d time.Duration) func(*recovery) { return func(r *recovery) { r.onLost(at(d)) } }
+	there := func(r *recovery) { r.onThere() }
 	for _, x := range []struct {
 		name     string
 		story    []func(*recovery)
@@ -78,6 +80,20 @@ func TestRecovery(t *testing.T) {
 			awaitRestartOffer, restartWait, one, false, offerICE, nil},
 		{"asked, and then ice fails", []func(*recovery){connect, await(0), fail(0)}, failed, failedGrace, one, false,
 			endNow, errSilent},
+
+		{"lost, and the remote does not answer", []func(*recovery){connect, lose(0)}, lost, lostWait, one, false,
+			askAgain, nil},
+		{"lost, and the remote is there", []func(*recovery){connect, lose(0), there}, lost, lostWait, one, false,
+			restartICE, nil},
+		{"lost, and it was there before", []func(*recovery){connect, lose(0), there, connect, lose(time.Minute)}, lost,
+			time.Minute + lostWait, one, false, askAgain, nil},
+		{"lost, restarted, and no answer to that", []func(*recovery){connect, lose(0), there, restart(lostWait)}, lost,
+			lostWait, one, false, askAgain, nil},
+		{"lost, and found", []func(*recovery){connect, lose(0), connect}, steady, 0, one, false, carryOn, nil},
+		{"lost, and then ice fails", []func(*recovery){connect, lose(0), fail(25 * time.Second)}, failed,
+			25*time.Second + failedGrace, one, false, endNow, errSilent},
+		{"lost while the relay goes", []func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated), lose(0)},
+			migrating, migrateDeadline, one, false, endNow, errNotMigrated},
 
 		{"a relay goes, and the remote does nothing",
 			[]func(*recovery){connect, migrate(0, migrateDeadline, errNotMigrated)},
@@ -127,6 +143,27 @@ func TestRecovery(t *testing.T) {
 				t.Errorf("condition %d, and still a deadline: %v", r.condition, r.deadline)
 			}
 		})
+	}
+}
+
+// TestLostForGood: a remote that answers and is never reached is given up in time.
+func TestLostForGood(t *testing.T) {
+	var r recovery
+	r.begin(epoch, setupLimit)
+	r.onConnected(hostRoute{})
+	r.onLost(epoch)
+	for asked := 0; ; asked++ {
+		r.onThere()
+		deadline := r.deadline
+		if got := r.onDeadline(activity{}, false); got == endNow {
+			if took := deadline.Sub(epoch); took > lostMost+lostEvery || asked < 10 || r.why != errSilent {
+				t.Errorf("given up after %v and %d restarts: %v", took, asked, r.why)
+			}
+			return
+		} else if got != restartICE || asked > 20 {
+			t.Fatalf("%d at restart %d", got, asked)
+		}
+		r.onRestart(deadline)
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *Conn) offerQueued(ctx context.Context) error {
 		switch {
 		case p == newCodecs:
 			err = c.syncTracks(ctx)
-		case c.recovery.condition == failed, c.recovery.condition == migrating:
+		case c.recovery.condition == failed, c.recovery.condition == migrating, c.recovery.condition == lost:
 			err = c.offerRestart()
 		}
 		if err != nil {

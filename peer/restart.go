@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -89,4 +90,29 @@ func (l *link) askRestart(log *slog.Logger) bool {
 	}
 	log.Info("ice restart asked for over the data channel")
 	return true
+}
+
+// ErrAnother is why a connection is over whose remote has been started anew: it answers, and with another certificate.
+// A new offer reaches it at once.
+var ErrAnother = errors.New("the remote has started anew: it answers with another certificate")
+
+// ask makes an offer in mid-session that changes nothing: its answer says whether the remote is there and the same. The
+// old path may heal meanwhile, which a restart of ICE would give up.
+func ask(c *Conn) error {
+	l, n := c.current(), &c.negotiation
+	if n.pending != nil {
+		c.out.description(Offer{SDP: c.o.directed(n.pending.desc.SDP)})
+		return nil
+	}
+	if !l.canOffer() {
+		return nil
+	}
+	desc, err := l.pc.CreateOffer(&webrtc.OfferOptions{OfferAnswerOptions: trickle})
+	if err != nil {
+		return fmt.Errorf("create offer for a remote that is not heard: %w", err)
+	}
+	n.pending = &pendingOffer{desc, areYouThere}
+	c.o.Log.Info("the remote is not heard, and is asked over signaling")
+	c.out.description(Offer{SDP: c.o.directed(desc.SDP)})
+	return nil
 }

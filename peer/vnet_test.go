@@ -29,6 +29,8 @@ type world struct {
 	t    *testing.T
 	wan  *vnet.Router
 	next int
+
+	server line // the server's way into the internet
 }
 
 const serverIP = "198.18.0.1"
@@ -58,7 +60,8 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = w.wan.Stop() })
-	conn, err := n.ListenPacket("udp4", serverIP+":3478")
+	w.server.Net, w.server.rng = n, rand.New(rand.NewPCG(0, 7))
+	conn, err := w.server.ListenPacket("udp4", serverIP+":3478")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -69,7 +72,7 @@ func (w *world) start() {
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn,
 			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-				RelayAddress: net.ParseIP(serverIP), Address: "0.0.0.0", Net: n,
+				RelayAddress: net.ParseIP(serverIP), Address: "0.0.0.0", Net: &w.server,
 			}}},
 	})
 	if err != nil {
@@ -346,7 +349,7 @@ type call struct {
 // callOptions changes how a call comes about.
 type callOptions struct {
 	masterOffers, viewerOffers bool // default is that the viewer offers
-	turn                       bool
+	turn, relayOnly            bool
 	source                     media.Source                         // default is a ticker
 	sub                        media.Source                         // its smaller stream; default is none
 	fps                        float64                              // default 10
@@ -378,14 +381,16 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	var err error
 	if c.master, err = peer.New(peer.Config{
 		Engine: m.engine, Broadcast: broadcastStanding(t, o.source, o.sub, o.standby), Offer: o.masterOffers,
-		Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn),
-		Send: func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
+		Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn), RelayOnly: o.relayOnly,
+		Certificates: &peer.Certificates{},
+		Send:         func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if c.viewer, err = peer.New(peer.Config{
 		Engine: v.engine, Receive: true, Sink: c.got, Offer: o.viewerOffers, ICEServers: servers(o.turn),
-		Send: func(s peer.Signal) { o.toMaster(s, func(s peer.Signal) { c.master.Handle(s) }) },
+		RelayOnly: o.relayOnly,
+		Send:      func(s peer.Signal) { o.toMaster(s, func(s peer.Signal) { c.master.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
 	}
