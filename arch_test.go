@@ -13,7 +13,7 @@ const module = "github.com/kvsagent/kvsagent"
 // rooms says which of our own rooms each room may import. A name that ends in /* stands for every room below it.
 // Each entry names a room that exists.
 var rooms = map[string][]string{
-	"cmd/kvsagent": {"agent", "config", "localkvs", "localkvs/storage", "status"},
+	"cmd/kvsagent": {"agent", "config", "localkvs", "localkvs/storage", "status", "internal/redact"},
 	"agent": {
 		"config", "credentials", "signaling", "peer", "peer/fanout", "media", "media/*", "status", "internal/*",
 	},

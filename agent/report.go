@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/fault"
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/peer/fanout"
@@ -44,7 +45,7 @@ func (a *Agent) Report() status.Report {
 func (s *source) report() status.Source {
 	h := s.hub.Report()
 	r := status.Source{Name: s.name, URL: publicURL(s.cfg.URL), State: string(h.State), Error: text(h.Err),
-		Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: h.Notes, Privacy: s.privacy.Why()}
+		Restarts: h.Restarts, Watchers: s.broadcast.Watchers(), Notes: texts(h.Notes), Privacy: s.privacy.Why()}
 	r.Tracks = hubTracks(h)
 	if s.sub != nil {
 		h := s.sub.Report()
@@ -89,7 +90,7 @@ func (ch *channel) report() status.Channel {
 	r.EndedBy = maps.Clone(ch.endedBy)
 	for _, e := range ch.history {
 		r.Ended = append(r.Ended, status.Ended{ClientID: e.client, Session: e.id, At: e.at, Seconds: e.lasted.Seconds(),
-			Reason: e.reason})
+			Reason: redact.Text(e.reason)})
 	}
 	return r
 }
@@ -151,5 +152,12 @@ func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return redact.Text(err.Error())
+}
+
+func texts(all []string) (out []string) {
+	for _, s := range all {
+		out = append(out, redact.Text(s))
+	}
+	return out
 }

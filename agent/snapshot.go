@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/slate"
 	"github.com/kvsagent/kvsagent/media/snapshot"
@@ -18,7 +19,16 @@ const (
 )
 
 // Snapshot returns the newest key frame of a source, as JPEG or as it is. A source without viewers is started for it.
-func (a *Agent) Snapshot(ctx context.Context, name, format string) (status.Snapshot, error) {
+func (a *Agent) Snapshot(ctx context.Context, name, format string) (out status.Snapshot, err error) {
+	defer func() {
+		var p *status.Problem
+		switch {
+		case errors.As(err, &p):
+			err = &status.Problem{Status: p.Status, Text: redact.Text(p.Text), Hint: redact.Text(p.Hint)}
+		case err != nil && ctx.Err() == nil:
+			err = &status.Problem{Status: 502, Text: redact.Text(err.Error())}
+		}
+	}()
 	a.mu.Lock()
 	s := a.sources[name]
 	a.mu.Unlock()

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/file"
 	"github.com/kvsagent/kvsagent/media/mpegts"
@@ -43,6 +43,7 @@ type source struct {
 
 // newSource makes a source. It calls end when a device can be opened only after a restart of the process.
 func newSource(name string, c config.Source, log *slog.Logger, end func(error)) (*source, error) {
+	hideSecrets(c)
 	src, err := openSource(c, log.With("source", name))
 	if err != nil {
 		return nil, err
@@ -231,19 +232,25 @@ func (s *source) stop() {
 	s.wg.Wait()
 }
 
-// publicURL returns a source's URL without user and password. Of a command it returns only the program, since arguments
-// may hold a password.
+// publicURL returns a source's URL without its secrets. Of a command it returns only the program, since arguments may
+// hold a password.
 func publicURL(raw string) string {
 	if command, ok := strings.CutPrefix(raw, "exec:"); ok {
 		program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
 		return "exec:" + program
 	}
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
+	return redact.Text(raw)
+}
+
+// hideSecrets has the secrets of a source blanked wherever they would be shown.
+func hideSecrets(c config.Source) {
+	redact.Know(string(c.Password))
+	for _, raw := range append([]string{c.URL, c.Sub, c.ONVIF}, c.Args...) {
+		redact.KnowURL(raw)
 	}
-	u.User = nil
-	return u.String()
+	for _, value := range c.Env {
+		redact.KnowURL(value)
+	}
 }
 
 // jittered returns a random wait between a quarter of the step and the step, which doubles from first to most.

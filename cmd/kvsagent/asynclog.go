@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kvsagent/kvsagent/internal/redact"
 )
 
 // What may wait to be written: a journal that is slow for a moment loses nothing.
@@ -16,7 +18,7 @@ const (
 )
 
 // asyncLog passes log lines on to a writer that may block or fail. Write never waits: who logs may hold a lock. When
-// too much waits, lines are dropped and counted, and the count is written once there is room.
+// too much waits, lines are dropped and counted, and the count is written once there is room. No line has a password.
 type asyncLog struct {
 	to      io.Writer
 	lines   chan []byte
@@ -35,17 +37,18 @@ func newAsyncLog(to io.Writer) *asyncLog {
 }
 
 // Write implements io.Writer. It takes whole lines.
-func (l *asyncLog) Write(line []byte) (int, error) {
+func (l *asyncLog) Write(text []byte) (int, error) {
+	line := []byte(redact.Text(string(text)))
 	if l.bytes.Add(int64(len(line))) > logBytes {
 		l.drop(line)
-		return len(line), nil
+		return len(text), nil
 	}
 	select {
-	case l.lines <- bytes.Clone(line):
+	case l.lines <- line:
 	default:
 		l.drop(line)
 	}
-	return len(line), nil
+	return len(text), nil
 }
 
 func (l *asyncLog) drop(line []byte) {

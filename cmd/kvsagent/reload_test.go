@@ -83,7 +83,8 @@ func startRunning(t *testing.T, more string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, set := newLog(r.log, cfg.Log)
+	out := newAsyncLog(r.log)
+	log, set := newLog(out, cfg.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	started := make(chan struct{})
 	var work sync.WaitGroup
@@ -94,7 +95,7 @@ func startRunning(t *testing.T, more string) *running {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(func() { cancel(); work.Wait() })
+	t.Cleanup(func() { cancel(); work.Wait(); out.Close() })
 	select {
 	case <-started:
 	case <-time.After(20 * time.Second):
