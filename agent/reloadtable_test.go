@@ -3,12 +3,14 @@ package agent_test
 import (
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +109,9 @@ func changes(t *testing.T) map[string]func(*config.Config) {
 		t.Fatal(err)
 	}
 	var all = map[string]func(*config.Config){
+		"aws.endpoint": func(c *config.Config) {
+			c.AWS.Endpoint = strings.Replace(c.AWS.Endpoint, "127.0.0.1", "localhost", 1)
+		},
 		"aws.region":      func(c *config.Config) { c.AWS.Region = "eu-central-1" },
 		"aws.ca_file":     func(c *config.Config) { c.AWS.CAFile = ca },
 		"aws.dual_stack":  func(c *config.Config) { c.AWS.DualStack = true },
@@ -121,6 +126,8 @@ func changes(t *testing.T) map[string]func(*config.Config) {
 		"channels.*.create":       gate(func(c *config.Channel) { c.Create = false }),
 		"channels.*.message_ttl":  gate(func(c *config.Channel) { c.MessageTTL = 30 * time.Second }),
 		"channels.*.tags":         gate(func(c *config.Channel) { c.Tags = map[string]string{"site": "yard"} }),
+		"channels.*.storage":      gate(func(c *config.Channel) { c.Storage = config.StorageOff }),
+		"channels.*.client_id":    gate(func(c *config.Channel) { c.ClientID = "us" }),
 		"channels.*.offer_to":     gate(func(c *config.Channel) { c.OfferTo = []string{"nobody"} }),
 		"channels.*.max_viewers":  gate(func(c *config.Channel) { c.MaxViewers = 6 }),
 
@@ -142,6 +149,10 @@ func changes(t *testing.T) map[string]func(*config.Config) {
 		"webrtc.remote": func(c *config.Config) { c.WebRTC.Remote = "public" },
 		"webrtc.mdns":   func(c *config.Config) { c.WebRTC.MDNS = true },
 		"webrtc.proxy":  func(c *config.Config) { c.WebRTC.Proxy = "http://127.0.0.1:9" },
+
+		"webrtc.proxy_file": func(c *config.Config) {
+			c.WebRTC.Proxy, c.WebRTC.ProxyFile = "http://127.0.0.1:9", filepath.Join(dir, "proxy")
+		},
 
 		"status.hosts": func(c *config.Config) { c.Status.Hosts = []string{"gate.example.org"} },
 		"log.level":    func(c *config.Config) { c.Log.Level = "debug" },
@@ -179,6 +190,71 @@ func b2i(b bool) int64 {
 		return 1
 	}
 	return 0
+}
+
+// elsewhere are the rows of the table that no change beside five viewers shows, and what does.
+var elsewhere = map[string]string{
+	"defaults":                  "as the channel's own keys",
+	"channels.*.role":           "its viewers",
+	"channels.*.source":         "its viewers; TestReloadLeavesOthersAlone",
+	"channels.*.wait_for_offer": "its viewers",
+	"status":                    "cmd/kvsagent TestReloadMovesPageAndLog: the agent does not see it",
+	"log":                       "cmd/kvsagent TestReloadMovesPageAndLog: the agent does not see it",
+}
+
+// TestEachRowIsTried: what the table promises of a key is shown by a change of that key.
+func TestEachRowIsTried(t *testing.T) {
+	tried := slices.Collect(maps.Keys(changes(t)))
+	for key := range disturbs(t) {
+		shown := slices.ContainsFunc(tried, func(k string) bool {
+			return k == key || strings.HasPrefix(k, strings.TrimSuffix(key, ".*"))
+		})
+		for prefix := range elsewhere {
+			shown = shown || key == prefix || strings.HasPrefix(key, prefix+".")
+		}
+		if !shown {
+			t.Errorf("docs/reload.md speaks of %s, and no test changes it", key)
+		}
+	}
+}
+
+// TestReloadSeesNewContents of a file under the same name, and leaves alone what has not changed at all.
+func TestReloadSeesNewContents(t *testing.T) {
+	s := service(t)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	write := func(issue string) {
+		if err := os.WriteFile(ca, append([]byte(issue+"\n"), certificate(t)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := func() *config.Config {
+		c := parse(t, s, gate)
+		c.AWS.CAFile = ca
+		return c
+	}
+	write("first")
+	a, reload := start(t, cfg())
+	again := func() {
+		was := a.Report().Reload
+		reload <- cfg()
+		if r := reloaded(t, a, was); !r.OK {
+			t.Fatal(r.Error)
+		}
+	}
+	v := join(t, s, "gate", "tablet").watch()
+	v.plays(t, 5)
+	since := channel(a, "gate").Since
+	again()
+	if now := channel(a, "gate").Since; !now.Equal(since) {
+		t.Error("signaling connects anew, and nothing has changed")
+	}
+	write("second")
+	again()
+	eventually(t, "signaling connects anew", func() bool { return channel(a, "gate").Since.After(since) })
+	v.plays(t, 5)
+	if gap := v.gap(); gap > 100*time.Millisecond {
+		t.Errorf("two pictures are %v apart", gap)
+	}
 }
 
 // TestReloadCostsNoPicture changes key after key beside five viewers. None of them loses a picture or its session.
