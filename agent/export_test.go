@@ -1,6 +1,21 @@
 package agent
 
-import "github.com/kvsagent/kvsagent/media"
+import (
+	"log/slog"
+
+	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/media"
+)
+
+// StartSource runs a source without an agent, until stop is called.
+func StartSource(name string, c config.Source, log *slog.Logger) (hub *media.Hub, stop func(), err error) {
+	s, err := newSource(name, c, log, func(error) {})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.start()
+	return s.hub, s.stop, nil
+}
 
 // ProcessRestart wraps a source of a like a camera of this host.
 func ProcessRestart(a *Agent, src media.Source) media.Source { return processRestart{src, a.end} }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/outage"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/onvif"
 )
@@ -26,6 +27,8 @@ type synced struct {
 	wish   chan struct{} // 1 slot
 	until  atomic.Int64  // not asked before this; Unix seconds
 	log    *slog.Logger
+
+	failures outage.Series // for the log; owned by ask
 }
 
 func withKeyFrames(src media.Source, stream *onvif.Stream, log *slog.Logger) *synced {
@@ -67,6 +70,9 @@ func (s *synced) ask(ctx context.Context) {
 		within, cancel := context.WithTimeout(ctx, keyWithin)
 		err := s.stream.RequestKeyFrame(within)
 		cancel()
+		if err == nil && s.failures.Recovered(time.Now()) {
+			s.log.Debug("the camera makes key frames")
+		}
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
@@ -75,7 +81,9 @@ func (s *synced) ask(ctx context.Context) {
 			pause = keyLocked
 		}
 		s.until.Store(time.Now().Add(pause).Unix())
-		s.log.Warn("no key frame from the camera; viewers who need one get what is cached", "err", err,
-			"again_in", pause)
+		if s.failures.Failed(time.Now(), err.Error()) {
+			s.log.Warn("no key frame from the camera; viewers who need one get what is cached", "err", err,
+				"tries", s.failures.Tries(), "retry", pause)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/outage"
 	"github.com/kvsagent/kvsagent/signaling"
 	"github.com/kvsagent/kvsagent/status"
 )
@@ -22,6 +23,7 @@ const (
 type standingOffer struct {
 	failures int // consecutive sessions that never connected
 	timer    *time.Timer
+	outage   outage.Series // of sessions and of room for one, for the log
 }
 
 // startOffering offers to each wanted client that has no session.
@@ -80,7 +82,9 @@ func (ch *channel) offer(ctx context.Context, wg *sync.WaitGroup, id string) {
 		return // the client offered meanwhile, or is wanted no more
 	}
 	if _, reason := ch.full(); reason != "" {
-		ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
+		if ch.offers[id].outage.Failed(time.Now(), reason) {
+			ch.log.Warn("no offer made", "client", clientName(id), "reason", reason)
+		}
 		ch.schedule(ctx, id, ch.offers[id], offerMost)
 		return
 	}
@@ -98,6 +102,7 @@ func (ch *channel) offerAgain(ctx context.Context, s *session) {
 	s.mu.Unlock()
 	if s.conn.Report().Stages.Connected != 0 {
 		o.failures = 0
+		o.outage.Recovered(time.Now())
 	}
 	if anew { // it was connected, so this does not go round without end
 		ch.schedule(ctx, s.client, o, 0)
@@ -105,7 +110,10 @@ func (ch *channel) offerAgain(ctx context.Context, s *session) {
 	}
 	o.failures++
 	wait := jittered(offerFirst, offerMost, o.failures)
-	ch.log.Info("offering again", "client", clientName(s.client), "in", wait.Round(100*time.Millisecond))
+	if o.outage.Failed(time.Now(), s.why()) {
+		ch.log.Info("offering again", "client", clientName(s.client), "tries", o.failures,
+			"wait", wait.Round(100*time.Millisecond))
+	}
 	ch.schedule(ctx, s.client, o, wait)
 }
 

@@ -24,6 +24,7 @@ type session struct {
 	cancel context.CancelFunc
 	via    *clientRun    // over which the client was met
 	sent   atomic.Uint64 // signals
+	again  bool          // an offer to somebody who did not take the one before
 
 	mu     sync.Mutex // guards the fields below
 	kind   string     // kind of the reason, one of a few words
@@ -43,6 +44,9 @@ const historyLength = 10
 // begin starts a session. first holds the signals that have arrived already.
 func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string, offerer bool, first ...peer.Signal) {
 	s := &session{id: shortID(), client: client, began: time.Now(), via: ch.running}
+	if o := ch.offers[client]; offerer && o != nil {
+		s.again = o.failures > 1
+	}
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
 	sessionCtx, cancel := ch.sessionContext(ctx)
 	s.cancel = cancel
@@ -156,9 +160,19 @@ func (s *session) over(err error, ctx context.Context) {
 	if kind == "refused" { // worth a look: the client is not a viewer, or decodes nothing that the source delivers
 		level = slog.LevelWarn
 	}
+	if kind == "never_connected" && s.again { // "offering again" tells how long that has been so
+		level = slog.LevelDebug
+	}
 	s.log.Log(ctx, level, "peer gone", "reason", reason, "after", time.Since(s.began).Round(time.Millisecond),
 		"connected", r.Stages.Connected != 0,
 		"sent_bytes", r.Sent, "received_bytes", received, "dropped_frames", dropped)
+}
+
+// why returns why it ended.
+func (s *session) why() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
 }
 
 // stop ends a session. The first reason is kept for its last log line.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/fault"
+	"github.com/kvsagent/kvsagent/internal/outage"
 )
 
 // How long a running source may be silent. A source that sends seldom, such as one picture every ten seconds, has three
@@ -66,7 +67,6 @@ type Hub struct {
 	standby  func()    // stops the standby; nil when there is none
 	gop      gop
 	epoch    time.Time     // PTS zero for subscribers
-	ran      bool          // the source has run before
 	base     time.Duration // of the current run: added to the source's PTS
 	last     map[Codec]time.Duration
 	started  bool // this run has produced a frame
@@ -77,6 +77,8 @@ type Hub struct {
 	restarts uint64
 	keyAsked time.Time // when the source was last asked for a key frame
 	meters   map[Codec]*Meter
+	failures outage.Series // of the source, for the log
+	stalls   outage.Series // likewise
 }
 
 // NewHub makes a hub; Run starts it.
@@ -213,7 +215,7 @@ func (h *Hub) Run(ctx context.Context) {
 		failures++
 		wait := h.backoff(failures, err)
 		h.enter(Failed, err)
-		h.o.Log.Warn("source failed", "source", h.o.Name, "err", err, "retry_in", wait.Round(100*time.Millisecond))
+		h.logFailure(err, wait)
 		if !h.onStandby() {
 			away()
 			away = h.showStandby(ctx)
@@ -317,10 +319,9 @@ func (h *Hub) beginRun() {
 	if h.epoch.IsZero() {
 		h.epoch = time.Now()
 	}
-	if h.ran {
+	if h.state == Failed { // and not because a viewer came
 		h.restarts++
 	}
-	h.ran = true
 	h.started, h.frameAt, h.pace, h.notes = false, time.Now(), 0, nil
 	if h.standby == nil {
 		h.gop = gop{}
@@ -347,7 +348,15 @@ func (h *Hub) checkProgress() error {
 	}
 	if h.started && silent > max(stalledAfter, 2*h.pace) && h.state == Running {
 		h.state = Stalled
-		h.o.Log.Warn("source stalled", "source", h.o.Name, "silent", silent.Round(time.Second))
+		if h.stalls.Failed(time.Now(), "stalled") {
+			h.o.Log.Warn("source stalled", "source", h.o.Name, "silent", silent.Round(time.Second))
+		}
+	}
+	if h.state == Running && h.stalls.Settled(time.Now()) {
+		h.o.Log.Info("source goes on", "source", h.o.Name)
+	}
+	if h.started && h.failures.Settled(time.Now()) {
+		h.logRunning()
 	}
 	return nil
 }
@@ -399,7 +408,9 @@ func (s *hubSink) Write(f *Frame) {
 	h.frameAt = now
 	if h.state == Stalled {
 		h.state = Running
-		h.o.Log.Info("source goes on", "source", h.o.Name)
+		if h.stalls.Recovered(now) {
+			h.o.Log.Info("source goes on", "source", h.o.Name)
+		}
 	}
 	m := h.meters[f.Codec]
 	if m == nil {
@@ -431,7 +442,25 @@ func (h *Hub) startedAt(now time.Time, f *Frame) {
 		h.standby()
 		h.standby, h.gop = nil, gop{}
 	}
+	if h.failures.Recovered(now) {
+		h.logRunning()
+	}
+}
+
+func (h *Hub) logRunning() {
 	h.o.Log.Info("source running", "source", h.o.Name, "tracks", describe(h.tracks))
+}
+
+// logFailure logs a failure for a new reason, and once an hour that it lasts.
+func (h *Hub) logFailure(err error, wait time.Duration) {
+	h.mu.Lock()
+	now := time.Now()
+	due, tries, lasted := h.failures.Failed(now, err.Error()), h.failures.Tries(), h.failures.Lasted(now)
+	h.mu.Unlock()
+	if due {
+		h.o.Log.Warn("source failed", "source", h.o.Name, "err", err, "tries", tries,
+			"lasted", lasted.Round(time.Second), "retry", wait.Round(100*time.Millisecond))
+	}
 }
 
 // joint returns the offset that places f, the first frame of a run, on the subscribers' timeline: now, and after

@@ -3,6 +3,8 @@ package media_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -321,4 +323,56 @@ func TestKeyFramesAreAskedForSeldom(t *testing.T) {
 		}
 		media.NewHub(media.HubOptions{Source: &c.camera}).RequestKeyFrame() // one that cannot is not asked
 	})
+}
+
+// TestHubTellsAFlappingSourceSeldom: a source that comes and goes all day is told a few times an hour, and a viewer who
+// comes is no restart.
+func TestHubTellsAFlappingSourceSeldom(t *testing.T) {
+	var b text
+	log := slog.New(slog.NewTextHandler(&b, nil))
+	hub(t, media.HubOptions{Log: log}, func(h *media.Hub, c *camera) {
+		leave := h.Subscribe(&sink{})
+		time.Sleep(time.Minute)
+		leave()
+		time.Sleep(time.Minute)
+		if r := h.Report(); r.State != media.Idle {
+			t.Fatalf("%s without viewers", r.State)
+		}
+		defer h.Subscribe(&sink{})()
+		time.Sleep(time.Minute)
+		if r := h.Report(); r.Restarts != 0 {
+			t.Errorf("%d restarts after a failure, and there was none", r.Restarts)
+		}
+		for range 2000 {
+			c.set(errors.New("connection reset"), false)
+			time.Sleep(2 * time.Second)
+			c.set(nil, false)
+			time.Sleep(10 * time.Second)
+		}
+		if n := strings.Count(b.String(), "\n"); n > 90 || n < 20 {
+			t.Errorf("%d lines in seven hours", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if strings.LastIndex(b.String(), "source running") < strings.LastIndex(b.String(), "source failed") {
+			t.Errorf("it has run for two minutes, and the log ends with a failure:\n%s", b.String())
+		}
+	})
+}
+
+// text is a log that a test may read at any time.
+type text struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (t *text) Write(line []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(line)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }

@@ -355,8 +355,8 @@ func TestControlPlaneIsAskedWithinItsBudget(t *testing.T) {
 	})
 }
 
-// A permanent failure whose every answer has another request ID is logged once in ten minutes, and the quick first
-// retry is not logged.
+// A permanent failure whose every answer has another request ID is logged once an hour, and the quick first retry is
+// not logged.
 func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
@@ -365,8 +365,26 @@ func TestPermanentFailureIsNotAFloodOfLines(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		_ = r.stop()
 		n := strings.Count(r.logged.String(), "signaling not connected")
-		if n < 3 || n > 13 || strings.Contains(r.logged.String(), "retry_in=0s") {
+		if n < 2 || n > 3 || strings.Contains(r.logged.String(), "retry=0s") {
 			t.Errorf("%d lines in two hours: %s", n, r.logged)
+		}
+	})
+}
+
+// TestADayWithoutAWS: a day without the service is one line an hour, and one at its end.
+func TestADayWithoutAWS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.set(func() { f.down = true })
+		r := run(t, f.start())
+		time.Sleep(24 * time.Hour)
+		f.set(func() { f.down = false })
+		time.Sleep(10 * time.Minute)
+		state := r.Report().State
+		_ = r.stop()
+		if n := strings.Count(r.logged.String(), "\n"); n < 20 || n > 30 ||
+			strings.Count(r.logged.String(), "signaling connected") != 1 || state != signaling.Online {
+			t.Errorf("%s after %d lines: %s", state, n, r.logged)
 		}
 	})
 }

@@ -9,13 +9,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kvsagent/kvsagent/internal/outage"
 )
 
-const (
-	// How long a replaced session is still read: the service's grace period after GO_AWAY.
-	drain       = time.Minute
-	sameFailure = 10 * time.Minute // between two log lines about the same failure
-)
+// drain is how long a replaced session is still read: the service's grace period after GO_AWAY.
+const drain = time.Minute
 
 // run is one call of Run: the goroutine that owns the sessions. Dialling, reading, pinging and writing have goroutines
 // of their own that report to it.
@@ -39,14 +38,12 @@ type run struct {
 	dialAt  *time.Timer // next dial: a redial, or the replacement of cur
 	dropAt  *time.Timer // end of old
 
-	replaced  time.Time // when the last replacement began
-	refusals  int       // of the current replacement
-	overlap   overlap
-	join      joiner
-	frameLog  limiter // unusable frames
-	failLog   time.Time
-	failText  string
-	failTimes int
+	replaced time.Time // when the last replacement began
+	refusals int       // of the current replacement
+	overlap  overlap
+	join     joiner
+	frameLog limiter       // unusable frames
+	failures outage.Series // for the log
 }
 
 // arrival is a frame, or the end of a session.
@@ -209,7 +206,7 @@ func (r *run) open(s *session) {
 		p.State, p.Err = Online, nil
 		p.Connects++
 	})
-	r.failText, r.failTimes = "", 0
+	r.failures.Recovered(r.c.opts.Now()) // the line below tells it
 	level := slog.LevelInfo
 	if planned { // happens every hour, without effect
 		level = slog.LevelDebug
@@ -250,16 +247,13 @@ func (r *run) fail(err error) error {
 	return nil
 }
 
-// logFailure logs a failure once, not once for each of a thousand attempts. It logs nothing when the next attempt is
-// immediate, since that one will tell.
+// logFailure logs a failure for a new reason, and once an hour that it lasts, not for each of a thousand attempts. It
+// logs nothing when the next attempt is immediate, since that one will tell.
 func (r *run) logFailure(what string, err error, wait time.Duration) {
-	r.failTimes++
-	now, text := r.c.opts.Now(), failureText(err)
-	if wait == 0 || text == r.failText && now.Sub(r.failLog) < sameFailure {
-		return
+	if now := r.c.opts.Now(); wait > 0 && r.failures.Failed(now, failureText(err)) {
+		r.c.opts.Log.Warn(what, "err", err, "tries", r.failures.Tries(),
+			"lasted", r.failures.Lasted(now).Round(time.Second), "retry", wait.Round(time.Millisecond))
 	}
-	r.failText, r.failLog = text, now
-	r.c.opts.Log.Warn(what, "err", err, "tries", r.failTimes, "retry_in", wait.Round(time.Millisecond))
 }
 
 // failureText identifies a failure: the error text without request IDs, ports and times.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
 	"github.com/kvsagent/kvsagent/internal/backoff"
+	"github.com/kvsagent/kvsagent/internal/outage"
 )
 
 // Storage says whether the channel's media goes to a KVS stream (KVS WebRTC ingestion). The service is then the only
@@ -96,6 +97,8 @@ type joiner struct {
 	gaveUp int         // consecutive times that the tries were used up
 	offer  time.Time   // when the last offer came; zero: no session
 	ends   [joinTries]time.Time
+
+	failures outage.Series // for the log
 }
 
 var errStorageDisabled = errors.New("storage is not enabled on the channel; hint: aws kinesisvideo " +
@@ -164,7 +167,10 @@ func (r *run) joinFailed(err error) {
 	j.at.Reset(wait)
 	err = r.c.explain(err)
 	r.c.update(func(p *Report) { p.StorageErr = err })
-	r.c.opts.Log.Warn("not in the storage session", "err", err, "retry_in", wait.Round(time.Millisecond))
+	if j.failures.Failed(r.c.opts.Now(), failureText(err)) {
+		r.c.opts.Log.Warn("not in the storage session", "err", err, "tries", j.failures.Tries(),
+			"retry", wait.Round(time.Millisecond))
+	}
 }
 
 // onStorageOffer notes that a join succeeded. It schedules the next join shortly before the session's hour ends. The
@@ -174,6 +180,7 @@ func (r *run) onStorageOffer() {
 	j.offer, j.tries, j.gaveUp = r.c.opts.Now(), 0, 0
 	j.at.Reset(sessionLife - backoff.Scale(joinEarly, r.c.opts.Rand()))
 	r.c.update(func(p *Report) { p.StorageErr = nil })
+	j.failures.Recovered(j.offer)
 	r.c.opts.Log.Info("the storage service makes an offer")
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/outage"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/internal/demux"
 	"github.com/kvsagent/kvsagent/media/internal/es"
@@ -59,6 +60,8 @@ type sound struct {
 	foreign media.Codec   // the codec that is transcoded; "" means none
 	fed     time.Duration // duration of the audio that ffmpeg got in its current run
 	end     time.Duration // PTS at the end of it
+
+	failures outage.Series // of ffmpeg, for the log; owned by run
 }
 
 // Tracks replaces a foreign audio track with Opus.
@@ -118,7 +121,9 @@ func (s *sound) run(codec media.Codec) {
 		if s.ctx.Err() != nil {
 			return
 		}
-		s.t.log.Warn("ffmpeg for sound has ended", "err", err, "retry_in", soundRetry)
+		if s.failures.Failed(time.Now(), fmt.Sprint(err)) {
+			s.t.log.Warn("ffmpeg for sound has ended", "err", err, "tries", s.failures.Tries(), "retry", soundRetry)
+		}
 		t := time.NewTimer(soundRetry)
 		select {
 		case <-s.ctx.Done():
