@@ -207,7 +207,12 @@ channels: {` + channels + `}
 			return strings.Contains(got, `"second"`), got
 		})
 		c.write("channels: [this is no config")
-		c.systemctl("reload", "kvsagent")
+		if out, errs, code := c.run("systemctl", "reload", "kvsagent"); code == 0 {
+			t.Errorf("systemctl reload of a bad config succeeds: %s%s", out, errs)
+		}
+		if got := c.show("StatusText"); !strings.Contains(got, "config ") || strings.Contains(got, "failed") {
+			t.Errorf("systemctl status says %q; want the hash of the config, and nothing of one that never came", got)
+		}
 		rig.Eventually(t, 10*time.Second, "the log tells of the bad config", func() (bool, any) {
 			out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
 			return strings.Contains(out, "kvsagent.yaml:"), out
