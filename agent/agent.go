@@ -31,6 +31,7 @@ type Options struct {
 	Started func() // called once, when everything in the first config is running; may be nil
 	// Applied is called after each config that came on reload; may be nil.
 	Applied func(cfg *config.Config, err error)
+	Crashes *Crashes     // nil: none are remembered, and there is no safe mode
 	Log     *slog.Logger // nil discards
 }
 
@@ -85,10 +86,17 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 	if a.o.Started != nil {
 		a.o.Started()
 	}
+	var normal <-chan time.Time // when safe mode ends
+	if left := a.o.Crashes.left(); left > 0 {
+		a.log.Error("safe mode", "why", a.o.Crashes.Safe())
+		normal = time.After(left + time.Second)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-normal:
+			a.log.Info("safe mode is over", "err", a.apply(ctx, a.cfg))
 		case err := <-a.ended:
 			return err
 		case <-a.socketLost():

@@ -240,6 +240,13 @@ const backlog = 150 * time.Millisecond
 
 // onOffer passes an offer to the session that it belongs to, or begins a session.
 func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string, s *session, o peer.Offer) {
+	if !ch.now().network.crashes.joining(ch.name, from) {
+		ch.ignore("offer ignored", "from", from, "err", "the agent has crashed with offers like this; safe mode")
+		return
+	}
+	if crashAt != nil {
+		crashAt(ch.name)
+	}
 	if err := ch.now().network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
@@ -287,6 +294,8 @@ func (ch *channel) full() (code peer.Reason, reason string) {
 	switch {
 	case len(ch.sessions) >= now.cfg.MaxViewers:
 		return peer.ReasonViewerLimit, fmt.Sprintf("%d viewers are connected, which is max_viewers", len(ch.sessions))
+	case pending > 0 && now.network.crashes.Safe() != "":
+		return peer.ReasonBusy, "a viewer is connecting, and in safe mode they come one at a time"
 	case pending >= now.network.limits.MaxPending:
 		return peer.ReasonBusy, fmt.Sprintf("%d viewers are connecting, which is limits.max_pending", pending)
 	}

@@ -33,6 +33,7 @@ type network struct {
 	roots    *x509.CertPool
 	rootsSum [sha256.Size]byte // of the file that roots are from
 	engine   *peer.Engine
+	crashes  *Crashes
 	log      *slog.Logger
 }
 

@@ -26,7 +26,8 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 	if before := ch.refusals[from]; before != nil {
 		before.stop()
 	}
-	if peer.NegotiatesData(o.SDP) && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, code) {
+	data := peer.NegotiatesData(o.SDP) && ch.now().network.crashes.Safe() == ""
+	if data && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, code) {
 		return
 	}
 	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, code)}, ch.running, from, ""); err != nil {

@@ -51,7 +51,7 @@ func (a *Agent) plan(ctx context.Context, cfg *config.Config) (p *plan, err erro
 	if p.network, err = newNetwork(cfg, a.log); err != nil {
 		return nil, err
 	}
-	p.network.awsKeys = &a.keys
+	p.network.awsKeys, p.network.crashes = &a.keys, a.o.Crashes
 	if was := a.network; was == nil || !sameKeys(was.aws, cfg.AWS) {
 		if p.keys, err = newAWSKeys(ctx, cfg.AWS, a.log); err != nil {
 			return nil, err
@@ -69,7 +69,11 @@ func (a *Agent) plan(ctx context.Context, cfg *config.Config) (p *plan, err erro
 // planSources returns the sources of cfg. It keeps those that have not changed, and starts nothing.
 func (a *Agent) planSources(cfg *config.Config) (map[string]*source, error) {
 	out := map[string]*source{}
+	safe := a.o.Crashes.Safe() != ""
 	for name, c := range cfg.Sources {
+		if safe {
+			c.Sub = ""
+		}
 		if s := a.sources[name]; s != nil && reflect.DeepEqual(s.cfg, c) {
 			out[name] = s
 			continue

@@ -29,7 +29,7 @@ func (a *Agent) Report() status.Report {
 	slices.SortFunc(sources, func(a, b *source) int { return cmp.Compare(a.name, b.name) })
 	slices.SortFunc(channels, func(a, b *channel) int { return cmp.Compare(a.name, b.name) })
 	r := status.Report{Version: a.o.Version, Started: a.started, Now: time.Now(), FirstFrames: a.times.report(),
-		Unsent: unsent, Panics: panics}
+		Unsent: unsent, Panics: panics, SafeMode: a.o.Crashes.Safe()}
 	if !reload.Success.IsZero() {
 		r.Reload = &reload
 	}

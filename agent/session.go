@@ -73,7 +73,9 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 				}
 			}
 		},
+		NoData: now.network.crashes.Safe() != "",
 		OnConnected: func() {
+			now.network.crashes.joined()
 			r := s.conn.Report()
 			s.log.Info("peer connected", "local", r.Local, "remote", r.Remote,
 				"after", r.Stages.Connected.Round(time.Millisecond))

@@ -61,7 +61,9 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 	})
 	pc.OnConnectionStateChange(func(webrtc.PeerConnectionState) { c.wake.add(stateChanged) })
 	pc.OnICEConnectionStateChange(func(webrtc.ICEConnectionState) { c.wake.add(stateChanged) })
-	pc.OnDataChannel(l.inbound.Channel)
+	if !c.o.NoData {
+		pc.OnDataChannel(l.inbound.Channel)
+	}
 	if c.o.Receive {
 		l.receiver = receive.NewReceiver(c.o.Sink, c.o.Epoch, c.outgoing.onFrame)
 		pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {

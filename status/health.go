@@ -10,6 +10,7 @@ type readiness struct {
 	Ready    bool       `json:"ready"`
 	Channels []notReady `json:"not_ready"` // every channel that is not connected
 	Reload   *Reload    `json:"reload,omitempty"`
+	SafeMode string     `json:"safe_mode,omitempty"`
 }
 
 // notReady is a channel that is not connected.
@@ -38,7 +39,7 @@ func readyz(get func() Report) http.Handler {
 
 // readinessOf returns the channels that are not connected. An agent without channels is ready.
 func readinessOf(r Report) readiness {
-	out := readiness{Channels: []notReady{}, Reload: r.Reload}
+	out := readiness{Channels: []notReady{}, Reload: r.Reload, SafeMode: r.SafeMode}
 	for _, c := range r.Channels {
 		if c.connected() {
 			continue

@@ -37,6 +37,7 @@ var (
 	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not accept.")
 	descPanics = desc("panics_total",
 		"Bugs in the agent that were contained where they happened. The log has the stack.")
+	descSafe   = desc("safe_mode", "Whether the agent does less than it should, since it has crashed: 1 or 0.")
 	descReload = desc("config_last_reload_successful",
 		"Whether the config that was read last runs: 1, or 0 when it was refused.")
 	descReloadTime = desc("config_last_reload_success_timestamp_seconds",
@@ -118,6 +119,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.counter(descUnsent, r.Unsent)
 	out.counter(descPanics, r.Panics)
+	safe := 0.0
+	if r.SafeMode != "" {
+		safe = 1
+	}
+	out.gauge(descSafe, safe)
 	if r.Reload != nil {
 		ok := 0.0
 		if r.Reload.OK {

@@ -79,6 +79,9 @@ func summary(r status.Report) string {
 	if r.Reload != nil && len(r.Reload.Hash) > 12 {
 		line += fmt.Sprintf("; config %s since %s", r.Reload.Hash[:12], r.Reload.Success.Format(time.DateTime))
 	}
+	if r.SafeMode != "" {
+		line = "safe mode: " + r.SafeMode + "; " + line
+	}
 	if r.Reload != nil && !r.Reload.OK {
 		line += fmt.Sprintf("; reload at %s failed: %q", r.Reload.At.Format(time.TimeOnly), r.Reload.Error)
 	}

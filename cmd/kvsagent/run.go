@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
@@ -59,8 +61,14 @@ func serve(ctx context.Context, o daemonOptions) error {
 		file: &configFile{path: o.path, load: loadHash}, log: o.log, set: o.set, ends: ctx.Done(),
 		asked: make(chan chan error), configs: make(chan *config.Config), applied: make(chan error),
 	}
+	state, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":")
+	crashes, err := agent.OpenCrashes(state)
+	if err != nil {
+		o.log.Warn("there is no safe mode", "err", err)
+	}
+	defer crashes.Close()
 	r.agent = agent.New(agent.Options{
-		Version: version(), Log: o.log,
+		Version: version(), Log: o.log, Crashes: crashes,
 		Applied: func(_ *config.Config, err error) {
 			select {
 			case r.applied <- err:
@@ -93,7 +101,7 @@ func serve(ctx context.Context, o daemonOptions) error {
 	if o.path != "" {
 		group.Go(func() error { return r.run(ctx) })
 	}
-	err := group.Wait()
+	err = group.Wait()
 	o.log.Info("agent stopped")
 	return err
 }

@@ -416,7 +416,9 @@ async function tick() {
     console.warn('report', e);
   }
   const reload = window.kvsagent.report?.reload;
-  byId('banner').hidden = misses < 2 && reload?.ok !== false;
+  const safe = window.kvsagent.report?.safe_mode;
+  byId('banner').hidden = misses < 2 && reload?.ok !== false && !safe;
+  if (safe) text(byId('banner'), 'Safe mode: ' + safe);
   if (reload?.ok === false)
     text(
       byId('banner'),
