@@ -306,7 +306,7 @@ func TestNothingIsPassedOn(t *testing.T) {
 	}
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary")
 	t.Setenv("NOTIFY_SOCKET", "canary")
-	t.Setenv("KEPT", "kept")
+	t.Setenv("KVSAGENT_KEPT", "kept")
 	var log lockedBuffer
 	s := source(t, `exec:sh -c 'ls -C /proc/self/fd >&2; env | grep -E "canary|KEPT" >&2'`,
 		slog.New(slog.NewTextHandler(&log, nil)))
