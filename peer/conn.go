@@ -255,6 +255,7 @@ func (c *Conn) onState(ctx context.Context) error {
 
 func (c *Conn) onConnected(ctx context.Context, l *link) error {
 	c.progress.enter(Connected)
+	c.progress.measured(l.roundTrip())
 	c.recovery.onConnected(l.hostRoute(c.o.Engine))
 	if c.progress.reached(func(st *Stages) *time.Duration { return &st.Connected }) {
 		c.outgoing.startAll(ctx, l, c.o.Engine, c.negotiation.remote)

@@ -124,6 +124,12 @@ func (l *link) pair() *webrtc.ICECandidatePair {
 	return pair
 }
 
+// roundTrip is that of ICE's checks of the chosen pair; 0 is not known. It waits for Pion's loop of ICE.
+func (l *link) roundTrip() time.Duration {
+	stats, _ := l.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	return time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
+}
+
 // relayed says whether our end, and whether the remote's end of the chosen path is at a TURN server.
 func (l *link) relayed() (ours, theirs bool) {
 	pair := l.pair()

@@ -38,6 +38,7 @@ func (c *Conn) checkLiveness(now time.Time) error {
 	if l == nil || !c.progress.wasConnected() {
 		return nil
 	}
+	c.progress.measured(l.roundTrip())
 	sending, idle := c.liveness.note(now, c.outgoing.frames(), l.receivedFrames())
 	if !sending || !c.progress.is(Connected) {
 		l.inbound.Excuse()

@@ -51,8 +51,9 @@ type progress struct {
 	mu      sync.Mutex // guards the fields below
 	state   State
 	stages  Stages
-	offered bool     // the first offer was ours; else the remote's
-	remote  identity // by its first offer or its last description
+	offered bool          // the first offer was ours; else the remote's
+	remote  identity      // by its first offer or its last description
+	rtt     time.Duration // of ICE's checks, when Run last asked
 }
 
 // reached notes when a stage was reached first, and reports whether this was it.
@@ -124,6 +125,20 @@ func (p *progress) who() identity {
 	return p.remote
 }
 
+// measured notes the round trip of ICE's checks.
+func (p *progress) measured(rtt time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rtt = rtt
+}
+
+// roundTrip is the last that was measured.
+func (p *progress) roundTrip() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rtt
+}
+
 // report begins a Report.
 func (p *progress) report() Report {
 	p.mu.Lock()
@@ -151,7 +166,7 @@ type Report struct {
 	Unasked       uint64 // bytes of media that came though we asked for none, and were thrown away
 }
 
-// Report tells how the connection is.
+// Report tells how the connection is. It asks nobody who may be stuck: neither Run nor Pion's loop of ICE.
 func (c *Conn) Report() (r Report) {
 	defer c.guard.Contain("report")
 	r = c.progress.report()
@@ -170,19 +185,11 @@ func (c *Conn) Report() (r Report) {
 		}
 	}
 	r.Unasked = l.inbound.UnaskedBytes()
-	if r.State != Negotiating {
-		r.path(l)
-	}
-	return r
-}
-
-// path fills in the chosen candidate pair.
-func (r *Report) path(l *link) {
-	if pair := l.pair(); pair != nil {
+	if pair := l.pair(); pair != nil && r.State != Negotiating {
 		r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
 	}
-	stats, ok := l.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
-	if ok && r.RTT == 0 {
-		r.RTT = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
+	if r.RTT == 0 {
+		r.RTT = c.progress.roundTrip()
 	}
+	return r
 }
