@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
+	"github.com/aws/smithy-go/logging"
 )
 
 // chain is the AWS default chain. It is built anew for each fetch, because the SDK reads the shared files only when it
@@ -16,11 +18,13 @@ import (
 type chain struct {
 	profile, region string
 	http            aws.HTTPClient
+	log             *slog.Logger
 }
 
 func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithRegion(c.region),
+		config.WithLogger(logging.LoggerFunc(c.says)),
 		// The SDK does not kill the process when ctx ends.
 		config.WithProcessCredentialOptions(func(o *processcreds.Options) { o.Timeout = fetchLimit }),
 		// One attempt, since the caller will ask again. Three attempts at a metadata service that a camera does not
@@ -42,6 +46,12 @@ func (c *chain) fetch(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, c.explain(err, login(cfg))
 	}
 	return keys, nil
+}
+
+// says takes the SDK's own lines, which would otherwise go to standard error as they are. What matters to the operator
+// comes back as an error.
+func (c *chain) says(_ logging.Classification, format string, args ...any) {
+	c.log.Debug("AWS SDK", "says", fmt.Sprintf(format, args...))
 }
 
 // login returns the profile whose keys come from a login at IAM Identity Center, or "".

@@ -74,7 +74,7 @@ func New(_ context.Context, o Options, region string, httpClient aws.HTTPClient)
 		}
 		return newCache(o.IoT.fetch, log), nil
 	}
-	return newCache((&chain{profile: o.Profile, region: region, http: httpClient}).fetch, log), nil
+	return newCache((&chain{profile: o.Profile, region: region, http: httpClient, log: log}).fetch, log), nil
 }
 
 func (o Options) static() bool {

@@ -43,8 +43,8 @@ channels: {%s: {source: gate, create: true}}
 			if tt.relayOnly && (len(got.Pairs) == 0 || !strings.HasPrefix(got.Pairs[0], "relay>")) {
 				t.Errorf("pairs = %v, want the browser's to be relay", got.Pairs)
 			}
-			if lines := agent.Stderr.Lines("level=INFO", `"first key frame"`, "client=browser-1", "after.answer=",
-				"after.packet=", "after.frame="); len(lines) != 1 {
+			if lines := agent.Stderr.Lines("level=INFO", `"first key frame"`, "client=browser-1", "after.answer_s=",
+				"after.packet_s=", "after.frame_s="); len(lines) != 1 {
 				t.Errorf("the first key frame is told of %d times", len(lines))
 			}
 			if text := agent.Stderr.String() + agent.Stdout.String(); strings.Contains(text, "open sesame") ||

@@ -14,6 +14,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo"
 	"github.com/aws/aws-sdk-go-v2/service/kinesisvideo/types"
+	"github.com/aws/smithy-go/logging"
 	"golang.org/x/time/rate"
 )
 
@@ -57,7 +58,10 @@ func newControl(o *Options, k *clock, t *transport) *control {
 		Credentials:  aws.CredentialsProviderFunc(c.keys),
 		HTTPClient:   t,
 		HTTPSignerV4: c.signer,
-		Retryer:      aws.NopRetryer{}, // retry decides for all requests, in one place
+		Logger: logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+			o.Log.Debug("AWS SDK", "says", fmt.Sprintf(format, args...))
+		}),
+		Retryer: aws.NopRetryer{}, // retry decides for all requests, in one place
 	}
 	if o.Endpoint != "" {
 		kv.BaseEndpoint = &o.Endpoint

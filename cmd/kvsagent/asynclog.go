@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -24,14 +22,13 @@ type asyncLog struct {
 	lines   chan []byte
 	bytes   atomic.Int64 // of lines
 	dropped atomic.Uint64
-	ticked  atomic.Int64 // when the writer last came back, in Unix nanoseconds
+	writing atomic.Int64 // since when a line is being written, in Unix nanoseconds; 0: none is
 	closing sync.Once
 	done    chan struct{}
 }
 
 func newAsyncLog(to io.Writer) *asyncLog {
 	l := &asyncLog{to: to, lines: make(chan []byte, logLines), done: make(chan struct{})}
-	l.ticked.Store(time.Now().UnixNano())
 	go l.run()
 	return l
 }
@@ -62,21 +59,23 @@ func (l *asyncLog) run() {
 		if line == nil {
 			return
 		}
+		l.writing.Store(time.Now().UnixNano())
 		_, _ = l.to.Write(line) // a log that is gone is nobody's to tell
 		l.bytes.Add(-int64(len(line)))
 		if n := l.dropped.Swap(0); n > 0 {
-			_, _ = fmt.Fprintf(l.to, dropNote(line), n)
+			_, _ = l.to.Write(lostNote(line, n, time.Now()))
 		}
-		l.ticked.Store(time.Now().UnixNano())
+		l.writing.Store(0)
 	}
 }
 
-// dropNote tells how many lines were dropped, in the format of the line before it.
-func dropNote(like []byte) string {
-	if bytes.HasPrefix(like, []byte("{")) {
-		return `{"level":"WARN","msg":"log lines were dropped: what reads the log is too slow","lines":%d}` + "\n"
+// Stuck returns for how long the newest line has been waited for by what reads the log; 0 means that nobody waits.
+func (l *asyncLog) Stuck(now time.Time) time.Duration {
+	since := l.writing.Load()
+	if since == 0 {
+		return 0
 	}
-	return `level=WARN msg="log lines were dropped: what reads the log is too slow" lines=%d` + "\n"
+	return now.Sub(time.Unix(0, since))
 }
 
 // Close writes what waits, for a moment at most. Lines that come later are lost.

@@ -78,9 +78,16 @@ func TestLogClosesThoughNobodyReads(t *testing.T) {
 	fmt.Fprintln(l, "level=INFO")
 	began := time.Now()
 	l.Close()
+	stuck := l.Stuck(time.Now())
 	p.mu.Unlock()
+	if stuck <= 0 {
+		t.Error("nobody reads, and the log says that it goes on")
+	}
 	if took := time.Since(began); took > 10*logClose {
 		t.Errorf("closing took %v", took)
 	}
 	<-l.done
+	if stuck := l.Stuck(time.Now()); stuck != 0 {
+		t.Errorf("the log is written, and says that it waits, for %v", stuck)
+	}
 }

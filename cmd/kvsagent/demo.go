@@ -36,12 +36,14 @@ func demoCommand() *cobra.Command {
 	kvsListen := c.Flags().String("localkvs-listen", "127.0.0.1:9790", "address of the signaling service")
 	level := c.Flags().String("log-level", "info", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		log, set := newLog(c.ErrOrStderr(), config.Log{Level: *level})
+		out := newAsyncLog(c.ErrOrStderr())
+		defer out.Close()
+		log, set := newLog(out, config.Log{Level: *level}, false)
 		quiet := *level
 		if quiet == "info" {
 			quiet = "warn" // the agent logs the same from its side
 		}
-		serviceLog, _ := newLog(c.ErrOrStderr(), config.Log{Level: quiet})
+		serviceLog, _ := newLog(out, config.Log{Level: quiet}, false)
 		kvs, err := localkvs.New(localkvs.Options{
 			Listen: *kvsListen, Log: serviceLog.With("service", "localkvs"),
 		})

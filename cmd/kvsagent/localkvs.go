@@ -48,7 +48,7 @@ func localkvsCommand() *cobra.Command {
 	faults := f.String("faults", "", "JSON `file` of faults to play from the start: see Faults in docs/localkvs.md")
 	level := f.String("log-level", "info", "`level`: debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		o.Log, _ = newLog(c.ErrOrStderr(), config.Log{Level: *level})
+		o.Log, _ = newLog(c.ErrOrStderr(), config.Log{Level: *level}, false)
 		var script []localkvs.Step
 		if *faults != "" {
 			var err error

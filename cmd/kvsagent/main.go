@@ -25,11 +25,17 @@ func main() {
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	err := command().ExecuteContext(ctx)
 	stop()
-	if err != nil {
+	if err != nil && !isA[loggedError](err) {
 		fmt.Fprintln(os.Stderr, explain(err))
 	}
 	os.Exit(exitCode(err))
 }
+
+// loggedError is one that the log tells, in its own format: a last line of another kind would be one that nobody reads,
+// and standard error may be a pipe that is full.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
 
 // usageError is a wrong command line.
 type usageError struct{ error }

@@ -15,6 +15,7 @@ import (
 type manager struct {
 	log    *slog.Logger
 	report func() status.Report
+	stuck  func(time.Time) time.Duration // for how long nobody has read the log; may be nil
 }
 
 // run reports ready once the agent is running, and then, as often as the watchdog requires, that the agent is alive.
@@ -50,7 +51,19 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
 
 // status returns the line for systemctl status.
-func (m *manager) status() string { return "STATUS=" + summary(m.report()) }
+func (m *manager) status() string {
+	line := "STATUS=" + summary(m.report())
+	if m.stuck == nil {
+		return line
+	}
+	if waits := m.stuck(time.Now()); waits > logPatience { // no reason to end: pictures go on
+		line += fmt.Sprintf("; nobody has read the log for %v", waits.Round(time.Second))
+	}
+	return line
+}
+
+// logPatience is how long a line may wait for who reads the log before that is worth a word.
+const logPatience = 10 * time.Second
 
 // reloading sends what systemd.service(5) requires of a service that reloads: the state and the time.
 func (m *manager) reloading() {

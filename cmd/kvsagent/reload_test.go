@@ -84,7 +84,7 @@ func startRunning(t *testing.T, more string) *running {
 		t.Fatal(err)
 	}
 	out := newAsyncLog(r.log)
-	log, set := newLog(out, cfg.Log)
+	log, set := newLog(out, cfg.Log, false)
 	ctx, cancel := context.WithCancel(context.Background())
 	started := make(chan struct{})
 	var work sync.WaitGroup

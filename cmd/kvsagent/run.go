@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
@@ -28,9 +29,15 @@ func runCommand() *cobra.Command {
 		}
 		out := newAsyncLog(c.ErrOrStderr())
 		defer out.Close()
-		log, set := newLog(out, cfg.Log)
+		log, set := newLog(out, cfg.Log, isJournal(c.ErrOrStderr()))
 		warn(log, cfg)
-		return serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set})
+		err = serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set,
+			stuck: out.Stuck})
+		if err != nil {
+			log.Error("agent failed", "err", err)
+			return loggedError{err}
+		}
+		return nil
 	}
 	return c
 }
@@ -49,12 +56,14 @@ type daemonOptions struct {
 	hash    string // of that file
 	log     *slog.Logger
 	set     *logSettings
-	started func(page string) // gets the page's URL, "" if there is no page; may be nil
+	stuck   func(time.Time) time.Duration // for how long nobody has read the log; may be nil
+	started func(page string)             // gets the page's URL, "" if there is no page; may be nil
 }
 
 // serve runs an agent and its status page until ctx is done.
 func serve(ctx context.Context, o daemonOptions) error {
 	signal.Ignore(unix.SIGPIPE) // the reader of the log may go, and that is no reason to end
+	slog.SetDefault(o.log)      // lines of libraries that know no other are lines of this log
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
 	r := &reloader{
@@ -96,7 +105,7 @@ func serve(ctx context.Context, o daemonOptions) error {
 		group.Go(func() error { return p.run(ctx) })
 	}
 	group.Go(func() error { return r.agent.Run(ctx, o.cfg, r.configs) })
-	r.manager = &manager{log: o.log, report: r.agent.Report}
+	r.manager = &manager{log: o.log, report: r.agent.Report, stuck: o.stuck}
 	group.Go(func() error { return r.manager.run(ctx, running) })
 	if o.path != "" {
 		group.Go(func() error { return r.run(ctx) })

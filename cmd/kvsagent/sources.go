@@ -57,7 +57,7 @@ func probeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log, _ := newLog(c.ErrOrStderr(), config.Log{Level: *level, Format: cfg.Log.Format})
+		log, _ := newLog(c.ErrOrStderr(), config.Log{Level: *level, Format: cfg.Log.Format}, false)
 		r, err := agent.Probe(c.Context(), cfg, name, *duration, log)
 		if err != nil {
 			return err

@@ -43,7 +43,7 @@ func viewCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o.Log, _ = newLog(c.ErrOrStderr(), config.Log{Level: *level, Format: cfg.Log.Format})
+		o.Log, _ = newLog(c.ErrOrStderr(), config.Log{Level: *level, Format: cfg.Log.Format}, false)
 		if *output == "text" {
 			o.Progress = func(v agent.View) { progress(c.ErrOrStderr(), v) }
 		}

@@ -7,7 +7,6 @@ package netwatch
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -91,7 +90,7 @@ func (w *watcher) clocks() {
 	if by > -asleep && by < asleep {
 		return
 	}
-	w.log.Info("clock jumped: this host slept, or its clock was set", "by", fmt.Sprint(by.Round(time.Second)))
+	w.log.Info("clock jumped: this host slept, or its clock was set", "by", by.Round(time.Second))
 	w.changed()
 }
 
