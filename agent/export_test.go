@@ -17,6 +17,9 @@ func StartSource(name string, c config.Source, log *slog.Logger) (hub *media.Hub
 	return s.hub, s.stop, nil
 }
 
+// StopWithin is how long a reload waits for what it stops.
+const StopWithin = stopWithin
+
 // ProcessRestart wraps a source of a like a camera of this host.
 func ProcessRestart(a *Agent, src media.Source) media.Source { return processRestart{src, a.end} }
 

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -272,6 +273,30 @@ func TestReloadWithAStuckChannel(t *testing.T) {
 	w.plays(t, 5)
 	if gap := w.gap(); gap > 100*time.Millisecond {
 		t.Errorf("two pictures of the other channel are %v apart", gap)
+	}
+}
+
+// TestEndInTheMiddleOfAReload: what a reload stops and does not end keeps nobody from ending the process.
+func TestEndInTheMiddleOfAReload(t *testing.T) {
+	s := service(t)
+	both := gate + "  yard: {source: pattern, create: true}\n"
+	started, reload := make(chan struct{}), make(chan *config.Config)
+	a := agent.New(agent.Options{Started: func() { close(started) }, Log: logger("agent")})
+	stop := run(t, func(ctx context.Context) {
+		if err := a.Run(ctx, parse(t, s, both), reload); err != nil {
+			t.Error(err)
+		}
+	})
+	<-started
+	connected(t, a, "yard")
+	join(t, s, "yard", "tablet").watch().plays(t, 5)
+	release := a.BlockChannel("yard", "tablet")
+	defer release()
+	reload <- parse(t, s, gate) // without the yard, which does not end
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > agent.StopWithin/2 {
+		t.Errorf("the agent has ended after %v", took)
 	}
 }
 
