@@ -21,6 +21,7 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/credentials"
 	"github.com/kvsagent/kvsagent/internal/netwatch"
+	"github.com/kvsagent/kvsagent/internal/pulse"
 	"github.com/kvsagent/kvsagent/media/snapshot"
 	"github.com/kvsagent/kvsagent/status"
 )
@@ -40,7 +41,8 @@ type Agent struct {
 	o       Options
 	log     *slog.Logger
 	started time.Time
-	ended   chan error // 1 slot: why this process must be started again
+	ended   chan error   // 1 slot: why this process must be started again
+	beat    *pulse.Pulse // of Run
 	times   stageTimes
 	decoder *snapshot.Decoder
 
@@ -62,7 +64,7 @@ func New(o Options) *Agent {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Agent{
-		o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1),
+		o: o, log: o.Log, started: time.Now(), ended: make(chan error, 1), beat: pulse.New(),
 		decoder: snapshot.NewDecoder("ffmpeg", decoders, o.Log),
 		sources: map[string]*source{}, channels: map[string]*channel{},
 	}
@@ -97,6 +99,7 @@ func (a *Agent) Run(ctx context.Context, cfg *config.Config, reload <-chan *conf
 			return nil
 		case <-normal:
 			a.log.Info("safe mode is over", "err", a.apply(ctx, a.cfg))
+		case <-a.beat.C:
 		case err := <-a.ended:
 			return err
 		case <-a.socketLost():

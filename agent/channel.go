@@ -12,6 +12,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/kvsagent/kvsagent/internal/fault"
+	"github.com/kvsagent/kvsagent/internal/pulse"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
 	"github.com/kvsagent/kvsagent/signaling"
@@ -42,6 +43,7 @@ type channel struct {
 	requests chan offerRequest
 	told     chan *refusal // refusals that are over
 	done     chan struct{} // closed when run has returned
+	beat     *pulse.Pulse  // of run
 
 	life   context.Context // from start to stop; a fault does not end it
 	cancel context.CancelFunc
@@ -74,7 +76,7 @@ func newChannel(name string, c config.Channel, n *network, src *source, times *s
 		updates: make(chan update), events: make(chan clientEvent, 64),
 		ended: make(chan *session, 16), ripe: make(chan string, 16),
 		due: make(chan string, 16), requests: make(chan offerRequest), told: make(chan *refusal, refusalsMost),
-		done:  make(chan struct{}),
+		done: make(chan struct{}), beat: pulse.New(),
 		early: earlyCandidates{limits: n.limits.Signaling}, offerLimit: offerLimit{limits: n.limits.Offers},
 		held: map[string]heldOffer{}, sessions: map[string]*session{}, endedBy: map[string]uint64{},
 		offers: map[string]*standingOffer{}, refusals: map[string]*refusal{}, wanted: linkOf(c, n),
@@ -127,10 +129,7 @@ func (ch *channel) supervise(ctx context.Context) {
 			ch.run(ctx)
 		}()
 		ch.startOver()
-		select {
-		case <-ctx.Done():
-		case <-time.After(jittered(time.Second, 30*time.Second, failures)):
-		}
+		ch.beat.Wait(ctx, jittered(time.Second, 30*time.Second, failures))
 	}
 }
 
@@ -153,6 +152,7 @@ func (ch *channel) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-ch.beat.C:
 		case e := <-ch.events:
 			ch.on(ctx, &sessions, e)
 		case u := <-ch.updates:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/internal/fault"
 	"github.com/kvsagent/kvsagent/internal/outage"
+	"github.com/kvsagent/kvsagent/internal/pulse"
 )
 
 // How long a running source may be silent. A source that sends seldom, such as one picture every ten seconds, has three
@@ -58,6 +59,7 @@ type HubOptions struct {
 type Hub struct {
 	o    HubOptions
 	wake chan struct{} // 1 slot: the wanted state may have changed
+	beat *pulse.Pulse  // of Run
 
 	mu       sync.Mutex // guards the fields below and the order of calls to subscribers
 	sinks    []Sink
@@ -90,7 +92,7 @@ func NewHub(o HubOptions) *Hub {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Hub{
-		o: o, wake: make(chan struct{}, 1), state: Idle, epoch: o.Epoch,
+		o: o, wake: make(chan struct{}, 1), beat: pulse.New(), state: Idle, epoch: o.Epoch,
 		last: map[Codec]time.Duration{}, meters: map[Codec]*Meter{},
 	}
 }
@@ -182,6 +184,10 @@ func (h *Hub) RequestKeyFrame() bool {
 	return due
 }
 
+// Stuck says for how long the hub itself has not gone on; a source that delivers nothing is no reason for that. It must
+// be called again and again while Run runs.
+func (h *Hub) Stuck(now time.Time) time.Duration { return h.beat.Stuck(now) }
+
 // Run supervises the source until ctx is done. It is called once.
 func (h *Hub) Run(ctx context.Context) {
 	failures, unanswered := 0, false
@@ -194,6 +200,7 @@ func (h *Hub) Run(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 			case <-h.wake:
+			case <-h.beat.C:
 			}
 			continue
 		}
@@ -220,7 +227,7 @@ func (h *Hub) Run(ctx context.Context) {
 			away()
 			away = h.showStandby(ctx)
 		}
-		sleep(ctx, wait)
+		h.beat.Wait(ctx, wait)
 	}
 	away()
 	h.enter(Idle, nil)
@@ -291,6 +298,7 @@ func (h *Hub) runSource(ctx context.Context) error {
 			return stop(nil)
 		case <-h.wake:
 		case <-tick.C:
+		case <-h.beat.C:
 		}
 		if ok, linger := h.wanted(); !ok && linger == 0 {
 			return stop(nil)

@@ -360,3 +360,12 @@ func (e *Engine) newSockets(g *contain.Guard, refused func()) *transport.Sockets
 		Guard: g, Refused: refused,
 	})
 }
+
+// Stuck says for how long the reader of the shared socket has been dealing with one packet. It must be called again and
+// again.
+func (e *Engine) Stuck(now time.Time) time.Duration {
+	if e.udp == nil {
+		return 0
+	}
+	return e.udp.In.Work.Stuck(now)
+}

@@ -14,6 +14,9 @@ type Options struct {
 	// empty report.
 	Report func() Report
 
+	// Stuck returns the loops of the agent that do not go on. It must not wait for any. Default: none.
+	Stuck func() []Stuck
+
 	// Watch plays a KVS viewer for the page. It sends the offer (SDP with all of the page's candidates) to the master
 	// of the channel (Channel.Name), and calls send for the answer and for each candidate that comes back, until ctx is
 	// done or signaling ends. It may call send from several goroutines; when send returns an error the page is gone.
@@ -71,7 +74,7 @@ func Handler(o Options) http.Handler {
 	o = o.withDefaults()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
-	mux.Handle("GET /readyz", readyz(o.Report))
+	mux.Handle("GET /readyz", readyz(o.Report, o.Stuck))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	if o.MetricsOnly {
 		return guard(o.Hosts, mux)

@@ -3,12 +3,14 @@ package status
 import (
 	"io"
 	"net/http"
+	"slices"
 )
 
 // readiness is the body of /readyz.
 type readiness struct {
 	Ready    bool       `json:"ready"`
 	Channels []notReady `json:"not_ready"` // every channel that is not connected
+	Stuck    []Stuck    `json:"stuck,omitempty"`
 	Reload   *Reload    `json:"reload,omitempty"`
 	SafeMode string     `json:"safe_mode,omitempty"`
 }
@@ -26,9 +28,18 @@ func healthz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, "alive\n")
 }
 
-func readyz(get func() Report) http.Handler {
+func readyz(get func() Report, stuck func() []Stuck) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var all []Stuck
+		if stuck != nil {
+			all = stuck()
+		}
+		if slices.ContainsFunc(all, func(s Stuck) bool { return s.Fatal }) { // which the report may have to wait for
+			writeJSON(w, http.StatusServiceUnavailable, readiness{Channels: []notReady{}, Stuck: all})
+			return
+		}
 		ready := readinessOf(get())
+		ready.Stuck = all
 		code := http.StatusOK
 		if !ready.Ready {
 			code = http.StatusServiceUnavailable

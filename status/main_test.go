@@ -51,6 +51,7 @@ func house() status.Report {
 	}
 	return status.Report{
 		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9, Panics: 1,
+		Stuck: []status.Stuck{{Loop: "source gate", Seconds: 25, Fatal: true}},
 		Reload: &status.Reload{At: now, Error: "kvsagent.yaml:3: unknown key", Hash: strings.Repeat("ab", 32),
 			Success: now.Add(-100 * time.Second)},
 		FirstFrames: map[status.Stage]status.Histogram{status.StageFrame: first, status.StageAnswer: {}},

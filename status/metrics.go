@@ -38,6 +38,7 @@ var (
 	descPanics = desc("panics_total",
 		"Bugs in the agent that were contained where they happened. The log has the stack.")
 	descSafe   = desc("safe_mode", "Whether the agent does less than it should, since it has crashed: 1 or 0.")
+	descStuck  = desc("stuck_loops", "Loops of the agent that do not go on.")
 	descReload = desc("config_last_reload_successful",
 		"Whether the config that was read last runs: 1, or 0 when it was refused.")
 	descReloadTime = desc("config_last_reload_success_timestamp_seconds",
@@ -124,6 +125,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		safe = 1
 	}
 	out.gauge(descSafe, safe)
+	out.gauge(descStuck, float64(len(r.Stuck)))
 	if r.Reload != nil {
 		ok := 0.0
 		if r.Reload.OK {

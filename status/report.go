@@ -18,7 +18,8 @@ type Report struct {
 	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
 	Panics uint64 `json:"panics"`           // bugs in the agent that were contained where they happened
 
-	SafeMode string `json:"safe_mode,omitempty"` // why the agent does less than it should, since it has crashed
+	SafeMode string  `json:"safe_mode,omitempty"` // why the agent does less than it should, since it has crashed
+	Stuck    []Stuck `json:"stuck,omitempty"`     // loops of the agent that do not go on
 
 	Reload *Reload `json:"reload,omitempty"` // the last time that the config was read
 }

@@ -132,8 +132,8 @@ status: {listen: %q}
 func TestAStuckLogIsNamed(t *testing.T) {
 	for waits, want := range map[time.Duration]bool{0: false, time.Second: false, time.Minute: true} {
 		m := &manager{report: func() status.Report { return status.Report{} },
-			stuck: func(time.Time) time.Duration { return waits }}
-		if got := m.status(); strings.Contains(got, "nobody has read the log for 1m0s") != want {
+			unread: func(time.Time) time.Duration { return waits }}
+		if got := m.status(); strings.Contains(got, "log, which nobody reads, for 60 s") != want {
 			t.Errorf("after %v: %s", waits, got)
 		}
 	}

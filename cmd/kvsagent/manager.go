@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -11,16 +14,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manager reports to systemd (sd_notify). Without systemd it does nothing.
+// manager reports to systemd (sd_notify). Without systemd it only watches.
 type manager struct {
 	log    *slog.Logger
 	report func() status.Report
-	stuck  func(time.Time) time.Duration // for how long nobody has read the log; may be nil
+	stuck  func(now time.Time) []status.Stuck
+	unread func(time.Time) time.Duration // for how long nobody has read the log; may be nil
+
+	last    atomic.Pointer[[]status.Stuck] // as of the last look
+	looking *look                          // one that has not ended; owned by run
 }
 
-// run reports ready once the agent is running, and then, as often as the watchdog requires, that the agent is alive.
-// Each time the agent must first return its whole report, which takes every lock. So a stuck agent is killed and
-// restarted.
+const (
+	lookEvery  = 5 * time.Second
+	lookWithin = 2 * time.Second
+)
+
+// run reports ready once the agent is running, and then, as often as the watchdog requires, that all its loops go on.
+// When one is stuck that a restart mends, systemd is told which, and no longer that we are alive: it kills the process
+// and starts it again.
 func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	defer m.tell(daemon.SdNotifyStopping)
 	select {
@@ -29,21 +41,97 @@ func (m *manager) run(ctx context.Context, running <-chan struct{}) error {
 	case <-running:
 	}
 	m.ready()
-	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || every == 0 {
-		<-ctx.Done()
-		return nil
+	every := lookEvery
+	watchdog, err := daemon.SdWatchdogEnabled(false)
+	if err == nil && watchdog > 0 {
+		every = min(every, watchdog/3)
 	}
-	tick := time.NewTicker(every / 3)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			m.tell(daemon.SdNotifyWatchdog + "\n" + m.status())
+			line, goesOn := m.look()
+			if goesOn {
+				line = daemon.SdNotifyWatchdog + "\n" + line
+			}
+			m.tell(line)
 		}
 	}
+}
+
+// look is one look at the agent. It takes the agent's locks, so it is waited for no longer than it should take.
+type look struct {
+	began  time.Time
+	stuck  chan []status.Stuck
+	report chan status.Report
+}
+
+// look returns the line for systemctl status, and whether all loops go on that a restart would mend.
+func (m *manager) look() (line string, goesOn bool) {
+	l := m.looking
+	if l == nil {
+		l = &look{time.Now(), make(chan []status.Stuck, 1), make(chan status.Report, 1)}
+		go func() { // nobody can wait for it: it is stuck when the agent is
+			now := time.Now()
+			l.stuck <- append(m.stuck(now), m.unreadLog(now)...)
+			l.report <- m.report()
+		}()
+	}
+	m.looking = l
+	timer := time.NewTimer(lookWithin)
+	defer timer.Stop()
+	var all []status.Stuck
+	line = "STATUS="
+	select {
+	case all = <-l.stuck:
+		select {
+		case r := <-l.report:
+			m.looking = nil
+			line += summary(r)
+		case <-timer.C:
+			l.stuck <- all // for the next look at this one
+			all = append(slices.Clone(all),
+				status.Stuck{Loop: "report", Seconds: time.Since(l.began).Seconds(), Fatal: true})
+		}
+	case <-timer.C:
+		all = []status.Stuck{{Loop: "agent", Seconds: time.Since(l.began).Seconds(), Fatal: true}}
+	}
+	m.note(all)
+	goesOn = true
+	for _, s := range all {
+		line += stuckText(s)
+		goesOn = goesOn && !s.Fatal
+	}
+	return strings.Replace(line, "=; ", "=", 1), goesOn
+}
+
+// note keeps who is stuck for the page, and logs it once.
+func (m *manager) note(all []status.Stuck) {
+	was := map[string]bool{}
+	for _, s := range m.now() {
+		was[s.Loop] = true
+	}
+	m.last.Store(&all)
+	for _, s := range all {
+		if !was[s.Loop] {
+			m.log.Error("a loop of the agent is stuck", "loop", s.Loop, "for_s", int(s.Seconds), "restart", s.Fatal)
+		}
+		delete(was, s.Loop)
+	}
+	for loop := range was {
+		m.log.Info("a loop of the agent goes on", "loop", loop)
+	}
+}
+
+// now is who was stuck at the last look.
+func (m *manager) now() []status.Stuck {
+	if all := m.last.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // ready also ends a reload. It does not wait for KVS: a camera that boots without a network must not be restarted for
@@ -53,13 +141,27 @@ func (m *manager) ready() { m.tell(daemon.SdNotifyReady + "\n" + m.status()) }
 // status returns the line for systemctl status.
 func (m *manager) status() string {
 	line := "STATUS=" + summary(m.report())
-	if m.stuck == nil {
-		return line
-	}
-	if waits := m.stuck(time.Now()); waits > logPatience { // no reason to end: pictures go on
-		line += fmt.Sprintf("; nobody has read the log for %v", waits.Round(time.Second))
+	for _, s := range m.unreadLog(time.Now()) {
+		line += stuckText(s)
 	}
 	return line
+}
+
+func stuckText(s status.Stuck) string {
+	return fmt.Sprintf("; stuck: %s for %.0f s", s.Loop, s.Seconds)
+}
+
+// unreadLog names the log when nobody reads it. That is no reason to end: pictures go on, and a restart would not mend
+// who reads.
+func (m *manager) unreadLog(now time.Time) []status.Stuck {
+	if m.unread == nil {
+		return nil
+	}
+	d := m.unread(now)
+	if d <= logPatience {
+		return nil
+	}
+	return []status.Stuck{{Loop: "log, which nobody reads,", Seconds: d.Seconds()}}
 }
 
 // logPatience is how long a line may wait for who reads the log before that is worth a word.

@@ -32,7 +32,8 @@ func newPage(r *reloader, o daemonOptions) *page {
 		options: func(c config.Status) (status.Options, error) {
 			a := r.agent
 			so := status.Options{
-				Report: a.Report, Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Offer: a.Offer,
+				Report: r.report, Stuck: r.manager.now,
+				Watch: a.Watch, Privacy: a.SetPrivacy, Snapshot: a.Snapshot, Offer: a.Offer,
 				Hosts: c.Hosts, Pprof: c.Pprof, Users: map[string]string{}, Log: o.log,
 			}
 			if o.path != "" {
@@ -58,7 +59,8 @@ func newMetricsPage(r *reloader, o daemonOptions) *page {
 	return &page{
 		log: o.log, listen: func(c config.Status) string { return cmp.Or(c.MetricsListen, "off") },
 		options: func(c config.Status) (status.Options, error) {
-			return status.Options{Report: r.agent.Report, Hosts: c.Hosts, MetricsOnly: true, Log: o.log}, nil
+			return status.Options{Report: r.report, Stuck: r.manager.now, Hosts: c.Hosts, MetricsOnly: true,
+				Log: o.log}, nil
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/status"
 )
 
 // reloader reads the config again on SIGHUP, and when the status page is asked to. A bad config changes nothing.
@@ -26,6 +27,13 @@ type reloader struct {
 	asked   chan chan error // each gets the outcome
 	configs chan *config.Config
 	applied chan error // of the newest of configs
+}
+
+// report is the agent's, with the loops that are stuck.
+func (r *reloader) report() status.Report {
+	report := r.agent.Report()
+	report.Stuck = r.manager.now()
+	return report
 }
 
 func (r *reloader) run(ctx context.Context) error {

@@ -32,7 +32,7 @@ func runCommand() *cobra.Command {
 		log, set := newLog(out, cfg.Log, isJournal(c.ErrOrStderr()))
 		warn(log, cfg)
 		err = serve(c.Context(), daemonOptions{cfg: cfg, hash: hash, path: *path, log: log, set: set,
-			stuck: out.Stuck})
+			unread: out.Stuck})
 		if err != nil {
 			log.Error("agent failed", "err", err)
 			return loggedError{err}
@@ -56,7 +56,7 @@ type daemonOptions struct {
 	hash    string // of that file
 	log     *slog.Logger
 	set     *logSettings
-	stuck   func(time.Time) time.Duration // for how long nobody has read the log; may be nil
+	unread  func(time.Time) time.Duration // for how long nobody has read the log; may be nil
 	started func(page string)             // gets the page's URL, "" if there is no page; may be nil
 }
 
@@ -95,6 +95,7 @@ func serve(ctx context.Context, o daemonOptions) error {
 			close(running)
 		},
 	})
+	r.manager = &manager{log: o.log, report: r.report, stuck: r.agent.Stuck, unread: o.unread}
 	r.pages = []*page{newPage(r, o), newMetricsPage(r, o)}
 	for _, p := range r.pages {
 		next, err := p.open(o.cfg.Status)
@@ -105,7 +106,6 @@ func serve(ctx context.Context, o daemonOptions) error {
 		group.Go(func() error { return p.run(ctx) })
 	}
 	group.Go(func() error { return r.agent.Run(ctx, o.cfg, r.configs) })
-	r.manager = &manager{log: o.log, report: r.agent.Report, stuck: o.stuck}
 	group.Go(func() error { return r.manager.run(ctx, running) })
 	if o.path != "" {
 		group.Go(func() error { return r.run(ctx) })

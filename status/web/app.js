@@ -425,6 +425,11 @@ async function tick() {
       `The config that was read ${fmt.seconds(fmt.ago(window.kvsagent.report.now, reload.at))} ago was refused; the ` +
         `one before it runs on. ${reload.error}`,
     );
+  const stuck = window.kvsagent.report?.stuck ?? [];
+  if (stuck.length) {
+    byId('banner').hidden = false;
+    text(byId('banner'), `Stuck: ${stuck.map((s) => `${s.loop} for ${fmt.seconds(s.seconds)}`).join(', ')}.`);
+  }
   document.body.classList.toggle('stale', misses >= 2);
   if (misses >= 2) {
     text(byId('banner'), 'The agent does not answer. What you see is old; this page keeps asking.');

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/pulse"
 	"github.com/kvsagent/kvsagent/internal/udpbatch"
 	"github.com/kvsagent/kvsagent/peer/internal/wire"
 )
@@ -25,6 +26,7 @@ type UDPDemux struct {
 	joined time.Time   // when somebody last shook hands
 
 	Faults socketFaults
+	Work   pulse.Work // of the reader, between two reads
 
 	mu      sync.RWMutex // guards the fields below, and each rtcpFastPath's from and ended
 	remotes map[netip.AddrPort]*RTCPFastPath
@@ -52,8 +54,10 @@ func (d *UDPDemux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 		if !d.in.Waiting() {
 			d.again.FlushAtOnce() // everybody's STUN is behind us: what finds no room now is asked for once more
 			d.rest()
+			d.Work.End()
 		}
 		data, from, err := d.in.Next()
+		d.Work.Begin()
 		if err != nil {
 			if d.Faults.passing(err) {
 				continue
