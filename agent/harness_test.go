@@ -383,6 +383,13 @@ func (f *frames) gap() time.Duration {
 	return f.apart
 }
 
+// forgetGaps begins anew with what gap returns.
+func (f *frames) forgetGaps() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.apart = 0
+}
+
 func (f *frames) pictures() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
