@@ -91,6 +91,7 @@ func eachNamed(s string, f func(value string) string) string {
 		if i := next.FindStringIndex(value); i != nil && !query {
 			value = value[:i[0]]
 		}
+		value = strings.TrimRight(value, ":.)") // of the sentence around it
 		b.WriteString(s[:m[1]])
 		b.WriteString(f(value))
 		s = s[m[1]+len(value):]
