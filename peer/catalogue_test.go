@@ -2,6 +2,7 @@ package peer_test
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer"
+	"github.com/pion/dtls/v3"
+	"github.com/pion/webrtc/v4"
 )
 
 // Faults of the catalogue (docs/faults.md) that belong to no other test.
@@ -77,6 +80,13 @@ func TestStrangeFingerprint(t *testing.T) {
 					t.Errorf("the sides ended with %v and %v, and %d pictures; want two errors and none", m, v,
 						c.got.count(media.H264))
 				}
+				if time.Since(began) > 10*time.Second {
+					t.Errorf("the sides ended after %v, want with the handshake", time.Since(began))
+				}
+				// Who has checked the certificate says that, and the other that it was told so.
+				if said := fmt.Sprint(m, v); !strings.Contains(said, "does not match any fingerprint") {
+					t.Errorf("neither %v nor %v says that the certificate is another's", m, v)
+				}
 				t.Logf("%v after the offer: %v; %v", time.Since(began), m, v)
 			})
 		})
@@ -92,4 +102,71 @@ func TestDTLSNeverEnds(t *testing.T) {
 				time.Since(began), err)
 		}
 	})
+}
+
+// TestNoCommonSRTPProfile: DTLS comes about and gives no keys for media that both sides know. The log says that, and not
+// that the handshake did not end.
+func TestNoCommonSRTPProfile(t *testing.T) {
+	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var s webrtc.SettingEngine
+	s.SetIncludeLoopbackCandidate(true)
+	s.SetSRTPProtectionProfiles(dtls.SRTP_NULL_HMAC_SHA1_80)
+	s.LoggerFactory = quiet
+	m := &webrtc.MediaEngine{}
+	if err := m.RegisterDefaultCodecs(); err != nil {
+		t.Fatal(err)
+	}
+	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m)).
+		NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pc.GracefulClose() }()
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		t.Fatal(err)
+	}
+	gathered := webrtc.GatheringCompletePromise(pc)
+	offer, err := pc.CreateOffer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pc.SetLocalDescription(offer); err != nil {
+		t.Fatal(err)
+	}
+	<-gathered
+	answered := make(chan struct{})
+	b := broadcast(t, &ticker{every: 40 * time.Millisecond, gop: 25, size: 2000}, nil)
+	master, err := peer.New(peer.Config{Engine: e, Broadcast: b, Send: func(s peer.Signal) {
+		switch s := s.(type) {
+		case peer.Answer:
+			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer,
+				SDP: s.SDP}); err != nil {
+				t.Error(err)
+			}
+			close(answered)
+		case peer.Candidate:
+			<-answered
+			_ = pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: s.Candidate, SDPMid: s.SDPMid,
+				SDPMLineIndex: s.SDPMLineIndex})
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- master.Run(t.Context()) }()
+	master.Handle(peer.Offer{SDP: pc.LocalDescription().SDP})
+	select {
+	case err := <-done:
+		if err == nil || !strings.Contains(err.Error(), "SRTP") {
+			t.Errorf("ended with %v, want that no profile of SRTP is common", err)
+		}
+	case <-time.After(15 * time.Second):
+		t.Error("not over after 15 s")
+	}
 }

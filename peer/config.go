@@ -83,6 +83,9 @@ func (o *Config) policy() webrtc.ICETransportPolicy {
 	return webrtc.ICETransportPolicyAll
 }
 
+// tellingWithin is how long Pion takes at most to say why a handshake has failed.
+const tellingWithin = 300 * time.Millisecond
+
 // setupError says how far a connection came that did not come about.
 func (o *Config) setupError(stages Stages, l *link) error {
 	switch {
@@ -96,6 +99,9 @@ func (o *Config) setupError(stages Stages, l *link) error {
 			"hint: is UDP and TCP to the servers open, and is there room for one more session?")
 	case stages.ICE == 0:
 		return errors.New("ice found no way to the remote; hint: is UDP blocked, is a TURN server needed?")
+	}
+	if err := l.handshakeError(tellingWithin); err != nil {
+		return err
 	}
 	return errors.New("the dtls handshake did not end")
 }

@@ -248,6 +248,11 @@ func (c *Conn) onState(ctx context.Context) error {
 	case webrtc.PeerConnectionStateFailed:
 		return c.onFailed(ctx, l)
 	case webrtc.PeerConnectionStateClosed:
+		if !c.progress.wasConnected() {
+			if err := l.handshakeError(tellingWithin); err != nil {
+				return err
+			}
+		}
 		return ErrEnded
 	}
 	return nil

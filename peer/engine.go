@@ -317,16 +317,17 @@ func (e *Engine) acceptable(ip net.IP) bool {
 }
 
 // connection makes a peer connection with the given codecs and certificate. keys learns the keys of what we send, nil
-// when that is nothing; s is the connection's network; in counts what comes.
+// when that is nothing; s is the connection's network; in counts what comes; failed gets what Pion only logs.
 func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []transport.ICEServer,
 	policy webrtc.ICETransportPolicy, keys *transport.SRTPKeys,
-	s *transport.Sockets, in *transport.Inbound) (*webrtc.PeerConnection, error) {
+	s *transport.Sockets, in *transport.Inbound, failed func(error)) (*webrtc.PeerConnection, error) {
 	registry, err := receive.Interceptors(in.Receive)
 	if err != nil {
 		return nil, err
 	}
 	settings := e.settings
 	settings.BufferFactory = in.Buffer
+	settings.LoggerFactory = transport.PionLog{Log: e.o.Log, Failed: failed}
 	if keys != nil {
 		keys.Attach(&settings)
 	}

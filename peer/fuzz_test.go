@@ -70,7 +70,7 @@ func FuzzOfferToPion(f *testing.F) {
 			t.Fatal(err)
 		}
 		pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}),
-			countingIn(false))
+			countingIn(false), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func openConnection(t *testing.T, e *Engine) *webrtc.PeerConnection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}), in)
+	pc, err := e.connection(set, cert, nil, webrtc.ICETransportPolicyAll, nil, e.newSockets(nil, func() {}), in, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,8 @@ type link struct {
 	inbound  *transport.Inbound
 	receiver *receive.Receiver // nil when nothing is received
 	route    *route            // nil before the first sender has started; owned by Run
+
+	handshake chan error // 1 slot: why DTLS has failed, once Pion says so
 }
 
 const closeWithin = 5 * time.Second
@@ -32,8 +34,9 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 		return nil, err
 	}
 	l := &link{
-		sockets: c.o.Engine.newSockets(c.guard, func() { c.wake.add(relayRefused) }),
-		inbound: transport.NewInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
+		handshake: make(chan error, 1),
+		sockets:   c.o.Engine.newSockets(c.guard, func() { c.wake.add(relayRefused) }),
+		inbound:   transport.NewInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
 	}
 	if c.o.Receive {
 		if err := l.sockets.OpenOwn(); err != nil {
@@ -43,7 +46,13 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 	if c.o.Broadcast != nil {
 		l.keys = transport.NewSRTPKeys(c.guard)
 	}
-	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound)
+	pc, err := c.o.Engine.connection(set, cert, servers, c.o.policy(), l.keys, l.sockets, l.inbound,
+		func(err error) {
+			select {
+			case l.handshake <- err:
+			default:
+			}
+		})
 	if err != nil {
 		l.sockets.Close()
 		l.sockets.CloseOwn()
@@ -73,6 +82,19 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 	}
 	c.setLink(l)
 	return l, nil
+}
+
+// handshakeError says why DTLS has failed; nil when it has not. Pion closes the connection just before it says so, and
+// is waited for.
+func (l *link) handshakeError(wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case err := <-l.handshake:
+		return fmt.Errorf("the dtls handshake failed: %w", err)
+	case <-timer.C:
+		return nil
+	}
 }
 
 // freshServers takes ICE servers as at the beginning. They are for the next restart of ICE.

@@ -10,14 +10,26 @@ import (
 
 // PionLog lets Pion log at debug level: whatever it calls an error is, for the operator, one viewer's connection not
 // coming about, and the Conn says that in its own words. A remote can cause such lines at will.
-type PionLog struct{ Log *slog.Logger }
+type PionLog struct {
+	Log *slog.Logger
+	// Failed gets each error that a peer connection logs, and tells nobody else: that of a DTLS handshake is one. May be
+	// nil.
+	Failed func(error)
+}
 
 // NewLogger implements logging.LoggerFactory.
 func (p PionLog) NewLogger(scope string) logging.LeveledLogger {
-	return pionLogger{p.Log.With("pion", scope)}
+	l := pionLogger{log: p.Log.With("pion", scope)}
+	if scope == "pc" {
+		l.failed = p.Failed
+	}
+	return l
 }
 
-type pionLogger struct{ log *slog.Logger }
+type pionLogger struct {
+	log    *slog.Logger
+	failed func(error) // may be nil
+}
 
 func (l pionLogger) Trace(string)              {}
 func (l pionLogger) Tracef(string, ...any)     {}
@@ -26,9 +38,18 @@ func (l pionLogger) Debugf(string, ...any)     {}
 func (l pionLogger) Info(m string)             { l.log.Debug(m) }
 func (l pionLogger) Infof(f string, a ...any)  { l.format(f, a) }
 func (l pionLogger) Warn(m string)             { l.log.Debug(m) }
-func (l pionLogger) Warnf(f string, a ...any)  { l.format(f, a) }
+func (l pionLogger) Warnf(f string, a ...any)  { l.fail(a); l.format(f, a) }
 func (l pionLogger) Error(m string)            { l.log.Debug(m) }
 func (l pionLogger) Errorf(f string, a ...any) { l.format(f, a) }
+
+// fail passes on the error among the arguments of a line.
+func (l pionLogger) fail(args []any) {
+	for _, a := range args {
+		if err, ok := a.(error); ok && l.failed != nil {
+			l.failed(err)
+		}
+	}
+}
 
 func (l pionLogger) format(f string, a []any) {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
