@@ -39,8 +39,8 @@ func TestFaultsAreShown(t *testing.T) {
 			}
 		}
 	}
-	for n := 1; n <= 81; n++ {
-		if must := n <= 25 || n >= 64; rows[n] > 1 || must && rows[n] == 0 {
+	for n := 1; n <= 120; n++ {
+		if must := n <= 81 || n >= 98; rows[n] > 1 || must && rows[n] == 0 {
 			t.Errorf("fault %d has %d rows", n, rows[n])
 		}
 	}

@@ -104,8 +104,8 @@ func TestDTLSNeverEnds(t *testing.T) {
 	})
 }
 
-// TestNoCommonSRTPProfile: DTLS comes about and gives no keys for media that both sides know. The log says that, and not
-// that the handshake did not end.
+// TestNoCommonSRTPProfile: the sides know no common way to encrypt media. The log says that, and not that the handshake
+// did not end.
 func TestNoCommonSRTPProfile(t *testing.T) {
 	e, err := peer.NewEngine(peer.EngineOptions{Loopback: true})
 	if err != nil {

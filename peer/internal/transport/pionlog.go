@@ -12,8 +12,7 @@ import (
 // coming about, and the Conn says that in its own words. A remote can cause such lines at will.
 type PionLog struct {
 	Log *slog.Logger
-	// Failed gets each error that a peer connection logs, and tells nobody else: that of a DTLS handshake is one. May be
-	// nil.
+	// Failed gets each error that a peer connection only logs: that of a DTLS handshake is one. May be nil.
 	Failed func(error)
 }
 
