@@ -201,6 +201,8 @@ export class Player {
       for await (const line of lines(response.body)) {
         const m = JSON.parse(line);
         if (m.type === 'answer' && !answered) {
+          const reason = refusal(m.sdp);
+          if (reason) throw new Failure(reason, 'the sources below and the log tell more');
           await pc.setRemoteDescription({ type: 'answer', sdp: m.sdp });
           answered = true;
           if (this.stage === 'answering') this.#set('connecting');
@@ -293,6 +295,14 @@ function gathered(pc) {
     setTimeout(resolve, gatherTimeout);
     done();
   });
+}
+
+// refusal is why the master has no picture for us, in an answer that rejects all of it: the session name. It is empty
+// for any other answer.
+function refusal(sdp) {
+  const sections = sdp.match(/^m=(?:audio|video) \d+/gm) ?? [];
+  if (!sections.length || sections.some((m) => !m.endsWith(' 0'))) return '';
+  return /^s=(.*?)\r?$/m.exec(sdp)?.[1] || 'the master refuses';
 }
 
 async function addCandidate(pc, m) {
