@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -44,6 +45,7 @@ type channel struct {
 	told     chan *refusal // refusals that are over
 	done     chan struct{} // closed when run has returned
 	beat     *pulse.Pulse  // of run
+	claim    claim
 
 	life   context.Context // from start to stop; a fault does not end it
 	cancel context.CancelFunc
@@ -118,6 +120,7 @@ func (ch *channel) start() {
 func (ch *channel) stop() {
 	ch.cancel()
 	ch.wg.Wait()
+	ch.claim.drop()
 }
 
 // supervise runs the channel until ctx is done. A fault of ours ends its sessions; it goes on without them, after a
@@ -185,6 +188,10 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 		ch.opened = time.Now()
 		ch.startOffering(ctx)
 		ch.reconnected()
+	case signaling.Disconnected: // running sessions do not need signaling
+		if taken := (*TakenError)(nil); errors.As(e.Err, &taken) && ch.now().network.taken != nil {
+			ch.now().network.taken(e.Err)
+		}
 	case signaling.Received:
 		if ch.foreign(from, e.Message.ClientID) {
 			ch.ignore("message ignored", "from", e.Message.ClientID, "err", "it is about the channel that was before")
@@ -196,7 +203,6 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 	case signaling.ICEServersChanged:
 		ch.moveRelayed()
 	}
-	// Nothing to do on Disconnected: running sessions do not need signaling.
 }
 
 func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signaling.Message) {

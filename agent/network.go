@@ -35,6 +35,7 @@ type network struct {
 	engine   *peer.Engine
 	crashes  *Crashes
 	log      *slog.Logger
+	taken    func(error) // is told that another process serves a channel; may be nil
 }
 
 // newNetwork opens no socket.

@@ -51,6 +51,7 @@ func (a *Agent) plan(ctx context.Context, cfg *config.Config) (p *plan, err erro
 	if p.network, err = newNetwork(cfg, a.log); err != nil {
 		return nil, err
 	}
+	p.network.taken = a.taken
 	p.network.awsKeys, p.network.crashes = &a.keys, a.o.Crashes
 	if was := a.network; was == nil || !sameKeys(was.aws, cfg.AWS) {
 		if p.keys, err = newAWSKeys(ctx, cfg.AWS, a.log); err != nil {

@@ -60,6 +60,9 @@ func (ch *channel) newClient(c config.Channel, n *network) (*signaling.Client, e
 		Channel: c.ChannelName, Role: signaling.Master, Create: c.Create, TTL: c.MessageTTL, Tags: c.Tags,
 		Storage: signaling.Storage(c.Storage), Log: ch.log,
 	}
+	if c.Role == config.Master {
+		o.Claim = func(arn string) error { return ch.claim.take(n.aws.Endpoint, arn) }
+	}
 	if c.Role == config.Viewer {
 		o.Role, o.ClientID = signaling.Viewer, c.ClientID
 	}

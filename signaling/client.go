@@ -41,6 +41,10 @@ type Options struct {
 
 	Storage Storage // "" means StorageOff
 
+	// Claim is called with the channel's ARN before each connect. An error keeps this client from connecting for a
+	// while. Default: nobody is asked.
+	Claim func(arn string) error
+
 	// Spread is the longest random wait before the first redial after a connection was lost; 0 means 2 s. A fleet of n
 	// agents should use n/300 seconds, so that 10,000 cameras that lose the service together can return without being
 	// throttled.

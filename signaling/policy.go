@@ -129,11 +129,14 @@ func (r *retrier) classify(err error) (c cause, told time.Duration) {
 		old    *outdatedError
 		lesson *taughtError
 		bad    *badAnswerError
+		claim  *claimError
 	)
 	switch {
 	case errors.As(err, &end):
 		r.ended(end.age)
 		return end.cause(), 0
+	case errors.As(err, &claim):
+		return refused, 0
 	case errors.As(err, &lesson):
 		return taught, 0
 	case errors.As(err, &old):
@@ -229,6 +232,12 @@ type taughtError struct{ err error }
 
 func (e *taughtError) Error() string { return e.err.Error() }
 func (e *taughtError) Unwrap() error { return e.err }
+
+// claimError says that somebody else has the channel.
+type claimError struct{ err error }
+
+func (e *claimError) Error() string { return e.err.Error() }
+func (e *claimError) Unwrap() error { return e.err }
 
 // stale reports whether err can come from an outdated ARN or address.
 func stale(err error) bool {

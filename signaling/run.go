@@ -151,6 +151,12 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err == nil {
 		c.storage.Store(ch.storage)
 		c.update(func(p *Report) { p.ARN, p.Storage = ch.arn, ch.storage })
+		if c.opts.Claim != nil {
+			err = c.opts.Claim(ch.arn)
+		}
+		if err != nil {
+			return nil, &claimError{err}
+		}
 		s, err = c.dial(ctx, ch)
 	}
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/spf13/cobra"
 )
@@ -17,6 +18,7 @@ import (
 const (
 	exitError  = 1
 	exitUsage  = 2
+	exitTaken  = 75 // another process of this host serves the channel
 	exitConfig = 78
 )
 
@@ -73,6 +75,8 @@ func exitCode(err error) int {
 		return 0
 	case isA[config.Errors](err), isA[sourceError](err):
 		return exitConfig
+	case isA[*agent.TakenError](err):
+		return exitTaken
 	case isA[usageError](err):
 		return exitUsage
 	}
