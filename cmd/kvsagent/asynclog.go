@@ -2,11 +2,13 @@ package main
 
 import (
 	"io"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kvsagent/kvsagent/internal/redact"
+	"golang.org/x/sys/unix"
 )
 
 // What may wait to be written: a journal that is slow for a moment loses nothing.
@@ -28,6 +30,7 @@ type asyncLog struct {
 }
 
 func newAsyncLog(to io.Writer) *asyncLog {
+	signal.Ignore(unix.SIGPIPE) // the reader of the log may go, and that is no reason to end
 	l := &asyncLog{to: to, lines: make(chan []byte, logLines), done: make(chan struct{})}
 	go l.run()
 	return l

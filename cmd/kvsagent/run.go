@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/kvsagent/kvsagent/config"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 )
 
 func runCommand() *cobra.Command {
@@ -62,8 +60,7 @@ type daemonOptions struct {
 
 // serve runs an agent and its status page until ctx is done.
 func serve(ctx context.Context, o daemonOptions) error {
-	signal.Ignore(unix.SIGPIPE) // the reader of the log may go, and that is no reason to end
-	slog.SetDefault(o.log)      // lines of libraries that know no other are lines of this log
+	slog.SetDefault(o.log) // lines of libraries that know no other are lines of this log
 	group, ctx := errgroup.WithContext(ctx)
 	running := make(chan struct{})
 	r := &reloader{
