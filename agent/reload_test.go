@@ -23,6 +23,15 @@ func reloaded(t *testing.T, a *agent.Agent, before *status.Reload) *status.Reloa
 	return a.Report().Reload
 }
 
+// moved waits until a channel has connected after a reload that was asked for then, and so is there for others to join.
+func moved(t *testing.T, a *agent.Agent, name string, then time.Time) {
+	t.Helper()
+	eventually(t, "channel "+name+" is connected anew", func() bool {
+		c := channel(a, name)
+		return c.State == "connected" && c.Since.After(then)
+	})
+}
+
 // TestReloadOntoABusyPort: the new socket is opened before anything stops.
 func TestReloadOntoABusyPort(t *testing.T) {
 	s := service(t)
@@ -94,10 +103,12 @@ func TestReloadToAnotherService(t *testing.T) {
 	v := join(t, s, "gate", "tablet").watch()
 	v.plays(t, 5)
 	before := a.Report().Reload
+	at := time.Now()
 	reload <- parse(t, other, gate)
 	if r := reloaded(t, a, before); !r.OK {
 		t.Fatal(r.Error)
 	}
+	moved(t, a, "gate", at)
 	w := join(t, other, "gate", "phone").watch()
 	w.plays(t, 5)
 	v.plays(t, 15)
@@ -194,21 +205,23 @@ func TestReloadElsewhereInTheMiddleOfANegotiation(t *testing.T) {
 	tablet, kiosk := join(t, s, "gate", "tablet"), join(t, s, "gate", "kiosk")
 	v := tablet.watch()
 	v.plays(t, 5)
-	moved := make(chan struct{})
+	hasMoved := make(chan struct{})
 	w := kiosk.connect(peer.Config{}, func(s peer.Signal) []peer.Signal {
 		if _, ok := s.(peer.Answer); ok {
-			<-moved
+			<-hasMoved
 		}
 		return []peer.Signal{s}
 	})
 	eventually(t, "the kiosk has its offer", func() bool { return kiosk.offers.Load() > 0 })
 	before := a.Report().Reload
+	at := time.Now()
 	reload <- parse(t, other, offering)
 	if r := reloaded(t, a, before); !r.OK {
 		t.Fatal(r.Error)
 	}
+	moved(t, a, "gate", at)
 	join(t, other, "gate", "phone").watch().plays(t, 5)
-	close(moved)
+	close(hasMoved)
 	w.plays(t, 5)
 	answers := tablet.answers.Load()
 	v.conn.Restart()
