@@ -264,15 +264,6 @@ func (h *Hub) backoff(failures int, err error) time.Duration {
 	return wait
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // runSource runs the source once. It returns nil when the source is no longer wanted, and otherwise why it ended.
 func (h *Hub) runSource(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
