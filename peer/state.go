@@ -185,8 +185,10 @@ func (c *Conn) Report() (r Report) {
 		}
 	}
 	r.Unasked = l.inbound.UnaskedBytes()
-	if pair := l.pair(); pair != nil && r.State != Negotiating {
-		r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
+	if r.State != Negotiating { // before, Pion writes what reading the pair reads
+		if pair := l.pair(); pair != nil {
+			r.Local, r.Remote = pair.Local.Typ.String(), pair.Remote.Typ.String()
+		}
 	}
 	if r.RTT == 0 {
 		r.RTT = c.progress.roundTrip()
