@@ -52,7 +52,7 @@ func (c *checker) status(m *mark, s *Status) {
 	for name, hash := range s.Users {
 		if _, err := bcrypt.Cost([]byte(hash)); err != nil {
 			c.fail(m.at("users").at(name), "not a bcrypt hash",
-				"the output of kvsagent hash, or of htpasswd -nBC 10 NAME")
+				"the output of kvsagent hash, or what stands behind NAME: in that of htpasswd -nBC 10 NAME")
 		}
 	}
 	if t := s.TLS; t != nil {

@@ -77,6 +77,9 @@ func (c *checker) privateKey(m *mark, file *string) {
 		}
 		return false
 	})
+	if *file != "" && !m.bad {
+		c.exposed(m, *file)
+	}
 }
 
 func (c *checker) pem(m *mark, file *string, what string, good func([]byte) bool) {

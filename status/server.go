@@ -67,7 +67,8 @@ func Listen(addr string, o Options) (*Server, error) {
 
 // listenUnix opens a socket that its owner and group may use. One that nobody listens on any more is replaced.
 func listenUnix(path string, o Options) (*Server, error) {
-	if _, err := net.Dial("unix", path); err == nil {
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
 		return nil, fmt.Errorf("status: %s: another process listens there", path)
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = os.Remove(path)
@@ -93,6 +94,12 @@ func (s *Server) Set(o Options) {
 	h := Handler(o)
 	s.handler.Store(&h)
 	s.certificate.Store(o.Certificate)
+}
+
+// Fits says whether Set can serve options: HTTPS and HTTP are not served on one socket.
+func (s *Server) Fits(o Options) bool {
+	_, unix := s.ln.Addr().(*net.UnixAddr)
+	return unix || s.secure == (o.Certificate != nil)
 }
 
 // Close closes a server that was not Run.

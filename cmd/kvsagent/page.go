@@ -91,7 +91,7 @@ func (p *page) open(c config.Status) (*nextPage, error) {
 	if n.options, err = p.options(c); err != nil {
 		return nil, err
 	}
-	if p.server == nil || p.listen(p.cfg) != p.listen(c) || (p.cfg.TLS == nil) != (c.TLS == nil) {
+	if p.server == nil || p.listen(p.cfg) != p.listen(c) || !p.server.Fits(n.options) {
 		n.server, err = status.Listen(p.listen(c), n.options)
 	}
 	return n, err
