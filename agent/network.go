@@ -128,6 +128,7 @@ func isLoopback(endpoint string) bool {
 func (n *network) client(o signaling.Options) (*signaling.Client, error) {
 	o.Region, o.Endpoint, o.Credentials, o.RootCAs = n.region, n.aws.Endpoint, n.awsKeys, n.roots
 	o.DualStack, o.FIPS, o.Spread = n.aws.DualStack, n.aws.FIPS, n.aws.Spread
+	o.Hearing = n.aws.Hearing
 	return signaling.New(o)
 }
 

@@ -117,6 +117,7 @@ func changes(t *testing.T) map[string]func(*config.Config) {
 		"aws.dual_stack":  func(c *config.Config) { c.AWS.DualStack = true },
 		"aws.fips":        func(c *config.Config) { c.AWS.FIPS = true },
 		"aws.spread":      func(c *config.Config) { c.AWS.Spread = time.Second },
+		"aws.hearing":     func(c *config.Config) { c.AWS.Hearing = time.Minute },
 		"aws.credentials": func(c *config.Config) { c.AWS.Credentials.SecretAccessKey = "another" },
 
 		"sources: beside": yard(func(s *config.Source) { s.URL = "testpattern:?size=320x180&rate=10" }),

@@ -75,7 +75,7 @@ func (ch *channel) report() status.Channel {
 		Name: ch.name, KVSName: now.cfg.ChannelName, ARN: c.ARN, Role: string(now.cfg.Role),
 		State: string(c.State), Error: text(c.Err), RetryIn: c.RetryIn.Seconds(), Since: c.Since,
 		Connects: c.Connects, Received: c.Received, Sent: c.Sent, Refused: c.Refused, Ignored: c.Ignored,
-		Source: now.cfg.Source, MaxViewers: now.cfg.MaxViewers,
+		Displaced: c.Displaced, Source: now.cfg.Source, MaxViewers: now.cfg.MaxViewers,
 	}
 	if c.State == signaling.Idle {
 		r.State = string(signaling.Connecting)

@@ -30,6 +30,7 @@ type link struct {
 	create    bool
 	storage   config.Storage
 	spread    time.Duration
+	hearing   time.Duration
 	ttl       time.Duration
 	roots     [sha256.Size]byte
 }
@@ -37,7 +38,8 @@ type link struct {
 func linkOf(c config.Channel, n *network) link {
 	return link{
 		region: n.region, endpoint: n.aws.Endpoint, dualStack: n.aws.DualStack, fips: n.aws.FIPS, spread: n.aws.Spread,
-		roots: n.rootsSum, channel: c.ChannelName, clientID: c.ClientID, tags: fmt.Sprint(c.Tags), role: c.Role,
+		hearing: n.aws.Hearing, roots: n.rootsSum,
+		channel: c.ChannelName, clientID: c.ClientID, tags: fmt.Sprint(c.Tags), role: c.Role,
 		create: c.Create, storage: c.Storage, ttl: c.MessageTTL,
 	}
 }

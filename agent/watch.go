@@ -32,7 +32,7 @@ func (a *Agent) Watch(ctx context.Context, name, offer string, send func(status.
 	if err != nil {
 		return err
 	}
-	w := &watcher{client: client, offer: offer, send: send}
+	w := &watcher{client: client, offer: offer, send: send, expect: now.client.Expect}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(answerWithin, func() {
@@ -76,6 +76,7 @@ type watcher struct {
 	client *signaling.Client
 	offer  string // "" once sent
 	send   func(status.Signal) error
+	expect func() // tells the master's client that an offer is under way
 }
 
 // on handles one event, and reports whether it was the answer.
@@ -90,6 +91,7 @@ func (w *watcher) on(e signaling.Event) (answered bool, err error) {
 			return false, err
 		}
 		w.offer = ""
+		w.expect()
 		return false, w.client.Send(m)
 	case signaling.Disconnected:
 		if w.offer != "" {

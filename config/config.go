@@ -72,6 +72,10 @@ type AWS struct {
 	// use n/300 seconds, such as 30s for 10,000 cameras, so that the service does not throttle agents that lost it
 	// together.
 	Spread time.Duration `yaml:"spread" default:"2s" max:"10m"`
+	// How long a master hears nobody before it asks whether another master has taken the channel, which KVS does not
+	// tell. It asks by a message to itself, as a viewer of the channel, and takes the channel back. Without
+	// kinesisvideo:ConnectAsViewer it renews its connection after twice the time instead. 0 never asks.
+	Hearing time.Duration `yaml:"hearing" default:"5m" max:"1h"`
 	// AWS keys. Left out, they are found as in every AWS tool: environment, shared files, container and instance roles.
 	Credentials Credentials `yaml:"credentials"`
 }

@@ -38,7 +38,7 @@ aws: {region: eu-central-1}
 sources: {gate: {url: testpattern}}
 channels: {front-gate: {source: gate}}`, noEnv)
 	want := &config.Config{
-		AWS: config.AWS{Region: "eu-central-1", Spread: 2 * time.Second},
+		AWS: config.AWS{Region: "eu-central-1", Spread: 2 * time.Second, Hearing: 5 * time.Minute},
 		Defaults: config.Defaults{Role: config.Master, MaxViewers: 10, MessageTTL: time.Minute,
 			Storage: config.StorageAuto},
 		Sources: map[string]config.Source{"gate": {URL: "testpattern:", Transport: "tcp", Audio: config.AudioPass,
@@ -178,7 +178,7 @@ func TestAWSEnvironment(t *testing.T) {
 			config.AWS{Region: "eu-west-1", Endpoint: "https://127.0.0.1:2", CAFile: ca}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.want.Spread = 2 * time.Second
+			tt.want.Spread, tt.want.Hearing = 2*time.Second, 5*time.Minute
 			cfg := parse(t, tt.text+rest, func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok })
 			if !reflect.DeepEqual(cfg.AWS, tt.want) {
 				t.Errorf("got  %+v\nwant %+v", cfg.AWS, tt.want)

@@ -50,6 +50,11 @@ type Options struct {
 	// throttled.
 	Spread time.Duration
 
+	// Hearing is how long a master may hear nobody before it asks whether another one has taken the channel; 0: it
+	// never asks. It asks as a viewer of its own channel, which needs kinesisvideo:ConnectAsViewer; without that it
+	// renews its connection after twice the time.
+	Hearing time.Duration
+
 	Log *slog.Logger // nil means no log
 
 	// The fields below are for tests and special networks.
@@ -75,7 +80,8 @@ func (o *Options) check() error {
 		}
 	case Viewer:
 		if !isID(o.ClientID) || isReserved(o.ClientID) {
-			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and not AWS_ at its start",
+			bad("client id %q: not usable; hint: 1 to 256 of a-z A-Z 0-9 _ . - and neither AWS_ nor "+hearingPrefix+
+				" at its start",
 				clip(o.ClientID))
 		}
 	default:
@@ -137,6 +143,7 @@ const (
 	Connecting State = "connecting" // calling the service, dialling
 	Online     State = "connected"  // a WebSocket is open
 	Waiting    State = "waiting"    // the last attempt failed; the next one is scheduled
+	Displaced  State = "displaced"  // a WebSocket is open, but another master gets the messages
 )
 
 // Report is a snapshot of a client. Counters count from New.
@@ -145,7 +152,7 @@ type Report struct {
 	Since    time.Time     // when State last changed
 	ARN      string        // "" until the channel was found
 	Err      error         // why it is not connected; nil when it is
-	RetryIn  time.Duration // while waiting
+	RetryIn  time.Duration // while waiting or displaced
 	Connects uint64        // WebSockets opened
 	Received uint64        // messages passed to the owner
 	Sent     uint64        // messages written
@@ -153,6 +160,8 @@ type Report struct {
 	Expired  uint64        // messages dropped because they waited longer than 30 s
 	Refused  uint64        // messages that the service refused
 	Ignored  uint64        // frames that were not a message, or not one for this role
+
+	Displaced uint64 // times that another master was found to have the messages
 
 	Storage    bool  // media goes to a stream
 	StorageErr error // why there is no storage session; nil when there is one or one is being joined
@@ -172,6 +181,9 @@ type Client struct {
 	retired atomic.Bool   // it makes no further connection
 	rejoin  chan error    // one slot
 	network chan struct{} // one slot
+	expect  chan struct{} // one slot
+
+	hearingID string // the client ID of this master's questions
 
 	mu      sync.Mutex
 	running bool      // guarded by mu
@@ -185,6 +197,7 @@ func New(opts Options) (*Client, error) {
 		return nil, fmt.Errorf("signaling: %w", err)
 	}
 	c := &Client{opts: opts, queue: newQueue(), rejoin: make(chan error, 1), network: make(chan struct{}, 1),
+		expect: make(chan struct{}, 1), hearingID: hearingPrefix + rand.Text()[:12],
 		report: Report{State: Idle, Since: opts.Now()}}
 	c.clock = &clock{now: opts.Now, log: opts.Log}
 	c.http = newTransport(&c.opts, c.clock)
@@ -254,7 +267,7 @@ func (c *Client) Report() Report {
 	defer c.mu.Unlock()
 	r := c.report
 	r.Queued, r.Expired = waiting, expired
-	if r.State == Waiting {
+	if r.State == Waiting || r.State == Displaced {
 		r.RetryIn = max(0, c.retryAt.Sub(now))
 	}
 	return r

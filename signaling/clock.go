@@ -66,3 +66,9 @@ func (k *clock) signing() time.Time {
 	defer k.mu.Unlock()
 	return k.now().Round(0).Add(k.offset)
 }
+
+// age is how long ago then was, by the clock that has gone further since: the monotonic clock stops while the host is
+// asleep, and the wall clock can be set back. What the service lets expire ages in both.
+func age(now, then time.Time) time.Duration {
+	return max(now.Sub(then), now.Round(0).Sub(then.Round(0)))
+}

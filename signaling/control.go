@@ -47,6 +47,7 @@ type control struct {
 
 	lock    chan struct{} // one slot; the holder of its token owns the fields below
 	channel channel       // empty arn: not found yet, or forgotten
+	viewer  channel       // the same channel with a viewer's addresses, for a master that asks
 	last    error         // of the last lookup
 }
 
@@ -108,7 +109,7 @@ func (c *control) find(ctx context.Context) (ch channel, remembered bool, err er
 	}
 	defer func() { <-c.lock }()
 	now := c.opts.Now()
-	if c.channel.arn != "" && now.Sub(c.channel.found) < foundLife {
+	if c.channel.arn != "" && age(now, c.channel.found) < foundLife {
 		return c.channel, true, nil
 	}
 	r := c.budget.ReserveN(now, 1)
@@ -144,7 +145,7 @@ func (c *control) ask(ctx context.Context) (channel, error) {
 	if err != nil {
 		return channel{}, err
 	}
-	return c.endpoints(ctx, arn, storage)
+	return c.endpoints(ctx, arn, c.opts.Role, storage)
 }
 
 // notSent reports whether a request failed before it reached the service.
@@ -153,6 +154,38 @@ func notSent(err error) bool {
 	var op *net.OpError
 	var keys *keysError
 	return errors.As(err, &dns) || errors.As(err, &keys) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// findAsViewer returns the addresses that a viewer of the master's channel uses, and whether they came from the cache.
+func (c *control) findAsViewer(ctx context.Context) (ch channel, remembered bool, err error) {
+	own, _, err := c.find(ctx)
+	if err != nil {
+		return channel{}, false, err
+	}
+	select {
+	case c.lock <- struct{}{}:
+	case <-ctx.Done():
+		return channel{}, false, ctx.Err()
+	}
+	defer func() { <-c.lock }()
+	if c.viewer.arn == own.arn && age(c.opts.Now(), c.viewer.found) < foundLife {
+		return c.viewer, true, nil
+	}
+	ch, err = c.endpoints(ctx, own.arn, Viewer, false)
+	if err == nil {
+		c.viewer = ch
+	}
+	return ch, false, err
+}
+
+// forgetViewer makes the next findAsViewer ask the service.
+func (c *control) forgetViewer(ctx context.Context) {
+	select {
+	case c.lock <- struct{}{}:
+		c.viewer = channel{}
+		<-c.lock
+	case <-ctx.Done():
+	}
 }
 
 // forget makes the next find ask the service.
@@ -251,7 +284,7 @@ func (c *control) create(ctx context.Context) error {
 	return nil
 }
 
-func (c *control) endpoints(ctx context.Context, arn string, storage bool) (channel, error) {
+func (c *control) endpoints(ctx context.Context, arn string, role Role, storage bool) (channel, error) {
 	const op = "GetSignalingChannelEndpoint"
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -259,7 +292,7 @@ func (c *control) endpoints(ctx context.Context, arn string, storage bool) (chan
 		ChannelARN: &arn,
 		SingleMasterChannelEndpointConfiguration: &types.SingleMasterChannelEndpointConfiguration{
 			Protocols: protocols(storage),
-			Role:      types.ChannelRole(c.opts.Role),
+			Role:      types.ChannelRole(role),
 		},
 	})
 	if err != nil {

@@ -59,6 +59,8 @@ type fake struct {
 	raw       []byte       // what new WebSockets send, as bytes on the wire, before they fall silent
 	onPing    func()       // set before start
 	onUpgrade func()       // for each request for a WebSocket; set before the first
+	route     bool         // passes what viewers send to the newest master; set before start
+	master    *socket      // the newest one
 	storage   string       // ENABLED or DISABLED
 	onJoin    func(string) // called with the body of each join; set before start
 
@@ -240,6 +242,12 @@ func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {
 		s.SetPingHandler(func(string) error { <-f.ended; return errors.New("stalled") })
 	}
 	f.mu.Unlock()
+	viewer := r.URL.Query().Get("X-Amz-ClientId")
+	if f.route && viewer != "" {
+		f.passOn(s, viewer)
+		return
+	}
+	f.set(func() { f.master = s })
 	f.sockets <- s
 	defer close(s.frames)
 	defer conn.Close()
@@ -249,6 +257,30 @@ func (f *fake) upgrade(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.frames <- string(data)
+	}
+}
+
+// passOn gives what a viewer sends to the newest master.
+func (f *fake) passOn(from *socket, id string) {
+	defer from.Close()
+	for {
+		_, data, err := from.ReadMessage()
+		if err != nil {
+			return
+		}
+		var m struct{ Action, MessagePayload string }
+		if err := json.Unmarshal(data, &m); err != nil {
+			f.t.Errorf("fake: %s from %s: %v", data, id, err)
+		}
+		text, err := base64.StdEncoding.DecodeString(m.MessagePayload)
+		if err != nil {
+			f.t.Errorf("fake: payload of %s: %v", id, err)
+		}
+		f.set(func() {
+			if f.master != nil {
+				_ = f.master.WriteMessage(websocket.TextMessage, []byte(message(m.Action, id, string(text))))
+			}
+		})
 	}
 }
 

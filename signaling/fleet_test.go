@@ -30,17 +30,23 @@ type fleet struct {
 	refused  int // throttled
 	wait     []time.Duration
 	rotate   bool
+	hearing  time.Duration // of the agents, whom nobody watches; 0: they never ask
+	denied   bool          // they may not connect as viewers
+	asked    int
 }
 
 type fleetAgent struct {
 	retry     retrier
 	connected bool
 	since     time.Duration
+	renewed   int // connections: events of earlier ones are void
 }
 
 type fleetEvent struct {
 	at    time.Duration
 	agent int
+	of    int  // the connection that it is about; void when there is another. 0: about none
+	asks  bool // a question; else a connect
 }
 
 type fleetHeap []fleetEvent
@@ -63,7 +69,7 @@ func newFleet(spread time.Duration, seed uint64) *fleet {
 
 func (f *fleet) fail(agent int, err error) {
 	wait, _ := f.agents[agent].retry.retry(err)
-	heap.Push(&f.events, fleetEvent{f.now + wait, agent})
+	heap.Push(&f.events, fleetEvent{at: f.now + wait, agent: agent})
 }
 
 // run processes all events until end.
@@ -71,7 +77,13 @@ func (f *fleet) run(end time.Duration) {
 	for f.events.Len() > 0 && f.events[0].at < end {
 		e := heap.Pop(&f.events).(fleetEvent)
 		f.now = e.at
-		f.connect(e.agent)
+		switch {
+		case e.of != 0 && e.of != f.agents[e.agent].renewed:
+		case e.asks && !f.denied:
+			f.ask(e.agent)
+		default:
+			f.connect(e.agent)
+		}
 	}
 }
 
@@ -94,9 +106,32 @@ func (f *fleet) connect(agent int) {
 		f.wait = append(f.wait, f.now-f.downTill)
 	}
 	a.connected, a.since = true, f.now
+	a.renewed++
+	f.listen(agent)
 	if f.rotate {
-		heap.Push(&f.events, fleetEvent{f.now + life(f.rnd.Float64()), agent})
+		heap.Push(&f.events, fleetEvent{at: f.now + life(f.rnd.Float64()), agent: agent, of: a.renewed})
 	}
+}
+
+// listen schedules an agent's next question, or the renewal of its connection.
+func (f *fleet) listen(agent int) {
+	a := &f.agents[agent]
+	if f.hearing == 0 {
+		return
+	}
+	at := f.now + silence(f.hearing, a.retry.spread, !f.denied, f.rnd.Float64())
+	heap.Push(&f.events, fleetEvent{at, agent, a.renewed, true})
+}
+
+// ask is a question: one upgrade as a viewer, which the account's limit counts like any. A refused one says nothing.
+func (f *fleet) ask(agent int) {
+	f.asked++
+	second := f.now.Truncate(time.Second)
+	f.perSec[second]++
+	if f.now >= f.downTill && f.perSec[second] > connectLimit {
+		f.refused++
+	}
+	f.listen(agent)
 }
 
 func (f *fleet) percentile(p float64) time.Duration {
@@ -168,4 +203,29 @@ func (f *fleet) hourPeak(from time.Duration) (most int) {
 		}
 	}
 	return most
+}
+
+// TestFleetThatNobodyWatches: after an outage all agents are silent together. Their questions, or the renewals of those
+// that may not ask, neither come back together nor meet the account's limit.
+func TestFleetThatNobodyWatches(t *testing.T) {
+	for name, denied := range map[string]bool{"asks": false, "may not ask": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(30*time.Second, 5)
+			f.rotate, f.hearing, f.denied = true, 5*time.Minute, denied
+			f.downTill = 10 * time.Minute
+			f.run(6 * time.Hour)
+			perDay := float64(f.requests+f.asked) / fleetSize * 4
+			t.Logf("peak %d/s in the first half hour, %d/s from then on; %.0f connects a day and agent, %d throttled",
+				f.peak(10*time.Minute), f.peak(40*time.Minute), perDay, f.refused)
+			if n := f.peak(10 * time.Minute); n > connectLimit || f.refused > 0 {
+				t.Errorf("%d connects in a second, %d throttled", n, f.refused)
+			}
+			if n := f.peak(40 * time.Minute); n > connectLimit/2 {
+				t.Errorf("%d connects in a second in the long run, want half the limit at most", n)
+			}
+			if perDay > 360 {
+				t.Errorf("%.0f connects a day and agent", perDay)
+			}
+		})
+	}
 }

@@ -82,7 +82,7 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 	if i.dropped.Swap(false) {
 		i.servers = nil
 	}
-	if i.servers != nil && now.Sub(i.fetched) < i.fresh {
+	if i.servers != nil && age(now, i.fetched) < i.fresh {
 		return i.left(now), nil
 	}
 	err := i.err
@@ -92,7 +92,7 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 			i.err, i.failed = err, now
 		}
 	}
-	if err != nil && (i.servers == nil || now.Sub(i.fetched) >= i.valid) {
+	if err != nil && (i.servers == nil || age(now, i.fetched) >= i.valid) {
 		return nil, err
 	}
 	return i.left(now), nil
@@ -102,7 +102,7 @@ func (i *iceCache) get(ctx context.Context) ([]ICEServer, error) {
 func (i *iceCache) left(now time.Time) []ICEServer {
 	out := make([]ICEServer, len(i.servers))
 	for n, s := range i.servers {
-		s.TTL = max(0, s.TTL-now.Sub(i.fetched))
+		s.TTL = max(0, s.TTL-age(now, i.fetched))
 		out[n] = s
 	}
 	return out

@@ -65,9 +65,11 @@ func isLetter(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// isReserved reports whether the service reserves a client ID: AWS_ at its start, in any case (KVS dev guide,
-// ConnectAsViewer).
-func isReserved(id string) bool { return len(id) >= 4 && strings.EqualFold(id[:4], "AWS_") }
+// isReserved reports whether a client ID is reserved: by the service, with AWS_ at its start in any case (KVS dev
+// guide, ConnectAsViewer), or by masters that ask whether they are heard.
+func isReserved(id string) bool {
+	return len(id) >= 4 && strings.EqualFold(id[:4], "AWS_") || strings.HasPrefix(id, hearingPrefix)
+}
 
 // isRegion reports whether s looks like a region: two or more words of lower-case letters and digits, joined by
 // hyphens.

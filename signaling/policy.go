@@ -29,6 +29,7 @@ const (
 	untrusted              // TLS or a captive portal: the other end is not the service
 	refused                // the request itself is refused, or the answer makes no sense
 	replacing              // a working session could not be replaced yet
+	displaced              // another master gets the messages
 	spent                  // the control plane was asked too often
 	hopeless               // no later attempt can succeed
 	causes                 // the number of causes
@@ -70,6 +71,11 @@ func next(c cause, n int, spread time.Duration, u float64) time.Duration {
 		return slow(time.Minute, 5*time.Minute, n)
 	case untrusted:
 		return backoff.Scale(30*time.Second, 1+u)
+	case displaced:
+		if n == 0 {
+			return backoff.Scale(spread, u)
+		}
+		return slow(5*time.Minute, time.Hour, n-1)
 	case replacing:
 		return full(time.Second, 20*time.Second, n)
 	}

@@ -30,6 +30,9 @@ func (r *run) onFrame(from *session, data []byte) {
 	case statusResponse:
 		r.onStatus(f.Status)
 	default:
+		if r.hears(from, f.Sender) {
+			return
+		}
 		if r.overlap.repeated(f, from.gen, r.c.opts.Now()) {
 			return
 		}

@@ -42,6 +42,7 @@ type run struct {
 	refusals int       // of the current replacement
 	overlap  overlap
 	join     joiner
+	hearing  hearing
 	frameLog limiter       // unusable frames
 	failures outage.Series // for the log
 }
@@ -80,6 +81,9 @@ func (r *run) loop(ctx context.Context) error {
 	r.join = joiner{at: time.NewTimer(time.Hour), joined: make(chan error)}
 	r.join.at.Stop() // until there is a session to join
 	defer r.join.at.Stop()
+	r.hearing = hearing{id: r.c.hearingID, at: time.NewTimer(time.Hour), asked: make(chan error)}
+	r.hearing.at.Stop() // until there is a session to listen on
+	defer r.hearing.at.Stop()
 	r.wg.Go(r.write)
 	for {
 		select {
@@ -93,6 +97,12 @@ func (r *run) loop(ctx context.Context) error {
 			r.onJoinTime()
 		case err := <-r.join.joined:
 			r.onJoined(err)
+		case <-r.hearing.at.C:
+			r.onHearingTime()
+		case err := <-r.hearing.asked:
+			r.onAsked(err)
+		case <-r.c.expect:
+			r.onExpected()
 		case <-r.c.network:
 			r.onNetwork()
 		case why := <-r.c.rejoin:
@@ -220,6 +230,7 @@ func (r *run) open(s *session) {
 	r.c.opts.Log.Log(r.ctx, level, "signaling connected", "generation", s.gen, "replaced", planned)
 	r.on(Connected{Generation: s.gen})
 	r.joinOnOpen()
+	r.listenAnew()
 }
 
 // notReplaced keeps the current session after an attempt to replace it has failed.

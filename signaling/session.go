@@ -31,16 +31,27 @@ type session struct {
 	once   sync.Once
 }
 
-// dial opens a WebSocket. A refused upgrade is returned as an *APIError.
+// dial opens a WebSocket in this client's role.
 func (c *Client) dial(ctx context.Context, ch channel) (*session, error) {
-	op := "ConnectAsMaster"
-	params := url.Values{"X-Amz-ChannelARN": {ch.arn}}
-	if c.opts.Role == Viewer {
-		op = "ConnectAsViewer"
-		params.Set("X-Amz-ClientId", c.opts.ClientID)
-	}
 	if err := c.pace.take(ctx); err != nil {
-		return nil, &opError{op, err}
+		return nil, &opError{connectOp(c.opts.Role), err}
+	}
+	return c.dialAs(ctx, ch, c.opts.Role, c.opts.ClientID)
+}
+
+func connectOp(role Role) string {
+	if role == Viewer {
+		return "ConnectAsViewer"
+	}
+	return "ConnectAsMaster"
+}
+
+// dialAs opens a WebSocket. A refused upgrade is returned as an *APIError.
+func (c *Client) dialAs(ctx context.Context, ch channel, role Role, id string) (*session, error) {
+	op := connectOp(role)
+	params := url.Values{"X-Amz-ChannelARN": {ch.arn}}
+	if role == Viewer {
+		params.Set("X-Amz-ClientId", id)
 	}
 	keys, err := c.control.keys(ctx)
 	if err != nil {

@@ -162,6 +162,10 @@ func TestReadyz(t *testing.T) {
 				{Name: "c", State: "waiting", Error: "x"}},
 			503, []channel{{"b", "connecting", "the connection is being made again", 0}, {"c", "waiting", "x", 0}},
 		},
+		{
+			"displaced", []status.Channel{up, {Name: "b", State: "displaced", Error: "another master", RetryIn: 9}},
+			503, []channel{{"b", "displaced", "another master", 9}},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := get(t, status.Options{Report: func() status.Report { return status.Report{Channels: tt.channels} }},

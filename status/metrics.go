@@ -58,7 +58,11 @@ var (
 	descSourceBytes = desc("source_bytes_total", "Payload bytes the source has delivered.", "source", "codec", "kind")
 
 	descConnected = desc("channel_connected", "Whether signaling is connected: 1 or 0.", forChannel...)
-	descRetry     = desc("channel_retry_seconds", "Time until the next attempt to connect; 0 when none is planned.",
+	descDisplaced = desc("channel_displaced",
+		"Whether another master gets the channel's messages: 1 or 0.", forChannel...)
+	descDisplacements = desc("channel_displacements_total",
+		"Times that another master was found to get the channel's messages.", forChannel...)
+	descRetry = desc("channel_retry_seconds", "Time until the next attempt to connect; 0 when none is planned.",
 		forChannel...)
 	descConnects = desc("channel_connects_total", "Signaling connections made.", forChannel...)
 	descReceived = desc("channel_messages_received_total", "Signaling messages received.", forChannel...)
@@ -194,6 +198,8 @@ func (e emitter) channel(c *Channel) {
 	e.counter(descSent, c.Sent, c.Name, c.Role)
 	e.counter(descRefused, c.Refused, c.Name, c.Role)
 	e.counter(descIgnored, c.Ignored, c.Name, c.Role)
+	e.gauge(descDisplaced, truth(c.State == "displaced"), c.Name, c.Role)
+	e.counter(descDisplacements, c.Displaced, c.Name, c.Role)
 	for reason, n := range c.EndedBy {
 		e.counter(descEnded, n, c.Name, c.Role, reason)
 	}

@@ -83,15 +83,16 @@ type Channel struct {
 	KVSName    string    `json:"channel_name"` // the channel's name at KVS
 	ARN        string    `json:"arn,omitempty"`
 	Role       string    `json:"role"`               // master, viewer
-	State      string    `json:"state"`              // connecting, connected, waiting
+	State      string    `json:"state"`              // connecting, connected, waiting, displaced
 	Error      string    `json:"error,omitempty"`    // why it is not connected
 	RetryIn    float64   `json:"retry_in,omitempty"` // seconds
 	Since      time.Time `json:"since,omitzero"`     // of the current state
 	Connects   uint64    `json:"connects"`
-	Received   uint64    `json:"received"` // messages
-	Sent       uint64    `json:"sent"`     // messages
-	Refused    uint64    `json:"refused"`  // messages the service refused (STATUS_RESPONSE)
-	Ignored    uint64    `json:"ignored"`  // frames that were not a message, and messages that could not be used
+	Received   uint64    `json:"received"`            // messages
+	Sent       uint64    `json:"sent"`                // messages
+	Refused    uint64    `json:"refused"`             // messages the service refused (STATUS_RESPONSE)
+	Ignored    uint64    `json:"ignored"`             // unusable frames and messages
+	Displaced  uint64    `json:"displaced,omitempty"` // times that another master was found to get the messages
 	Source     string    `json:"source,omitempty"`
 	MaxViewers int       `json:"max_viewers,omitempty"`
 	Peers      []Peer    `json:"peers"`

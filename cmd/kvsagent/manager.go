@@ -183,14 +183,20 @@ func (m *manager) tell(state string) {
 
 // summary returns one line for systemctl status.
 func summary(r status.Report) string {
-	connected, viewers := 0, 0
+	connected, displaced, viewers := 0, 0, 0
 	for _, c := range r.Channels {
 		if c.State == "connected" {
 			connected++
 		}
+		if c.State == "displaced" {
+			displaced++
+		}
 		viewers += len(c.Peers)
 	}
 	line := fmt.Sprintf("%d of %d channels connected, %d viewers", connected, len(r.Channels), viewers)
+	if displaced > 0 {
+		line += fmt.Sprintf("; another master has taken %d", displaced)
+	}
 	if r.Reload != nil && len(r.Reload.Hash) > 12 {
 		line += fmt.Sprintf("; config %s since %s", r.Reload.Hash[:12], r.Reload.Success.Format(time.DateTime))
 	}

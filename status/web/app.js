@@ -284,6 +284,10 @@ function stateWords(channel, now) {
       return channel.retry_in
         ? 'not connected, next attempt in ' + fmt.seconds(Math.ceil(channel.retry_in))
         : 'not connected';
+    case 'displaced':
+      return 'another master gets the messages' + (channel.retry_in
+        ? ', taken back in ' + fmt.seconds(Math.ceil(channel.retry_in))
+        : '');
   }
   return channel.state;
 }

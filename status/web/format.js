@@ -64,6 +64,7 @@ export const tones = {
   starting: 'busy',
   waiting: 'busy',
   disconnected: 'busy',
+  displaced: 'bad',
   stalled: 'bad',
   failed: 'bad',
   idle: 'idle',
