@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/kvsagent/kvsagent/media/onvif"
 )
 
@@ -43,6 +44,7 @@ type CameraStream struct {
 
 // Discover finds the ONVIF cameras on the local network and asks each for its streams, with the same login.
 func Discover(ctx context.Context, o DiscoverOptions) ([]Camera, error) {
+	redact.Know(o.Password)
 	devices, err := onvif.Discover(ctx, onvif.Options{Interface: o.Interface, Target: o.Target, Wait: o.Wait})
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func askCamera(ctx context.Context, d onvif.Device, login onvif.Login) Camera {
 	defer cancel()
 	profiles, err := onvif.Profiles(ctx, d.Address, login)
 	if err != nil {
-		c.Error = err.Error()
+		c.Error = text(err)
 		return c
 	}
 	for _, p := range profiles {

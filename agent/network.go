@@ -40,6 +40,7 @@ type network struct {
 
 // newNetwork opens no socket.
 func newNetwork(cfg *config.Config, log *slog.Logger) (*network, error) {
+	hideSecrets(cfg)
 	n := &network{aws: cfg.AWS, webrtc: cfg.WebRTC, limits: cfg.Limits, region: cfg.AWS.Region, log: log}
 	if file := cfg.AWS.CAFile; file != "" {
 		pem, err := os.ReadFile(file)

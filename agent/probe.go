@@ -18,6 +18,7 @@ func Probe(ctx context.Context, cfg *config.Config, name string, d time.Duration
 	if !ok {
 		return ProbeResult{}, fmt.Errorf("no source %q in the config", name)
 	}
+	hideSecrets(cfg)
 	c.Audio = config.AudioTranscode // let all sound through to be seen; nothing is transcoded
 	src, err := newKind(c, log)
 	if err != nil {

@@ -43,7 +43,7 @@ type source struct {
 
 // newSource makes a source. It calls end when a device can be opened only after a restart of the process.
 func newSource(name string, c config.Source, log *slog.Logger, end func(error)) (*source, error) {
-	hideSecrets(c)
+	hideSource(c)
 	src, err := openSource(c, log.With("source", name))
 	if err != nil {
 		return nil, err
@@ -240,17 +240,6 @@ func publicURL(raw string) string {
 		return "exec:" + program
 	}
 	return redact.Text(raw)
-}
-
-// hideSecrets has the secrets of a source blanked wherever they would be shown.
-func hideSecrets(c config.Source) {
-	redact.Know(string(c.Password))
-	for _, raw := range append([]string{c.URL, c.Sub, c.ONVIF}, c.Args...) {
-		redact.KnowURL(raw)
-	}
-	for _, value := range c.Env {
-		redact.KnowURL(value)
-	}
 }
 
 // jittered returns a random wait between a quarter of the step and the step, which doubles from first to most.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/redact"
 )
 
 // logSettings are what a reload may change in a log that is in use.
@@ -26,13 +27,13 @@ func (s *logSettings) set(c config.Log) {
 	s.json.Store(c.Format == "json")
 }
 
-// newLog returns a logger that writes to w as configured, and what changes it. For the journal each line begins with
-// its priority.
+// newLog returns a logger that writes to w as configured, and what changes it. No line has a password. For the journal
+// each line begins with its priority.
 func newLog(w io.Writer, c config.Log, journal bool) (*slog.Logger, *logSettings) {
 	s := &logSettings{}
 	s.set(c)
 	o := &slog.HandlerOptions{Level: &s.level, ReplaceAttr: inSeconds}
-	out := &lineWriter{to: w, journal: journal}
+	out := &lineWriter{to: redact.Writer(w), journal: journal}
 	return slog.New(logFormat{s, out, slog.NewTextHandler(out, o), slog.NewJSONHandler(out, o)}), s
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/spf13/cobra"
 )
 
@@ -60,13 +61,13 @@ func command() *cobra.Command {
 	return root
 }
 
-// explain formats an error for people. Config mistakes are one per line, without a prefix, so that editors can jump to
-// them.
+// explain formats an error for people, without passwords. Config mistakes are one per line, without a prefix, so that
+// editors can jump to them.
 func explain(err error) string {
 	if _, ok := errors.AsType[config.Errors](err); ok {
-		return err.Error()
+		return redact.Text(err.Error())
 	}
-	return "kvsagent: " + err.Error()
+	return "kvsagent: " + redact.Text(err.Error())
 }
 
 func exitCode(err error) int {

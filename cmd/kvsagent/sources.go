@@ -12,6 +12,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/spf13/cobra"
 )
 
@@ -62,12 +63,13 @@ func probeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		out := redact.Writer(c.OutOrStdout())
 		if *output == "json" {
-			e := json.NewEncoder(c.OutOrStdout())
+			e := json.NewEncoder(out)
 			e.SetIndent("", "  ")
 			err = e.Encode(r)
 		} else {
-			err = printProbe(c.OutOrStdout(), r)
+			err = printProbe(out, r)
 		}
 		if err == nil && r.Verdict == agent.ProbeBad {
 			err = errNothingToSee

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/agent"
 	"github.com/kvsagent/kvsagent/config"
+	"github.com/kvsagent/kvsagent/internal/redact"
 	"github.com/spf13/cobra"
 )
 
@@ -49,7 +50,7 @@ func validateCommand() *cobra.Command {
 			return err
 		}
 		for _, w := range cfg.Warnings() {
-			fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+			fmt.Fprintln(c.ErrOrStderr(), "warning:", redact.Text(w))
 		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s: ok, %d sources, %d channels\n", *path, len(cfg.Sources),
 			len(cfg.Channels))

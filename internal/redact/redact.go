@@ -4,70 +4,21 @@
 package redact
 
 import (
-	"net/url"
+	"io"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 )
 
 // Blank stands where a secret was.
 const Blank = "[hidden]"
 
-// shortest is how long a secret is that is looked for by itself: a shorter one would blank half of a text. By its place
-// in a URL it is blanked all the same.
-const shortest = 4
-
 var (
-	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#"'@]*(?:@[^\s/?#"'@]*)*@`)
+	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#"@]*(?:@[^\s/?#"@]*)*@`)
 	named    = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])[a-z0-9]*(?:passw(?:or)?d|passwd|passphrase|pass|pwd|psw|pw|token|` +
 		`secret|apikey|auth|signature|sig)(?:=|%3d)`)
-	next = regexp.MustCompile(`_[a-zA-Z]+=`) // the next parameter of a path
+	openQuote = regexp.MustCompile(`^\\*["']`)
+	next      = regexp.MustCompile(`_[a-zA-Z]+=`) // the next parameter of a path
 )
-
-var (
-	mu     sync.Mutex // guards known
-	known  []string
-	around atomic.Pointer[strings.Replacer] // of known; nil: none
-)
-
-// Know has some secrets blanked wherever they stand.
-func Know(secrets ...string) {
-	mu.Lock()
-	defer mu.Unlock()
-	changed := false
-	for _, s := range secrets {
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
-			if len(s) >= shortest && !slices.Contains(known, form) {
-				known, changed = append(known, form), true
-			}
-		}
-	}
-	if !changed {
-		return
-	}
-	slices.SortFunc(known, func(a, b string) int { return len(b) - len(a) })
-	var pairs []string
-	for _, s := range known {
-		pairs = append(pairs, s, Blank)
-	}
-	around.Store(strings.NewReplacer(pairs...))
-}
-
-// KnowURL has the secrets in a URL, or in a command line with URLs, blanked wherever they stand.
-func KnowURL(raw string) {
-	for _, m := range userinfo.FindAllString(raw, -1) {
-		_, info, _ := strings.Cut(strings.TrimSuffix(m, "@"), "://")
-		if _, password, ok := strings.Cut(info, ":"); ok {
-			learn(password)
-		}
-	}
-	eachNamed(raw, func(value string) string {
-		learn(value)
-		return value
-	})
-}
 
 // eachNamed replaces the value of each parameter that is a secret by its name.
 func eachNamed(s string, f func(value string) string) string {
@@ -80,6 +31,15 @@ func eachNamed(s string, f func(value string) string) string {
 		}
 		value := s[m[1]:]
 		start := strings.LastIndexAny(s[:m[1]], " \t\r\n\"'")
+		if quote := openQuote.FindString(value); quote != "" {
+			if i := strings.Index(value[len(quote):], quote); i >= 0 {
+				end := m[1] + len(quote) + i
+				b.WriteString(s[:m[1]] + quote)
+				b.WriteString(f(value[len(quote) : len(quote)+i]))
+				s = s[end:]
+				continue
+			}
+		}
 		ends := "&# \t\r\n\"'"
 		query := strings.Contains(s[start+1:m[1]], "?")
 		if !query {
@@ -98,26 +58,29 @@ func eachNamed(s string, f func(value string) string) string {
 	}
 }
 
-func learn(s string) {
-	Know(s)
-	if plain, err := url.QueryUnescape(s); err == nil {
-		Know(plain)
-	}
-	if plain, err := url.PathUnescape(s); err == nil {
-		Know(plain)
-	}
-}
-
-// Text is a text without passwords: neither those that are known, nor what stands in its URLs where passwords do.
+// Text is a text without passwords: neither those that are known, nor what stands in its URLs where passwords do. Those
+// that are known come first: what is cut off at a quote inside a password would leave the rest of it.
 func Text(s string) string {
+	if r := around.Load(); r != nil {
+		s = r.Replace(s)
+	}
 	if strings.Contains(s, "://") {
 		s = userinfo.ReplaceAllString(s, "${1}")
 	}
 	if strings.ContainsAny(s, "=%") {
 		s = eachNamed(s, func(string) string { return Blank })
 	}
-	if r := around.Load(); r != nil {
-		s = r.Replace(s)
-	}
 	return s
+}
+
+// Writer passes on to w what is written, without passwords. Each write is a text of its own.
+func Writer(w io.Writer) io.Writer { return writer{w} }
+
+type writer struct{ to io.Writer }
+
+func (w writer) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(w.to, Text(string(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }

@@ -1,6 +1,11 @@
 package redact
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -20,6 +25,10 @@ func TestText(t *testing.T) {
 		{"http://192.0.2.1/?loginpas=1&pwd=sesame#top", "http://192.0.2.1/?loginpas=1&pwd=[hidden]#top"},
 		{"token%3Dsesame", "token%3D[hidden]"},
 		{"rtsp://192.0.2.1/?password=sesame: refused", "rtsp://192.0.2.1/?password=[hidden]: refused"},
+		{"rtsp://admin:it's@192.0.2.1/live", "rtsp://192.0.2.1/live"},
+		{"('rtsp://admin:it's@same@192.0.2.1/live')", "('rtsp://192.0.2.1/live')"},
+		{`password="open door" x=1`, `password="[hidden]" x=1`},
+		{`\"password=\\\"open door\\\" x=1\"`, `\"password=\\\"[hidden]\\\" x=1\"`},
 		{"no secret: a=b, compass=north", "no secret: a=b, compass=[hidden]"},
 		{"mail to anna@example.org", "mail to anna@example.org"},
 	} {
@@ -40,6 +49,48 @@ func TestKnow(t *testing.T) {
 	}
 	if got := Text("spinning"); got != "spinning" {
 		t.Errorf("a short secret blanks %q", got)
+	}
+}
+
+// TestKnownInQuotes: what has a quote or a backslash in it is found in quotes, too, and in quotes in quotes, however
+// the log writes its lines.
+func TestKnownInQuotes(t *testing.T) {
+	for i, secret := range []string{`quo"te`, `back\slash`, `"` + "`'<&>\t\x01é\xff" + `\n`, `%2f"\'`} {
+		secret = fmt.Sprint(secret, "-secret", i)
+		Know(secret)
+		var text strings.Builder
+		for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&text, nil)} {
+			log := slog.New(h)
+			err := error(&url.Error{Op: "open", URL: "x://" + secret, Err: errors.New(secret)})
+			log.Info(secret, "plain", secret, "err", err, "wrapped", fmt.Errorf("read %q: %w", err.Error(), err))
+			log.Info(fmt.Sprint([]string{secret}), "x", map[string]string{"password": secret})
+		}
+		_ = json.NewEncoder(&text).Encode(map[string]string{secret: secret})
+		fmt.Fprintf(&text, "%q %+q %s\n", secret, secret, url.UserPassword("admin", secret))
+		if got := Text(text.String()); strings.Contains(got, "-secret") {
+			t.Errorf("%q is shown in %s", secret, got)
+		}
+	}
+}
+
+// TestKnowArguments: a command takes secrets in many ways.
+func TestKnowArguments(t *testing.T) {
+	KnowArguments("ffmpeg", "-i", "rtsp://admin:it's a hidden1@192.0.2.1/", "--password", "hidden2",
+		"--api-key=hidden3", "-u", "admin:hidden4", "user-pw=hidden5",
+		"sh", "-c", "curl --user 'me:hidden6' --token hidden7; env X_PWD=hidden8",
+		"http://admin:hid/den?9@192.0.2.1/x@y", "rtsp://192.0.2.1:554/plain1@y", "-pass", "1", "-user", "plain2")
+	KnowVariable("CAMERA_PASSWORD_FRONT", "hidden10")
+	KnowVariable("CAMERA", "rtsp://192.0.2.1/?token=hidden11")
+	KnowVariable("LANG", "plain3")
+	for _, word := range []string{"it's a hidden1", "hidden2", "hidden3", "hidden4", "hidden5", "hidden6", "hidden7",
+		"hidden8", "hid/den?9", "hidden10", "hidden11", "plain1", "plain2", "plain3"} {
+		want := "it says " + Blank + "."
+		if strings.HasPrefix(word, "plain") {
+			want = "it says " + word + "."
+		}
+		if got := Text("it says " + word + "."); got != want {
+			t.Errorf("%q is shown as %q", word, got)
+		}
 	}
 }
 
