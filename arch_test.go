@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"peer/internal/wire":      {"internal/*"},
 	"peer/internal/contain":   {},
 	"signaling":               {"internal/*"},
-	"status":                  {},
+	"status":                  {"internal/fault"},
 	"internal/*":              {},
 	"systemd":                 {},
 	"bench":                   {"*"},

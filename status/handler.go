@@ -77,7 +77,7 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /readyz", readyz(o.Report, o.Stuck))
 	mux.Handle("GET /metrics", metrics(o.Report, o.Log))
 	if o.MetricsOnly {
-		return guard(o.Hosts, mux)
+		return contained(o.Log, guard(o.Hosts, mux))
 	}
 	mux.Handle("GET /api/v1/report", report(o.Report))
 	mux.Handle("POST /api/v1/reload", reload(o))
@@ -91,7 +91,7 @@ func Handler(o Options) http.Handler {
 		profiles(mux)
 	}
 	page(mux)
-	return guard(o.Hosts, withLogin(o.Users, mux))
+	return contained(o.Log, guard(o.Hosts, withLogin(o, mux)))
 }
 
 func report(get func() Report) http.Handler {

@@ -2,26 +2,34 @@ package status
 
 import (
 	"crypto/sha256"
+	"math"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
 
 // login asks for a user and password (RFC 7617). A hash takes tens of milliseconds to compare, so who is in is
-// remembered, and few comparisons run at a time.
+// remembered, one comparison runs at a time and rests for longer than it took, and who is wrong again and again waits:
+// whoever tries passwords, from wherever, takes a quarter of one processor at the most.
 type login struct {
 	users map[string]string // bcrypt hashes
 	next  http.Handler
-	turn  chan struct{} // an element for each comparison that runs
+	tries wrongTries
+	queue chan struct{} // an element for each comparison that runs or waits
+	turn  chan struct{} // an element while one runs
 
 	mu sync.Mutex // guards in
 	in map[[sha256.Size]byte]bool
 }
 
 const (
-	comparisons = 2   // at a time
-	remembered  = 256 // logins
+	queued     = 16  // comparisons, with the one that runs
+	restFor    = 3   // times as long as a comparison took
+	remembered = 256 // logins
 )
 
 // unknown takes as long to compare as the hash of a user who exists.
@@ -31,44 +39,85 @@ var unknown = sync.OnceValue(func() []byte {
 })
 
 // withLogin lets in who logs in; without users, everybody.
-func withLogin(users map[string]string, next http.Handler) http.Handler {
-	if len(users) == 0 {
+func withLogin(o Options, next http.Handler) http.Handler {
+	if len(o.Users) == 0 {
 		return next
 	}
-	return &login{users: users, next: next, turn: make(chan struct{}, comparisons), in: map[[sha256.Size]byte]bool{}}
+	return &login{users: o.Users, next: next, queue: make(chan struct{}, queued), turn: make(chan struct{}, 1),
+		in: map[[sha256.Size]byte]bool{}, tries: wrongTries{log: o.Log, from: map[netip.Prefix]*tries{}}}
 }
 
 // ServeHTTP implements http.Handler.
 func (l *login) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	user, password, ok := r.BasicAuth()
-	if r.URL.Path != "/healthz" && (!ok || !l.knows(r, user, password)) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="kvsagent", charset="UTF-8"`)
-		(&Problem{Status: http.StatusUnauthorized, Text: "log in with a user of status.users"}).write(w)
-		return
+	if r.URL.Path != "/healthz" {
+		if p, wait := l.refusal(r); p != nil {
+			if wait > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+			} else {
+				w.Header().Set("WWW-Authenticate", `Basic realm="kvsagent", charset="UTF-8"`)
+			}
+			p.write(w)
+			return
+		}
 	}
 	l.next.ServeHTTP(w, r)
 }
 
-func (l *login) knows(r *http.Request, user, password string) bool {
+// refusal returns why a request is refused, or nil, and how long to wait before another.
+func (l *login) refusal(r *http.Request) (*Problem, time.Duration) {
+	who := &Problem{Status: http.StatusUnauthorized, Text: "log in with a user of status.users"}
+	user, password, ok := r.BasicAuth()
+	if !ok {
+		return who, 0
+	}
 	key := sha256.Sum256([]byte(user + "\x00" + password))
 	if l.remembers(key) {
-		return true
+		return nil, 0
+	}
+	from := remote(r)
+	if wait := l.tries.wait(from); wait > 0 {
+		return tooMany(), wait
+	}
+	select {
+	case l.queue <- struct{}{}:
+		defer func() { <-l.queue }()
+	default:
+		return &Problem{Status: http.StatusServiceUnavailable, Text: "too many logins are being looked at"}, time.Second
 	}
 	select {
 	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
 	case <-r.Context().Done():
-		return false
+		return who, 0
 	}
+	if wait := l.tries.wait(from); wait > 0 { // somebody of this address was wrong meanwhile
+		<-l.turn
+		return tooMany(), wait
+	}
+	began := time.Now()
+	in := l.compare(user, password)
+	time.AfterFunc(restFor*time.Since(began), func() { <-l.turn })
+	if !in {
+		wrongLogins.Add(1)
+		l.tries.wrong(from)
+		return who, 0
+	}
+	l.tries.right(from)
+	l.remember(key)
+	return nil, 0
+}
+
+func tooMany() *Problem {
+	wrongLogins.Add(1)
+	return &Problem{Status: http.StatusTooManyRequests, Text: "too many wrong logins from this address",
+		Hint: "wait for as long as Retry-After says"}
+}
+
+func (l *login) compare(user, password string) bool {
 	hash, known := l.users[user]
 	if !known {
 		hash = string(unknown())
 	}
-	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil || !known {
-		return false
-	}
-	l.remember(key)
-	return true
+	return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil && known
 }
 
 func (l *login) remembers(key [sha256.Size]byte) bool {

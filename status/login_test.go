@@ -6,14 +6,17 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/kvsagent/kvsagent/internal/fault"
 	"github.com/kvsagent/kvsagent/status"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -39,8 +42,9 @@ func TestLogin(t *testing.T) {
 		{"/", "anna", "wrong", 401}, {"/", "bert", "sesame", 401}, {"/", "anna", "", 401},
 		{"/api/v1/sources/gate/snapshot.jpg", "", "", 401},
 	} {
-		for range 2 { // the second time from memory
+		for i := range 2 { // the second time from memory
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1"+tt.path, nil)
+			r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", 1+i) // too few wrong ones to wait
 			if tt.user != "" {
 				r.SetBasicAuth(tt.user, tt.password)
 			}
@@ -168,5 +172,110 @@ func TestIdleConnections(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		_ = r.Body.Close()
+	}
+}
+
+// TestHealthBesideRequests: all places are taken by requests that are at work, and who asks for health gets an answer.
+func TestHealthBesideRequests(t *testing.T) {
+	hold := make(chan struct{})
+	working := make(chan struct{}, 1000)
+	s := served(t, "127.0.0.1:0", status.Options{Report: func() status.Report {
+		working <- struct{}{}
+		<-hold
+		return house()
+	}})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	codes := make(chan int, 128)
+	ask := func() int {
+		r, err := client.Get(s.URL() + "api/v1/report")
+		if err != nil {
+			return 0
+		}
+		_ = r.Body.Close()
+		return r.StatusCode
+	}
+	for range cap(codes) {
+		go func() { codes <- ask() }()
+		<-working
+	}
+	for range 50 {
+		if code := ask(); code != 503 {
+			t.Fatalf("one request too many: %d, want 503", code)
+		}
+	}
+	r, err := client.Get(s.URL() + "healthz")
+	if err != nil || r.StatusCode != 200 {
+		t.Errorf("health: %v, %v", r, err)
+	} else {
+		_ = r.Body.Close()
+	}
+	close(hold)
+	for range cap(codes) {
+		if code := <-codes; code != 200 {
+			t.Fatalf("a request that had a place: %d, want 200", code)
+		}
+	}
+}
+
+// TestFaultOfAHandler: a request that panics is answered, counted and logged, and the next one comes through.
+func TestFaultOfAHandler(t *testing.T) {
+	var log strings.Builder
+	var fail atomic.Bool
+	s := served(t, "127.0.0.1:0", status.Options{
+		Report: func() status.Report {
+			if fail.Load() {
+				panic("injected")
+			}
+			return house()
+		},
+		Snapshot: func(context.Context, string, string) (status.Snapshot, error) { panic("injected") },
+		Watch: func(_ context.Context, _, _ string, send func(status.Signal) error) error {
+			_ = send(status.Signal{Type: "answer", SDP: "v=0"})
+			panic("injected")
+		},
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	name := house().Sources[0].Name
+	for path, bad := range map[string]bool{
+		"api/v1/report": true, "metrics": true, "readyz": true, "api/v1/sources/" + name + "/snapshot.jpg": false,
+	} {
+		before := fault.Panics()
+		fail.Store(bad)
+		r, err := client.Get(s.URL() + path)
+		fail.Store(false)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		_ = r.Body.Close()
+		if r.StatusCode != 500 || fault.Panics() != before+1 {
+			t.Errorf("%s: %s and %d panics counted, want 500 and one", path, r.Status, fault.Panics()-before)
+		}
+	}
+	before := fault.Panics()
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		s.URL()+"api/v1/channels/"+house().Channels[0].Name+"/watch", strings.NewReader(`{"sdp": "v=0"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Origin", strings.TrimSuffix(s.URL(), "/"))
+	ask.Header.Set("Content-Type", "application/json")
+	r, err := client.Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if _, err := io.Copy(io.Discard, r.Body); err == nil || fault.Panics() != before+1 {
+		t.Errorf("a stream that breaks off: %v and %d panics counted, want an error and one", err,
+			fault.Panics()-before)
+	}
+	if r, err := client.Get(s.URL() + "api/v1/report"); err != nil || r.StatusCode != 200 {
+		t.Errorf("the next request: %v, %v", r, err)
+	} else {
+		_ = r.Body.Close()
+	}
+	if n := strings.Count(log.String(), "a fault was contained"); n != 5 {
+		t.Errorf("the log has %d faults, want 5: %s", n, log.String())
 	}
 }

@@ -50,7 +50,7 @@ func house() status.Report {
 		first.Observe(seconds)
 	}
 	return status.Report{
-		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9, Panics: 1,
+		Version: "v1.2.3", Started: now.Add(-100 * time.Second), Now: now, Unsent: 9, Panics: 1, WrongLogins: 4,
 		Stuck: []status.Stuck{{Loop: "source gate", Seconds: 25, Fatal: true}},
 		Reload: &status.Reload{At: now, Error: "kvsagent.yaml:3: unknown key", Hash: strings.Repeat("ab", 32),
 			Success: now.Add(-100 * time.Second)},

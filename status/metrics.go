@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/kvsagent/kvsagent/internal/fault"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,7 +16,7 @@ import (
 func metrics(get func() Report, log *slog.Logger) http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
-		newCollector(get),
+		newCollector(get, log),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -37,6 +38,7 @@ var (
 	descUnsent = desc("unsent_datagrams_total", "Datagrams with media that the kernel did not accept.")
 	descPanics = desc("panics_total",
 		"Bugs in the agent that were contained where they happened. The log has the stack.")
+	descLogins = desc("status_wrong_logins_total", "Logins at the status page that were refused.")
 	descSafe   = desc("safe_mode", "Whether the agent does less than it should, since it has crashed: 1 or 0.")
 	descStuck  = desc("stuck_loops", "Loops of the agent that do not go on.")
 	descReload = desc("config_last_reload_successful",
@@ -106,17 +108,22 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 // collector reads the Report at each scrape.
-type collector struct{ report func() Report }
+type collector struct {
+	report func() Report
+	log    *slog.Logger
+}
 
 var _ prometheus.Collector = collector{}
 
-func newCollector(get func() Report) collector { return collector{get} }
+func newCollector(get func() Report, log *slog.Logger) collector { return collector{get, log} }
 
 // Describe describes no metric: the report decides which ones exist, so the registry checks each scrape instead.
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect turns one report into metrics.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
+	// The registry calls it in a goroutine of its own.
+	defer fault.Contain(c.log, "metrics", func(err error) { ch <- prometheus.NewInvalidMetric(descPanics, err) })
 	r, out := c.report(), emitter(ch)
 	out.gauge(descBuild, 1, r.Version, runtime.Version())
 	if !r.Started.IsZero() {
@@ -124,6 +131,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.counter(descUnsent, r.Unsent)
 	out.counter(descPanics, r.Panics)
+	out.counter(descLogins, r.WrongLogins)
 	safe := 0.0
 	if r.SafeMode != "" {
 		safe = 1

@@ -15,8 +15,9 @@ type Report struct {
 	// session is counted when its first key frame has been sent or received.
 	FirstFrames map[Stage]Histogram `json:"first_frames,omitempty"`
 
-	Unsent uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
-	Panics uint64 `json:"panics"`           // bugs in the agent that were contained where they happened
+	Unsent      uint64 `json:"unsent_datagrams"` // with media, that the kernel did not accept
+	Panics      uint64 `json:"panics"`           // bugs in the agent that were contained where they happened
+	WrongLogins uint64 `json:"wrong_logins"`     // at the status page
 
 	SafeMode string  `json:"safe_mode,omitempty"` // why the agent does less than it should, since it has crashed
 	Stuck    []Stuck `json:"stuck,omitempty"`     // loops of the agent that do not go on

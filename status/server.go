@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxConns    = 128 // concurrent connections
+	maxConns    = 128 // requests at work, and as many connections besides
 	stopTimeout = 900 * time.Millisecond
 )
 
@@ -129,9 +129,9 @@ func (s *Server) URL() string {
 func (s *Server) Run(ctx context.Context) error {
 	open := &conns{}
 	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler: atWork(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			(*s.handler.Load()).ServeHTTP(w, r)
-		}),
+		})),
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the watch streams
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,

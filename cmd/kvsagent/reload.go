@@ -29,10 +29,10 @@ type reloader struct {
 	applied chan error // of the newest of configs
 }
 
-// report is the agent's, with the loops that are stuck.
+// report is the agent's, with the loops that are stuck, and the logins that were refused.
 func (r *reloader) report() status.Report {
 	report := r.agent.Report()
-	report.Stuck = r.manager.now()
+	report.Stuck, report.WrongLogins = r.manager.now(), status.WrongLogins()
 	return report
 }
 
