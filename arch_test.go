@@ -17,7 +17,7 @@ var rooms = map[string][]string{
 	"agent": {
 		"config", "credentials", "signaling", "peer", "peer/fanout", "media", "media/*", "status", "internal/*",
 	},
-	"config":      {},
+	"config":      {"internal/redact"}, // which passwords a URL holds
 	"credentials": {},
 	// Not signaling: they are two independent readings of the wire, so that agreement is evidence.
 	"localkvs":         {},

@@ -39,7 +39,7 @@ func (c *checker) status(m *mark, s *Status) {
 	at := m.at("listen")
 	c.listen(at, s.Listen)
 	if path, ok := strings.CutPrefix(s.Listen, "unix:"); ok {
-		s.Listen = "unix:" + c.path(path)
+		s.Listen = c.socket(at, path)
 	}
 	if !at.bad && !s.Off() && len(s.Users) == 0 && !s.Open && !local(s.Listen) {
 		c.fail(at, "everybody who can reach "+s.Listen+" would see the pictures and could change things",
@@ -60,8 +60,27 @@ func (c *checker) status(m *mark, s *Status) {
 		c.privateKey(m.at("tls").at("private_key"), &t.PrivateKey)
 	}
 	if s.MetricsListen != "" {
-		c.listen(m.at("metrics_listen"), s.MetricsListen)
+		at := m.at("metrics_listen")
+		c.listen(at, s.MetricsListen)
+		if path, ok := strings.CutPrefix(s.MetricsListen, "unix:"); ok {
+			s.MetricsListen = c.socket(at, path)
+		}
+		if !at.bad && s.MetricsListen == s.Listen && !s.Off() {
+			c.fail(at, "the same address as listen", "leave it out: listen serves metrics and health, too")
+		}
 	}
+}
+
+// longestSocket is how long the path of a Unix socket may be (unix(7)).
+const longestSocket = 107
+
+// socket makes the path of a Unix socket absolute.
+func (c *checker) socket(m *mark, path string) string {
+	if path = c.path(path); len(path) > longestSocket && !m.bad {
+		c.fail(m, fmt.Sprintf("the path of a socket may have %d bytes, and this one has %d", longestSocket, len(path)),
+			"a short one, such as unix:/run/kvsagent/status.sock")
+	}
+	return "unix:" + path
 }
 
 // local says whether an address can be reached from this host alone.

@@ -438,7 +438,7 @@ func TestFilesOfOthers(t *testing.T) {
 		secret, file os.FileMode
 		warnings     int
 		refused      bool
-	}{{0o640, 0o640, 0, false}, {0o644, 0o644, 1, false}, {0o600, 0o666, 0, true}} {
+	}{{0o640, 0o640, 0, false}, {0o644, 0o644, 1, false}, {0o600, 0o666, 0, true}} { // the config has none itself
 		write(secret, "sesame\n", tt.secret)
 		write(file, text, tt.file)
 		cfg, err := config.Load(file)
@@ -459,6 +459,77 @@ func TestFilesOfOthers(t *testing.T) {
 		if strings.Contains(w, "sesame") {
 			t.Errorf("the secret is shown: %s", w)
 		}
+	}
+}
+
+// A config that holds a secret itself is a warning, too, when every user can read it, wherever the secret is.
+func TestSecretsInAFileOfAll(t *testing.T) {
+	t.Setenv("GATE", "sesame")
+	file := filepath.Join(t.TempDir(), "kvsagent.yaml")
+	for _, tt := range []struct {
+		source, more, key string // of the secret; "" for none
+	}{
+		{source: `url: "rtsp://u:sesame@192.0.2.1/"`, key: "sources.gate.url"},
+		{source: `url: "rtsp://u:${GATE}@192.0.2.1/"`}, {source: `url: "rtsp://u@192.0.2.1/"`},
+		{source: `url: "rtsp://u:${GATE:sesame}@192.0.2.1/"`, key: "sources.gate.url"},
+		{source: `url: "rtsp://192.0.2.1/?password=sesame"`, key: "sources.gate.url"},
+		{source: `url: "rtsp://192.0.2.1/a?b=c"`},
+		{source: `url: "rtsp://192.0.2.1/", username: u, password: sesame`, key: "sources.gate.password"},
+		{source: `url: "rtsp://192.0.2.1/", username: u, password: "${GATE}"`},
+		{source: `url: "rtsp://192.0.2.1/", sub: "rtsp://192.0.2.1/?pwd=sesame"`, key: "sources.gate.sub"},
+		{source: `url: "exec:show -i rtsp://u:sesame@192.0.2.1/"`, key: "sources.gate.url"},
+		{source: `url: "exec:show", args: [-i, "rtsp://u:it's sesame@192.0.2.1/"]`, key: "sources.gate.args[1]"},
+		{source: `url: "exec:show", env: {CAM_PASSWORD: sesame}`, key: "sources.gate.env.CAM_PASSWORD"},
+		{source: `url: "exec:show", env: {LIBVA_DRIVER_NAME: iHD}`},
+		{source: "url: testpattern", more: "webrtc: {proxy: \"http://u:sesame@192.0.2.1:3128\"}", key: "webrtc.proxy"},
+		{source: "url: testpattern", more: "webrtc: {proxy: \"http://192.0.2.1:3128\"}"},
+		{source: "url: testpattern", more: "status: {users: {anna: " +
+			"$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy}}",
+			key: "status.users.anna"},
+	} {
+		text := "aws: {region: eu-central-1}\nsources:\n  gate: {" + tt.source + "}\n" +
+			"channels: {gate: {source: gate}}\n" + tt.more + "\n"
+		for _, mode := range []os.FileMode{0o644, 0o640} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(file, mode); err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := config.Load(file)
+			if err != nil {
+				t.Errorf("%s %s: %v", tt.source, tt.more, err)
+				continue
+			}
+			w := strings.Join(cfg.Warnings(), "\n")
+			if tt.key == "" || mode == 0o640 {
+				if w != "" {
+					t.Errorf("%s %s, mode %o: %s", tt.source, tt.more, mode, w)
+				}
+				continue
+			}
+			if !strings.Contains(w, "the secret in "+tt.key) || !strings.Contains(w, "chmod o-rwx "+file) ||
+				strings.Contains(w, "sesame") || len(cfg.Warnings()) != 1 {
+				t.Errorf("%s %s: %q", tt.source, tt.more, w)
+			}
+		}
+	}
+}
+
+// The path of a socket is relative to the config as other paths are.
+func TestSocketPaths(t *testing.T) {
+	dir := t.TempDir()
+	base := "aws: {region: eu-central-1}\nsources: {gate: {url: testpattern}}\nchannels: {gate: {source: gate}}\n"
+	cfg, err := config.Parse(filepath.Join(dir, "kvsagent.yaml"),
+		[]byte(base+"status: {listen: \"unix:page.sock\", metrics_listen: \"unix:run/metrics.sock\"}\n"), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.Status.Listen, "unix:"+filepath.Join(dir, "page.sock"); got != want {
+		t.Errorf("listen: %s, want %s", got, want)
+	}
+	if got, want := cfg.Status.MetricsListen, "unix:"+filepath.Join(dir, "run/metrics.sock"); got != want {
+		t.Errorf("metrics_listen: %s, want %s", got, want)
 	}
 }
 

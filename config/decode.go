@@ -24,6 +24,8 @@ type decoder struct {
 	env   func(string) (string, bool)
 	errs  Errors
 	nodes int
+	// secrets are where the file itself holds one.
+	secrets []*mark
 
 	patterns map[string]*regexp.Regexp // compiled so far
 }

@@ -34,7 +34,11 @@ func LoadHash(path string) (cfg *Config, hash string, err error) {
 		return nil, "", Errors{{File: path, What: reason(err), Hint: hint}}
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o002 != 0 {
+	var others fs.FileMode // what every user may do with the file
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
+		others = fi.Mode().Perm() & 0o007
+	}
+	if others&0o002 != 0 {
 		return nil, "", Errors{{File: path, Hint: "chmod o-w " + path,
 			What: "every user of this host can change this file, and with it run commands"}}
 	}
@@ -43,7 +47,10 @@ func LoadHash(path string) (cfg *Config, hash string, err error) {
 		return nil, "", Errors{{File: path, What: reason(err)}}
 	}
 	sum := sha256.Sum256(data)
-	cfg, err = Parse(path, data, os.LookupEnv)
+	cfg, d, err := decode(path, data, os.LookupEnv)
+	if err == nil && others&0o004 != 0 && len(d.secrets) > 0 {
+		cfg.warnings = append(cfg.warnings, d.readable())
+	}
 	return cfg, hex.EncodeToString(sum[:]), err
 }
 
@@ -63,13 +70,18 @@ func openText(path string) (*os.File, error) {
 // Parse is Load for bytes that were read already. The name appears in errors, and relative paths start in its
 // directory. env looks up a variable as os.LookupEnv does.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	cfg, _, err := decode(name, data, env)
+	return cfg, err
+}
+
+func decode(name string, data []byte, env func(string) (string, bool)) (*Config, *decoder, error) {
 	if len(data) > maxSize {
-		return nil, Errors{{File: name, What: fmt.Sprintf("larger than %d KiB", maxSize>>10),
+		return nil, nil, Errors{{File: name, What: fmt.Sprintf("larger than %d KiB", maxSize>>10),
 			Hint: "is this the right file?"}}
 	}
 	root, perr := parse(name, data)
 	if perr != nil {
-		return nil, Errors{perr}
+		return nil, nil, Errors{perr}
 	}
 	d := &decoder{file: name, env: env}
 	cfg := new(Config)
@@ -80,9 +92,9 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	}
 	if len(d.errs) > 0 {
 		d.errs.sort()
-		return nil, d.errs
+		return nil, nil, d.errs
 	}
-	return cfg, nil
+	return cfg, d, nil
 }
 
 // reason returns the cause of a file error without operation and path, which are elsewhere in the message.

@@ -49,6 +49,7 @@ func (d *decoder) scalar(n *yaml.Node, m *mark, v reflect.Value, tag reflect.Str
 		d.fail(m, "want "+want+", have "+quote(m.text), example(tag))
 		return
 	}
+	d.inline(m, v)
 	d.fits(m, v, text, tag)
 }
 

@@ -83,7 +83,19 @@ func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
 
 // KnowURL has the secrets in a URL blanked wherever they stand. What is around the URL, such as an option before it,
 // belongs to one argument of a command with it.
-func KnowURL(raw string) {
+func KnowURL(raw string) { each(raw, learn) }
+
+// Holds says whether a text has a password where a URL or a parameter holds one. An empty one is none.
+func Holds(s string) (found bool) {
+	each(s, func(secret string) { found = found || secret != "" })
+	return found
+}
+
+// Names says whether the name of a variable or an option is that of a secret.
+func Names(name string) bool { return option.MatchString(name) }
+
+// each calls f with each secret of a URL.
+func each(raw string, f func(secret string)) {
 	for rest := raw; ; {
 		_, after, ok := strings.Cut(rest, "://")
 		if !ok {
@@ -91,13 +103,13 @@ func KnowURL(raw string) {
 		}
 		for _, info := range infos(after) {
 			if _, password, ok := strings.Cut(info, ":"); ok {
-				learn(password)
+				f(password)
 			}
 		}
 		rest = after
 	}
 	eachNamed(raw, func(value string) string {
-		learn(value)
+		f(value)
 		return value
 	})
 }
