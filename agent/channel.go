@@ -215,7 +215,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 	s := ch.sessions[from]
 	switch signal := signal.(type) {
 	case peer.Offer:
-		if wait := backlog - time.Since(ch.opened); wait > 0 && (s == nil || !s.conn.Takes(signal.SDP)) {
+		if wait := backlog - time.Since(ch.opened); wait > 0 {
 			ch.hold(ctx, from, signal, wait)
 			return
 		}
@@ -257,25 +257,34 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 		ch.ignore("offer ignored", "from", from, "err", err)
 		return
 	}
-	reason, wait := ch.offerLimit.take(from, time.Now())
-	switch {
-	case wait > 0:
-		ch.hold(ctx, from, o, wait)
-		return
-	case reason != "":
-		ch.ignore("offer ignored", "from", from, "err", reason)
-		ch.dropOffer(from)
-		return
+	waiting := ch.held[from].waiting
+	if waiting.IsZero() {
+		reason, wait := ch.offerLimit.take(from, time.Now())
+		switch {
+		case wait > 0:
+			ch.hold(ctx, from, o, wait)
+			return
+		case reason != "":
+			ch.ignore("offer ignored", "from", from, "err", reason)
+			ch.dropOffer(from)
+			return
+		}
 	}
 	delete(ch.held, from)
 	if s != nil {
 		if s.conn.Takes(o.SDP) {
-			s.conn.Handle(o)
+			// Its candidates may have come while it was held.
+			for _, signal := range append([]peer.Signal{o}, ch.early.take(from, o.SDP)...) {
+				s.conn.Handle(signal)
+			}
 			return
 		}
 		ch.end(s, "replaced by a new offer of the same client")
 	}
 	if code, reason := ch.full(); reason != "" {
+		if code == peer.ReasonBusy && ch.holdForRoom(ctx, from, o, waiting) {
+			return
+		}
 		ch.refuse(ctx, wg, from, o, code, reason)
 		return
 	}

@@ -70,11 +70,18 @@ func (l *offerLimit) tidy(now time.Time) {
 	}
 }
 
-// heldOffer is the newest offer of a client that offers too often. It is taken once the client may offer again.
+// heldOffer is the newest offer of a client that offers too often, or that comes while too many connect. It is taken
+// once the client may offer again, or when there is room.
 type heldOffer struct {
-	offer peer.Offer
-	timer *time.Timer
+	offer   peer.Offer
+	timer   *time.Timer
+	waiting time.Time // since when it waits for room, already counted; zero: it does not
 }
+
+const (
+	roomWithin = 3 * time.Second // connecting takes less than a second for most; then an offer is refused
+	roomRetry  = 100 * time.Millisecond
+)
 
 // hold keeps an offer for a while, in place of an older one from the same client.
 func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait time.Duration) {
@@ -87,12 +94,29 @@ func (ch *channel) hold(ctx context.Context, client string, o peer.Offer, wait t
 		ch.ignore("offer ignored", "from", client, "err", "too many offers from too many clients")
 		return
 	}
-	ch.held[client] = heldOffer{o, time.AfterFunc(wait, func() {
+	ch.held[client] = heldOffer{offer: o, timer: time.AfterFunc(wait, func() {
 		select {
 		case ch.ripe <- client:
 		case <-ctx.Done():
 		}
 	})}
+}
+
+// holdForRoom keeps an offer that comes while too many sessions connect, which waits since then. It reports false when
+// that has taken too long.
+func (ch *channel) holdForRoom(ctx context.Context, client string, o peer.Offer, since time.Time) bool {
+	now := time.Now()
+	if since.IsZero() {
+		since = now
+	}
+	if now.Sub(since) >= roomWithin || len(ch.held) >= earlyClients {
+		return false
+	}
+	ch.hold(ctx, client, o, roomRetry)
+	h := ch.held[client]
+	h.waiting = since
+	ch.held[client] = h
+	return true
 }
 
 // dropOffer forgets the offer that is held of a client, and the candidates that came for it: nobody will take them.

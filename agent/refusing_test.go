@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -72,4 +73,21 @@ func TestRefusedViewerIsToldOverItsDataChannel(t *testing.T) {
 		t.Errorf("session = %+v, want the first viewer's alone", p)
 	}
 	first.plays(t, 5)
+}
+
+// TestManyAtOnce: more viewers than may connect at the same time come in one moment, as after an outage. The others
+// wait for their turn instead of being sent away.
+func TestManyAtOnce(t *testing.T) {
+	s := service(t)
+	a, _ := start(t, parse(t, s, gate+"limits: {max_pending: 1}\n"))
+	var viewers []*view
+	for i := range 5 {
+		viewers = append(viewers, join(t, s, "gate", fmt.Sprint("v", i)).watch())
+	}
+	for _, v := range viewers {
+		v.plays(t, 3)
+	}
+	if c := channel(a, "gate"); c.EndedBy["refused"] > 0 || len(c.Ended) > 0 {
+		t.Errorf("sessions ended: %+v", c.Ended)
+	}
 }

@@ -26,6 +26,7 @@ package signaling
 // receive.go  its frames in; write.go its frames out
 // session.go  one WebSocket; overlap.go messages that come over two of them
 // storage.go  the storage service as a peer
+// wake.go     a process that was stopped reads what came meanwhile
 // hearing.go  whether a silent master still gets the messages
 // network.go  what to do when the host's network changes
 // policy.go   every "how long until the next attempt" in one function

@@ -11,7 +11,8 @@ type Event interface{ event() }
 // Connected says that a WebSocket is open. It comes again, without a Disconnected in between, when a WebSocket was
 // replaced before its end; nothing is lost then.
 type Connected struct {
-	// Generation counts the WebSockets of this Run from 1.
+	// Generation counts the WebSockets of this Run from 1. It stays the same when this process was stopped for a while:
+	// what follows came meanwhile, as after a connect.
 	Generation int
 }
 

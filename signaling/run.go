@@ -52,6 +52,7 @@ type arrival struct {
 	from *session
 	data []byte
 	err  error
+	woke bool // the first after this process was stopped
 }
 
 // dialled is the result of a dial.
@@ -294,7 +295,7 @@ func (r *run) read(s *session) {
 	for {
 		data, err := s.receive()
 		select {
-		case r.arrivals <- arrival{s, data, err}:
+		case r.arrivals <- arrival{s, data, err, s.wake.woke.Swap(false)}:
 		case <-r.ctx.Done():
 			return
 		}
@@ -305,6 +306,10 @@ func (r *run) read(s *session) {
 }
 
 func (r *run) onArrival(a arrival) error {
+	if a.woke && a.from == r.cur && a.err == nil {
+		r.c.opts.Log.Info("this process was stopped for a while; reading what came meanwhile")
+		r.on(Connected{Generation: a.from.gen})
+	}
 	switch {
 	case a.err == nil:
 		r.onFrame(a.from, a.data)

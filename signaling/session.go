@@ -25,6 +25,7 @@ const (
 // until an error and keep keepAlive running.
 type session struct {
 	conn   *websocket.Conn
+	wake   *wakeConn // beneath conn
 	opened time.Time
 	gen    int
 	pace   pace // owned by the writer
@@ -61,8 +62,9 @@ func (c *Client) dialAs(ctx context.Context, ch channel, role Role, id string) (
 	if err != nil {
 		return nil, &opError{op, err}
 	}
+	var wake *wakeConn
 	d := websocket.Dialer{
-		NetDialContext:   c.opts.DialContext,
+		NetDialContext:   waking(c.opts.DialContext, &wake),
 		TLSClientConfig:  c.opts.tls(),
 		Proxy:            c.opts.Proxy,
 		HandshakeTimeout: callTimeout,
@@ -79,7 +81,7 @@ func (c *Client) dialAs(ctx context.Context, ch channel, role Role, id string) (
 		return nil, &opError{op, err}
 	}
 	conn.SetReadLimit(maxFrame)
-	s := &session{conn: conn, opened: c.opts.Now()}
+	s := &session{conn: conn, wake: wake, opened: c.opts.Now()}
 	conn.SetPongHandler(func(string) error { return s.alive() })
 	return s, nil
 }
