@@ -24,6 +24,14 @@ func (c *Conn) onOffer(ctx context.Context, o Offer) error {
 		}
 		return &RefusedError{err}
 	}
+	if c.o.NoData {
+		rest, left := withoutData(o.SDP)
+		if rest == "" {
+			return c.refuse(ctx, o, refusal{ReasonBadOffer, errors.New("it is for data channels alone")})
+		}
+		o.SDP = rest
+		c.out.reject(left)
+	}
 	switch c.negotiation.judge(o.SDP, l != nil, l.firstOffer()) {
 	case repeatAnswer:
 		c.out.description(Answer{SDP: c.negotiation.lastAnswer})
@@ -170,6 +178,9 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 	}
 	if err := c.o.Engine.o.Limits.CheckSDP(a.SDP); err != nil {
 		return &RefusedError{fmt.Errorf("answer refused: %w", err)}
+	}
+	if c.o.NoData {
+		a.SDP, _ = withoutData(a.SDP)
 	}
 	if c.negotiation.another(a.SDP) {
 		return ErrAnother

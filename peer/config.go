@@ -25,7 +25,7 @@ type Config struct {
 	Polite    bool              // when both sides offer at once, the remote's offer stands; one side should be polite
 	Broadcast *fanout.Broadcast // what to send; nil is nothing
 	Receive   bool              // take what the remote sends
-	NoData    bool              // take no data channels
+	NoData    bool              // reject data channels: Pion does not see their section
 	Refuse    Reason            // refuse the first offer for this reason; "" takes it
 	// What the source must have, or an offer is refused: the remote takes all of them or nothing.
 	Needs []media.Codec

@@ -78,7 +78,7 @@ func reasonOf(err error) Reason {
 // Refusal, and over the channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having
 // sent nothing, when that cannot be.
 func (c *Conn) refuseByData(ctx context.Context, o Offer, reason Reason) bool {
-	if !NegotiatesData(o.SDP) {
+	if c.o.NoData || !NegotiatesData(o.SDP) {
 		return false
 	}
 	select {

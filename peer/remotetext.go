@@ -107,6 +107,19 @@ func NegotiatesData(offer string) bool {
 	return err == nil && d.NegotiatesData()
 }
 
+// withoutData leaves the sections for data channels out of a description; "" when there are no others.
+func withoutData(text string) (rest string, left []sdp.Left) {
+	d, err := read(text)
+	if err != nil {
+		return text, nil
+	}
+	rest, left = d.WithoutData(text)
+	if len(left) == len(d.Sections) {
+		return "", left
+	}
+	return rest, left
+}
+
 // Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6): the viewer learns at once
 // that there is nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message.
 // The reason stands in the session name, for people who read it. It is "" when there is no such answer, since the offer

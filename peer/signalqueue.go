@@ -1,6 +1,10 @@
 package peer
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
+)
 
 // signalQueue carries signals to the remote in an order that it understands: a description goes before the candidates
 // that belong to it. When ICE restarts, Pion finds candidates while the description is still being made.
@@ -10,6 +14,7 @@ type signalQueue struct {
 	mu      sync.Mutex // guards the fields below, and the order of what is sent
 	held    bool
 	kept    []Signal
+	left    []sdp.Left // sections that we know nothing of, and reject
 	section *Candidate // the newest candidate of Pion's: it names the section of all of them
 }
 
@@ -37,10 +42,25 @@ func (o *signalQueue) add(c Candidate) {
 	o.send(c)
 }
 
+// reject has sections that were left out of the remote's description rejected in ours.
+func (o *signalQueue) reject(left []sdp.Left) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.left = left
+}
+
 // description sends a description, and what was kept for it.
 func (o *signalQueue) description(s Signal) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	switch d := s.(type) {
+	case Offer:
+		d.SDP = sdp.WithRejected(d.SDP, o.left)
+		s = d
+	case Answer:
+		d.SDP = sdp.WithRejected(d.SDP, o.left)
+		s = d
+	}
 	o.send(s)
 	for _, c := range o.kept {
 		o.send(c)

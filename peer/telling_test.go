@@ -3,7 +3,10 @@ package peer_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -252,5 +255,154 @@ func TestRestartIsAskedOverTheDataChannel(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("no restart was offered")
 		}
+	}
+}
+
+// TestDataChannelsAreRejected: in safe mode the section is rejected, in its place, in answers and in offers, and a page
+// that speaks SCTP all the same is not heard. The picture comes, and ICE restarts.
+func TestDataChannelsAreRejected(t *testing.T) {
+	p := newPage(t)
+	frames, connected := make(chan struct{}, 1), make(chan struct{})
+	p.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		for {
+			if _, _, err := track.ReadRTP(); err != nil {
+				return
+			}
+			select {
+			case frames <- struct{}{}:
+			default:
+			}
+		}
+	})
+	once := sync.OnceFunc(func() { close(connected) })
+	p.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
+		if s == webrtc.PeerConnectionStateConnected {
+			once()
+		}
+	})
+	c, _ := p.call(t, peer.Config{Engine: engine(t), Broadcast: pattern(t), NoData: true})
+	answer := p.answer(t)
+	sections := regexp.MustCompile(`(?m)^m=\w+ \d+`)
+	want := "m=video 9,m=application 0"
+	if got := strings.Join(sections.FindAllString(answer, -1), ","); got != want ||
+		!strings.Contains(answer, "a=group:BUNDLE 0\r\n") {
+		t.Fatalf("the answer has %s, want %s, in\n%s", got, want, answer)
+	}
+	// The page's Pion speaks SCTP though the section is rejected, as a hostile page would.
+	others := p.take(t, answer)
+	for _, what := range []<-chan struct{}{connected, frames} {
+		select {
+		case <-what:
+		case <-time.After(20 * time.Second):
+			t.Fatal("no picture")
+		}
+	}
+	c.Restart()
+	for restarted := false; !restarted; {
+		select {
+		case s := <-others:
+			o, ok := s.(peer.Offer)
+			if !ok {
+				continue
+			}
+			if got := strings.Join(sections.FindAllString(o.SDP, -1), ","); got != want {
+				t.Fatalf("the offer has %s, want %s", got, want)
+			}
+			if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
+				SDP: o.SDP}); err != nil {
+				t.Fatal(err)
+			}
+			desc, err := p.pc.CreateAnswer(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.pc.SetLocalDescription(desc); err != nil {
+				t.Fatal(err)
+			}
+			c.Handle(peer.Answer{SDP: desc.SDP})
+			restarted = true
+		case <-time.After(20 * time.Second):
+			t.Fatal("no restart was offered")
+		}
+	}
+	for len(frames) > 0 {
+		<-frames
+	}
+	select {
+	case <-frames:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no picture after the restart")
+	}
+	select {
+	case <-p.open:
+		t.Error("the data channel has opened")
+	default:
+	}
+}
+
+// TestDataChannelsOfEveryClient: each client's section for data channels is rejected in its place; an offer of data
+// channels alone is refused.
+func TestDataChannelsOfEveryClient(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer := strings.ReplaceAll(string(text), "\n", "\r\n")
+		if !strings.Contains(offer, "\r\nm=application") || !strings.Contains(offer, "H264") {
+			continue
+		}
+		with++
+		head, sections, _ := strings.Cut(offer, "\r\nm=")
+		for _, alone := range []bool{false, true} {
+			if alone {
+				_, data, _ := strings.Cut(sections, "\r\nm=application")
+				data, _, _ = strings.Cut(data, "\r\nm=")
+				offer = head + "\r\nm=application" + strings.TrimSuffix(data, "\r\n") + "\r\n"
+			}
+			answers := make(chan string, 8)
+			c, err := peer.New(peer.Config{Engine: engine(t), Broadcast: pattern(t), NoData: true,
+				Send: func(s peer.Signal) {
+					if a, ok := s.(peer.Answer); ok {
+						answers <- a.SDP
+					}
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Handle(peer.Offer{SDP: offer})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- c.Run(ctx) }()
+			var answer string
+			select {
+			case answer = <-answers:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s: no answer", file)
+			}
+			var refused *peer.RefusedError
+			if alone && !errors.As(<-done, &refused) {
+				t.Errorf("%s: data channels alone are not refused", file)
+			}
+			cancel()
+			if !alone {
+				<-done
+			}
+			kinds := regexp.MustCompile(`(?m)^m=\w+`)
+			if got, want := kinds.FindAllString(answer, -1), kinds.FindAllString(offer, -1); !slices.Equal(got, want) {
+				t.Errorf("%s: the answer has %s, want %s", file, got, want)
+			}
+			if !strings.Contains(answer, "m=application 0 ") || !alone && !strings.Contains(answer, "m=video 9 ") {
+				t.Errorf("%s: the answer is\n%s", file, answer)
+			}
+		}
+	}
+	if with < 2 {
+		t.Errorf("%d clients have data channels", with)
 	}
 }
