@@ -26,6 +26,9 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	if os.Getpid() == 1 {
+		go reap()
+	}
 	err := command().ExecuteContext(ctx)
 	stop()
 	if err != nil && !isA[loggedError](err) {

@@ -126,6 +126,7 @@ func (p *process) watch() {
 	p.err = p.cmd.Wait()
 	p.drain(&wg)
 	for range 100 { // killed processes take their time, and release their devices only at their end
+		reap(-p.cmd.Process.Pid)
 		if unix.Kill(-p.cmd.Process.Pid, 0) != nil {
 			break
 		}
@@ -150,15 +151,31 @@ func (p *process) drain(reading *sync.WaitGroup) {
 
 // killMarked ends the processes that have left the command's group and still have its mark in their environment.
 func killMarked(mark string) {
+	killed := map[int]bool{}
 	for range 10 { // they may start others meanwhile
 		found := false
 		for _, pid := range marked(mark) {
+			killed[pid] = true
 			found = unix.Kill(pid, unix.SIGKILL) == nil || found
 		}
 		if !found {
-			return
+			break
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+	for pid := range killed {
+		reap(pid)
+	}
+}
+
+// reap takes the exit status of a process, or of those of a group (-pid), that have ended and are our children since
+// their parents have gone: we may be the first process of a container. It waits for nothing.
+func reap(pid int) {
+	for {
+		got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		if err != unix.EINTR && got <= 0 {
+			return
+		}
 	}
 }
 
