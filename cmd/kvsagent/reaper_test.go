@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFirstProcess runs the agent as the first process of a PID namespace, as a container does, with commands that leave
-// processes behind. None stays a zombie, and the exit status of the commands themselves comes where it is waited for.
+// TestFirstProcess runs the agent as the first process of a PID namespace, as a container does, with commands that
+// leave processes behind. None stays a zombie, and the exit status of the commands themselves comes where it is waited
+// for.
 func TestFirstProcess(t *testing.T) {
 	if path := os.Getenv("KVSAGENT_TEST_FIRST"); path != "" {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil { // the host's stays

@@ -49,7 +49,8 @@ func without(group, mids []string) []string {
 	if len(group) == 0 {
 		return group
 	}
-	return append(group[:1], slices.DeleteFunc(group[1:], func(mid string) bool { return slices.Contains(mids, mid) })...)
+	rest := slices.DeleteFunc(group[1:], func(mid string) bool { return slices.Contains(mids, mid) })
+	return append(group[:1], rest...)
 }
 
 // WithRejected puts the sections that were left out back in their places, rejected (RFC 3264 section 6).

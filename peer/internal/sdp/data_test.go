@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWithoutData: the rest is a description as if there had been no data channels, and the sections come back, rejected,
-// where they were.
+// TestWithoutData: the rest is a description as if there had been no data channels, and the sections come back,
+// rejected, where they were.
 func TestWithoutData(t *testing.T) {
 	const head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 	const audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
@@ -15,7 +15,8 @@ func TestWithoutData(t *testing.T) {
 		return "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:" + mid + "\r\na=sctp-port:5000\r\n"
 	}
 	rejected := func(mid string) string {
-		return "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:" + mid + "\r\n"
+		return "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n" +
+			"a=mid:" + mid + "\r\n"
 	}
 	for _, tt := range []struct{ group, sections, wantGroup, wantRest, wantOurs string }{
 		{"BUNDLE 0 1 2", audio + video + data("2"), "BUNDLE 0 1", audio + video, audio + video + rejected("2")},
