@@ -15,11 +15,11 @@ import (
 
 // Limits on what one remote or file may make us store.
 const (
-	MaxUnitSize  = h264.MaxAccessUnitSize     // bytes in one access unit
-	MaxUnitNALs  = h264.MaxNALUsPerAccessUnit // NAL units in one access unit
-	maxParamSize = 4 << 10                    // bytes in one parameter set; real ones are below 600
-	maxParams    = 8                          // picture parameter sets kept for one stream
-	maxDimension = 16384                      // pixels; level 6.2 ends at 16880 (table A-1 and its note)
+	MaxUnitSize  = h264.MaxAccessUnitSize // bytes in one access unit
+	MaxUnitNALs  = 512                    // NAL units in one access unit; pictures of 68 slices are real
+	maxParamSize = 4 << 10                // bytes in one parameter set; real ones are below 600
+	maxParams    = 8                      // picture parameter sets kept for one stream
+	maxDimension = 16384                  // pixels; level 6.2 ends at 16880 (table A-1 and its note)
 )
 
 // Type returns the nal_unit_type of a NAL unit, 0 when it is empty (ITU-T H.264, table 7-1).
@@ -114,6 +114,25 @@ func Bidirectional(au [][]byte) bool {
 		}
 	}
 	return false
+}
+
+// FirstMB returns the first macroblock of a NAL unit that is a slice. It is -1 for a slice that does not say, such as a
+// data partition.
+func FirstMB(nal []byte) (first int, slice bool) {
+	if !vcl(nal) {
+		return 0, false
+	}
+	n, _, err := sliceHeader(nal)
+	if err != nil {
+		return -1, true
+	}
+	return int(min(n, 1<<30)), true
+}
+
+// Leads reports whether a NAL unit that is no slice begins an access unit when it follows a picture (H.264, 7.4.1.2.3).
+func Leads(nal []byte) bool {
+	t := Type(nal)
+	return t >= h264.NALUTypeSEI && t <= h264.NALUTypeAccessUnitDelimiter || t >= 14 && t <= 18
 }
 
 // vcl reports whether a NAL unit is a part of a coded picture.

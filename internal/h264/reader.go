@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 )
 
 // ErrTooBig says that an access unit exceeds MaxUnitSize or MaxUnitNALs.
@@ -50,18 +48,11 @@ func (r *Reader) Next() ([][]byte, error) {
 	}
 }
 
-// begins reports whether a NAL unit after a picture begins the next access unit (H.264, 7.4.1.2.3). Of the comparisons
-// of slice headers in 7.4.1.2.4, first_mb_in_slice is enough without arbitrary slice order, which no encoder here uses.
+// begins reports whether a NAL unit after a picture begins the next access unit. Of the comparisons of slice headers in
+// 7.4.1.2.4, first_mb_in_slice is enough without arbitrary slice order, which no encoder here uses.
 func begins(nal []byte) bool {
-	switch t := Type(nal); t {
-	case h264.NALUTypeAccessUnitDelimiter, h264.NALUTypeSPS, h264.NALUTypePPS, h264.NALUTypeSEI:
-		return true
-	case h264.NALUTypeNonIDR, h264.NALUTypeIDR, h264.NALUTypeDataPartitionA:
-		first, _, err := sliceHeader(nal)
-		return err == nil && first == 0
-	default:
-		return t >= 14 && t <= 18
-	}
+	first, slice := FirstMB(nal)
+	return slice && first == 0 || Leads(nal)
 }
 
 // nal returns the next NAL unit.

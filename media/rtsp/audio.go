@@ -43,7 +43,9 @@ func newAudio(forma format.Format) (*audio, error) {
 	return a, nil
 }
 
-func (a *audio) shown() bool { return true }
+func (a *audio) shown() bool                  { return true }
+func (a *audio) waiting() bool                { return false }
+func (a *audio) flush() (damage, fatal error) { return nil, nil }
 
 func (a *audio) track() media.Track { return media.Track{Codec: a.codec, Channels: a.channels} }
 

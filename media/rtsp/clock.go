@@ -22,7 +22,11 @@ func duration(ticks, rate int64) time.Duration {
 	return time.Duration(ticks/rate)*time.Second + time.Duration(ticks%rate)*time.Second/time.Duration(rate)
 }
 
-// ticksOf is the inverse of duration.
+// ticksOf is the inverse of duration: it takes the nearest tick.
 func ticksOf(d time.Duration, rate int64) int64 {
-	return int64(d/time.Second)*rate + int64(d%time.Second)*rate/int64(time.Second)
+	half := int64(time.Second / 2)
+	if d < 0 {
+		half = -half
+	}
+	return int64(d/time.Second)*rate + (int64(d%time.Second)*rate+half)/int64(time.Second)
 }

@@ -23,6 +23,9 @@ type stream interface {
 	track() media.Track
 	// shown reports whether a frame has come of it.
 	shown() bool
+	// waiting reports whether a picture is held back until the next one begins; flush passes it on.
+	waiting() bool
+	flush() (damage, fatal error)
 }
 
 // coded is a track of any codec except H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and
@@ -32,6 +35,7 @@ type coded struct {
 	w       *es.Writer
 	rate    int64 // ticks a second
 	out     output
+	last    moment // of the packet before
 	stamp   uint32 // RTP timestamp of the unit that is being written
 	changed func() // the track has changed; called before the first frame that shows it
 	seen    bool
@@ -55,14 +59,32 @@ func (c *coded) shown() bool        { return c.seen }
 
 func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	units, damage := c.in.Packet(pkt)
-	pts := duration(ticks, c.rate)
+	before := c.last
+	c.last = moment{pkt.Timestamp, ticks, now}
+	return damage, c.units(units, before.at)
+}
+
+func (c *coded) waiting() bool { return c.in.Waiting() }
+
+func (c *coded) flush() (damage, fatal error) {
+	units, damage := c.in.Flush()
+	return damage, c.units(units, c.last.at)
+}
+
+// units writes units, some of which were complete before the last packet, at before.
+func (c *coded) units(units []depacket.Unit, before time.Time) error {
+	pts := duration(c.last.ticks, c.rate)
 	for _, u := range units {
-		c.stamp = pkt.Timestamp + uint32(ticksOf(u.Offset, c.rate))
-		if err := c.w.Write(c.in.Codec, pts+u.Offset, now, detach(u.Data)); err != nil {
-			return damage, err
+		at := c.last.at
+		if u.Held {
+			at = before
+		}
+		c.stamp = c.last.stamp + uint32(ticksOf(u.Offset, c.rate))
+		if err := c.w.Write(c.in.Codec, pts+u.Offset, at, detach(u.Data)); err != nil {
+			return err
 		}
 	}
-	return damage, nil
+	return nil
 }
 
 // codedSink receives what the writer of a track writes.

@@ -7,10 +7,11 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/depacket"
 )
 
-// MaxUnitPackets is maxUnitPackets.
-const MaxUnitPackets = maxUnitPackets
+// MaxUnitPackets is depacket.MaxPackets.
+const MaxUnitPackets = depacket.MaxPackets
 
 // Clock is a clock for one track.
 type Clock struct{ c clock }

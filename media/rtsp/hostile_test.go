@@ -123,7 +123,7 @@ func TestHostile(t *testing.T) {
 			true,
 			"no video that can be sent: the camera offers vnd.onvif.metadata;"},
 		{"packetization mode 2", byMethod(describe(sdpHead + strings.Replace(sdpVideo, "mode=1", "mode=2", 1))), true,
-			"packetization mode: 2"},
+			"interleaved packets (packetization-mode=2); hint: set the camera's packetization mode to 1"},
 		{"line feed in a status", func(string, *base.Request) string {
 			return "RTSP/1.0 451 bad\x1b[31m\x00thing\r\nCSeq: CSEQ\r\n\r\n"
 		}, true, "451 (bad?[31m?thing)"},

@@ -4,7 +4,7 @@
 //	camera --RTP in RTSP (interleaved, RFC 2326 section 10.12), or over UDP--> gortsplib
 //	gortsplib --packets--> video, audio --frames--> sink
 //
-// The camera's input is limited and checked: at most 8 media in its SDP, access units of at most 8 MiB and 50 NAL
+// The camera's input is limited and checked: at most 8 media in its SDP, access units of at most 8 MiB and 512 NAL
 // units, timestamps that may wrap and jump, and no redirect to another host. A camera that cannot be used returns one
 // clear *Error: what, where, and what to do.
 package rtsp

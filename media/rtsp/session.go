@@ -18,6 +18,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/depacket"
 	"github.com/kvsagent/kvsagent/media/internal/es"
 	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
@@ -28,10 +29,15 @@ const (
 	keyNote      = 10 * time.Second // without a key frame, until the operator is told
 	keyTimeout   = 15 * time.Second // for the first key frame; a hub would give up after 20 and know less
 	stallMost    = time.Minute      // from one picture to the next, at any pace
+	// From one packet of a picture to the next. Only pictures whose end is not known wait so long.
+	quietMost = 150 * time.Millisecond
 )
 
 // hintProfile is the hint for H.264 that browsers cannot decode.
 const hintProfile = "set the camera's H.264 profile to Baseline, or to one without B-frames, 10 bits and 4:2:2"
+
+// hintOrder is the hint for packets that are not in decoding order.
+const hintOrder = "set the camera's packetization mode to 1 (non-interleaved), or use its sub stream"
 
 // hintKey is the hint for streams that nobody can join.
 const hintKey = "set the camera's key frame (I-frame) interval to 2 seconds or less"
@@ -72,6 +78,7 @@ type session struct {
 	pace     pace        // of the pictures
 	stall    *time.Timer // runs out when no video packet comes
 	keyframe *time.Timer // runs out when no key frame comes
+	quiet    *time.Timer // runs out when no packet follows a picture that is held back
 	over     bool        // a fault that more pictures do not cure
 	failed   chan error  // from the packet callbacks; the first one counts
 	faults   faults
@@ -232,6 +239,8 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	ss.stall, ss.keyframe = time.NewTimer(ss.pace.limit(ss.s.timeout)), time.NewTimer(keyNote)
 	defer ss.stall.Stop()
 	defer ss.keyframe.Stop()
+	ss.quiet = time.NewTimer(quietMost)
+	defer ss.quiet.Stop()
 	err = ss.within(ss.s.timeout, func() error {
 		_, err := ss.client.Play(nil)
 		return err
@@ -278,7 +287,7 @@ func (ss *session) wait(ctx context.Context) error {
 	wg.Go(func() { dead <- ss.client.Wait() })
 
 	e := &Error{Op: "receive", URL: ss.s.address()}
-	for patience := keyTimeout - keyNote; ; patience = 0 {
+	for patience := keyTimeout - keyNote; ; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -288,11 +297,15 @@ func (ss *session) wait(ctx context.Context) error {
 				return e
 			}
 			return ss.s.refuse("receive", err, hintProfile)
+		case <-ss.quiet.C:
+			ss.noMore()
+			continue
 		case <-ss.stall.C:
 			e.Err = fmt.Errorf("no video packet for %v", ss.silence())
 			e.Hint = "the camera or the network stands still"
 		case <-ss.keyframe.C:
 			if patience > 0 && ss.waitForKey(patience) {
+				patience = 0
 				continue
 			}
 			e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
@@ -344,6 +357,9 @@ func (ss *session) setupVideo(desc *description.Session) error {
 					continue
 				}
 				v, err := ss.newVideo(forma)
+				if errors.Is(err, depacket.ErrInterleaved) {
+					return ss.s.refuse("setup", err, hintOrder)
+				}
 				if h264 && err != nil {
 					return ss.s.refuse("setup", err, hintProfile)
 				}
@@ -462,7 +478,23 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 		return
 	}
 	ss.avSync.picture.Packet(pkt.SSRC)
-	damage, fatal := ss.video.packet(pkt, ticks, time.Now())
+	ss.judge(ss.video.packet(pkt, ticks, time.Now()))
+	if ss.video.waiting() {
+		ss.quiet.Reset(quietMost)
+	}
+}
+
+// noMore passes on a picture that is held back until the next one begins, when that does not come.
+func (ss *session) noMore() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if !ss.over {
+		ss.judge(ss.video.flush())
+	}
+}
+
+// judge acts on what the video made of a packet.
+func (ss *session) judge(damage, fatal error) {
 	if damage != nil {
 		ss.faults.count(damage)
 	}

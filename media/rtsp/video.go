@@ -3,44 +3,43 @@ package rtsp
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
-	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/internal/h264"
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/depacket"
 )
 
-// maxUnitPackets limits the RTP packets of one access unit, and with them what fragments of one byte each can make us
-// hold. 8 MiB, the limit of its size, is 6,000 packets of usual length.
-const maxUnitPackets = 16384
-
-var (
-	errBFrames = errors.New("the camera sends B-frames, which WebRTC cannot carry")
-	errPackets = fmt.Errorf("access unit of more than %d packets", maxUnitPackets)
-)
+var errBFrames = errors.New("the camera sends B-frames, which WebRTC cannot carry")
 
 // video turns the RTP packets of one H.264 track into frames. It is used by one goroutine at a time.
 type video struct {
 	params  h264.Params
-	mode    int // packetization-mode
-	decoder *rtph264.Decoder
+	in      *depacket.Track
 	clock   clock
 	out     output
 	changed func() // the parameter sets are new; called before the frame that has them
 
-	packets int    // since the last access unit
-	unitTS  uint32 // RTP timestamp of the unit that is being put together
-	unitPTS int64  // in ticks, likewise
-	open    bool   // whether there is one
-	keyed   bool   // whether a key frame was written
+	last  moment // of the packet before
+	keyed bool   // whether a key frame was written
+}
+
+// moment is when a packet was made and when it arrived.
+type moment struct {
+	stamp uint32
+	ticks int64
+	at    time.Time
 }
 
 func newVideo(forma *format.H264) (*video, error) {
-	v := &video{mode: forma.PacketizationMode, clock: clock{rate: int64(forma.ClockRate())}, changed: func() {}}
+	in, err := depacket.New(forma)
+	if err != nil {
+		return nil, err
+	}
+	v := &video{in: in, clock: clock{rate: int64(forma.ClockRate())}, changed: func() {}}
 	v.params.Set(forma.SPS, forma.PPS)
 	v.params.Settle()
 	if sps := v.params.SPS(); sps != nil {
@@ -48,14 +47,7 @@ func newVideo(forma *format.H264) (*video, error) {
 			return nil, err
 		}
 	}
-	return v, v.reset()
-}
-
-// reset forgets the unit that is being put together.
-func (v *video) reset() error {
-	v.decoder = &rtph264.Decoder{PacketizationMode: v.mode}
-	v.packets, v.open = 0, false
-	return v.decoder.Init()
+	return v, nil
 }
 
 func (v *video) shown() bool { return v.keyed }
@@ -67,42 +59,38 @@ func (v *video) track() media.Track {
 	return t
 }
 
-// packet takes one RTP packet that came in at now, with its time in ticks. damage is what is wrong with the packet,
+// packet takes one RTP packet that came in at now, with its time in ticks. damage is what is wrong with the stream,
 // which costs no more than a frame; fatal ends the session.
 func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
-	if v.packets++; v.packets > maxUnitPackets {
-		return errPackets, v.reset()
-	}
-	au, err := v.decoder.Decode(pkt)
-	unit := v.time(pkt, ticks, au != nil)
-	switch {
-	case errors.Is(err, rtph264.ErrMorePacketsNeeded), errors.Is(err, rtph264.ErrNonStartingPacketAndNoPrevious):
-		return nil, nil
-	case err != nil:
-		return err, nil
-	}
-	v.packets = 0
-	return nil, v.unit(au, unit, pkt.Timestamp-uint32(ticks-unit), now)
+	units, damage := v.in.Packet(pkt)
+	before := v.last
+	v.last = moment{pkt.Timestamp, ticks, now}
+	return damage, v.units(units, before.at)
 }
 
-// time returns the ticks of the access unit that pkt completes. A camera that sets no marker bits ends a unit with the
-// first packet of the next one, so the unit's time is not that of the packet.
-func (v *video) time(pkt *rtp.Packet, ticks int64, complete bool) int64 {
-	unit := ticks
-	if v.open && v.unitTS != pkt.Timestamp {
-		if complete {
-			unit = v.unitPTS
+func (v *video) waiting() bool { return v.in.Waiting() }
+
+func (v *video) flush() (damage, fatal error) {
+	units, damage := v.in.Flush()
+	return damage, v.units(units, v.last.at)
+}
+
+// units takes access units, some of which were complete before the last packet, at before.
+func (v *video) units(units []depacket.Unit, before time.Time) error {
+	for _, u := range units {
+		ticks := ticksOf(u.Offset, v.clock.rate)
+		at := v.last.at
+		if u.Held {
+			at = before
 		}
-		v.open = false
+		if err := v.unit(u.Data, v.last.ticks+ticks, v.last.stamp+uint32(ticks), at); err != nil {
+			return err
+		}
 	}
-	if !v.open {
-		v.unitTS, v.unitPTS = pkt.Timestamp, ticks
-	}
-	v.open = !pkt.Marker || unit != ticks
-	return unit
+	return nil
 }
 
-// unit takes one access unit, with its time in ticks and its RTP timestamp.
+// unit takes one access unit that came at now, with its time in ticks and its RTP timestamp.
 func (v *video) unit(au [][]byte, ticks int64, stamp uint32, now time.Time) error {
 	u, ok := v.params.Next(au)
 	if !ok || !u.Key && !v.keyed {

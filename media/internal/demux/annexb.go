@@ -86,24 +86,17 @@ func (r *hevcReader) Next() ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		kind := nal[0] >> 1 & 0x3f
-		slice := kind < 32
-		if picture && (slice && len(nal) > 2 && nal[2]&0x80 != 0 || !slice && begins(kind)) {
+		part := es.PartOf(media.H265, nal)
+		if picture && (part.Slice && part.First == 0 || part.Leads) {
 			r.next = nal
 			return au, nil
 		}
-		picture = picture || slice
+		picture = picture || part.Slice
 		au, size = append(au, nal), size+len(nal)
 		if size > maxUnit || len(au) > maxNALs {
 			return nil, fmt.Errorf("access unit above %d bytes or %d NAL units", maxUnit, maxNALs)
 		}
 	}
-}
-
-// begins reports whether a NAL unit other than a slice begins an access unit when it follows a picture (H.265,
-// 7.4.2.4.4).
-func begins(kind byte) bool {
-	return kind >= 32 && kind <= 35 || kind == 39 || kind >= 41 && kind <= 44 || kind >= 48 && kind <= 55
 }
 
 // nal returns the next non-empty NAL unit.

@@ -1,7 +1,8 @@
 // Package depacket turns the RTP packets of one track into access units of video and packets of audio, in the form for
 // es.Writer.
 //
-// The decoders are gortsplib's; this package selects, limits and translates.
+// H.264 and H.265 are taken apart here, since cameras are less orderly than the RFCs. The other decoders are
+// gortsplib's; this package selects, limits and translates.
 package depacket
 
 import (
@@ -13,8 +14,6 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpac3"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpav1"
-	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
-	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph265"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg1audio"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmpeg4audio"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp8"
@@ -27,11 +26,14 @@ import (
 	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
-// maxPackets limits the packets of one access unit, and so what fragments of one byte each can make us store.
-const maxPackets = 16384
+// MaxPackets limits the packets of one access unit, and so what fragments of one byte each can make us store.
+const MaxPackets = 16384
 
 // ErrPackets says that an access unit has more packets than any real one.
-var ErrPackets = fmt.Errorf("access unit of more than %d packets", maxPackets)
+var ErrPackets = fmt.Errorf("access unit of more than %d packets", MaxPackets)
+
+// ErrInterleaved says that the packets are not in decoding order.
+var ErrInterleaved = errors.New("the video comes in interleaved packets")
 
 // Track is one track of an RTP session.
 type Track struct {
@@ -40,7 +42,8 @@ type Track struct {
 
 	open   func() (decoder, error)
 	decode decoder
-	held   int // packets since the last access unit
+	held   int       // packets since the last access unit
+	nal    *pictures // of H.264 and H.265
 }
 
 // decoder returns the units that pkt completes. more says that there are none yet.
@@ -50,6 +53,7 @@ type decoder func(pkt *rtp.Packet) (units []Unit, more bool, err error)
 type Unit struct {
 	Offset time.Duration // after the time of the packet
 	Data   [][]byte
+	Held   bool // the packet that completes it is the one before
 }
 
 // New selects a decoder. Its error is the name of an unsupported codec, for people.
@@ -58,12 +62,16 @@ func New(forma format.Format) (*Track, error) {
 	switch f := forma.(type) {
 	case *format.H264:
 		t.Codec, t.SPS, t.PPS, t.Sets = media.H264, f.SPS, f.PPS, [][]byte{f.SPS, f.PPS}
-		t.open = whole(f.CreateDecoder, (*rtph264.Decoder).Decode, rtph264.ErrMorePacketsNeeded,
-			rtph264.ErrNonStartingPacketAndNoPrevious)
+		if f.PacketizationMode > 1 {
+			return t, fmt.Errorf("%w (packetization-mode=%d)", ErrInterleaved, f.PacketizationMode)
+		}
+		t.open = t.pictures(f.ClockRate())
 	case *format.H265:
 		t.Codec, t.Sets = media.H265, [][]byte{f.VPS, f.SPS, f.PPS}
-		t.open = whole(f.CreateDecoder, (*rtph265.Decoder).Decode, rtph265.ErrMorePacketsNeeded,
-			rtph265.ErrNonStartingPacketAndNoPrevious)
+		if f.MaxDONDiff != 0 {
+			return t, fmt.Errorf("%w (sprop-max-don-diff=%d)", ErrInterleaved, f.MaxDONDiff)
+		}
+		t.open = t.pictures(f.ClockRate())
 	case *format.VP8:
 		t.Codec = media.VP8
 		t.open = whole(f.CreateDecoder, one((*rtpvp8.Decoder).Decode), rtpvp8.ErrMorePacketsNeeded,
@@ -147,7 +155,7 @@ func (t *Track) reset() (err error) {
 // Packet handles the next packet. Its payload belongs to the track from then on. An error reports damage, which costs
 // only the unit being assembled.
 func (t *Track) Packet(pkt *rtp.Packet) ([]Unit, error) {
-	if t.held++; t.held > maxPackets {
+	if t.held++; t.held > MaxPackets {
 		return nil, errors.Join(ErrPackets, t.reset())
 	}
 	units, more, err := t.decode(pkt)
@@ -178,6 +186,26 @@ func whole[D any](create func() (D, error), decode func(D, *rtp.Packet) ([][]byt
 			return []Unit{{Data: data}}, false, nil
 		}, nil
 	}
+}
+
+// pictures opens the decoder of H.264 and H.265.
+func (t *Track) pictures(rate int) func() (decoder, error) {
+	return func() (decoder, error) {
+		t.nal = newPictures(t.Codec, rate)
+		return t.nal.packet, nil
+	}
+}
+
+// Waiting reports whether a picture that may be whole is held back until the next one begins: its end cannot be known.
+func (t *Track) Waiting() bool { return t.nal != nil && t.nal.waiting() }
+
+// Flush returns that picture, when nothing has come for a while. Its offset counts from the last packet.
+func (t *Track) Flush() ([]Unit, error) {
+	if t.nal == nil {
+		return nil, nil
+	}
+	t.held = 0
+	return t.nal.flush()
 }
 
 // one makes a list of a single piece.
