@@ -135,7 +135,7 @@ func track(t peer.TrackReport) status.Track {
 		Bytes: t.Bytes,
 		FPS:   t.FPS, Bitrate: t.Bitrate, Packets: t.Packets, Lost: t.Lost, Dropped: t.Dropped,
 		DroppedFor: t.DroppedFor,
-		Resent:     t.Resent, KeysAsked: t.KeysAsked,
+		Resent:     t.Resent, KeysAsked: t.KeysAsked, Paused: t.Paused,
 	}
 }
 

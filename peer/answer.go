@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
@@ -136,7 +135,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		}
 	}
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
-		SDP: c.o.clean(o.SDP)}); err != nil {
+		SDP: c.negotiation.steady(c.o.clean(o.SDP), "")}); err != nil {
 		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("offer not understood: %w", err)})
 	}
 	c.setRemote(o.SDP)
@@ -146,7 +145,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("no answer to this offer: %w", err)})
 	}
 	l.expect(negotiatedCodecs(desc.SDP))
-	out := c.o.directed(c.outgoing.leveled(withMids(desc.SDP, o.SDP)))
+	out := c.negotiation.told(c.outgoing.leveled(withMids(desc.SDP, o.SDP)), true)
 	gathered := webrtc.GatheringCompletePromise(l.pc)
 	trickles := l.pc.CanTrickleICECandidates() == webrtc.ICETrickleCapabilitySupported
 	if trickles {
@@ -158,7 +157,7 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 	if !trickles {
 		// RFC 8838 section 3: a remote that did not say that it can trickle gets the candidates in the description.
 		waitFor(gathered, gatherWithin)
-		out = shortened(c.o.directed(c.outgoing.leveled(withMids(l.pc.LocalDescription().SDP, o.SDP))))
+		out = shortened(c.negotiation.told(c.outgoing.leveled(withMids(l.pc.LocalDescription().SDP, o.SDP)), true))
 		c.out.hold() // forgets those of before
 		c.out.description(Answer{SDP: out})
 	}
@@ -191,7 +190,8 @@ func (c *Conn) onAnswer(ctx context.Context, a Answer) error {
 			return fmt.Errorf("set local offer: %w", err)
 		}
 	}
-	answer := withMids(c.o.clean(a.SDP), l.pc.LocalDescription().SDP)
+	ours := l.pc.LocalDescription().SDP
+	answer := c.negotiation.steady(withMids(c.o.clean(a.SDP), ours), ours)
 	takes, err := offeredCodecs(answer)
 	if err != nil {
 		return fmt.Errorf("answer not understood: %w", err)
@@ -220,6 +220,7 @@ func (c *Conn) agreed(ctx context.Context, l *link) error {
 	if err := c.takeEarly(l); err != nil {
 		return err
 	}
+	c.outgoing.pause(l, &c.negotiation.flow)
 	if err := c.syncTracks(ctx); err != nil {
 		return err
 	}
@@ -247,29 +248,6 @@ func (l *link) expect(codecs []media.Codec) {
 
 // clean is a description as Pion may see it.
 func (o *Config) clean(sdp string) string { return withoutForbidden(sdp, o.Engine.rule(o.Trusted)) }
-
-// directed writes into a description of ours what each section really does when we receive nothing: Pion agrees to
-// receive whenever the remote would like to send, and promises to send where it has no track. A page that is told of a
-// track without a stream shows that in place of the picture.
-func (o *Config) directed(sdp string) string {
-	if o.Receive {
-		return sdp
-	}
-	sections := strings.Split(sdp, "\nm=")
-	for i, section := range sections {
-		if i == 0 || strings.HasPrefix(section, "application") {
-			continue
-		}
-		direction := "\na=inactive\r"
-		if strings.Contains(section, "\na=msid:") || strings.Contains(section, "\na=ssrc:") {
-			direction = "\na=sendonly\r"
-		}
-		written := strings.NewReplacer("\na=sendrecv\r", direction, "\na=sendonly\r", direction, "\na=recvonly\r",
-			direction)
-		sections[i] = written.Replace(section)
-	}
-	return strings.Join(sections, "\nm=")
-}
 
 // waitFor waits for done, but no longer than limit.
 func waitFor(done <-chan struct{}, limit time.Duration) {

@@ -44,7 +44,7 @@ func New(o Config) (*Conn, error) {
 	}
 	c := &Conn{
 		o: o, signals: make(chan Signal, signalsQueued), wake: newWakeUp(), out: &signalQueue{send: o.Send},
-		negotiation: negotiation{polite: o.Polite, asked: map[media.Codec]bool{}},
+		negotiation: negotiation{polite: o.Polite, receives: o.Receive, asked: map[media.Codec]bool{}},
 		progress:    progress{began: time.Now(), state: Negotiating},
 	}
 	onFrame := func() { // from whatever goroutine: Run tells of it, since a sender has no time for that

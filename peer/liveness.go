@@ -43,6 +43,9 @@ func (c *Conn) checkLiveness(now time.Time) error {
 	if !sending || !c.progress.is(Connected) {
 		l.inbound.Excuse()
 	}
+	if c.negotiation.flow.Paused() {
+		c.liveness.flowed, idle = now, 0
+	}
 	if l.inbound.Silent() {
 		return fmt.Errorf("the remote has fallen silent: no report on what it gets for %v", transport.Silence)
 	}

@@ -5,12 +5,28 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
 // Perfect negotiation (W3C WebRTC 1.0 section 10.7) without a rollback, which Pion does not have: Pion is given an
 // offer that we make in mid-session only together with its answer. Until then the offer is pending here, and when the
 // remote's offer crosses it, the polite side drops its own.
+
+// steady is a description of the remote's as Pion may see it, in which nothing is paused. ours is the offer that it
+// answers, or "".
+func (n *negotiation) steady(text, ours string) string {
+	d, err := read(text)
+	if err != nil {
+		return ""
+	}
+	return n.flow.Steady(d, ours).Marshal()
+}
+
+// told is a description of ours as the remote is told it: with what each section really does.
+func (n *negotiation) told(ours string, answer bool) string {
+	return n.flow.Told(ours, n.receives, answer)
+}
 
 // purpose is what an offer of ours in mid-session is for.
 type purpose int
@@ -45,6 +61,9 @@ type negotiation struct {
 	remote identity    // by its last description that was taken
 	early  []Candidate // before the remote description, in order
 	taken  int         // candidates given to Pion since the remote's last ICE credentials
+
+	receives bool     // we take what the remote sends
+	flow     sdp.Flow // what is paused
 }
 
 // renegotiateWithin is how long an offer waits that names a codec or adds sound to a session.

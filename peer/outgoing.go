@@ -34,6 +34,7 @@ type outgoing struct {
 	sub       bool                                     // the smaller one is among them
 	changed   <-chan struct{}                          // closed when the source's tracks change; nil: nothing is sent
 	listening map[fanout.RTCPSource]*fanout.RTCPReader // one for each section in which we send
+	paused    map[webrtc.RTPCodecType]bool             // what the remote does not want to receive
 
 	mu      sync.Mutex // guards the fields below
 	senders []*attachedSender
@@ -52,6 +53,7 @@ func newOutgoing(o Config, onFrame func(), g *contain.Guard) *outgoing {
 	return &outgoing{
 		b: o.Broadcast, receive: o.Receive, log: o.Log, onFrame: onFrame, guard: g,
 		listening: map[fanout.RTCPSource]*fanout.RTCPReader{},
+		paused:    map[webrtc.RTPCodecType]bool{},
 	}
 }
 
@@ -95,6 +97,9 @@ func (g *outgoing) all() []*attachedSender {
 func (g *outgoing) add(outs []*fanout.Track, in *transport.Inbound) *attachedSender {
 	x := &attachedSender{Sender: fanout.NewSender(g.b, outs, g.onFrame)}
 	x.Guard, x.Clock = g.guard, &g.clock
+	for kind, paused := range g.paused {
+		x.Pause(kind, paused)
+	}
 	if x.Has(webrtc.RTPCodecTypeVideo) {
 		in.Watch(x.OnFeedback)
 	}

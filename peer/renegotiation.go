@@ -45,7 +45,7 @@ func (c *Conn) renegotiate(l *link, absent []media.Track) error {
 	if err != nil {
 		return fmt.Errorf("create offer for %v: %w", wanted, err)
 	}
-	sdp := c.o.directed(desc.SDP)
+	sdp := c.negotiation.told(desc.SDP, false)
 	for _, codec := range wanted {
 		sdp = naming(sdp, codec)
 	}

@@ -63,7 +63,7 @@ func (c *Conn) offerRestart() error {
 		if n.pending.purpose != newICE {
 			n.enqueue(newICE)
 		}
-		c.out.description(Offer{SDP: c.o.directed(n.pending.desc.SDP)})
+		c.out.description(Offer{SDP: n.told(n.pending.desc.SDP, false)})
 		return nil
 	}
 	if _, err := l.pc.CreateOffer(nil); err != nil {
@@ -78,7 +78,7 @@ func (c *Conn) offerRestart() error {
 	n.pending = &pendingOffer{desc, newICE}
 	c.recovery.onRestart(time.Now())
 	c.o.Log.Info("ice restart offered")
-	c.out.description(Offer{SDP: c.o.directed(desc.SDP)})
+	c.out.description(Offer{SDP: c.negotiation.told(desc.SDP, false)})
 	return nil
 }
 
@@ -101,7 +101,7 @@ var ErrAnother = errors.New("the remote has started anew: it answers with anothe
 func ask(c *Conn) error {
 	l, n := c.current(), &c.negotiation
 	if n.pending != nil {
-		c.out.description(Offer{SDP: c.o.directed(n.pending.desc.SDP)})
+		c.out.description(Offer{SDP: n.told(n.pending.desc.SDP, false)})
 		return nil
 	}
 	if !l.canOffer() {
@@ -113,6 +113,6 @@ func ask(c *Conn) error {
 	}
 	n.pending = &pendingOffer{desc, areYouThere}
 	c.o.Log.Info("the remote is not heard, and is asked over signaling")
-	c.out.description(Offer{SDP: c.o.directed(desc.SDP)})
+	c.out.description(Offer{SDP: c.negotiation.told(desc.SDP, false)})
 	return nil
 }

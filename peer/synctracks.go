@@ -7,6 +7,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -61,6 +62,9 @@ func (c *Conn) syncTracks(ctx context.Context) error {
 			continue
 		}
 		s := sectionOf(l.pc, kind)
+		if c.outgoing.paused[kind] && !s.canTake(tracks[i].Codec) {
+			continue // it is offered when the remote wants it again
+		}
 		_, asked := c.negotiation.asked[tracks[i].Codec]
 		switch stepFor(tracks[i].Codec, s, asked) {
 		case carryTrack:
@@ -96,6 +100,27 @@ func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
 		}
 	}
 	return section{}
+}
+
+// canTake says whether a codec can be sent in the section without an offer.
+func (s section) canTake(codec media.Codec) bool {
+	return s.bound && (s.codec == codec || s.takes(codec))
+}
+
+// pause stops what the remote does not want to receive, and lets go on what it wants again.
+func (g *outgoing) pause(l *link, flow *sdp.Flow) {
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		s := sectionOf(l.pc, kind)
+		paused := s.tr != nil && !flow.Wants(s.tr.Mid())
+		if paused == g.paused[kind] {
+			continue
+		}
+		g.paused[kind] = paused
+		g.log.Info("the remote has changed what it wants to receive", "kind", kind.String(), "paused", paused)
+		for _, x := range g.all() {
+			x.Pause(kind, paused)
+		}
+	}
 }
 
 // switchCodec sends another codec in a section.

@@ -28,6 +28,12 @@ type page struct {
 
 func newPage(t *testing.T) *page {
 	t.Helper()
+	return newPageWith(t, "video")
+}
+
+// newPageWith makes a page that receives some kinds of media.
+func newPageWith(t *testing.T, kinds ...string) *page {
+	t.Helper()
 	m := &webrtc.MediaEngine{}
 	if err := m.RegisterDefaultCodecs(); err != nil {
 		t.Fatal(err)
@@ -41,9 +47,11 @@ func newPage(t *testing.T) *page {
 	}
 	t.Cleanup(func() { _ = pc.GracefulClose() })
 	p := &page{pc: pc, open: make(chan struct{}), messages: make(chan string, 8), signals: make(chan peer.Signal, 64)}
-	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo,
-		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-		t.Fatal(err)
+	for _, kind := range kinds {
+		if _, err := pc.AddTransceiverFromKind(webrtc.NewRTPCodecType(kind),
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d, err := pc.CreateDataChannel("kvsDataChannel", nil)
 	if err != nil {

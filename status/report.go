@@ -76,6 +76,7 @@ type Track struct {
 	DroppedFor map[string]uint64 `json:"dropped_for,omitempty"`
 	Resent     uint64            `json:"resent,omitempty"`     // packets that were lost and retransmitted
 	KeysAsked  uint64            `json:"keys_asked,omitempty"` // key frames that the peer requested
+	Paused     bool              `json:"paused,omitempty"`     // the peer does not want to receive it now
 }
 
 // Channel is one signaling channel.

@@ -110,6 +110,42 @@ window.offer = async (config) => {
   if (config.candidatesFirst) await gathered(pc);
   window.offering();
   client.sendSdpOffer(offer, to, 'offer-1'); // as it was made: without the candidates that were found since
+  again = async () => {
+    await pc.setLocalDescription(await pc.createOffer());
+    const answered = new Promise((resolve) => {
+      pc.addEventListener('signalingstatechange', () => pc.signalingState === 'stable' && resolve());
+    });
+    client.sendSdpOffer(pc.localDescription, to);
+    await answered;
+  };
+  transceivers = () => pc.getTransceivers();
+  add = (kind) => pc.addTransceiver(kind, { direction: 'recvonly' });
+};
+
+let again, transceivers, add;
+
+const ofKind = (kind) => transceivers().find((t) => t.receiver.track.kind === kind && t.currentDirection !== 'stopped');
+
+// direct changes the direction of a kind's section, as AWS's page pauses and resumes, and resolves with what the answer
+// made of it.
+window.direct = async (kind, direction) => {
+  const t = ofKind(kind);
+  t.direction = direction;
+  await again();
+  return t.currentDirection;
+};
+
+// stopped stops a kind's transceiver.
+window.stopped = async (kind) => {
+  ofKind(kind).stop();
+  await again();
+};
+
+// added adds one.
+window.added = async (kind) => {
+  const t = add(kind);
+  await again();
+  return t.currentDirection;
 };
 
 function gathered(pc) {

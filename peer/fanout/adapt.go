@@ -180,7 +180,7 @@ func (s *Sender) adapt(ctx context.Context, now time.Time) {
 	if a.moved {
 		s.b.move(s, a.target)
 	}
-	if a.probe > 0 {
+	if a.probe > 0 && !s.isPaused() {
 		s.probe(ctx, a.probe)
 	}
 }

@@ -29,6 +29,22 @@ func (b *Broadcast) refresh(s *Sender) bool {
 	return st.worth(now, s.burstRate()) && s.mayRepeat(st.window[0], now) && b.jump(s, st)
 }
 
+// resume brings a sender that was paused up to live: with what is cached of its level, unless the next key frame is
+// nearer.
+func (b *Broadcast) resume(s *Sender) {
+	st := b.showing(s)
+	if b.resumeFrom(s, st) || !st.hub.CanMakeKeyFrames() {
+		return
+	}
+	st.hub.RequestKeyFrame()
+}
+
+func (b *Broadcast) resumeFrom(s *Sender, st *stream) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return st.worth(time.Now(), s.burstRate()) && b.jump(s, st)
+}
+
 // showing is the level whose key frame helps a viewer: the one that it is to have, unless that has no picture for it so
 // far.
 func (b *Broadcast) showing(s *Sender) *stream {

@@ -51,6 +51,7 @@ type Sender struct {
 	limit    int
 	catching bool // what waits began with pictures that are not live
 	wantKey  bool
+	paused   [2]bool       // pictures, and sound: the remote does not want to receive them
 	why      drop          // why it must have a key frame
 	level    Level         // of the pictures that it gets
 	target   Level         // of those that it is to get, from a key frame on
@@ -68,6 +69,7 @@ type Sender struct {
 	plis     uint64    // key frames asked for
 	asked    time.Time // when one was last asked for
 	keyAt    time.Time // when one was last under way
+	resumed  bool      // and nothing has been queued since
 	served   uint64    // number of the key frame that was last sent again
 	first    firstStart
 	ladder   ladder
@@ -175,7 +177,7 @@ func (s *Sender) inShard() bool {
 func (s *Sender) begin(window []*packets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.canSend(window) {
+	if !s.canSend(window) || s.paused[0] {
 		return
 	}
 	for _, p := range window {
@@ -197,8 +199,14 @@ func (s *Sender) restart(l Level, window []*packets) {
 	s.dropVideo(dropBehind)
 	s.catching = s.level != l
 	s.enter(l)
-	newest := window[len(window)-1].frame.PTS
-	step := max((newest-s.last)/time.Duration(len(window)), time.Millisecond)
+	if s.paused[0] {
+		return
+	}
+	newest, n := window[len(window)-1].frame.PTS, time.Duration(len(window))
+	if s.resumed { // times go on at the present
+		s.last, s.resumed = max(s.last, newest-n*time.Millisecond), false
+	}
+	step := max((newest-s.last)/n, time.Millisecond)
 	for _, p := range window {
 		s.add(item{p: p, pts: s.last + step})
 	}
@@ -297,6 +305,9 @@ func (s *Sender) age(now time.Time) time.Duration {
 // that it is to have with a key frame of that, and a picture is left out when one before it was.
 func (s *Sender) takes(p *packets) (pts time.Duration, ok bool) {
 	f := p.frame
+	if s.pausedFor(f.Codec) {
+		return 0, false
+	}
 	if !f.Codec.Video() {
 		return f.PTS, true
 	}
@@ -323,6 +334,64 @@ func (s *Sender) takes(p *packets) (pts time.Duration, ok bool) {
 func (s *Sender) missed(p *packets) {
 	if p.frame.Codec.Video() && p.level == s.level {
 		s.wantKey, s.why = true, dropStart
+	}
+}
+
+// pausedFor says whether the remote does not want to receive a codec's kind.
+func (s *Sender) pausedFor(codec media.Codec) bool { return s.paused[pauseOf(codec.Video())] }
+
+func pauseOf(video bool) int {
+	if video {
+		return 0
+	}
+	return 1
+}
+
+// Pause stops what is sent of a kind, or lets it go on: pictures at once from what is cached, from where they have a
+// level with pictures, or with the next key frame. Nothing that was left out meanwhile counts as lost.
+func (s *Sender) Pause(kind webrtc.RTPCodecType, paused bool) {
+	video := kind == webrtc.RTPCodecTypeVideo
+	if s.setPaused(video, paused) && video && !paused {
+		s.b.resume(s)
+	}
+}
+
+// isPaused says whether the remote does not want to receive pictures.
+func (s *Sender) isPaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused[0]
+}
+
+// setPaused reports whether that changes anything.
+func (s *Sender) setPaused(video, paused bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paused[pauseOf(video)] == paused {
+		return false
+	}
+	s.paused[pauseOf(video)] = paused
+	if !video {
+		return true
+	}
+	s.wantKey, s.why, s.resumed = true, dropStart, !paused && s.last >= 0
+	if paused {
+		s.leaveOut()
+	}
+	return true
+}
+
+// leaveOut empties the queue of pictures.
+func (s *Sender) leaveOut() {
+	s.queue = slices.DeleteFunc(s.queue, func(x item) bool {
+		video := x.p.frame.Codec.Video()
+		if video {
+			s.queued -= x.p.bytes
+		}
+		return video
+	})
+	if s.video != nil {
+		s.video.giveUp()
 	}
 }
 

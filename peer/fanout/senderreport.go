@@ -37,6 +37,7 @@ func (s *Sender) Report() []TrackReport {
 	for _, codec := range sorted(s.meters) {
 		t := TrackReport{Track: media.Track{Codec: codec}, Dropped: s.dropped[codec].total(),
 			DroppedFor: s.dropped[codec].byReason()}
+		t.Paused = s.pausedFor(codec)
 		s.tracks[codec].account(&t)
 		if codec.Video() {
 			t.Resent, t.KeysAsked = s.resent, s.plis
@@ -85,4 +86,5 @@ type TrackReport struct {
 	Dropped                  uint64            // frames that the remote did not get
 	DroppedFor               map[string]uint64 // those, by reason
 	FPS, Bitrate             float64
+	Paused                   bool // the remote does not want to receive it
 }

@@ -263,7 +263,10 @@ function showPeer(tr, peer, now) {
     tr,
     3,
     fmt.media(video),
-    [peer.level && peer.level + ' stream', ...tracks.filter(fmt.isAudio).map((t) => t.codec)]
+    [
+      peer.level && peer.level + ' stream',
+      ...tracks.filter(fmt.isAudio).map((t) => t.codec + (t.paused ? ' paused' : '')),
+    ]
       .filter(Boolean)
       .join(', '),
   );

@@ -40,7 +40,8 @@ export const isAudio = (track) => audio.test(track.codec);
 
 // media is one line for tracks: "H264 1280×720 25 fps".
 export function media(tracks) {
-  return tracks.map((t) => [t.codec, size(t.width, t.height), fps(t.fps)].filter(Boolean).join(' ')).join(', ') || none;
+  const one = (t) => [t.codec, size(t.width, t.height), t.paused ? 'paused' : fps(t.fps)].filter(Boolean).join(' ');
+  return tracks.map(one).join(', ') || none;
 }
 
 // path is how the media travels: directly, or through a relay.
