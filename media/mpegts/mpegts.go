@@ -144,9 +144,9 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // plain removes the RTP header, if any (RFC 2250 section 2, RFC 3550 section 5.1): transport packets begin with 0x47,
-// which is not RTP version 2.
+// which is not RTP version 2. Those of 192 bytes begin with a time stamp, which may look like it.
 func plain(b []byte) []byte {
-	if len(b) < 12 || b[0]>>6 != 2 {
+	if len(b) < 12 || b[0]>>6 != 2 || stamped(b) {
 		return b
 	}
 	n := 12 + 4*int(b[0]&0xf)
@@ -157,4 +157,14 @@ func plain(b []byte) []byte {
 		return nil
 	}
 	return b[n:]
+}
+
+// stamped reports whether a datagram holds packets that each follow a time stamp of four bytes.
+func stamped(b []byte) bool {
+	for at := 4; at < len(b); at += 192 {
+		if b[at] != 0x47 {
+			return false
+		}
+	}
+	return len(b)%192 == 0
 }

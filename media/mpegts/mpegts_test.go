@@ -160,3 +160,53 @@ func TestErrors(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestSizes: packets with a time stamp before each of them, which may look like RTP, or with error correction behind.
+func TestSizes(t *testing.T) {
+	stream, err := exec.Command("ffmpeg", strings.Fields("-v error -f lavfi -i testsrc2=s=320x240:r=25 -t 4 -pix_fmt "+
+		"yuv420p -g 10 -c:v libx264 -preset ultrafast -tune zerolatency -f mpegts -")...).Output()
+	if err != nil {
+		t.Fatalf("ffmpeg (a test needs it: apt-get install ffmpeg): %v", err)
+	}
+	for _, tt := range []struct{ before, after int }{{4, 0}, {0, 16}} {
+		t.Run(fmt.Sprint(188+tt.before+tt.after), func(t *testing.T) {
+			n := port(t)
+			to, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer to.Close()
+			ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+			defer stop()
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			sending.Go(func() {
+				for at := 0; ctx.Err() == nil; at = (at + 7*188) % (len(stream) - 7*188) {
+					var datagram []byte
+					for i := range 7 {
+						datagram = append(datagram, []byte{0x80, 33, 7, byte(i)}[:tt.before]...)
+						datagram = append(datagram, stream[at+i*188:at+i*188+188]...)
+						datagram = append(datagram, make([]byte, tt.after)...)
+					}
+					_, _ = to.Write(datagram) // nobody listens yet, perhaps
+					time.Sleep(time.Millisecond)
+				}
+			})
+			got := 0
+			_ = source(t, fmt.Sprintf("mpegts://127.0.0.1:%d", n)).Run(ctx, sink(func(f *media.Frame) {
+				if got++; got == 50 {
+					stop()
+				}
+			}))
+			if got < 50 {
+				t.Errorf("%d pictures, want 50", got)
+			}
+		})
+	}
+}
+
+// sink is a function that gets the frames.
+type sink func(*media.Frame)
+
+func (s sink) Tracks([]media.Track) {}
+func (s sink) Write(f *media.Frame) { s(f) }

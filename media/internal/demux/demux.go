@@ -72,6 +72,8 @@ func Open(r io.Reader) (Stream, error) {
 	switch kind := string(head[4:]); {
 	case kind == "ftyp" || kind == "styp" || kind == "moov":
 		return openMP4(br)
+	case head[4] == tsSync && !annexB(head): // with time stamps before the packets
+		return openTS(br)
 	case annexB(head):
 		return openAnnexB(br)
 	}

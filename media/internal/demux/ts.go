@@ -24,25 +24,24 @@ const (
 // errProgram says that the tables have changed, so that the stream must be reopened.
 var errProgram = errors.New("MPEG-TS: the program has other streams now")
 
-// ts is an MPEG transport stream (ISO/IEC 13818-1). Its first program is played.
+// ts is an MPEG transport stream (ISO/IEC 13818-1). Its first program with video is played, or else the first one.
 //
-//	packets of 188 bytes --PID--> PAT, PMT: what there is | PES: one access unit or some audio frames, with their time
+//	packets of 188 bytes --PID--> PAT, PMT: what there is | PES: video or some audio frames, often with their time
 type ts struct {
 	tracks
-	r      *bufio.Reader
-	read   int64
-	pmt    uint16 // PID of the PMT; 0 until known
+	in     tsPackets
 	tables map[uint16]*section
-	table  []byte // the current PMT
+	guide  guide
 	pes    map[uint16]*pes
 	clock  wrap
 	queue  []Unit
 }
 
 func openTS(r io.Reader) (Stream, error) {
-	t := &ts{r: bufio.NewReaderSize(r, 64<<10), tables: map[uint16]*section{0: {}}, pes: map[uint16]*pes{}}
-	for t.table == nil {
-		if t.read > maxProbe {
+	t := &ts{in: tsPackets{r: bufio.NewReaderSize(r, 64<<10)}, tables: map[uint16]*section{0: {}},
+		pes: map[uint16]*pes{}}
+	for t.guide.table == nil {
+		if t.in.read > maxProbe {
 			return nil, fmt.Errorf("MPEG-TS: no program in the first %d MiB", maxProbe>>20)
 		}
 		if err := t.packet(); err != nil {
@@ -70,38 +69,20 @@ func (t *ts) Next() (Unit, error) {
 // flush returns the units that were incomplete when the stream ended.
 func (t *ts) flush() {
 	for _, p := range t.pes {
-		t.finish(p)
+		_ = t.finish(p) // the stream is over
+		if p.video != nil {
+			p.video.flush()
+		}
 	}
 }
 
-// packet reads one packet. It first synchronises when the stream was joined in the middle.
+// packet reads one packet.
 func (t *ts) packet() error {
-	for {
-		b, err := t.r.Peek(1)
-		if err != nil {
-			return err
-		}
-		if b[0] == tsSync {
-			break
-		}
-		t.skip(1)
+	p, err := t.in.next()
+	if err != nil || p == nil {
+		return err
 	}
-	b, err := t.r.Peek(tsPacket + 1)
-	if len(b) < tsPacket {
-		return ended(err)
-	}
-	if len(b) > tsPacket && b[tsPacket] != tsSync {
-		t.skip(1) // a byte that looked like the start of a packet
-		return nil
-	}
-	p := bytes.Clone(b[:tsPacket])
-	t.skip(tsPacket)
 	return t.demux(p)
-}
-
-func (t *ts) skip(n int) {
-	_, _ = t.r.Discard(n) // already peeked at
-	t.read += int64(n)
 }
 
 // demux parses the packet's header (section 2.4.3.2).
@@ -128,7 +109,7 @@ func (t *ts) demux(p []byte) error {
 		return nil
 	}
 	if s := t.pes[pid]; s != nil {
-		t.addPES(s, start, counter, body)
+		return t.addPES(s, start, counter, body)
 	}
 	return nil
 }
@@ -136,20 +117,16 @@ func (t *ts) demux(p []byte) error {
 // psi handles one table (section 2.4.4).
 func (t *ts) psi(pid uint16, b []byte) error {
 	switch {
-	case pid == 0 && b[0] == 0: // program association
-		for e := b[8 : len(b)-4]; len(e) >= 4 && t.pmt == 0; e = e[4:] {
-			if e[0] != 0 || e[1] != 0 { // 0 is the network table
-				t.pmt = uint16(e[2]&0x1f)<<8 | uint16(e[3])
-				t.tables[t.pmt] = &section{}
-			}
+	case pid == 0 && b[0] == 0:
+		for _, pid := range t.guide.associate(b) {
+			t.tables[pid] = &section{}
 		}
-	case pid == t.pmt && b[0] == 2: // program map
-		if t.table == nil {
-			t.table = b
-			return t.program(b)
+	case pid != 0 && b[0] == 2: // program map
+		if t.guide.table != nil {
+			return t.guide.check(b)
 		}
-		if !bytes.Equal(streams(b), streams(t.table)) {
-			return errProgram
+		if table := t.guide.choose(b); table != nil {
+			return t.program(table)
 		}
 	}
 	return nil
@@ -164,22 +141,35 @@ func streams(b []byte) []byte {
 	return b[min(from, len(b)-4) : len(b)-4]
 }
 
+// element is one elementary stream of a PMT.
+type element struct {
+	pid         uint16
+	kind        byte
+	descriptors []byte
+}
+
+func elements(table []byte) (all []element) {
+	for s := streams(table); len(s) >= 5; {
+		n := min(5+(int(s[3]&0xf)<<8|int(s[4])), len(s))
+		all = append(all, element{uint16(s[1]&0x1f)<<8 | uint16(s[2]), s[0], s[5:n]})
+		s = s[n:]
+	}
+	return all
+}
+
 // program selects the tracks of a program (section 2.4.4.9).
 func (t *ts) program(b []byte) error {
 	chosen := map[bool]uint16{}
-	for s := streams(b); len(s) >= 5; {
-		kind, pid := s[0], uint16(s[1]&0x1f)<<8|uint16(s[2])
-		n := min(5+(int(s[3]&0xf)<<8|int(s[4])), len(s))
-		track, name := describe(kind, s[5:n])
-		s = s[n:]
+	for _, e := range elements(b) {
+		track, name := describe(e.kind, e.descriptors)
 		if track.Codec == "" {
 			t.left = append(t.left, name)
 			continue
 		}
 		if t.add(track) {
 			delete(t.pes, chosen[track.Codec.Video()])
-			chosen[track.Codec.Video()] = pid
-			t.pes[pid] = &pes{codec: track.Codec}
+			chosen[track.Codec.Video()] = e.pid
+			t.pes[e.pid] = t.newPES(track.Codec)
 		}
 	}
 	return nil
@@ -245,73 +235,110 @@ type pes struct {
 	open    bool
 	counter byte
 	buf     []byte
-	want    int // total bytes, 0 when the start of the next PES packet is the end
+	want    int           // total bytes, 0 when the start of the next PES packet is the end
+	video   *pictures     // H.264 or H.265
+	after   time.Duration // when the audio so far has been played
+}
+
+func (t *ts) newPES(codec media.Codec) *pes {
+	p := &pes{codec: codec, after: es.Untimed}
+	if codec.Video() {
+		p.video = newPictures(codec, func(at time.Duration, nals [][]byte) { t.push(codec, at, nals) })
+	}
+	return p
+}
+
+// lost drops the rest of a unit.
+func (p *pes) lost() {
+	p.open, p.buf = false, nil
+	if p.video != nil {
+		p.video.lost()
+	}
 }
 
 // addPES adds the payload of one packet. After a lost packet the rest of the unit is dropped.
-func (t *ts) addPES(p *pes, start bool, counter byte, body []byte) {
+func (t *ts) addPES(p *pes, start bool, counter byte, body []byte) error {
 	lost := p.open && counter != (p.counter+1)&0xf
 	if lost && counter == p.counter && !start {
-		return // a permitted duplicate
+		return nil // a permitted duplicate
 	}
 	p.counter = counter
+	if lost {
+		p.lost()
+	}
 	if start {
-		if !lost {
-			t.finish(p)
+		if err := t.finish(p); err != nil {
+			return err
 		}
-		p.open, p.buf, p.want = true, nil, 0
+		p.open, p.want = true, 0
 		if len(body) >= 6 {
 			if n := int(body[4])<<8 | int(body[5]); n > 0 {
 				p.want = 6 + n
 			}
 		}
-	} else if lost {
-		p.open, p.buf = false, nil
 	}
 	if !p.open {
-		return
+		return nil
 	}
 	if p.buf = append(p.buf, body...); len(p.buf) > maxUnit {
-		p.open, p.buf = false, nil
-		return
+		return errBounds
 	}
 	if p.want > 0 && len(p.buf) >= p.want {
 		p.buf = p.buf[:p.want]
-		t.finish(p)
+		return t.finish(p)
 	}
+	return nil
 }
 
 // finish makes units from a complete PES packet.
-func (t *ts) finish(p *pes) {
+func (t *ts) finish(p *pes) error {
 	b := p.buf
 	p.buf = nil
-	if len(b) < 14 || b[0] != 0 || b[1] != 0 || b[2] != 1 || b[7]&0x80 == 0 || len(b) < 9+int(b[8]) || b[8] < 5 {
-		return // without a time
+	if len(b) < 9 || b[0] != 0 || b[1] != 0 || b[2] != 1 || len(b) < 9+int(b[8]) {
+		return nil
+	}
+	at, b := t.time(b), b[9+int(b[8]):]
+	if p.video != nil {
+		return p.video.add(b, at)
+	}
+	if at == es.Untimed {
+		at = p.after
+	}
+	switch {
+	case p.codec == media.Opus:
+		p.after = t.opus(at, b)
+	case len(b) > 0:
+		t.push(p.codec, at, [][]byte{b})
+		p.after = later(at, es.Duration(p.codec, b))
+	}
+	return nil
+}
+
+// time returns the PTS of a PES packet, es.Untimed if it has none.
+func (t *ts) time(b []byte) time.Duration {
+	if b[7]&0x80 == 0 || b[8] < 5 || len(b) < 14 {
+		return es.Untimed
 	}
 	ts := b[9:14]
-	ticks := int64(ts[0]>>1&7)<<30 | int64(ts[1])<<22 | int64(ts[2]>>1)<<15 | int64(ts[3])<<7 | int64(ts[4]>>1)
-	at, b := t.clock.time(ticks), b[9+int(b[8]):]
-	switch p.codec {
-	case media.H264, media.H265:
-		if nals := split(b); len(nals) > 0 && len(nals) <= maxNALs {
-			t.push(p.codec, at, nals)
-		}
-	case media.Opus:
-		t.opus(at, b)
-	default:
-		if len(b) > 0 {
-			t.push(p.codec, at, [][]byte{b})
-		}
+	return t.clock.time(int64(ts[0]>>1&7)<<30 | int64(ts[1])<<22 | int64(ts[2]>>1)<<15 | int64(ts[3])<<7 |
+		int64(ts[4]>>1))
+}
+
+// later returns a time after another that may be es.Untimed.
+func later(at, d time.Duration) time.Duration {
+	if at == es.Untimed {
+		return at
 	}
+	return at + d
 }
 
 func (t *ts) push(codec media.Codec, pts time.Duration, data [][]byte) {
 	t.queue = append(t.queue, Unit{Codec: codec, PTS: pts, Data: data})
 }
 
-// opus splits a PES packet into access units. Each has a control header with its size (ETSI TS "Opus in MPEG-TS",
-// section 3).
-func (t *ts) opus(at time.Duration, b []byte) {
+// opus splits a PES packet into access units, and returns the time of their end. Each has a control header with its
+// size (ETSI TS "Opus in MPEG-TS", section 3).
+func (t *ts) opus(at time.Duration, b []byte) time.Duration {
 	for len(b) > 2 && b[0] == 0x7f && b[1]&0xe0 == 0xe0 {
 		flags, size := b[1], 0
 		b = b[2:]
@@ -334,13 +361,14 @@ func (t *ts) opus(at time.Duration, b []byte) {
 			extra += 1 + int(b[extra]) // extension
 		}
 		if size == 0 || len(b) < extra+size {
-			return
+			return at
 		}
 		p := b[extra : extra+size]
 		t.push(media.Opus, at, [][]byte{bytes.Clone(p)})
-		at += time.Duration(opus.PacketDuration2(p)) * time.Second / 48000
+		at = later(at, time.Duration(opus.PacketDuration2(p))*time.Second/48000)
 		b = b[extra+size:]
 	}
+	return at
 }
 
 // split splits a part of an Annex B stream at its start codes. The slices share b.

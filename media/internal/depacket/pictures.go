@@ -135,6 +135,7 @@ func (p *pictures) add(nal []byte, marked bool, stamp uint32, units *[]Unit) (er
 	part := es.PartOf(p.codec, nal)
 	if p.slices > 0 && (part.Leads || part.Slice && part.First >= 0 && part.First <= p.last) {
 		err = p.end(stamp, units)
+		p.cut = part.Slice && part.First != 0
 	}
 	switch {
 	case part.Slice:
