@@ -135,12 +135,17 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		}
 	}
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
-		SDP: c.negotiation.steady(c.o.clean(o.SDP), "")}); err != nil {
+		SDP: c.negotiation.steady(c.o.clean(o.SDP), "")}); errors.Is(err, webrtc.ErrConnectionClosed) {
+		return err
+	} else if err != nil {
 		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("offer not understood: %w", err)})
 	}
 	c.setRemote(o.SDP)
 	settle(l.pc)
 	desc, err := l.pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: trickle})
+	if errors.Is(err, webrtc.ErrConnectionClosed) {
+		return err
+	}
 	if err != nil {
 		return c.refuse(ctx, o, refusal{ReasonBadOffer, fmt.Errorf("no answer to this offer: %w", err)})
 	}

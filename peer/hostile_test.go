@@ -187,7 +187,7 @@ func TestAttacksEndTheConnection(t *testing.T) {
 			for i := range uint32(500) {
 				_ = h.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: 7000 + i}})
 			}
-		}, "rtcp for more than"},
+		}, "rtcp about more than"},
 		{"many data channels", func(_ *testing.T, h *hostile) {
 			for i := range 100 {
 				_, _ = h.pc.CreateDataChannel(fmt.Sprint(i), nil)

@@ -2,7 +2,9 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -95,6 +97,23 @@ func (l *link) handshakeError(wait time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// truly is why a connection is over in place of an error that says only that Pion had closed it when we wanted
+// something of it: what we found wrong, why its handshake failed, or that the remote has gone.
+func (c *Conn) truly(err error) error {
+	if !errors.Is(err, webrtc.ErrConnectionClosed) && !errors.Is(err, io.ErrClosedPipe) {
+		return err
+	}
+	if why := c.guard.Reason(); why != nil {
+		return why
+	}
+	if l := c.current(); l != nil && !c.progress.wasConnected() {
+		if why := l.handshakeError(tellingWithin); why != nil {
+			return why
+		}
+	}
+	return ErrEnded
 }
 
 // freshServers takes ICE servers as at the beginning. They are for the next restart of ICE.

@@ -24,17 +24,31 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	ctx, cancel := context.WithCancel(context.Background())
+	go untilTold(cancel)
 	if os.Getpid() == 1 {
 		go reap()
 	}
 	err := command().ExecuteContext(ctx)
-	stop()
+	cancel()
 	if err != nil && !isA[loggedError](err) {
 		fmt.Fprintln(os.Stderr, explain(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// untilTold calls cancel at the first signal that ends the process. The second ends it at once.
+func untilTold(cancel func()) {
+	told := make(chan os.Signal, 2)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	<-told
+	cancel()
+	second := (<-told).(syscall.Signal)
+	if os.Getpid() == 1 { // whom the kernel spares signals that it has no handler for
+		os.Exit(128 + int(second))
+	}
+	signal.Reset(second)
+	_ = syscall.Kill(os.Getpid(), second)
 }
 
 // loggedError is one that the log tells, in its own format: a last line of another kind would be one that nobody reads,

@@ -13,6 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ownProcesses put a process into a PID namespace of its own; a user who is not root gets a user namespace with it,
+// where he is.
+func ownProcesses() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	return a
+}
+
 // TestFirstProcess runs the agent as the first process of a PID namespace, as a container does, with commands that
 // leave processes behind. None stays a zombie, and the exit status of the commands themselves comes where it is waited
 // for.
@@ -49,13 +61,7 @@ status: {listen: off}
 	cmd := exec.Command(exe, "-test.run=^TestFirstProcess$")
 	cmd.Env = append(os.Environ(), "KVSAGENT_TEST_FIRST="+path)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
-		Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
+	cmd.SysProcAttr = ownProcesses()
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("no PID namespace: %v; hint: run as root, or allow user namespaces", err)
 	}

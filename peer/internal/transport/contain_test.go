@@ -17,7 +17,7 @@ func TestCallbacksContainAPanic(t *testing.T) {
 		call func(*contain.Guard)
 	}{
 		{"media from the socket", func(g *contain.Guard) {
-			_, _ = rtpBuffer{plainBuffer{nil}, &Inbound{guard: g, Receive: true}}.Write(nil)
+			_, _ = (&rtpBuffer{in: &Inbound{guard: g, Receive: true}}).Write(nil)
 		}},
 		{"reports from the socket", func(g *contain.Guard) {
 			_, _ = rtcpBuffer{plainBuffer{nil}, &Inbound{guard: g, limits: (Limits{}).Filled()}}.Write(nil)

@@ -22,6 +22,7 @@ const (
 	Silence         = 30 * time.Second // without RTCP, after which a remote that sent some is gone
 	maxChannelLabel = 255              // bytes of label, and of protocol
 	rtpBufferBytes  = 1_000_000
+	streamsEver     = 16 // times those that may be open: Pion keeps a little of each for good
 	rtcpBufferBytes = 100_000
 )
 
@@ -34,7 +35,8 @@ type Inbound struct {
 	unasked unasked // what came although we did not
 
 	mu       sync.Mutex // guards the fields below
-	rtp      int        // streams
+	rtp      int        // streams that are open
+	everRTP  int        // streams since the beginning
 	rtcp     int
 	reports  rate
 	keys     rate      // requests for key frames
@@ -83,15 +85,21 @@ func (in *Inbound) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWrite
 	if kind == packetio.RTCPBufferPacket {
 		b.SetLimitSize(rtcpBufferBytes)
 		if in.rtcp++; in.rtcp > wire.MaxRTCPStreams {
-			in.refuse(b, "the remote sent RTCP for more than %d streams", wire.MaxRTCPStreams)
+			in.refuse(b, "the remote sent RTCP about more than %d streams (SSRCs)", wire.MaxRTCPStreams)
 		}
 		return rtcpBuffer{plainBuffer{b}, in}
 	}
 	b.SetLimitSize(rtpBufferBytes)
-	if in.rtp++; in.rtp > in.limits.Streams {
-		in.refuse(b, "the remote sent more than %d streams", in.limits.Streams)
+	in.rtp++
+	in.everRTP++
+	switch most := streamsEver * in.limits.Streams; {
+	case in.rtp > in.limits.Streams:
+		in.refuse(b, "the remote sends more than %d streams (SSRCs) of media at a time; hint: "+
+			"limits.inbound.streams, when they are meant", in.limits.Streams)
+	case in.everRTP > most:
+		in.refuse(b, "the remote sent more than %d streams (SSRCs) of media, one after the other", most)
 	}
-	return rtpBuffer{plainBuffer{b}, in}
+	return &rtpBuffer{plainBuffer: plainBuffer{b}, in: in}
 }
 
 // refuse makes a stream hold nothing.
@@ -142,10 +150,21 @@ func (b plainBuffer) Write(p []byte) (int, error) { return b.Buffer.Write(p, nil
 // rtpBuffer is one for media that we asked for.
 type rtpBuffer struct {
 	plainBuffer
-	in *Inbound
+	in   *Inbound
+	once sync.Once
 }
 
-func (b rtpBuffer) Write(p []byte) (int, error) {
+// Close is called when a stream is no longer part of what was agreed on: another may come in its place.
+func (b *rtpBuffer) Close() error {
+	b.once.Do(func() {
+		b.in.mu.Lock()
+		defer b.in.mu.Unlock()
+		b.in.rtp--
+	})
+	return b.plainBuffer.Close()
+}
+
+func (b *rtpBuffer) Write(p []byte) (int, error) {
 	defer b.in.contain("media reader")
 	return b.plainBuffer.Write(p)
 }

@@ -57,7 +57,32 @@ func TestLimitsAsTold(t *testing.T) {
 	failed = nil
 	in.Buffer(packetio.RTPBufferPacket, 1)
 	if in.Buffer(packetio.RTPBufferPacket, 2); failed == nil ||
-		!strings.Contains(failed.Error(), "more than 1 streams") {
+		!strings.Contains(failed.Error(), "more than 1 streams (SSRCs) of media at a time") {
 		t.Errorf("two streams: %v", failed)
+	}
+}
+
+// TestStreamsOneAfterTheOther: a session of many days has many streams, a few at a time. Pion keeps a little of each,
+// and so there is an end to them all the same.
+func TestStreamsOneAfterTheOther(t *testing.T) {
+	var failed error
+	in := &Inbound{limits: Limits{Streams: 2}.Filled(), Receive: true, fail: func(err error) { failed = err }}
+	stays := in.Buffer(packetio.RTPBufferPacket, 0)
+	for i := range uint32(2*streamsEver - 1) {
+		b := in.Buffer(packetio.RTPBufferPacket, 1+i)
+		if failed != nil {
+			t.Fatalf("stream %d: %v", 1+i, failed)
+		}
+		for range 2 { // Pion may close it twice
+			_ = b.Close()
+		}
+	}
+	in.Buffer(packetio.RTPBufferPacket, 99)
+	if failed == nil || !strings.Contains(failed.Error(), "more than 32 streams") ||
+		!strings.Contains(failed.Error(), "one after the other") {
+		t.Errorf("one too many: %v", failed)
+	}
+	if _, err := stays.Write([]byte{1}); err != nil {
+		t.Errorf("a stream that is open: %v", err)
 	}
 }
