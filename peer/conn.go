@@ -128,7 +128,7 @@ func (c *Conn) run(ctx context.Context) error {
 			err = c.onDeadline(ctx, time.Now())
 		}
 		if err != nil {
-			return c.truly(err)
+			return trueReason(c, err)
 		}
 	}
 }

@@ -99,9 +99,9 @@ func (l *link) handshakeError(wait time.Duration) error {
 	}
 }
 
-// truly is why a connection is over in place of an error that says only that Pion had closed it when we wanted
+// trueReason is why a connection is over in place of an error that says only that Pion had closed it when we wanted
 // something of it: what we found wrong, why its handshake failed, or that the remote has gone.
-func (c *Conn) truly(err error) error {
+func trueReason(c *Conn, err error) error {
 	if !errors.Is(err, webrtc.ErrConnectionClosed) && !errors.Is(err, io.ErrClosedPipe) {
 		return err
 	}

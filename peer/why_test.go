@@ -43,7 +43,7 @@ func TestWhyItIsOver(t *testing.T) {
 		if tt.guard != nil {
 			c.guard.Fail(tt.guard)
 		}
-		if got := c.truly(tt.err); !errors.Is(got, tt.want) {
+		if got := trueReason(c, tt.err); !errors.Is(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}

@@ -93,6 +93,7 @@ type joiner struct {
 	at     *time.Timer // next join, or the end of waiting for an offer
 	joined chan error  // the result of the call
 	busy   bool        // a call is in progress
+	due    bool        // its time came while that, or the lack of a WebSocket, kept it from being made
 	tries  int         // joins without an offer since the last one
 	gaveUp int         // consecutive times that the tries were used up
 	offer  time.Time   // when the last offer came; zero: no session
@@ -119,7 +120,8 @@ var (
 
 // joinOnOpen begins a storage session, unless there is one: media does not end with the WebSocket.
 func (r *run) joinOnOpen() {
-	if r.c.storage.Load() && (r.join.offer.IsZero() || r.c.opts.Now().Sub(r.join.offer) >= sessionLife-joinEarly) {
+	if r.c.storage.Load() && (r.join.due || r.join.offer.IsZero() ||
+		r.c.opts.Now().Sub(r.join.offer) >= sessionLife-joinEarly) {
 		r.join.at.Reset(0)
 	}
 }
@@ -127,8 +129,11 @@ func (r *run) joinOnOpen() {
 // onJoinTime handles the end of a wait: for an offer that did not come, for the session's hour, or after giving up.
 func (r *run) onJoinTime() {
 	j := &r.join
-	if r.cur == nil || j.busy || !r.c.storage.Load() || r.c.retired.Load() {
-		return // open will call again
+	if !r.c.storage.Load() || r.c.retired.Load() {
+		return
+	}
+	if j.due = r.cur == nil || j.busy; j.due {
+		return // the next WebSocket, or the end of the call, sees to it
 	}
 	if j.tries >= joinTries {
 		r.joinFailed(errNoOffer)
@@ -147,13 +152,16 @@ func (r *run) onJoinTime() {
 
 // onJoined waits for the offer, with some jitter, or gives up for a while.
 func (r *run) onJoined(err error) {
-	r.join.busy = false
-	if err != nil {
+	j := &r.join
+	j.busy = false
+	switch {
+	case j.tries == 0 && j.due && r.cur != nil: // the session of an offer that came first is over already
+		j.at.Reset(0)
+	case j.tries == 0: // an offer came first, whatever has become of the answer to the call
+	case err != nil:
 		r.joinFailed(err)
-		return
-	}
-	if r.join.tries > 0 { // no offer came first
-		r.join.at.Reset(offerWithin + backoff.Scale(offerWithin/3, r.c.opts.Rand()))
+	default:
+		j.at.Reset(offerWithin + backoff.Scale(offerWithin/3, r.c.opts.Rand()))
 	}
 }
 
@@ -177,7 +185,7 @@ func (r *run) joinFailed(err error) {
 // offer of that join replaces the session while it still works.
 func (r *run) onStorageOffer() {
 	j := &r.join
-	j.offer, j.tries, j.gaveUp = r.c.opts.Now(), 0, 0
+	j.offer, j.tries, j.gaveUp, j.due = r.c.opts.Now(), 0, 0, false
 	j.at.Reset(sessionLife - backoff.Scale(joinEarly, r.c.opts.Rand()))
 	r.c.update(func(p *Report) { p.StorageErr = nil })
 	j.failures.Recovered(j.offer)

@@ -63,6 +63,63 @@ func TestStorageSession(t *testing.T) {
 	})
 }
 
+// TestStorageJoinWithoutAnAnswer: the service's offer comes, and the answer to the call that asked for it does not,
+// since the network is cut. The session is there all the same, and is renewed before its hour is over.
+func TestStorageJoinWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		bodies, answer := make(chan string, 100), make(chan struct{})
+		f.onJoin = func(body string) { bodies <- body; <-answer }
+		opts := f.start()
+		opts.Storage = signaling.StorageAuto
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		s := f.socket()
+		<-bodies
+		s.say(t, message("SDP_OFFER", "", offer))
+		expect[signaling.Received](r)
+		synctest.Wait()
+		f.cut()
+		close(answer)
+		start := time.Now()
+		<-bodies
+		if d := time.Since(start); d < 57*time.Minute || d > 61*time.Minute {
+			t.Errorf("joined again after %v, want before the hour is over", d)
+		}
+		if err := r.Report().StorageErr; err != nil {
+			t.Errorf("the report has %v", err)
+		}
+	})
+}
+
+// TestStorageSessionThatEndsBeforeTheAnswer: the peer of the service's offer ends while the call that asked for it
+// still waits for its answer. Another session is asked for when that has come.
+func TestStorageSessionThatEndsBeforeTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.storage = "ENABLED"
+		bodies, answer := make(chan string, 100), make(chan struct{})
+		f.onJoin = func(body string) { bodies <- body; <-answer }
+		opts := f.start()
+		opts.Storage = signaling.StorageAuto
+		r := run(t, opts)
+		expect[signaling.Connected](r)
+		s := f.socket()
+		<-bodies
+		s.say(t, message("SDP_OFFER", "", offer))
+		expect[signaling.Received](r)
+		r.Rejoin(nil)
+		synctest.Wait()
+		close(answer)
+		start := time.Now()
+		<-bodies
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("joined again after %v, want at once", d)
+		}
+	})
+}
+
 func TestStorageJoinAsViewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t)
