@@ -1,4 +1,5 @@
 package agent
 
-// crashAt ends the process at offers of some channels, in a build for tests (crashtest.go); nil in all others.
+// crashAt ends or blocks the process at offers of some channels, in a build for tests (crashtest.go); nil in all
+// others.
 var crashAt func(channel string)

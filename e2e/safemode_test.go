@@ -20,6 +20,17 @@ import (
 	"github.com/kvsagent/kvsagent/status"
 )
 
+// faultyBinary builds the agent with the faults of agent/crashtest.go.
+func faultyBinary(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kvsagent")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashtest", "-o", file,
+		"../cmd/kvsagent").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return file
+}
+
 // TestSafeMode has a viewer whose every offer ends the process (a build for tests has the fault), beside a viewer of
 // another channel. The agent starts again each time, as under systemd; after some crashes it takes the bad viewer's
 // offers no more, says so, and the honest viewer has its picture.
@@ -27,11 +38,7 @@ func TestSafeMode(t *testing.T) {
 	t.Parallel()
 	service := rig.StartKVS(t)
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "kvsagent")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashtest", "-o", binary,
-		"../cmd/kvsagent").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	binary := faultyBinary(t)
 	address := rig.FreeAddress(t)
 	file := rig.WriteFile(t, "kvsagent.yaml", fmt.Sprintf("aws: {region: %s, endpoint: %q}\nstatus: {listen: %q}\n"+`
 sources: {pattern: {url: "testpattern:?size=320x240&rate=15", sub: "testpattern:?size=320x180&rate=5"}}

@@ -19,8 +19,8 @@ type container struct {
 	pid int // of its PID 1, as seen from outside
 }
 
-// boot starts systemd with the unit of this repository, the binary in /usr/bin and the config in /etc/kvsagent.
-func boot(t *testing.T, config string) *container {
+// boot starts systemd with the unit of this repository, a binary in /usr/bin and the config in /etc/kvsagent.
+func boot(t *testing.T, binary, config string) *container {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make the namespaces")
@@ -31,7 +31,7 @@ func boot(t *testing.T, config string) *container {
 			t.Fatal(err)
 		}
 	}
-	copyFile(t, rig.Binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
+	copyFile(t, binary, filepath.Join(dir, "bin/kvsagent"), 0o755)
 	copyFile(t, "../systemd/kvsagent.service", filepath.Join(dir, "etc/systemd/system/kvsagent.service"), 0o644)
 	copyFile(t, "../systemd/kvsagent.sysusers", filepath.Join(dir, "etc/sysusers.d/kvsagent.conf"), 0o644)
 	if err := os.WriteFile(filepath.Join(dir, "etc/kvsagent/kvsagent.yaml"), []byte(config), 0o644); err != nil {
@@ -152,6 +152,15 @@ func (c *container) get(path string) string {
 	return out
 }
 
+// put asks the agent's status port to change something.
+func (c *container) put(path, body string) string {
+	c.t.Helper()
+	out, _, _ := c.run("bash", "-c", `exec 3<>/dev/tcp/127.0.0.1/9780 && printf 'PUT %s HTTP/1.0\r\nHost: localhost\r\n'`+
+		`'Origin: http://localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' "$0" ${#1} "$1" `+
+		`>&3 && cat <&3`, path, body)
+	return out
+}
+
 // write replaces the config.
 func (c *container) write(config string) {
 	c.t.Helper()
@@ -177,11 +186,11 @@ func TestService(t *testing.T) {
 	config := func(channels string) string {
 		return `
 aws: {region: eu-central-1, endpoint: "http://127.0.0.1:9", credentials: {access_key_id: localkvs, secret_access_key: localkvs}}
-sources: {test: {url: "testpattern:"}}
+sources: {test: {url: "testpattern:", privacy_file: /run/kvsagent/test.privacy}}
 channels: {` + channels + `}
 `
 	}
-	c := boot(t, config("first: {source: test}"))
+	c := boot(t, rig.Binary, config("first: {source: test}"))
 
 	began := time.Now()
 	c.systemctl("start", "kvsagent") // returns at READY=1
@@ -221,6 +230,54 @@ channels: {` + channels + `}
 			t.Errorf("after reloads MainPID = %s, was %s; want the old config and the same process", got, pid)
 		}
 	})
+	t.Run("kvsagent reload", func(t *testing.T) {
+		reload := func() (string, int) {
+			out, errs, code := c.run("/usr/bin/kvsagent", "reload", "-c", "/etc/kvsagent/kvsagent.yaml")
+			return out + errs, code
+		}
+		c.write(config("first: {source: test}, third: {source: test}"))
+		if said, code := reload(); code != 0 || !strings.Contains(said, "runs now") {
+			t.Errorf("a good config: exit %d, %s", code, said)
+		}
+		if got := c.get("/api/v1/report"); !strings.Contains(got, `"third"`) { // there at once: it has waited for that
+			t.Errorf("the report has %s", got)
+		}
+		c.write("channels: [this is no config")
+		if said, code := reload(); code != 78 || !strings.Contains(said, "kvsagent.yaml:") {
+			t.Errorf("a bad config: exit %d, want 78: %s", code, said)
+		}
+		c.write(config("first: {source: test}") + "aws: {}\n")
+		if said, code := reload(); code != 78 {
+			t.Errorf("a key that is there twice: exit %d, want 78: %s", code, said)
+		}
+		if got := c.show("MainPID"); got != pid || !strings.Contains(c.get("/api/v1/report"), `"third"`) {
+			t.Errorf("MainPID = %s, was %s; want the old config and the same process", got, pid)
+		}
+	})
+	t.Run("privacy", func(t *testing.T) {
+		private := func() bool { return strings.Contains(c.get("/api/v1/report"), `"privacy": `) }
+		exists := func() bool { _, _, code := c.run("test", "-e", "/run/kvsagent/test.privacy"); return code == 0 }
+		if private() || exists() {
+			t.Fatal("the switch is on already")
+		}
+		if got := c.put("/api/v1/sources/test/privacy", `{"on": true}`); !strings.Contains(got, " 204 ") {
+			t.Fatalf("the switch cannot be set: %s", got)
+		}
+		rig.Eventually(t, 10*time.Second, "the source is private", func() (bool, any) {
+			return private() && exists(), c.get("/api/v1/report")
+		})
+		c.write(config("first: {source: test}"))
+		c.systemctl("restart", "kvsagent")
+		rig.Eventually(t, 10*time.Second, "the source is private after a restart", func() (bool, any) {
+			return private() && exists(), c.get("/api/v1/report")
+		})
+		if got := c.put("/api/v1/sources/test/privacy", `{"on": false}`); !strings.Contains(got, " 204 ") {
+			t.Fatalf("the switch cannot be taken back: %s", got)
+		}
+		rig.Eventually(t, 10*time.Second, "the source is private no more", func() (bool, any) {
+			return !private() && !exists(), c.get("/api/v1/report")
+		})
+	})
 	t.Run("crash", func(t *testing.T) {
 		c.write(config("first: {source: test}"))
 		c.systemctl("kill", "-s", strconv.Itoa(int(syscall.SIGKILL)), "kvsagent")
@@ -247,4 +304,50 @@ channels: {` + channels + `}
 		}
 		c.shows(time.Second, "SubState", "failed") // and stays so: a restart would not mend it
 	})
+}
+
+// TestServiceStuck has an offer block the loop of its channel for good (a build for tests has the fault). systemctl
+// status names the loop, the watchdog ends the process with the stacks in its log, and the next one works.
+func TestServiceStuck(t *testing.T) {
+	t.Parallel()
+	c := boot(t, faultyBinary(t), `
+aws: {region: eu-central-1, endpoint: "http://127.0.0.1:9790", credentials: {access_key_id: localkvs, secret_access_key: localkvs}}
+sources: {test: {url: "testpattern:?size=320x240&rate=5"}}
+channels: {stuck: {source: test, create: true}, first: {source: test, create: true}}
+`)
+	c.systemctl("start", "kvsagent") // its user is made first
+	start := func(unit string, args ...string) {
+		t.Helper()
+		if out, errs, code := c.run(append([]string{"systemd-run", "--unit=" + unit,
+			"--setenv=AWS_ACCESS_KEY_ID=localkvs", "--setenv=AWS_SECRET_ACCESS_KEY=localkvs", "/usr/bin/kvsagent"},
+			args...)...); code != 0 {
+			t.Fatalf("systemd-run %s: exit %d\n%s%s", unit, code, out, errs)
+		}
+	}
+	start("service", "localkvs", "--listen", "127.0.0.1:9790")
+	connected := func() (bool, any) {
+		got := c.get("/readyz")
+		return strings.Contains(got, " 200 OK"), got
+	}
+	rig.Eventually(t, 60*time.Second, "the channels are connected", connected)
+	pid := c.show("MainPID")
+	start("viewer", "view", "stuck", "--endpoint", "http://127.0.0.1:9790", "--region", "eu-central-1", "--duration",
+		"100s")
+	rig.Eventually(t, 40*time.Second, "systemctl status names the loop", func() (bool, any) {
+		got := c.show("StatusText")
+		return strings.Contains(got, "channel stuck"), got
+	})
+	if got := c.show("MainPID"); got != pid {
+		t.Fatalf("it is another process already: %s, was %s", got, pid)
+	}
+	c.systemctl("stop", "viewer") // else it would offer again
+	c.shows(60*time.Second, "NRestarts", "1")
+	c.shows(30*time.Second, "SubState", "running")
+	rig.Eventually(t, 60*time.Second, "the channels are connected again", connected)
+	out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent")
+	for _, want := range []string{"Watchdog timeout", "SIGABRT", "onOffer"} { // the last in a stack
+		if !strings.Contains(out, want) {
+			t.Errorf("the journal has no %q", want)
+		}
+	}
 }
