@@ -201,9 +201,10 @@ func parse(text []byte, foreign bool) (inputs []*input, silent string, err error
 		return nil, "", fmt.Errorf("%d tracks; hint: at most %d", n, maxMedias)
 	}
 	have := map[bool]bool{}
+	rates := depacket.ReadRates(text)
 	var refused []string
 	for _, md := range ssd.MediaDescriptions {
-		in, err := newInput(ssd, md)
+		in, err := newInput(ssd, md, rates)
 		switch {
 		case err != nil:
 			refused = append(refused, err.Error())
@@ -227,7 +228,7 @@ func parse(text []byte, foreign bool) (inputs []*input, silent string, err error
 	return inputs, silent, nil
 }
 
-func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription) (*input, error) {
+func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription, rates depacket.Rates) (*input, error) {
 	var m description.Media
 	if err := m.Unmarshal(md); err != nil {
 		return nil, err
@@ -240,6 +241,7 @@ func newInput(ssd *sdp.SessionDescription, md *sdp.MediaDescription) (*input, er
 		address = ssd.ConnectionInformation
 	}
 	in := &input{port: md.MediaName.Port.Value, forma: m.Formats[0]}
+	rates.Correct(in.forma)
 	in.clock.Rate = in.forma.ClockRate()
 	if address != nil && address.Address != nil {
 		in.host, _, _ = strings.Cut(address.Address.Address, "/") // 239.0.0.1/32 has a TTL

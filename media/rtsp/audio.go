@@ -1,6 +1,7 @@
 package rtsp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,54 +10,47 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/depacket"
 )
 
 // audio turns the RTP packets of one Opus or G.711 track into frames: one packet is one frame (RFC 7587 section 4.2,
-// RFC 3551).
+// RFC 3551), or several when it is longer than what viewers get in one packet.
 type audio struct {
-	codec    media.Codec
-	channels int
-	clock    clock
-	out      output
+	in    *depacket.Track
+	clock clock
+	out   output
 }
 
-// newAudio accepts a format that viewers can get unchanged, or returns why not.
+// newAudio accepts a format that viewers can get, or returns why not.
 func newAudio(forma format.Format) (*audio, error) {
-	a := &audio{clock: clock{rate: int64(forma.ClockRate())}}
-	switch f := forma.(type) {
-	case *format.Opus:
-		a.codec, a.channels = media.Opus, f.ChannelCount
-		if f.ChannelCount > 2 {
-			return nil, fmt.Errorf("opus with %d channels", f.ChannelCount)
-		}
-	case *format.G711:
-		a.codec, a.channels = media.PCMA, 1
-		if f.MULaw {
-			a.codec = media.PCMU
-		}
-		if f.SampleRate != 8000 || f.ChannelCount != 1 {
-			return nil, fmt.Errorf("%s with %d Hz and %d channels", a.codec, f.SampleRate, f.ChannelCount)
-		}
+	switch forma.(type) {
+	case *format.Opus, *format.G711:
 	default:
-		return nil, fmt.Errorf("%s", codecName(forma))
+		return nil, errors.New(codecName(forma))
 	}
-	return a, nil
+	in, err := depacket.New(forma)
+	if err != nil {
+		return nil, err
+	}
+	return &audio{in: in, clock: clock{rate: int64(forma.ClockRate())}}, nil
 }
 
 func (a *audio) shown() bool                  { return true }
 func (a *audio) waiting() bool                { return false }
 func (a *audio) flush() (damage, fatal error) { return nil, nil }
 
-func (a *audio) track() media.Track { return media.Track{Codec: a.codec, Channels: a.channels} }
+func (a *audio) track() media.Track { return a.in.Track }
 
 // packet handles one RTP packet that arrived at now, with its time in ticks.
 func (a *audio) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
-	if len(pkt.Payload) == 0 {
-		return nil, nil
+	units, damage := a.in.Packet(pkt)
+	for _, u := range units {
+		after := ticksOf(u.Offset, a.clock.rate)
+		pts, _ := a.clock.pts(ticks+after, now)
+		a.out(&media.Frame{Codec: a.in.Codec, PTS: pts, Captured: now, Data: detach(u.Data)},
+			pkt.Timestamp+uint32(after))
 	}
-	pts, _ := a.clock.pts(ticks, now)
-	a.out(&media.Frame{Codec: a.codec, PTS: pts, Captured: now, Data: detach([][]byte{pkt.Payload})}, pkt.Timestamp)
-	return nil, nil
+	return damage, nil
 }
 
 // codecName returns the usual name of a format: its RTP encoding name if it has one.

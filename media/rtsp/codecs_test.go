@@ -328,3 +328,27 @@ func (c *tap) Write(p []byte) (int, error) {
 	c.sent.Write(p)
 	return c.Conn.Write(p)
 }
+
+// TestWideG711: G.711 of 16000 Hz under a payload type that stands for 8000 Hz is played at its speed.
+func TestWideG711(t *testing.T) {
+	wide := &format.G711{PayloadTyp: 8, SampleRate: 16000, ChannelCount: 1}
+	cam := (&camera{t: t, video: []clip{baseline(t)}, audio: wide,
+		sound: [][]byte{bytes.Repeat([]byte{0xd5}, 320)}}).start("127.0.0.1:0")
+	src, _ := source(t, rtsp.Options{URL: cam.url()})
+	out, err := play(t, src, pictures(50))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	frames := out.of(media.PCMA)
+	if len(frames) < 20 {
+		t.Fatalf("%d frames of sound", len(frames))
+	}
+	samples := 0
+	for _, f := range frames[1 : len(frames)-1] {
+		samples += f.Size()
+	}
+	lasts := frames[len(frames)-1].PTS - frames[1].PTS
+	if off := time.Duration(samples)*time.Second/8000 - lasts; off.Abs() > 10*time.Millisecond {
+		t.Errorf("%d samples of 8000 Hz last %v", samples, lasts)
+	}
+}

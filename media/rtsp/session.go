@@ -68,6 +68,7 @@ type session struct {
 	video  stream
 	audio  stream // nil when there is no sound
 
+	rates    depacket.Rates // of G.711, by the last answer with an SDP
 	avSync   avSync
 	mu       sync.Mutex  // one packet at a time: over UDP each track has its own reader
 	withheld bool        // the camera wants the password in clear text
@@ -168,6 +169,9 @@ func (ss *session) guardBasic(req *base.Request) {
 // answered sees each answer before the library does.
 func (ss *session) answered(res *base.Response) {
 	ss.loggedIn = ss.loggedIn || ss.signed && res.StatusCode == base.StatusOK
+	if len(res.Body) > 0 {
+		ss.rates = depacket.ReadRates(res.Body)
+	}
 	ss.holdRedirect(res)
 }
 
@@ -396,6 +400,7 @@ func (ss *session) setupAudio(desc *description.Session) error {
 			continue
 		}
 		for _, forma := range medi.Formats {
+			ss.rates.Correct(forma)
 			a, err := ss.newAudio(forma)
 			if err != nil {
 				refused = append(refused, err.Error())

@@ -107,12 +107,8 @@ func (t *Track) audio(forma format.Format) error {
 		}
 		t.Codec, t.Channels, t.open = media.Opus, f.ChannelCount, plain
 	case *format.G711:
-		if f.SampleRate != 8000 || f.ChannelCount != 1 {
-			return fmt.Errorf("G.711 with %d Hz and %d channels", f.SampleRate, f.ChannelCount)
-		}
-		t.Codec, t.Channels, t.open = media.PCMA, 1, plain
-		if f.MULaw {
-			t.Codec = media.PCMU
+		if err := t.newG711(f); err != nil {
+			return err
 		}
 	case *format.LPCM:
 		if f.BitDepth != 16 {

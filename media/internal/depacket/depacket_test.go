@@ -36,7 +36,8 @@ func formats() []format.Format {
 func TestRefused(t *testing.T) {
 	for _, forma := range []format.Format{&format.MJPEG{}, &format.G722{}, &format.Opus{ChannelCount: 6},
 		&format.LPCM{BitDepth: 24},
-		&format.G711{SampleRate: 16000, ChannelCount: 1}, &format.MPEG4Audio{}} {
+		&format.G711{SampleRate: 16000, ChannelCount: 6}, &format.G711{SampleRate: 8, ChannelCount: 1},
+		&format.MPEG4Audio{}} {
 		if tr, err := depacket.New(forma); err == nil || err.Error() == "" {
 			t.Errorf("%T: %v", forma, tr)
 		}
