@@ -112,6 +112,7 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 	}
 	tracks := s.silence.Choose(stream.Tracks(), s.o.Foreign, out, s.o.Log, "set the sender's audio to Opus")
 	w := es.NewWriter(out, tracks...)
+	w.MeasureAll(func(codec media.Codec, times float64) { es.TellRate(out, s.o.Log, codec, times) })
 	for {
 		u, err := stream.Next()
 		if err != nil {

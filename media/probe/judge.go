@@ -33,6 +33,7 @@ const (
 	highRate  = 8e6  // bits a second
 	jitter    = 150  // ms
 	drift     = 500  // ppm
+	wrongRate = 10_000
 	slowStart = 5000 // ms
 	burst     = 700  // ms
 )
@@ -148,6 +149,11 @@ func (r *Result) judgeAudio() {
 func (r *Result) judgeClock() {
 	c := r.Clock
 	if c == nil {
+		return
+	}
+	if c.DriftPPM > wrongRate || c.DriftPPM < -wrongRate {
+		r.add(Fair, fmt.Sprintf("its time stamps run about %.2f times as fast as time; they are corrected after ten "+
+			"seconds", 1+c.DriftPPM/1e6), "set a frame rate that the camera can keep, or update its firmware")
 		return
 	}
 	if c.JitterMS > jitter {

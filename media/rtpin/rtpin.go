@@ -128,6 +128,14 @@ func (s *Source) run(ctx context.Context, out media.Sink) error {
 		tracks = append(tracks, in.track.Track)
 	}
 	ss.w = es.NewWriter(&ss.avSync, tracks...)
+	ss.w.MeasureAll(func(codec media.Codec, times float64) {
+		for _, in := range inputs {
+			if in.track.Codec == codec {
+				in.clock.Times = times
+			}
+		}
+		es.TellRate(out, s.o.Log, codec, times)
+	})
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/internal/depacket"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
 // audio turns the RTP packets of one Opus or G.711 track into frames: one packet is one frame (RFC 7587 section 4.2,
@@ -38,6 +39,8 @@ func newAudio(forma format.Format) (*audio, error) {
 func (a *audio) shown() bool                  { return true }
 func (a *audio) waiting() bool                { return false }
 func (a *audio) flush() (damage, fatal error) { return nil, nil }
+
+func (a *audio) rate() *es.Rate { return a.clock.measured() }
 
 func (a *audio) track() media.Track { return a.in.Track }
 

@@ -4,6 +4,7 @@ import (
 	"github.com/pion/rtcp"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 	"github.com/kvsagent/kvsagent/media/internal/lipsync"
 )
 
@@ -40,5 +41,25 @@ func (ss *session) doubt(err error) {
 	if err != nil {
 		ss.s.once("rtsp sender reports are not followed; picture and sound are aligned by when they come",
 			"url", ss.s.address(), "err", err)
+	}
+}
+
+// watchRates corrects clocks that run at the wrong rate, and says so.
+func (ss *session) watchRates() {
+	picture := ss.video.rate()
+	picture.Found = ss.wrongRate(ss.video, &ss.avSync.picture)
+	if ss.audio == nil {
+		return
+	}
+	sound := ss.audio.rate()
+	sound.Found = ss.wrongRate(ss.audio, &ss.avSync.sound)
+	picture.Other, sound.Other = sound, picture
+}
+
+// wrongRate returns what to do when the clock of a track runs so many times as fast as time.
+func (ss *session) wrongRate(track stream, clock *lipsync.Clock) func(times float64) {
+	return func(times float64) {
+		clock.Times = times
+		es.TellRate(ss.out, ss.s.log.With("url", ss.s.address()), track.track().Codec, times)
 	}
 }

@@ -76,3 +76,28 @@ func behind(t *testing.T, pictures, sound []*media.Frame, c clip) time.Duration 
 	t.Fatal("the last picture is none of the clip's")
 	return 0
 }
+
+// TestWrongRate: a camera stamps its pictures for 1.1 times their rate, with and without reports. The picture is with
+// its sound in the end, and the operator is told.
+func TestWrongRate(t *testing.T) {
+	video := baseline(t)
+	var numbered [][]byte
+	for i := range 100 {
+		numbered = append(numbered, bytes.Repeat([]byte{byte(i)}, 160))
+	}
+	cam := (&camera{t: t, video: []clip{video}, audio: formatPCMU, sound: numbered, times: 1.1}).start("127.0.0.1:0")
+	src, log := source(t, rtsp.Options{URL: cam.url()})
+	out, err := play(t, src, pictures(25*16))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	sounds := out.of(media.PCMU)
+	late := behind(t, out.of(media.H264), sounds[len(sounds)-1:], video)
+	if late.Abs() > 80*time.Millisecond {
+		t.Errorf("after 16 s the sound is late by %v", late)
+	}
+	if !strings.Contains(log.String(), "run at the wrong rate and are corrected") ||
+		!strings.Contains(log.String(), "times=1.10") {
+		t.Errorf("log: %s", log)
+	}
+}

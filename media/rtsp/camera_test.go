@@ -125,6 +125,7 @@ type camera struct {
 	marks bool          // each audio packet ends a unit, as with AAC
 	late  int           // audio packets by which the audio follows its picture
 	wrong time.Duration // error of the clock in the audio's reports
+	times float64       // how fast the time stamps of the video run; 0 means as fast as time
 
 	address string
 	server  *gortsplib.Server
@@ -219,6 +220,9 @@ func (c *camera) feed(ctx context.Context) {
 		}
 		for _, pkt := range packets {
 			pkt.Timestamp = c.first + uint32(pts*90/time.Millisecond)
+			if c.times > 0 {
+				pkt.Timestamp = c.first + uint32(float64(pts*90/time.Millisecond)*c.times)
+			}
 			c.stream.WritePacketRTPWithNTP(c.medias[0], pkt, begin.Add(pts))
 		}
 		c.feedSound(2*n-c.late, begin.Add(c.wrong))

@@ -17,6 +17,14 @@ func (c *clock) pts(ticks int64, now time.Time) (pts time.Duration, back bool) {
 	return c.At(duration(ticks, c.rate), now)
 }
 
+// measured returns what corrects the clock.
+func (c *clock) measured() *es.Rate {
+	if c.Rate == nil {
+		c.Rate = &es.Rate{}
+	}
+	return c.Rate
+}
+
 // duration converts ticks at a rate, without overflow of the 64-bit product.
 func duration(ticks, rate int64) time.Duration {
 	return time.Duration(ticks/rate)*time.Second + time.Duration(ticks%rate)*time.Second/time.Duration(rate)

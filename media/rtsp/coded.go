@@ -26,6 +26,8 @@ type stream interface {
 	// waiting reports whether a picture is held back until the next one begins; flush passes it on.
 	waiting() bool
 	flush() (damage, fatal error)
+	// rate corrects the clock of the track.
+	rate() *es.Rate
 }
 
 // coded is a track of any codec except H.264, Opus and G.711, which have their own types: H.265, VP8, VP9, AV1, and
@@ -33,7 +35,7 @@ type stream interface {
 type coded struct {
 	in      *depacket.Track
 	w       *es.Writer
-	rate    int64 // ticks a second
+	ticks   int64 // a second
 	out     output
 	last    moment // of the packet before
 	stamp   uint32 // RTP timestamp of the unit that is being written
@@ -47,7 +49,7 @@ func newCoded(forma format.Format, out output, changed func()) (*coded, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &coded{in: in, rate: int64(forma.ClockRate()), out: out, changed: changed}
+	c := &coded{in: in, ticks: int64(forma.ClockRate()), out: out, changed: changed}
 	c.w = es.NewWriter((*codedSink)(c), in.Track)
 	c.w.Zero(0)
 	c.w.Parameters(in.Sets...)
@@ -66,6 +68,8 @@ func (c *coded) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 
 func (c *coded) waiting() bool { return c.in.Waiting() }
 
+func (c *coded) rate() *es.Rate { return c.w.Measure(c.in.Codec) }
+
 func (c *coded) flush() (damage, fatal error) {
 	units, damage := c.in.Flush()
 	return damage, c.units(units, c.last.at)
@@ -73,13 +77,13 @@ func (c *coded) flush() (damage, fatal error) {
 
 // units writes units, some of which were complete before the last packet, at before.
 func (c *coded) units(units []depacket.Unit, before time.Time) error {
-	pts := duration(c.last.ticks, c.rate)
+	pts := duration(c.last.ticks, c.ticks)
 	for _, u := range units {
 		at := c.last.at
 		if u.Held {
 			at = before
 		}
-		c.stamp = c.last.stamp + uint32(ticksOf(u.Offset, c.rate))
+		c.stamp = c.last.stamp + uint32(ticksOf(u.Offset, c.ticks))
 		if err := c.w.Write(c.in.Codec, pts+u.Offset, at, detach(u.Data)); err != nil {
 			return err
 		}

@@ -239,6 +239,7 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 		return ss.s.fail("setup", err)
 	}
 	ss.announce()
+	ss.watchRates()
 
 	ss.stall, ss.keyframe = time.NewTimer(ss.pace.limit(ss.s.timeout)), time.NewTimer(keyNote)
 	defer ss.stall.Stop()

@@ -11,6 +11,7 @@ import (
 	"github.com/kvsagent/kvsagent/internal/h264"
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/internal/depacket"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 )
 
 var errBFrames = errors.New("the camera sends B-frames, which WebRTC cannot carry")
@@ -69,6 +70,8 @@ func (v *video) packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fat
 }
 
 func (v *video) waiting() bool { return v.in.Waiting() }
+
+func (v *video) rate() *es.Rate { return v.clock.measured() }
 
 func (v *video) flush() (damage, fatal error) {
 	units, damage := v.in.Flush()

@@ -14,6 +14,8 @@ const (
 // that passed here. A clock that stands still is ignored after a while, and only the time that passes here counts. The
 // zero value is ready.
 type Clock struct {
+	Rate *Rate // corrects the times first; nil believes their rate
+
 	started bool
 	last    time.Duration // PTS of the last unit
 	arrived time.Time     // when it came
@@ -24,6 +26,9 @@ type Clock struct {
 // At returns the PTS of a unit with time raw on the stream's clock that arrived at now. back reports that the stream's
 // time went back, as with B-frames.
 func (c *Clock) At(raw time.Duration, now time.Time) (pts time.Duration, back bool) {
+	if c.Rate != nil {
+		raw = c.Rate.At(raw, now)
+	}
 	pts = raw + c.shift
 	switch {
 	case !c.started:

@@ -115,6 +115,31 @@ func (w *Writer) Zero(at time.Duration) {
 	w.shift = &shift
 }
 
+// Measure corrects the clock of a track when it runs at the wrong rate. It returns nil when there is no such track.
+func (w *Writer) Measure(codec media.Codec) *Rate {
+	c := w.clocks[codec]
+	if c == nil {
+		return nil
+	}
+	if c.Rate == nil {
+		c.Rate = &Rate{}
+	}
+	return c.Rate
+}
+
+// MeasureAll corrects the clocks of all tracks. found is told which runs so many times as fast as time.
+func (w *Writer) MeasureAll(found func(codec media.Codec, times float64)) {
+	for codec := range w.clocks {
+		r := w.Measure(codec)
+		r.Found = func(times float64) { found(codec, times) }
+		for other := range w.clocks {
+			if other != codec {
+				r.Other = w.Measure(other)
+			}
+		}
+	}
+}
+
 // Parameters passes parameter sets that came outside the stream.
 func (w *Writer) Parameters(sets ...[]byte) {
 	if p, ok := w.video.(interface{ set(...[]byte) }); ok {

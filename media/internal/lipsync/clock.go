@@ -10,6 +10,9 @@ import (
 type Clock struct {
 	Rate int // RTP ticks a second
 
+	// Times is how many times as fast as time the RTP clock was measured to run; 0 means that it runs at Rate.
+	Times float64
+
 	source uint32 // the SSRC of the packets
 
 	known bool          // there is a report
@@ -34,8 +37,11 @@ func (c *Clock) At(stamp uint32) time.Time {
 	if !c.known || c.ssrc != c.source || c.Rate <= 0 {
 		return time.Time{}
 	}
-	ticks := int64(int32(stamp - c.stamp))
-	return time.Unix(-since1900, 0).Add(c.ntp + time.Duration(ticks*int64(time.Second)/int64(c.Rate)))
+	after := time.Duration(int64(int32(stamp-c.stamp)) * int64(time.Second) / int64(c.Rate))
+	if c.Times > 0 {
+		after = time.Duration(float64(after) / c.Times)
+	}
+	return time.Unix(-since1900, 0).Add(c.ntp + after)
 }
 
 // since1900 is the number of seconds from 1900, where NTP begins, to 1970.
