@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -100,5 +101,38 @@ func TestCrashesThatAreFarApart(t *testing.T) {
 	}
 	if c, err := OpenCrashes(""); c != nil || err != nil || c.Safe() != "" || !c.joining("gate", "a") {
 		t.Errorf("without a state directory: %v, %v", c, err)
+	}
+}
+
+// TestStateOfAnotherVersion: another version wrote the file, with more in it, or the same names for other things. The
+// agent starts all the same, keeps what it understands, and the other version starts with what this one wrote.
+func TestStateOfAnotherVersion(t *testing.T) {
+	for name, text := range map[string]string{
+		"newer": `{"version": 99, "running": true, "crashes": ["2026-12-01T11:59:58Z", "2026-12-01T11:59:59Z"],
+			"joining": "", "banned": {}, "places": [{"x": 1}]}`,
+		"another shape": `{"running": "yes", "crashes": {"gate": 3}, "banned": ["x"]}`,
+		"a list":        `[1, 2, 3]`, "older, which was empty": `{}`, "no text": "\x00\xff\x00", "nothing": "",
+	} {
+		l := &lives{t: t, dir: t.TempDir(), at: time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)}
+		path := filepath.Join(l.dir, "crashes.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := l.start()
+		if safe := c.Safe() != ""; safe != (name == "newer") {
+			t.Errorf("%s: safe mode %v; want it only where three crashes are told", name, safe)
+		}
+		if !c.joining("gate", "a") {
+			t.Errorf("%s: an offer is not taken", name)
+		}
+		c.Close()
+		var kept struct { // as the other version may read it
+			Running bool
+			Crashes []time.Time
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || json.Unmarshal(data, &kept) != nil || kept.Running {
+			t.Errorf("%s: the file is %s, %v", name, data, err)
+		}
 	}
 }

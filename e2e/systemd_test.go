@@ -284,6 +284,30 @@ channels: {` + channels + `}
 		c.shows(20*time.Second, "NRestarts", "1")
 		c.shows(20*time.Second, "SubState", "running")
 	})
+	t.Run("no threads", func(t *testing.T) {
+		limit := func(threads string) {
+			t.Helper()
+			if _, errs, code := c.run("bash", "-c", `mkdir -p "${0%/*}" && printf '[Service]\nLimitNPROC=%s\n' "$1" >"$0"`,
+				"/etc/systemd/system/kvsagent.service.d/threads.conf", threads); code != 0 {
+				t.Fatal(errs)
+			}
+			c.systemctl("daemon-reload")
+		}
+		limit("3") // Go ends the process when it can make no thread
+		c.systemctl("reset-failed", "kvsagent")
+		_, _, _ = c.run("systemctl", "restart", "kvsagent")
+		rig.Eventually(t, 30*time.Second, "it is started again and again", func() (bool, any) {
+			got := c.show("NRestarts")
+			n, _ := strconv.Atoi(got)
+			return n >= 2, got
+		})
+		limit("infinity")
+		c.shows(20*time.Second, "SubState", "running")
+		if out, _, _ := c.run("journalctl", "--no-pager", "-u", "kvsagent"); !strings.Contains(out, "failed to create new OS "+
+			"thread") {
+			t.Error("the fault was not there: the journal has nothing of threads")
+		}
+	})
 	t.Run("stop", func(t *testing.T) {
 		began := time.Now()
 		c.systemctl("stop", "kvsagent")

@@ -480,6 +480,34 @@ func TestSessionEndsWhileItsReplacementIsDialled(t *testing.T) {
 // notice, since waits and ages are measured by the monotonic clock. The next request is refused once for its time and
 // is repeated at once. For the client it makes no difference whether its own clock steps or all others do; the fake
 // does the latter.
+// TestClockIsSlewed: the clock of this host runs 500 ppm beside the service's for a day, as fast as NTP slews one.
+// Nothing is refused, nobody connects more often, and the log has no line of it.
+func TestClockIsSlewed(t *testing.T) {
+	for _, ppm := range []time.Duration{500, -500} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			f.strict = true
+			r := run(t, f.start())
+			expect[signaling.Connected](r)
+			for minute := range time.Duration(24 * 60) {
+				f.set(func() { f.skew = minute * time.Minute * ppm / 1_000_000 })
+				time.Sleep(time.Minute)
+				if minute%60 == 0 {
+					if _, err := r.ICEServers(t.Context()); err != nil {
+						t.Errorf("after %d min: %v", minute, err)
+					}
+				}
+			}
+			if n := f.count(wssPath); n > 1+24*60/45 {
+				t.Errorf("%d WebSockets in a day", n)
+			}
+			if log := r.logged.String(); strings.Contains(log, "WARN") || strings.Contains(log, "clock") {
+				t.Errorf("the log has\n%s", log)
+			}
+		})
+	}
+}
+
 func TestClockStepsByADay(t *testing.T) {
 	for _, step := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {

@@ -26,14 +26,20 @@ type Agent struct {
 // TLS, ca is the file to trust.
 func StartAgent(t testing.TB, env []string, endpoint, ca, config string) *Agent {
 	t.Helper()
+	return StartAgentUnder(t, nil, env, endpoint, ca, config)
+}
+
+// StartAgentUnder is StartAgent with a program, and its arguments, that runs the daemon.
+func StartAgentUnder(t testing.TB, under, env []string, endpoint, ca, config string) *Agent {
+	t.Helper()
 	address := FreeAddress(t)
 	if ca != "" {
 		ca = ", ca_file: " + ca
 	}
 	text := fmt.Sprintf("aws: {region: %s, endpoint: %q%s}\nstatus: {listen: %q}\n%s", Region, endpoint, ca, address,
 		config)
-	a := &Agent{Process: Start(t, env, Binary, "run", "-c", WriteFile(t, "kvsagent.yaml", text)),
-		StatusURL: "http://" + address}
+	line := append(slices.Clone(under), Binary, "run", "-c", WriteFile(t, "kvsagent.yaml", text))
+	a := &Agent{Process: Start(t, env, line[0], line[1:]...), StatusURL: "http://" + address}
 	Eventually(t, 10*time.Second, "the agent answers at "+a.StatusURL, func() (bool, any) {
 		if a.Over() {
 			t.Fatalf("the agent ended: %v", a.Cmd.ProcessState)
