@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,4 +165,45 @@ func checkLine(t *testing.T, line []*media.Frame) {
 			t.Fatalf("frame %d is %v ahead of when it came", i+1, drift)
 		}
 	}
+}
+
+// TestTURNPasswordIsRefused: in the middle of a session the TURN server takes the password no more by which both sides
+// have their relays. The relays last as long as they were granted for; then the session moves to new ones, with the
+// password of the day.
+func TestTURNPasswordIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		m, v := w.site(nat{}), w.site(nat{})
+		w.start()
+		var day atomic.Int32
+		user := func() string { return fmt.Sprint("day-", day.Load()) }
+		c := begin(t, m, v, callOptions{turn: true, relayOnly: true, turnUser: user})
+		c.plays(20)
+		old := user()
+		day.Add(1)
+		w.refused.Store(&old)
+		asked := func(user string) int32 {
+			n, ok := w.asked.Load(user)
+			if !ok {
+				return 0
+			}
+			return n.(*atomic.Int32).Load()
+		}
+		before := asked(old)
+		began, longest := time.Now(), time.Duration(0)
+		for time.Since(began) < 20*time.Minute { // a relay is granted for ten
+			longest = max(longest, c.plays(1))
+		}
+		if longest > 45*time.Second {
+			t.Errorf("no picture for %v", longest)
+		}
+		if asked(old) == before || asked(user()) == 0 {
+			t.Errorf("the fault was not there: the old password was refused %d times, the new one asked for %d times",
+				asked(old)-before, asked(user()))
+		}
+		t.Logf("no picture for %v at most; %d refusals", longest, asked(old)-before)
+		if r := c.master.Report(); r.State != peer.Connected || r.Local != "relay" {
+			t.Errorf("the master's side is %s over %s", r.State, r.Local)
+		}
+	})
 }

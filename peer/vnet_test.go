@@ -30,7 +30,9 @@ type world struct {
 	wan  *vnet.Router
 	next int
 
-	server line // the server's way into the internet
+	server  line                   // the server's way into the internet
+	refused atomic.Pointer[string] // a user whom it refuses from now on
+	asked   sync.Map               // how often each user was taken or refused, as *atomic.Int32
 }
 
 const serverIP = "198.18.0.1"
@@ -68,6 +70,11 @@ func (w *world) start() {
 	server, err := turn.NewServer(turn.ServerConfig{
 		Realm: "test", LoggerFactory: quiet,
 		AuthHandler: func(r *turn.RequestAttributes) (string, []byte, bool) {
+			n, _ := w.asked.LoadOrStore(r.Username, &atomic.Int32{})
+			n.(*atomic.Int32).Add(1)
+			if u := w.refused.Load(); u != nil && *u == r.Username {
+				return "", nil, false
+			}
 			return r.Username, turn.GenerateAuthKey(r.Username, r.Realm, "secret"), true
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: conn,
@@ -350,12 +357,27 @@ type call struct {
 type callOptions struct {
 	masterOffers, viewerOffers bool // default is that the viewer offers
 	turn, relayOnly            bool
+	turnUser                   func() string                        // default is always the same
 	source                     media.Source                         // default is a ticker
 	sub                        media.Source                         // its smaller stream; default is none
 	fps                        float64                              // default 10
 	standby                    func([]media.Track) media.Source     // while the source is away; default is nothing
 	idle                       time.Duration                        // the master's IdleTimeout
 	toMaster, toViewer         func(peer.Signal, func(peer.Signal)) // carry a signal; default at once
+}
+
+// servers are those of the options.
+func (o callOptions) servers() func(context.Context) []peer.ICEServer {
+	all := servers(o.turn)
+	return func(ctx context.Context) []peer.ICEServer {
+		list := all(ctx)
+		for i := range list {
+			if list[i].Username != "" && o.turnUser != nil {
+				list[i].Username = o.turnUser()
+			}
+		}
+		return list
+	}
 }
 
 // begin begins a call. Its ends come in masterDone and viewerDone.
@@ -381,14 +403,14 @@ func begin(t *testing.T, m, v *site, o callOptions) *call {
 	var err error
 	if c.master, err = peer.New(peer.Config{
 		Engine: m.engine, Broadcast: broadcastStanding(t, o.source, o.sub, o.standby), Offer: o.masterOffers,
-		Polite: true, IdleTimeout: o.idle, ICEServers: servers(o.turn), RelayOnly: o.relayOnly,
+		Polite: true, IdleTimeout: o.idle, ICEServers: o.servers(), RelayOnly: o.relayOnly,
 		Certificates: &peer.Certificates{},
 		Send:         func(s peer.Signal) { o.toViewer(s, func(s peer.Signal) { c.viewer.Handle(s) }) },
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if c.viewer, err = peer.New(peer.Config{
-		Engine: v.engine, Receive: true, Sink: c.got, Offer: o.viewerOffers, ICEServers: servers(o.turn),
+		Engine: v.engine, Receive: true, Sink: c.got, Offer: o.viewerOffers, ICEServers: o.servers(),
 		RelayOnly: o.relayOnly,
 		Send:      func(s peer.Signal) { o.toMaster(s, func(s peer.Signal) { c.master.Handle(s) }) },
 	}); err != nil {
