@@ -61,6 +61,10 @@ func (s *Source) open(f *os.File) (container, error) {
 	case string(head[:min(4, len(head))]) == "OggS":
 		return openOgg(f)
 	}
+	if len(head) > 3 && (string(head[:3]) == "ID3" || head[0] == 0xff && head[1]&0xe6 == 0xe2) {
+		return nil, errors.New("an MP3, which browsers do not take from WebRTC; hint: ffmpeg -i FILE -c:a libopus " +
+			"OUT.ogg")
+	}
 	return nil, errFormat
 }
 

@@ -3,6 +3,7 @@ package file_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/kvsagent/kvsagent/media"
 	"github.com/kvsagent/kvsagent/media/file"
+	"github.com/kvsagent/kvsagent/media/internal/es"
 	"github.com/kvsagent/kvsagent/media/mediatest"
 )
 
@@ -331,6 +333,129 @@ func TestBadFiles(t *testing.T) {
 				t.Errorf("Run = %v is not slow: trying again soon does not help", err)
 			}
 		})
+	}
+}
+
+// turn writes the matrix of a file's track: a, b, u, c, d, v, x, y, w (ISO/IEC 14496-12, 8.3.2).
+func turn(t *testing.T, data []byte, matrix [4]int32) []byte {
+	t.Helper()
+	data = bytes.Clone(data)
+	at := bytes.Index(data, []byte("tkhd"))
+	if at < 0 || data[at+4] != 0 {
+		t.Fatal("no tkhd of version 0")
+	}
+	at += 4 + 4 + 20 + 16 // version, times and id, and what is of sound
+	for i, v := range []int32{matrix[0], matrix[1], 0, matrix[2], matrix[3]} {
+		binary.BigEndian.PutUint32(data[at+4*i:], uint32(v))
+	}
+	return data
+}
+
+// TestTurned: pictures that are to be turned are refused, since viewers would show them lying on their side.
+func TestTurned(t *testing.T) {
+	good, err := os.ReadFile(clip(t, "good.mp4", plain("-map", "0:v")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const one = 1 << 16
+	for want, matrix := range map[string][4]int32{
+		"":                        {one, 0, 0, one},
+		"turned by 90 degrees":    {0, one, -one, 0},
+		"turned by 180 degrees":   {-one, 0, 0, -one},
+		"turned by 270 degrees":   {0, -one, one, 0},
+		"or mirrored":             {-one, 0, 0, one},
+		"turned by other than 90": {one / 2, one / 2, -one / 2, one / 2},
+	} {
+		path := filepath.Join(t.TempDir(), "a.mp4")
+		if err := os.WriteFile(path, turn(t, good, matrix), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := play(t, open(t, file.Options{Path: path}), time.Second)
+		if want == "" {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("upright: %v", err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "; hint: ffmpeg") {
+			t.Errorf("%v: %v, want %q", matrix, err, want)
+		}
+	}
+}
+
+// TestThumbnail: the video is played, not the thumbnail before it, and not the one behind it.
+func TestThumbnail(t *testing.T) {
+	for name, args := range map[string][]string{
+		"JPEG first": {"-map", "[a]", "-map", "[b]", "-c:v:0", "mjpeg", "-c:v:1", "libx264",
+			"-frames:v:0", "1"},
+		"H.264 first, one picture": {"-map", "[a]", "-map", "[b]", "-c:v", "libx264", "-frames:v:0", "1"},
+		"H.264 first, smaller":     {"-map", "[a]", "-map", "[b]", "-c:v", "libx264"},
+		"H.264 last":               {"-map", "[b]", "-map", "[a]", "-c:v", "libx264"},
+	} {
+		path := clip(t, "a.mp4", append([]string{"-filter_complex", "[0:v]split[x][b];[x]scale=160:120[a]", "-pix_fmt",
+			"yuv420p", "-bf", "0", "-g", "25", "-strict", "unofficial"}, args...)...)
+		out, err := play(t, open(t, file.Options{Path: path}), time.Second)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if v := out.tracks[0][0]; v.Width != 320 || len(out.of(media.H264)) < 25 {
+			t.Errorf("%s: %d pictures of %d x %d", name, len(out.of(media.H264)), v.Width, v.Height)
+		}
+	}
+}
+
+// TestAVC3: H.264 with its parameter sets in the stream, plain and in fragments, and with none in its description.
+func TestAVC3(t *testing.T) {
+	for name, args := range map[string][]string{
+		"plain":     nil,
+		"fragments": {"-movflags", "frag_keyframe+empty_moov+default_base_moof"},
+	} {
+		data, err := os.ReadFile(clip(t, "a.mp4", plain(append([]string{"-map", "0:v", "-x264-params",
+			"repeat-headers=1"}, args...)...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = bytes.ReplaceAll(data, []byte("avc1"), []byte("avc3"))
+		for _, bare := range []bool{false, true} {
+			if at := bytes.Index(data, []byte("avcC")); bare {
+				data[at+9], data[at+10] = 0xe0, 0 // no SPS, no PPS; the rest is not read
+			}
+			path := filepath.Join(t.TempDir(), "a.mp4")
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := play(t, open(t, file.Options{Path: path}), 5*time.Second)
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, bare %v: %v", name, bare, err)
+				continue
+			}
+			checkVideo(t, out)
+		}
+	}
+}
+
+// TestMP3: sound of another kind than AAC in an mp4a is called by its name, and transcoded if there is a transcoder.
+func TestMP3(t *testing.T) {
+	path := clip(t, "a.mp4", plain("-c:a", "libmp3lame")...)
+	var log bytes.Buffer
+	src := open(t, file.Options{Path: path, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if _, err := play(t, src, time.Second); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "MP3 (mp4a) cannot be sent to browsers") {
+		t.Errorf("log: %s", log.String())
+	}
+	out, err := play(t, open(t, file.Options{Path: path, Foreign: true}), time.Second)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if sound := out.of(es.MPA); len(sound) < 30 || sound[0].Data[0][0] != 0xff {
+		t.Errorf("%d frames of MP3", len(sound))
+	}
+	_, err = play(t, open(t, file.Options{Path: clip(t, "a.mp3", "-map", "1:a", "-c:a", "libmp3lame")}), time.Second)
+	if err == nil || !strings.Contains(err.Error(), "an MP3, which browsers do not take") {
+		t.Errorf("a file of MP3: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -47,13 +48,25 @@ func (m *mp4File) readTracks(moov *mp4.BoxInfo) error {
 	if len(traks) > maxTracks {
 		return fmt.Errorf("an MP4 with %d tracks, more than %d", len(traks), maxTracks)
 	}
+	var unfit error // why the first video track that cannot be sent cannot
 	for _, trak := range traks {
-		if err := m.readTrack(trak, movieScale); err != nil {
+		var no *unfitError
+		if err := m.readTrack(trak, movieScale); errors.As(err, &no) {
+			if unfit == nil {
+				unfit = err
+			}
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	if m.video == nil {
+		return unfit
+	}
+	return m.video.upright()
 }
+
+// unfitError says why a track cannot be sent. Another one may do: a thumbnail often comes first.
+type unfitError struct{ error }
 
 // readTrack selects a track if it is the first of its kind that can be sent.
 func (m *mp4File) readTrack(trak *mp4.BoxInfo, movieScale uint32) error {
@@ -62,7 +75,7 @@ func (m *mp4File) readTrack(trak *mp4.BoxInfo, movieScale uint32) error {
 		return err
 	}
 	kind := string(hdlr.HandlerType[:])
-	if kind == "vide" && m.video == nil || kind == "soun" && m.audio == nil {
+	if kind == "vide" || kind == "soun" && m.audio == nil {
 		t, err := m.describe(trak, movieScale)
 		if err != nil {
 			return err
@@ -82,7 +95,7 @@ func (m *mp4File) describe(trak *mp4.BoxInfo, movieScale uint32) (*mp4Track, err
 		return nil, err
 	}
 	if ok {
-		t.id = tkhd.TrackID
+		t.id, t.matrix = tkhd.TrackID, tkhd.Matrix
 	}
 	mdhd, ok, err := payload[*mp4.Mdhd](m, trak, mp4.BoxTypeMdia(), mp4.BoxTypeMdhd())
 	if err != nil {
@@ -135,13 +148,12 @@ func (m *mp4File) readVideo(t *mp4Track) error {
 	if err != nil {
 		return err
 	}
-	if entry != "avc1" {
-		return fmt.Errorf("video is %s, not H.264 (avc1); hint: ffmpeg -i FILE -c:v libx264 -profile:v baseline -c:a "+
-			"libopus OUT.mp4", codingName(entry))
+	if entry != "avc1" && entry != "avc3" {
+		return &unfitError{fmt.Errorf("video is %s, not H.264 (avc1); hint: ffmpeg -i FILE -c:v libx264 -profile:v "+
+			"baseline -c:a libopus OUT.mp4", codingName(entry))}
 	}
 	avcC, ok, err := payload[*mp4.AVCDecoderConfiguration](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(),
-		mp4.BoxTypeStbl(),
-		mp4.BoxTypeStsd(), mp4.BoxTypeAvc1(), mp4.BoxTypeAvcC())
+		mp4.BoxTypeStbl(), mp4.BoxTypeStsd(), mp4.StrToBoxType(entry), mp4.BoxTypeAvcC())
 	if err != nil {
 		return err
 	}
@@ -155,8 +167,55 @@ func (m *mp4File) readVideo(t *mp4Track) error {
 	t.lengthSize = int(avcC.LengthSizeMinusOne) + 1
 	t.media = media.Track{Codec: media.H264, SPS: params.SPS(), PPS: params.PPS()}
 	t.media.Width, t.media.Height = params.Size()
-	m.video = t
+	if t.samples, err = m.sampleCount(t); err != nil {
+		return err
+	}
+	if m.video == nil || t.outranks(m.video) {
+		m.video = t
+	}
 	return nil
+}
+
+// avc3 is H.264 with its parameter sets in the stream (ISO/IEC 14496-15, 5.3.2), which the library does not know.
+func init() { mp4.AddAnyTypeBoxDef(&mp4.VisualSampleEntry{}, mp4.StrToBoxType("avc3")) }
+
+// sampleCount returns how many samples the tables have of a track: none when they are in fragments.
+func (m *mp4File) sampleCount(t *mp4Track) (uint32, error) {
+	stsz, ok, err := payload[*mp4.Stsz](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(),
+		mp4.BoxTypeStsz())
+	if err != nil || !ok {
+		return 0, err
+	}
+	return stsz.SampleCount, nil
+}
+
+// outranks reports whether an earlier track is a thumbnail in comparison: a single picture, or a smaller one.
+func (t *mp4Track) outranks(earlier *mp4Track) bool {
+	if single := earlier.samples == 1; single != (t.samples == 1) {
+		return single
+	}
+	area := func(t *mp4Track) int { return t.media.Width * t.media.Height }
+	return area(earlier) > 0 && area(t) > area(earlier)
+}
+
+// upright returns an error when the pictures of a track are to be turned or mirrored (ISO/IEC 14496-12, 6.2.2): they
+// would be shown lying on their side.
+func (t *mp4Track) upright() error {
+	a, b, c, d := t.matrix[0], t.matrix[1], t.matrix[3], t.matrix[4]
+	if b == 0 && c == 0 && a >= 0 && d >= 0 {
+		return nil
+	}
+	turn := "turned by other than 90 degrees, or mirrored"
+	switch sign := func(v int32) int { return cmp.Compare(v, 0) }; [4]int{sign(a), sign(b), sign(c), sign(d)} {
+	case [4]int{0, 1, -1, 0}:
+		turn = "turned by 90 degrees"
+	case [4]int{-1, 0, 0, -1}:
+		turn = "turned by 180 degrees"
+	case [4]int{0, -1, 1, 0}:
+		turn = "turned by 270 degrees"
+	}
+	return fmt.Errorf("the pictures are to be shown %s, which viewers would not do; hint: ffmpeg turns them: ffmpeg "+
+		"-i FILE -c:v libx264 -profile:v baseline -c:a libopus OUT.mp4", turn)
 }
 
 func (m *mp4File) readAudio(t *mp4Track) error {
@@ -164,8 +223,8 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	if err != nil {
 		return err
 	}
-	if entry == "mp4a" && m.foreign {
-		return m.readAAC(t)
+	if entry == "mp4a" {
+		return m.readMPEG(t)
 	}
 	if entry != "Opus" {
 		m.silent = noSound(codingName(entry) + " cannot be sent to browsers")
@@ -185,25 +244,66 @@ func (m *mp4File) readAudio(t *mp4Track) error {
 	return nil
 }
 
-// readAAC prepares AAC for a transcoder, which needs the configuration (ISO/IEC 14496-1, 7.2.6.7) in a header before
-// each sample.
-func (m *mp4File) readAAC(t *mp4Track) error {
+// readMPEG prepares AAC and MP3 for a transcoder, if there is one. AAC needs the configuration (ISO/IEC 14496-1,
+// 7.2.6.7) in a header before each sample.
+func (m *mp4File) readMPEG(t *mp4Track) error {
 	esds, ok, err := payload[*mp4.Esds](m, t.box, mp4.BoxTypeMdia(), mp4.BoxTypeMinf(), mp4.BoxTypeStbl(),
 		mp4.BoxTypeStsd(), mp4.BoxTypeMp4a(), mp4.BoxTypeEsds())
-	if err != nil || !ok {
-		m.silent = noSound("AAC without its configuration")
+	if err != nil {
 		return err
 	}
-	for _, d := range esds.Descriptors {
-		var c mpeg4audio.AudioSpecificConfig
-		if d.Tag == mp4.DecSpecificInfoTag && c.Unmarshal(d.Data) == nil {
-			t.aac, t.media = &c, media.Track{Codec: es.ADTS}
-			m.audio, m.silent = t, ""
-			return nil
+	kind, config := byte(0x40), []byte(nil)
+	if ok {
+		for _, d := range esds.Descriptors {
+			switch {
+			case d.Tag == mp4.DecoderConfigDescrTag && d.DecoderConfigDescriptor != nil:
+				kind = d.DecoderConfigDescriptor.ObjectTypeIndication
+			case d.Tag == mp4.DecSpecificInfoTag:
+				config = d.Data
+			}
 		}
 	}
-	m.silent = noSound("AAC without its configuration")
+	name, track := objectType(kind), media.Track{Codec: es.ADTS}
+	if name == mp3 {
+		track.Codec = es.MPA
+	}
+	var c mpeg4audio.AudioSpecificConfig
+	switch {
+	case !m.foreign || name != aac && name != mp3:
+		m.silent = noSound(name + " (mp4a) cannot be sent to browsers")
+		return nil
+	case name == aac && c.Unmarshal(config) != nil:
+		m.silent = noSound("AAC without its configuration")
+		return nil
+	case name == aac:
+		t.aac = &c
+	}
+	t.media, m.audio, m.silent = track, t, ""
 	return nil
+}
+
+const (
+	aac = "AAC"
+	mp3 = "MP3"
+)
+
+// objectType names the content of an mp4a (objectTypeIndication, as registered at mp4ra.org).
+func objectType(kind byte) string {
+	switch kind {
+	case 0x40, 0x66, 0x67, 0x68:
+		return aac
+	case 0x69, 0x6b:
+		return mp3
+	case 0xa5:
+		return "AC-3"
+	case 0xa6:
+		return "E-AC-3"
+	case 0xa9, 0xac:
+		return "DTS"
+	case 0xdd:
+		return "Vorbis"
+	}
+	return fmt.Sprintf("sound of type %#x", kind)
 }
 
 // readDefaults reads the defaults for what fragments leave out (trex, ISO/IEC 14496-12, 8.8.3).
@@ -239,8 +339,10 @@ func codingName(entry string) string {
 	switch entry {
 	case "hvc1", "hev1":
 		return "H.265 (" + entry + ")"
-	case "mp4a":
-		return "AAC (mp4a)"
+	case ".mp3":
+		return "MP3"
+	case "jpeg", "mjpa", "mjpb":
+		return "JPEG (" + entry + ")"
 	case "encv", "enca":
 		return "encrypted (" + entry + ")"
 	}

@@ -56,6 +56,8 @@ type mp4Track struct {
 	lengthSize int                             // of the NAL unit lengths
 	aac        *mpeg4audio.AudioSpecificConfig // of AAC, else nil
 	shift      int64                           // ticks by which an edit list moves the track
+	samples    uint32                          // in the tables; 0 when they are in fragments
+	matrix     [9]int32                        // by which the pictures are to be turned
 	box        *mp4.BoxInfo
 	defaults   mp4.Trex // of fragments
 }

@@ -20,8 +20,9 @@ func annexB(b []byte) bool {
 	return false
 }
 
-// openAnnexB tells H.265 from H.264 by the first NAL unit, which is a delimiter, a parameter set or SEI. An H.264
-// stream never begins with the headers that those have in H.265 (table 7-1; two bytes, the second of them 1).
+// openAnnexB tells H.265 from H.264 by the first NAL unit. It is a delimiter, a parameter set or SEI, or, when the
+// stream was joined in the middle, a slice. An H.264 stream never begins with the headers that those have in H.265
+// (table 7-1; two bytes, the second of them 1 to 7).
 func openAnnexB(br *bufio.Reader) (Stream, error) {
 	head, err := br.Peek(16)
 	if err != nil && len(head) < 6 {
@@ -32,7 +33,7 @@ func openAnnexB(br *bufio.Reader) (Stream, error) {
 		at++
 	}
 	nal := head[at+1:]
-	if kind := nal[0] >> 1; nal[0]&0x81 == 0 && nal[1] == 1 && kind >= 32 && kind <= 40 {
+	if hevc(nal[0], nal[1]) {
 		return &bytestream{tracks: video(media.H265), codec: media.H265, next: newHEVCReader(br).Next}, nil
 	}
 	b := &bytestream{tracks: video(media.H264), codec: media.H264}
@@ -47,6 +48,17 @@ func openAnnexB(br *bufio.Reader) (Stream, error) {
 		return au, err
 	}
 	return b, nil
+}
+
+// hevc reports whether the first two bytes of a NAL unit are a header of H.265. Its slices of pictures that others
+// depend on (type 1) would be data partitions of H.264, which are not in use. Type 3, of which there are few, would be
+// SEI, so it is not taken for H.265.
+func hevc(a, b byte) bool {
+	kind, layer := a>>1, b-1
+	if a&0x81 != 0 || layer > 6 {
+		return false
+	}
+	return layer == 0 && (kind >= 16 && kind <= 21 || kind >= 32 && kind <= 40) || kind <= 2
 }
 
 func video(c media.Codec) tracks { return tracks{list: []media.Track{{Codec: c}}} }

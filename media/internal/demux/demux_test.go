@@ -62,6 +62,7 @@ func TestFormats(t *testing.T) {
 		{"mp4 h264 aac", x264 + aac + frag, media.H264, es.ADTS, true},
 		{"mp4 by key frames", x264 + opus + " -f mp4 -movflags frag_keyframe+empty_moov+default_base_moof", media.H264,
 			media.Opus, true},
+		{"mp4 avc3", x264 + " -x264-params repeat-headers=1 -tag:v avc3 -strict -2" + frag, media.H264, "", true},
 		{"mp4 h265", x265 + frag, media.H265, "", true},
 		{"mp4 vp9", vp9 + frag, media.VP9, "", true},
 		{"mp4 av1", av1 + frag, media.AV1, "", true},
@@ -292,4 +293,67 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestJoinedHEVC: an H.265 byte stream that is joined at any NAL unit is known as such, and plays from its next key
+// frame on; one of H.264 is not taken for it.
+func TestJoinedHEVC(t *testing.T) {
+	for args, codec := range map[string]media.Codec{
+		x265 + " -f hevc": media.H265,
+		x265 + ":temporal-layers=2:slices=2 -f hevc":                                        media.H265,
+		x264 + " -x264-params nal-hrd=cbr:slices=3 -b:v 1M -maxrate 1M -bufsize 1M -f h264": media.H264,
+		"-map 0:v -c:v libx264 -bf 0 -profile:v high -f h264":                               media.H264,
+	} {
+		data := record(t, strings.Fields(args)...)
+		for at := 0; ; at++ {
+			next := bytes.Index(data[at:], []byte{0, 0, 1})
+			if next < 0 {
+				break
+			}
+			at += next
+			if len(data)-at < 16 {
+				break
+			}
+			s, err := demux.Open(bytes.NewReader(data[at:]))
+			if err != nil || s.Tracks()[0].Codec != codec {
+				t.Fatalf("%s, from byte %d (% x) on: %v, %v", args, at, data[at:at+6], s, err)
+			}
+		}
+	}
+	data := record(t, strings.Fields(x265+" -f hevc")...)
+	middle := len(data) / 4
+	middle += bytes.Index(data[middle:], []byte{0, 0, 1})
+	s, err := demux.Open(bytes.NewReader(data[middle:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &sink{}
+	w := es.NewWriter(out, s.Tracks()...)
+	w.Parameters(parameterSets(t, data)...)
+	for n := 0; ; n++ {
+		u, err := s.Next()
+		if err != nil {
+			break
+		}
+		if err := w.Write(u.Codec, u.PTS, time.Unix(0, int64(n)*4e7), u.Data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if frames := out.frames[media.H265]; len(frames) != 25 || !frames[0].Key {
+		t.Errorf("%d frames, want the 25 from the second key frame on", len(frames))
+	}
+}
+
+// parameterSets returns the NAL units before the first picture of an H.265 stream.
+func parameterSets(t *testing.T, data []byte) [][]byte {
+	t.Helper()
+	s, err := demux.Open(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Data[:3]
 }

@@ -92,6 +92,8 @@ func (m *mp4) box() (kind string, box []byte, err error) {
 }
 
 func (m *mp4) readInit(b []byte) error {
+	// The library knows H.264 with parameter sets outside of the stream only (avc1); a decoder needs no difference.
+	b = bytes.ReplaceAll(b, []byte("avc3"), []byte("avc1"))
 	var init fmp4.Init
 	if err := init.Unmarshal(bytes.NewReader(b)); err != nil {
 		return err
