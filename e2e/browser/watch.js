@@ -1,5 +1,5 @@
 // Runs in every page before its own scripts, and lets a test see what arrives, whoever made the connection:
-// window.stats(), window.directions(), window.leave(), window.textOf() and window.colours().
+// window.stats(), window.directions(), window.leave(), window.textOf(), window.colours() and window.watchChannel().
 (() => {
   const connections = [];
   const Native = window.RTCPeerConnection;
@@ -10,6 +10,12 @@
       return connection;
     },
   });
+
+  // watchChannel starts the picture of a channel on the agent's own page.
+  window.watchChannel = (name) => {
+    const player = window.kvsagent?.channels[name];
+    if (player && !player.running) player.start();
+  };
 
   // stats adds up the inbound tracks of all connections.
   window.stats = async () => {

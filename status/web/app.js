@@ -347,7 +347,11 @@ function showChannels(report) {
       window.kvsagent.channels[c.name] = card.player;
       return card.element;
     },
-    (_, c) => cards.get(c.name).update(c, report.now),
+    (_, c) => {
+      const card = cards.get(c.name);
+      card.player.source = report.sources.find((s) => s.name === c.source) ?? null;
+      card.update(c, report.now);
+    },
   );
 }
 

@@ -31,6 +31,7 @@ export class Player {
   attempts = 0;
   retryAt = 0; // performance.now() of the next attempt
   stats = null;
+  source = null; // of the channel, as the report has it: tells what to offer, and the cure of a refusal
   hasPicture = false; // the video element shows a frame, maybe an old one
   #abort = null;
   #pc = null;
@@ -108,7 +109,7 @@ export class Player {
     this.#last = null;
     try {
       this.#set('offering');
-      const offer = await makeOffer(pc);
+      const offer = await makeOffer(pc, this.source);
       const { over, within, fail } = this.#watchConnection(pc, signal, begun);
       this.#set('answering');
       const signaling = this.#signaling(pc, offer, signal, within, fail);
@@ -202,7 +203,7 @@ export class Player {
         const m = JSON.parse(line);
         if (m.type === 'answer' && !answered) {
           const reason = refusal(m.sdp);
-          if (reason) throw new Failure(reason, 'the sources below and the log tell more');
+          if (reason) throw new Failure(reason, cure(reason, this.source));
           await pc.setRemoteDescription({ type: 'answer', sdp: m.sdp });
           answered = true;
           if (this.stage === 'answering') this.#set('connecting');
@@ -255,18 +256,31 @@ export class Player {
   }
 }
 
+// offered lists the codecs of video to offer, the source's own first. H.264 and VP8 are what a source turns to while its
+// camera is away.
+function offered(source) {
+  const own = [...(source?.tracks ?? []), ...(source?.sub?.tracks ?? [])].map((t) => t.codec.toUpperCase());
+  const video = own.filter((c) => /^(H264|H265|VP8|VP9|AV1)$/.test(c));
+  // Before the source has run nobody knows what it gives.
+  return [...new Set([...video, 'H264', 'VP8', ...(video.length ? [] : ['H265', 'VP9', 'AV1'])])];
+}
+
 // makeOffer returns the SDP of an offer to receive, with all candidates that were found in time. KVS takes 10,000
 // characters of base64 (KVS dev guide, SendSdpOffer), which a browser's full list of codecs does not leave room for: so
-// only what our sources produce is offered.
-async function makeOffer(pc) {
-  receive(
-    pc,
-    'video',
-    (c) =>
-      /^video\/(VP8|rtx)$/i.test(c.mimeType) ||
-      (/^video\/H264$/i.test(c.mimeType) && /packetization-mode=1/.test(c.sdpFmtpLine)),
-  );
-  receive(pc, 'audio', (c) => /^audio\/(opus|PCMU|PCMA)$/i.test(c.mimeType));
+// only what our sources produce is offered, each codec in the profiles that the browser lists first.
+async function makeOffer(pc, source) {
+  const order = offered(source);
+  const rank = (c) => order.indexOf(c.mimeType.slice('video/'.length).toUpperCase());
+  const usable = (c) => !/^video\/H264$/i.test(c.mimeType) || /packetization-mode=1/.test(c.sdpFmtpLine);
+  const seen = {};
+  const few = (c) => (seen[c.mimeType] = (seen[c.mimeType] ?? 0) + 1) <= (/H264/i.test(c.mimeType) ? 4 : 1);
+  receive(pc, 'video', (all) => [
+    ...all
+      .filter((c) => rank(c) >= 0 && usable(c) && few(c))
+      .sort((a, b) => rank(a) - rank(b)),
+    ...all.filter((c) => /^video\/rtx$/i.test(c.mimeType)),
+  ]);
+  receive(pc, 'audio', (all) => all.filter((c) => /^audio\/(opus|PCMU|PCMA)$/i.test(c.mimeType)));
   await pc.setLocalDescription();
   await gathered(pc);
   const sdp = pc.localDescription.sdp;
@@ -282,7 +296,7 @@ async function makeOffer(pc) {
 
 function receive(pc, kind, wanted) {
   const transceiver = pc.addTransceiver(kind, { direction: 'recvonly' });
-  const codecs = (RTCRtpReceiver.getCapabilities?.(kind)?.codecs ?? []).filter(wanted);
+  const codecs = wanted(RTCRtpReceiver.getCapabilities?.(kind)?.codecs ?? []);
   if (codecs.length && transceiver.setCodecPreferences) transceiver.setCodecPreferences(codecs);
 }
 
@@ -295,6 +309,27 @@ function gathered(pc) {
     setTimeout(resolve, gatherTimeout);
     done();
   });
+}
+
+// cure is what an owner can do about a refusal, by its code (docs/viewers.md). This page is his own, so it may tell what
+// viewers are not told.
+function cure(reason, source) {
+  const codecs = (source?.tracks ?? []).map((t) => t.codec).join(' and ');
+  switch (reason.split(':')[0]) {
+    case 'source-offline':
+      return source?.error || 'look at the source below: is the camera on, and its URL right?';
+    case 'source-unsupported':
+    case 'no-common-codec':
+      return (
+        `the source gives ${codecs || 'nothing yet'}, which this browser does not take: set the camera to H.264, ` +
+        'give the source a sub stream in H.264, or try another browser'
+      );
+    case 'viewer-limit':
+      return 'raise max_viewers of this channel, or close another viewer';
+    case 'busy':
+      return 'wait a few seconds; limits.max_pending says how many may connect at a time';
+  }
+  return 'the sources below and the log tell more';
 }
 
 // refusal is why the master has no picture for us, in an answer that rejects all of it: the session name. It is empty
