@@ -207,11 +207,20 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 
 func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signaling.Message) {
 	from := m.ClientID
-	signal, err := toSignal(m)
+	signals, err := toSignals(m)
 	if err != nil {
 		ch.ignore("message ignored", "from", from, "err", err)
+		if m.Type == signaling.SDPOffer {
+			ch.turnDown(from, "")
+		}
 		return
 	}
+	for _, signal := range signals {
+		ch.onSignal(ctx, wg, from, signal)
+	}
+}
+
+func (ch *channel) onSignal(ctx context.Context, wg *sync.WaitGroup, from string, signal peer.Signal) {
 	s := ch.sessions[from]
 	switch signal := signal.(type) {
 	case peer.Offer:
@@ -255,6 +264,7 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 	}
 	if err := ch.now().network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
+		ch.turnDown(from, o.SDP)
 		return
 	}
 	waiting := ch.held[from].waiting

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/kvsagent/kvsagent/peer"
 )
@@ -26,11 +27,21 @@ func (ch *channel) refuse(ctx context.Context, wg *sync.WaitGroup, from string, 
 	if before := ch.refusals[from]; before != nil {
 		before.stop()
 	}
-	data := peer.NegotiatesData(o.SDP) && ch.now().network.crashes.Safe() == ""
+	data := peer.DataAlone(o.SDP) && ch.now().network.crashes.Safe() == ""
 	if data && len(ch.refusals) < refusalsMost && ch.tell(ctx, wg, from, o, code) {
 		return
 	}
 	if err := ch.send(peer.Answer{SDP: peer.Refusal(o.SDP, code)}, ch.running, from, ""); err != nil {
+		ch.log.Warn("refusal not sent", "client", from, "err", err)
+	}
+}
+
+// turnDown answers an offer that cannot be read, so that whoever made it does not wait for nothing.
+func (ch *channel) turnDown(from, offer string) {
+	if reason, wait := ch.offerLimit.take(from, time.Now()); reason != "" || wait > 0 {
+		return
+	}
+	if err := ch.send(peer.Answer{SDP: peer.Refusal(offer, peer.ReasonBadOffer)}, ch.running, from, ""); err != nil {
 		ch.log.Warn("refusal not sent", "client", from, "err", err)
 	}
 }

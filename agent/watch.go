@@ -100,17 +100,17 @@ func (w *watcher) on(e signaling.Event) (answered bool, err error) {
 	case signaling.Refused:
 		return false, e.Err
 	case signaling.Received:
-		signal, err := toSignal(e.Message)
-		if err != nil {
-			return false, err
+		signals, err := toSignals(e.Message)
+		for _, signal := range signals {
+			switch s := signal.(type) {
+			case peer.Answer:
+				return true, w.send(status.Signal{Type: "answer", SDP: s.SDP})
+			case peer.Candidate:
+				err = w.send(status.Signal{Type: "candidate", Candidate: s.Candidate, SDPMid: s.SDPMid,
+					SDPMLineIndex: s.SDPMLineIndex})
+			}
 		}
-		switch s := signal.(type) {
-		case peer.Answer:
-			return true, w.send(status.Signal{Type: "answer", SDP: s.SDP})
-		case peer.Candidate:
-			return false, w.send(status.Signal{Type: "candidate", Candidate: s.Candidate, SDPMid: s.SDPMid,
-				SDPMLineIndex: s.SDPMLineIndex})
-		}
+		return false, err
 	}
 	return false, nil
 }

@@ -119,11 +119,10 @@ func TestFramesOfNoUseAreCounted(t *testing.T) {
 		expect[signaling.Connected](r)
 		s := f.socket()
 		bad := []string{"", " ", "null", "[]", "{", `"x"`, `{"messageType":7}`, `{}`, `{"messageType":"NEWS"}`,
-			`{"messageType":"SDP_OFFER","messagePayload":"e30="}`,                          // no sender
-			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"%%"}`,       // not base64
-			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"aGVsbG8="}`, // not JSON
-			`{"messageType":"SDP_OFFER","senderClientId":"v"}`,                             // no payload
-			`{"messageType":"SDP_OFFER","senderClientId":"a b","messagePayload":"e30="}`,   // not a client ID
+			`{"messageType":"SDP_OFFER","messagePayload":"e30="}`,                        // no sender
+			`{"messageType":"SDP_OFFER","senderClientId":"v","messagePayload":"%%"}`,     // not base64
+			`{"messageType":"SDP_OFFER","senderClientId":"v"}`,                           // no payload
+			`{"messageType":"SDP_OFFER","senderClientId":"a b","messagePayload":"e30="}`, // not a client ID
 			strings.Repeat(`{"a":`, 9000), "\xff\xfe"}
 		for _, frame := range bad {
 			s.say(t, frame)

@@ -35,7 +35,8 @@ type Message struct {
 	// go to the master.
 	ClientID string
 
-	// Payload is JSON text, without the base64 that it travels in.
+	// Payload is JSON text, without the base64 that it travels in. A received one is what the other side wrote,
+	// whatever that is.
 	Payload []byte
 
 	// CorrelationID links the service's refusal to this message. Send makes one when it is empty. It is empty on

@@ -135,8 +135,26 @@ func unmarshal(raw json.RawMessage, to any) error {
 }
 
 // decodePayload reads standard and URL-safe base64, padded or not: Android sends the URL-safe kind, iOS reads the
-// unpadded one.
+// unpadded one. Some encode twice. What is in it is the owner's to judge; a byte order mark and zeros at its ends are
+// not.
 func decodePayload(s string) ([]byte, error) {
+	p, err := decodeBase64(s)
+	if err != nil {
+		return nil, err
+	}
+	if again, err := decodeBase64(string(p)); err == nil && !isJSON(p) && isJSON(again) {
+		p = again
+	}
+	return bytes.Trim(bytes.TrimPrefix(bytes.Trim(p, "\x00"), []byte("\ufeff")), "\x00"), nil
+}
+
+// isJSON reports whether p is an object or an array.
+func isJSON(p []byte) bool {
+	p = bytes.TrimSpace(bytes.TrimPrefix(p, []byte("\ufeff")))
+	return len(p) > 0 && (p[0] == '{' || p[0] == '[')
+}
+
+func decodeBase64(s string) ([]byte, error) {
 	clean := strings.NewReplacer("-", "+", "_", "/", "=", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(s)
 	if clean == "" {
 		return nil, errors.New("no messagePayload")
@@ -144,9 +162,6 @@ func decodePayload(s string) ([]byte, error) {
 	p, err := base64.RawStdEncoding.DecodeString(clean)
 	if err != nil {
 		return nil, fmt.Errorf("messagePayload is not base64: %w", err)
-	}
-	if !json.Valid(p) {
-		return nil, errors.New("messagePayload is not JSON")
 	}
 	return p, nil
 }

@@ -113,7 +113,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		switch got.Type {
 		case SDPOffer, SDPAnswer, ICECandidate:
-			if !json.Valid(got.Payload) || got.Sender != "" && !isID(got.Sender) {
+			marked := bytes.HasPrefix(got.Payload, []byte("\ufeff")) || bytes.HasSuffix(got.Payload, []byte{0})
+			if marked || got.Sender != "" && !isID(got.Sender) {
 				t.Errorf("accepted %+v", got)
 			}
 		case goAway, reconnectICE:
@@ -191,4 +192,27 @@ func FuzzICEServers(f *testing.F) {
 			t.Errorf("%d URLs, ttl %v", n, ttl)
 		}
 	})
+}
+
+// TestPayloadsAsClientsEncodeThem: base64 of every kind, once or twice, with a byte order mark and zeros around it.
+func TestPayloadsAsClientsEncodeThem(t *testing.T) {
+	const want = `{"type":"offer","sdp":"v=0?>"}`
+	b64 := base64.StdEncoding.EncodeToString
+	for name, payload := range map[string]string{
+		"padded":          b64([]byte(want)),
+		"unpadded":        base64.RawStdEncoding.EncodeToString([]byte(want)),
+		"url":             base64.RawURLEncoding.EncodeToString([]byte(want)),
+		"twice":           b64([]byte(b64([]byte(want)))),
+		"zeros":           b64([]byte(want + "\x00\x00")),
+		"byte order mark": b64([]byte("\ufeff" + want)),
+		"lines":           b64([]byte(want))[:20] + "\r\n" + b64([]byte(want))[20:],
+	} {
+		got, err := decodePayload(payload)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if got, err := decodePayload(b64([]byte("v=0\r\n"))); err != nil || string(got) != "v=0\r\n" {
+		t.Errorf("plain text: %q, %v", got, err)
+	}
 }
