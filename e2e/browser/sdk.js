@@ -1,6 +1,6 @@
 // The two parts that a page plays with the official SDK: offer, and answer. Each takes {channelARN, channelEndpoint,
-// role, clientId, region, iceServers, relayOnly, send, candidatesFirst, offerTo, data, through} and resolves once
-// signaling is open.
+// role, clientId, region, iceServers, relayOnly, bundlePolicy, send, candidatesFirst, offerTo, data, through} and
+// resolves once signaling is open.
 'use strict';
 
 const keys = { accessKeyId: 'localkvs', secretAccessKey: 'localkvs' };
@@ -18,8 +18,8 @@ function signaling({ channelARN, channelEndpoint, role, clientId, region }) {
   return new KVSWebRTC.SignalingClient(config);
 }
 
-function connection({ iceServers = [], relayOnly = false }) {
-  const pc = new RTCPeerConnection({ iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' });
+function connection({ iceServers = [], relayOnly = false, bundlePolicy = 'balanced' }) {
+  const pc = new RTCPeerConnection({ iceServers, bundlePolicy, iceTransportPolicy: relayOnly ? 'relay' : 'all' });
   pc.addEventListener('track', ({ streams: [stream], track }) => {
     const video = document.querySelector('#remote');
     if (stream) video.srcObject = stream;
@@ -73,6 +73,10 @@ function trust(endpoint) {
 }
 
 const messages = [];
+const answers = [];
+
+// answered is what became of each answer.
+window.answered = () => answers;
 
 // told is what came over the data channel.
 window.told = () => messages;
@@ -86,7 +90,13 @@ window.offer = async (config) => {
   const remote = candidates(pc);
   const to = config.offerTo || undefined;
   client.on('sdpAnswer', async (answer) => {
-    await pc.setRemoteDescription(config.through ? withoutCandidates(answer) : answer);
+    try {
+      await pc.setRemoteDescription(config.through ? withoutCandidates(answer) : answer);
+      answers.push('taken');
+    } catch (error) {
+      answers.push(error.message);
+      throw error;
+    }
     if (config.through)
       remote.add({ candidate: `candidate:1 1 udp 2130706431 127.0.0.1 ${config.through} typ host`, sdpMLineIndex: 0 });
     remote.release();

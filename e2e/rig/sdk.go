@@ -22,6 +22,7 @@ type SDK struct {
 	Send          bool   // a picture and a tone
 	RelayOnly     bool   // through TURN
 	Data          bool   // the viewer opens a data channel
+	Policy        string // of bundling; "" is balanced
 
 	CandidatesFirst bool   // all candidates go out before the offer
 	OfferTo         string // the viewer that a master offers to
@@ -39,6 +40,9 @@ func (s SDK) Join(t testing.TB, part string) *Page {
 		"region": Region,
 		"send":   s.Send, "relayOnly": s.RelayOnly, "data": s.Data,
 		"candidatesFirst": s.CandidatesFirst, "offerTo": s.OfferTo, "through": s.Through,
+	}
+	if s.Policy != "" {
+		config["bundlePolicy"] = s.Policy
 	}
 	if s.Role == types.ChannelRoleViewer {
 		config["clientId"] = s.ClientID
