@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/media"
+	"github.com/kvsagent/kvsagent/peer/internal/sdp"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -74,7 +75,12 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 	if err := lacking(tracks, c.o.Needs); err != nil {
 		return nil, c.refuse(ctx, o, refusal{ReasonSourceUnsupported, err})
 	}
-	tracks = c.outgoing.withSub(ctx, tracks, offered["video"])
+	if len(offered) == 0 {
+		return nil, c.refuse(ctx, o, refusal{ReasonBadOffer, errors.New("the offer turns down all its sections")})
+	}
+	if _, video := offered["video"]; video {
+		tracks = c.outgoing.withSub(ctx, tracks, offered["video"])
+	}
 	set, err := newCodecSet()
 	if err != nil {
 		return nil, err
@@ -93,8 +99,10 @@ func (c *Conn) openFor(ctx context.Context, o Offer) (*link, error) {
 		c.o.Log.Warn("no sound for this viewer", "viewer_takes", names(offered["audio"]), "source_gives", mute)
 		c.negotiation.asked[mute] = true // in vain
 	}
-	if len(offered["audio"]) == 0 {
-		c.negotiation.ruleOut(webrtc.RTPCodecTypeAudio)
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if _, wanted := offered[kind.String()]; !wanted {
+			c.negotiation.ruleOut(kind)
+		}
 	}
 	if c.o.Receive {
 		if err := set.addReceivable(); err != nil {
@@ -133,6 +141,9 @@ func (c *Conn) answer(ctx context.Context, l *link, o Offer) error {
 		if err := l.freshServers(ctx, c.o.ICEServers); err != nil {
 			return err
 		}
+	}
+	if err := c.outgoing.admit(l, o.SDP, &c.negotiation); err != nil {
+		return err
 	}
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
 		SDP: c.negotiation.steady(c.o.clean(o.SDP), "")}); errors.Is(err, webrtc.ErrConnectionClosed) {
@@ -252,7 +263,14 @@ func (l *link) expect(codecs []media.Codec) {
 }
 
 // clean is a description as Pion may see it.
-func (o *Config) clean(sdp string) string { return withoutForbidden(sdp, o.Engine.rule(o.Trusted)) }
+func (o *Config) clean(text string) string {
+	clean, surplus := withoutForbidden(text, o.Engine.rule(o.Trusted))
+	if surplus > 0 {
+		o.Log.Warn("a description names more candidates than are taken; the others are left out",
+			"taken", sdp.MaxCandidates, "left_out", surplus)
+	}
+	return clean
+}
 
 // waitFor waits for done, but no longer than limit.
 func waitFor(done <-chan struct{}, limit time.Duration) {

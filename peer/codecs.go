@@ -228,9 +228,10 @@ func kindOf(codec media.Codec) webrtc.RTPCodecType {
 func (s *codecSet) fit(tracks []media.Track,
 	offered map[string][]remoteCodec) (fitting []media.Track, mute media.Codec, err error) {
 	for _, t := range tracks {
-		takes := offered[kindOf(t.Codec).String()]
+		takes, wanted := offered[kindOf(t.Codec).String()]
 		match, ok := matchCodec(t, takes)
 		switch {
+		case !wanted: // the remote has no section for it
 		case ok:
 			if err := s.add(t.Codec, match.Fmtp); err != nil {
 				return nil, "", err

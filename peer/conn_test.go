@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"image"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -263,5 +264,32 @@ func TestRefusalNamesBothLists(t *testing.T) {
 	answer, ok := sent[0].(peer.Answer)
 	if !ok || !strings.Contains(answer.SDP, "m=video 0 ") || !strings.Contains(answer.SDP, "a=mid:0") {
 		t.Errorf("sent %+v, want an answer that rejects the video section", sent[0])
+	}
+}
+
+// TestUndeclaredSSRC: a master that names no SSRC, as GStreamer and libdatachannel do. Its packets are told apart by their
+// payload types.
+func TestUndeclaredSSRC(t *testing.T) {
+	lines := regexp.MustCompile(`(?m)^a=(ssrc|ssrc-group|msid)[:-].*\r\n`)
+	silent := func(s peer.Signal) []peer.Signal {
+		switch d := s.(type) {
+		case peer.Answer:
+			return []peer.Signal{peer.Answer{SDP: lines.ReplaceAllString(d.SDP, "")}}
+		case peer.Offer:
+			return []peer.Signal{peer.Offer{SDP: lines.ReplaceAllString(d.SDP, "")}}
+		}
+		return []peer.Signal{s}
+	}
+	for name, masterOffers := range map[string]bool{"it answers": false, "it offers": true} {
+		t.Run(name, func(t *testing.T) {
+			got := newCollector()
+			_, _, stop := pair(t, peer.Config{Engine: engine(t), Broadcast: pattern(t), Offer: masterOffers},
+				peer.Config{Engine: engine(t), Receive: true, Sink: got, Offer: !masterOffers}, silent, same)
+			got.wait(t, media.H264, 10)
+			got.wait(t, media.Opus, 10)
+			if a, b := stop(); a != nil || b != nil {
+				t.Errorf("the sessions ended with %v and %v", a, b)
+			}
+		})
 	}
 }

@@ -78,7 +78,7 @@ func reasonOf(err error) Reason {
 // Refusal, and over the channel the viewer gets the reason. It takes noticeWithin at the most. It reports false, having
 // sent nothing, when that cannot be.
 func (c *Conn) refuseByData(ctx context.Context, o Offer, reason Reason) bool {
-	if c.o.NoData || !NegotiatesData(o.SDP) {
+	if c.o.NoData || !DataAlone(o.SDP) {
 		return false
 	}
 	select {
@@ -105,7 +105,8 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason Reason) bool {
 		return false
 	}
 	c.out.hold()
-	answer := strings.Replace(withMids(desc.SDP, o.SDP), "\ns=-\r", "\ns="+sdp.SessionName(reason.Text())+"\r", 1)
+	answer := c.out.carryingData(withMids(desc.SDP, o.SDP), o.SDP)
+	answer = strings.Replace(answer, "\ns=-\r", "\ns="+sdp.SessionName(reason.Text())+"\r", 1)
 	if l.pc.SetLocalDescription(desc) != nil {
 		return false
 	}

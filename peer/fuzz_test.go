@@ -80,7 +80,7 @@ func FuzzOfferToPion(f *testing.F) {
 			t.Fatal(err)
 		}
 		if pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
-			SDP: withoutForbidden(text, sdp.Rule{Remotes: sdp.All})}) != nil {
+			SDP: forbidding(text, sdp.Rule{Remotes: sdp.All})}) != nil {
 			return
 		}
 		settle(pc)

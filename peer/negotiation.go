@@ -53,7 +53,8 @@ type negotiation struct {
 	wanted   []media.Codec // named by an offer that is pending or queued; empty: none
 	wantedBy time.Time     // when the answer must have come; many viewers take no offers
 	// Each is asked for once in a session; true too when the remote's offer rules the answer out.
-	asked map[media.Codec]bool
+	asked    map[media.Codec]bool
+	ruledOut map[webrtc.RTPCodecType]bool // the remote has no section for it
 
 	lastOffer  string // of the remote, that we answered
 	lastAnswer string // ours to it
@@ -61,6 +62,7 @@ type negotiation struct {
 	remote identity    // by its last description that was taken
 	early  []Candidate // before the remote description, in order
 	taken  int         // candidates given to Pion since the remote's last ICE credentials
+	excess bool        // that there were too many has been told
 
 	receives bool     // we take what the remote sends
 	flow     sdp.Flow // what is paused
@@ -181,6 +183,10 @@ func (n *negotiation) missing(absent []media.Track, strict bool) (ask []media.Co
 
 // ruleOut notes that the remote wants nothing of a kind: it has offered no section for it.
 func (n *negotiation) ruleOut(kind webrtc.RTPCodecType) {
+	if n.ruledOut == nil {
+		n.ruledOut = map[webrtc.RTPCodecType]bool{}
+	}
+	n.ruledOut[kind] = true
 	for _, codec := range sendable() {
 		if kindOf(codec) == kind {
 			n.asked[codec] = true

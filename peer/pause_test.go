@@ -32,6 +32,16 @@ type pausing struct {
 func startPausing(t *testing.T, b *fanout.Broadcast) *pausing {
 	t.Helper()
 	p := &pausing{page: newPageWith(t, "video", "audio"), t: t}
+	p.counts()
+	p.c, _ = p.call(t, peer.Config{Engine: engine(t), Broadcast: b, IdleTimeout: 300 * time.Millisecond})
+	p.others = p.take(t, p.answer(t))
+	p.flows(&p.video)
+	p.flows(&p.audio)
+	return p
+}
+
+// counts begins to count what comes.
+func (p *pausing) counts() {
 	p.pc.OnTrack(func(tr *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		for {
 			pkt, _, err := tr.ReadRTP()
@@ -47,11 +57,6 @@ func startPausing(t *testing.T, b *fanout.Broadcast) *pausing {
 			p.video.Add(1)
 		}
 	})
-	p.c, _ = p.call(t, peer.Config{Engine: engine(t), Broadcast: b, IdleTimeout: 300 * time.Millisecond})
-	p.others = p.take(t, p.answer(t))
-	p.flows(&p.video)
-	p.flows(&p.audio)
-	return p
 }
 
 // flows waits for packets, and gives how long that took.

@@ -1,7 +1,7 @@
 package peer
 
 import (
-	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -28,6 +28,7 @@ func (e *Engine) rule(trusted bool) sdp.Rule {
 	if trusted || e.host == nil {
 		r.Remotes = All
 	}
+	r.Own = trusted // our own master may be on this host; its port is not ours
 	if e.host != nil {
 		r.Networks = e.host.Networks()
 	}
@@ -72,12 +73,13 @@ func negotiatedCodecs(text string) []media.Codec {
 }
 
 // withoutForbidden writes a description as Pion may see it: anew, and without the candidates that the rule forbids.
-func withoutForbidden(text string, r sdp.Rule) string {
+// surplus is how many were left out since there were too many.
+func withoutForbidden(text string, r sdp.Rule) (clean string, surplus int) {
 	d, err := read(text)
 	if err != nil {
-		return ""
+		return "", 0
 	}
-	return d.Judged(r).Marshal()
+	return d.Judged(r).Marshal(), d.Surplus
 }
 
 // withMids gives each section of a description that Pion or Marshal wrote the mid of the other side's, where it has
@@ -101,10 +103,10 @@ func matchCodec(t media.Track, offered []remoteCodec) (remoteCodec, bool) {
 // names lists codecs for people.
 func names(codecs []remoteCodec) string { return sdp.Names(codecs) }
 
-// NegotiatesData says whether an offer has a section for data channels.
-func NegotiatesData(offer string) bool {
+// DataAlone says whether an offer has a section for data channels that can be taken while all others are turned down.
+func DataAlone(offer string) bool {
 	d, err := read(offer)
-	return err == nil && d.NegotiatesData()
+	return err == nil && d.DataAlone()
 }
 
 // withoutData leaves the sections for data channels out of a description; "" when there are no others.
@@ -122,14 +124,27 @@ func withoutData(text string) (rest string, left []sdp.Left) {
 
 // Refusal answers an offer with every media section rejected (port 0, RFC 3264 section 6): the viewer learns at once
 // that there is nothing for it here, instead of waiting for an answer that never comes. KVS itself has no such message.
-// The reason stands in the session name, for people who read it. It is "" when there is no such answer, since the offer
-// is not understood.
+// The reason stands in the session name, for people who read it. An offer that is not understood has no sections to
+// reject.
 func Refusal(offer string, reason Reason) string {
 	d, err := read(offer)
 	if err != nil {
-		return ""
+		d = &sdp.Description{}
 	}
 	return d.Refusal(reason.Text())
+}
+
+// carryingData is an answer that takes an offer's data channel alone, for browsers of every policy of bundling.
+func (o *signalQueue) carryingData(answer, offer string) string {
+	d, err := read(offer)
+	if err != nil {
+		return answer
+	}
+	answer, mid, at := d.CarryData(answer)
+	if at >= 0 {
+		o.intoSection(mid, at)
+	}
+	return answer
 }
 
 // refusedBy reads a refusal: an answer that rejects every section of media.
@@ -234,9 +249,18 @@ func (c *Conn) takeEarly(l *link) error {
 	return nil
 }
 
+// surplus tells once that the remote names more candidates than are taken.
+func (n *negotiation) surplus(log *slog.Logger, most int) {
+	if !n.excess {
+		n.excess = true
+		log.Warn("the remote names more candidates than are taken; the others are left out", "taken", most)
+	}
+}
+
 func (c *Conn) take(l *link, cand Candidate) error {
 	if most := c.o.Engine.o.Limits.Candidates; c.negotiation.taken >= most {
-		return fmt.Errorf("the remote sent more than %d candidates", most)
+		c.negotiation.surplus(c.o.Log, most)
+		return nil
 	}
 	c.negotiation.taken++
 	if err := l.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: cand.Candidate}); err != nil {

@@ -15,6 +15,7 @@ type signalQueue struct {
 	held    bool
 	kept    []Signal
 	left    []sdp.Left // sections that we know nothing of, and reject
+	into    *Candidate // names the section of all candidates instead of what Pion names; nil: it does not
 	section *Candidate // the newest candidate of Pion's: it names the section of all of them
 }
 
@@ -29,6 +30,9 @@ func (o *signalQueue) hold() {
 func (o *signalQueue) candidate(c Candidate) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.into != nil {
+		c.SDPMid, c.SDPMLineIndex = o.into.SDPMid, o.into.SDPMLineIndex
+	}
 	o.section = &c
 	o.add(c)
 }
@@ -40,6 +44,14 @@ func (o *signalQueue) add(c Candidate) {
 		return
 	}
 	o.send(c)
+}
+
+// intoSection has all candidates name a section.
+func (o *signalQueue) intoSection(mid string, index int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	line := uint16(index)
+	o.into = &Candidate{SDPMid: &mid, SDPMLineIndex: &line}
 }
 
 // reject has sections that were left out of the remote's description rejected in ours.

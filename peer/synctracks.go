@@ -62,6 +62,9 @@ func (c *Conn) syncTracks(ctx context.Context) error {
 			continue
 		}
 		s := sectionOf(l.pc, kind)
+		if s.tr == nil && c.negotiation.ruledOut[kind] {
+			continue
+		}
 		if c.outgoing.paused[kind] && !s.canTake(tracks[i].Codec) {
 			continue // it is offered when the remote wants it again
 		}
@@ -100,6 +103,34 @@ func sectionOf(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) section {
 		}
 	}
 	return section{}
+}
+
+// admit makes room for a kind of media that the remote wants for the first time, in a section that it has added.
+func (g *outgoing) admit(l *link, offer string, n *negotiation) error {
+	if g.b == nil || len(n.ruledOut) == 0 || l.pc.RemoteDescription() == nil {
+		return nil
+	}
+	offered, err := offeredCodecs(offer)
+	if err != nil {
+		return nil // which is found out later
+	}
+	for _, t := range g.wanted() {
+		kind := kindOf(t.Codec)
+		if _, ok := matchCodec(t, offered[kind.String()]); !ok || !n.ruledOut[kind] {
+			continue
+		}
+		direction := webrtc.RTPTransceiverDirectionSendonly
+		if g.receive {
+			direction = webrtc.RTPTransceiverDirectionSendrecv
+		}
+		if _, err := l.pc.AddTransceiverFromTrack(fanout.NewTrack(t.Codec),
+			webrtc.RTPTransceiverInit{Direction: direction}); err != nil {
+			return fmt.Errorf("add %s: %w", t.Codec, err)
+		}
+		delete(n.ruledOut, kind)
+		delete(n.asked, t.Codec)
+	}
+	return nil
 }
 
 // canTake says whether a codec can be sent in the section without an offer.

@@ -13,11 +13,15 @@ type Codec struct {
 	Fmtp string // RFC 8866 section 6.15, without the payload type
 }
 
-// Codecs lists what a description has, by kind ("video", "audio"), in the remote's order.
+// Codecs lists what a description has, by kind ("video", "audio"), in the remote's order. A kind without a section that
+// is not turned down has no entry.
 func (d *Description) Codecs() map[string][]Codec {
 	out := map[string][]Codec{}
 	for i := range d.Sections {
 		s := &d.Sections[i]
+		if s.rejected() {
+			continue
+		}
 		out[s.Media] = append(out[s.Media], s.codecs(s.Formats)...)
 	}
 	return out
@@ -117,16 +121,24 @@ func Match(codec media.Codec, profile string, offered []Codec) (Codec, bool) {
 	return best, score >= 0
 }
 
-// h264Score rates an offered H.264 format for a stream of the given profile; -1 is unusable: we send fragmentation
-// units, which packetization mode 0 has not (RFC 6184 section 6.2).
+// h264Score rates an offered H.264 format for a stream of the given profile; -1 is unusable. We send fragmentation
+// units, which packetization mode 0 has not (RFC 6184 section 6.2). Embedded clients name it, or nothing at all, and
+// take them all the same; so it comes last.
 func h264Score(profile, fmtp string) int {
-	if FmtpValue(fmtp, "packetization-mode") != "1" {
-		return -1
-	}
 	offered := strings.ToLower(FmtpValue(fmtp, "profile-level-id"))
 	if len(offered) != 6 {
 		return -1
 	}
+	switch FmtpValue(fmtp, "packetization-mode") {
+	case "1":
+		return 20 + profileScore(profile, offered)
+	case "0":
+		return profileScore(profile, offered)
+	}
+	return -1 // interleaved
+}
+
+func profileScore(profile, offered string) int {
 	if offered[:4] == profile {
 		return 10
 	}

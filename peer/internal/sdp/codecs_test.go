@@ -28,9 +28,22 @@ func TestH264Choice(t *testing.T) {
 			t.Errorf("%s: %v %q, want %s", tt.name, ok, got.Fmtp, tt.want)
 		}
 	}
-	if _, ok := Match(media.H264, "42e0", []Codec{{"VP8", ""},
-		{"H264", "packetization-mode=0;profile-level-id=42e01f"}}); ok {
-		t.Error("VP8 and packetization mode 0 matched, want no match")
+	mode := func(n, profile string) Codec {
+		return Codec{"H264", "packetization-mode=" + n + ";profile-level-id=" + profile}
+	}
+	for _, tt := range []struct {
+		name    string
+		offered []Codec
+		want    string // profile; "" for no match
+	}{
+		{"mode 0 alone", []Codec{{"VP8", ""}, mode("0", "42e01f")}, "42e01f"},
+		{"mode 0 of the right profile, mode 1 of another", []Codec{mode("0", "42e01f"), mode("1", "640028")}, "640028"},
+		{"interleaved", []Codec{{"VP8", ""}, mode("2", "42e01f")}, ""},
+	} {
+		got, ok := Match(media.H264, "42e0", tt.offered)
+		if ok != (tt.want != "") || FmtpValue(got.Fmtp, "profile-level-id") != tt.want {
+			t.Errorf("%s: %v %q, want %q", tt.name, ok, got.Fmtp, tt.want)
+		}
 	}
 }
 

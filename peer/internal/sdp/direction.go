@@ -1,7 +1,9 @@
 package sdp
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -50,6 +52,11 @@ func (d *Description) direction(s *Section) Direction {
 type Flow struct {
 	sections map[string]*flow // by the mid that Pion knows
 	order    []string         // those, as they stand in the remote's last description
+
+	described bool   // by the remote, once
+	client    bool   // of DTLS, which we are when the remote insists
+	only      string // the mid of the one section of a remote that does not bundle; "" when it does
+	nameless  bool   // the remote gives its sections no mids
 }
 
 type flow struct {
@@ -71,13 +78,22 @@ func (f *Flow) Steady(d *Description, ours string) *Description {
 	if f.sections == nil {
 		f.sections = map[string]*flow{}
 	}
+	if ours == "" {
+		f.name(&out)
+		f.bundle(&out)
+	}
+	d = &out
+	if !f.described {
+		f.described = true
+		f.client = slices.ContainsFunc(d.scopes(), func(s *scope) bool { return s.value("setup") == "passive" })
+	}
 	wanted := sendsOf(ours)
 	order := make([]string, len(d.Sections))
 	for i := range out.Sections {
 		s := &out.Sections[i]
 		mid := f.known(d, i)
 		order[i] = mid
-		if !s.media() || s.Mid == "" {
+		if !s.media() || s.Mid == "" || f.only != "" && s.Mid != f.only {
 			continue
 		}
 		x := f.sections[mid]
@@ -112,6 +128,47 @@ func (f *Flow) Steady(d *Description, ours string) *Description {
 	}
 	f.order = order
 	return &out
+}
+
+// name gives mids to sections that have none: Pion insists on them.
+func (f *Flow) name(d *Description) {
+	if !f.described {
+		f.nameless = !slices.ContainsFunc(d.Mids(), func(mid string) bool { return mid != "" })
+	}
+	for i := range d.Sections {
+		if d.Sections[i].Mid == "" {
+			d.Sections[i].Mid = "section-" + strconv.Itoa(i)
+		}
+	}
+}
+
+// bundle makes the sections of a remote that does not bundle fit for one transport: its picture is taken, or else its
+// sound, and the other sections are turned down.
+func (f *Flow) bundle(d *Description) {
+	if slices.ContainsFunc(d.attributes, func(a attribute) bool { return a.key == "group" && d.bundles(a.value) }) {
+		return
+	}
+	if f.only == "" {
+		for _, kind := range []string{"application", "audio", "video"} {
+			for i := len(d.Sections) - 1; i >= 0; i-- {
+				if s := &d.Sections[i]; s.Media == kind && !s.rejected() {
+					f.only = s.Mid
+				}
+			}
+		}
+	}
+	for i := range d.Sections {
+		if s := &d.Sections[i]; s.Mid != f.only {
+			s.Port = 0
+			s.attributes = less(s.attributes, "bundle-only")
+		}
+	}
+	d.attributes = append(less(d.attributes, "group"), attribute{"group", "BUNDLE " + f.only})
+}
+
+// less is attributes without those of a key.
+func less(attributes []attribute, key string) []attribute {
+	return slices.DeleteFunc(slices.Clone(attributes), func(a attribute) bool { return a.key == key })
 }
 
 // known is the mid by which Pion knows section i. A remote may use the place of a section that it has stopped for
@@ -232,14 +289,26 @@ func (f *Flow) Told(ours string, receives, answer bool) string {
 		sections[i] = text
 	}
 	sections[0] = f.group(sections[0], stopped)
-	return strings.Join(sections, "\nm=")
+	text := strings.Join(sections, "\nm=")
+	if answer && f.client {
+		text = strings.ReplaceAll(text, "\na=setup:passive\r", "\na=setup:active\r")
+	}
+	if answer && f.nameless {
+		text = midLine.ReplaceAllString(text, "")
+	}
+	return text
 }
+
+var midLine = regexp.MustCompile(`(?m)^a=mid:.*\r\n`)
 
 // group writes the bundle with the remote's mids, and without the sections that are stopped.
 func (f *Flow) group(session string, stopped []string) string {
 	bundle := lineOf(session, "a=group:BUNDLE")
 	if bundle == "" {
 		return session
+	}
+	if f.only != "" || f.nameless {
+		return strings.Replace(session, "\na=group:BUNDLE"+bundle+"\r", "", 1)
 	}
 	written := ""
 	for _, mid := range words(bundle, -1) {

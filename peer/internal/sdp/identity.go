@@ -11,12 +11,13 @@ type Identity struct {
 	Fingerprint string // of its DTLS certificate, in lower case; "" when it is missing
 	// User name and session id of the o= line, the same in all descriptions of a connection (RFC 8829 section 5.2.1)
 	session string
+	version string   // of the description, in the o= line
 	Ufrags  []string // of ICE; they change when ICE is restarted
 }
 
 // Identity is that of who made the description.
 func (d *Description) Identity() Identity {
-	id := Identity{session: d.session}
+	id := Identity{session: d.session, version: d.version}
 	for _, s := range d.scopes() {
 		if id.Fingerprint == "" {
 			id.Fingerprint = strings.ToLower(s.value("fingerprint"))
@@ -29,9 +30,13 @@ func (d *Description) Identity() Identity {
 }
 
 // Same says whether two descriptions come from one connection. Some clients make all their connections with one
-// certificate, and some make up a new session id for each description; none does both and restarts ICE.
+// certificate, and some make up a new session id for each description; none does both and restarts ICE. A client whose
+// o= line never changes restarts nothing with it: what changes has another version (RFC 3264 section 8).
 func (id Identity) Same(o Identity) bool {
-	return id.Fingerprint != "" && id.Fingerprint == o.Fingerprint && (id.session == o.session || id.SameICE(o))
+	if id.Fingerprint == "" || id.Fingerprint != o.Fingerprint {
+		return false
+	}
+	return id.SameICE(o) || id.session == o.session && id.version != o.version
 }
 
 // Firefox says whether the description is Firefox's, by the user name of its o= line.

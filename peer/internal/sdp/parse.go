@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,7 +17,7 @@ type Limits struct {
 const (
 	maxLines      = 1000
 	maxLineBytes  = 2048
-	maxCandidates = 32 // of a section; Pion takes those of one section
+	MaxCandidates = 32 // of a section with an address, and as many with a name; Pion takes those of one section
 )
 
 // Description is a session description (RFC 8866) as it was read.
@@ -24,8 +25,11 @@ type Description struct {
 	Name     string    // of the session; "" for none
 	Sections []Section // of media, in order
 	session  string    // user name and session id of the o= line
+	version  string    // of the session, likewise
 	scope              // the session's own attributes
 	size     int       // bytes of the text
+
+	Surplus int // candidates that were left out, since a section had too many
 }
 
 // Section is one section of media.
@@ -95,7 +99,8 @@ type parser struct {
 	begun      bool // with v=0
 	most       int  // sections
 	sections   int  // found
-	candidates int  // of the section that is open
+	candidates int  // with an address, of the section that is open
+	named      int  // likewise with a name
 }
 
 func (p *parser) line(line string) error {
@@ -123,8 +128,8 @@ func (p *parser) line(line string) error {
 	value := line[2:]
 	switch line[0] {
 	case 'o':
-		if f := words(value, 3); len(f) > 1 {
-			p.d.session = f[0] + " " + f[1]
+		if f := words(value, 4); len(f) > 2 {
+			p.d.session, p.d.version = f[0]+" "+f[1], f[2]
 		}
 	case 's':
 		if p.sections == 0 && strings.Trim(value, " ") != "-" {
@@ -151,6 +156,7 @@ func (p *parser) end() (*Description, error) {
 	case p.sections == 0:
 		return nil, fmt.Errorf("sdp without a media section")
 	}
+	p.d.complete()
 	return p.d, nil
 }
 
@@ -176,7 +182,7 @@ func (p *parser) media(value string) error {
 			return fmt.Errorf("sdp line %d: m= has the field %.20q", p.lines, f[i])
 		}
 	}
-	p.candidates = 0
+	p.candidates, p.named = 0, 0
 	p.d.Sections = append(p.d.Sections, Section{Media: f[0], Port: int(port), Proto: f[2], Formats: f[3:]})
 	return nil
 }
@@ -198,6 +204,8 @@ func (p *parser) attribute(line string) error {
 	case "candidate":
 		return p.candidate(section, value)
 	case "remote-candidates", "rtcp": // addresses without use: media is multiplexed, and ICE finds its way
+		return nil
+	case "simulcast", "rid": // one stream is sent and taken, which is what an answer without them means (RFC 8853)
 		return nil
 	case "ice-ufrag":
 		if err := CheckICEChars(value, 4); err != nil {
@@ -234,13 +242,18 @@ func (p *parser) candidate(section *Section, value string) error {
 	if err == ErrNoUse {
 		return nil
 	}
-	if err == nil {
-		section.Candidates = append(section.Candidates, c)
+	if err != nil {
+		return nil
 	}
-	if p.candidates++; p.candidates > maxCandidates {
-		return fmt.Errorf("sdp line %d: %d candidates of a media section; the limit is %d", p.lines, p.candidates,
-			maxCandidates)
+	n := &p.candidates
+	if c.Name != "" {
+		n = &p.named
 	}
+	if *n++; *n > MaxCandidates {
+		p.d.Surplus++
+		return nil
+	}
+	section.Candidates = append(section.Candidates, c)
 	return nil
 }
 
@@ -284,12 +297,8 @@ func (d *Description) Mids() []string {
 // sent only within the bundle has that, too (RFC 9143 section 6).
 func (s *Section) rejected() bool { return s.Port == 0 && !s.has("bundle-only") }
 
-// NegotiatesData says whether there is a section for data channels.
-func (d *Description) NegotiatesData() bool {
-	for i := range d.Sections {
-		if s := &d.Sections[i]; s.Media == "application" && !s.rejected() {
-			return true
-		}
-	}
-	return false
+// DataAlone says whether there is a section for data channels that can be taken while all others are turned down: one
+// that is sent only within the bundle needs the section that carries that (RFC 9143 section 6).
+func (d *Description) DataAlone() bool {
+	return slices.ContainsFunc(d.Sections, func(s Section) bool { return s.Media == "application" && s.Port != 0 })
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kvsagent/kvsagent/media"
 	pionsdp "github.com/pion/sdp/v3"
 )
 
@@ -166,15 +167,14 @@ func TestJudged(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	few := strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", maxCandidates)
+	few := strings.Repeat("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", MaxCandidates)
 	for _, tt := range []struct{ name, text, want string }{
 		{"candidates", goodSDP + few, ""},
 		{"candidates of no use", goodSDP + few + strings.Repeat("a=candidate:1 2 udp 1 192.0.2.1 9 typ host\r\n", 40),
 			""},
 		{"candidates of another section", goodSDP + few + "m=audio 9 X 0\r\n" + few, ""},
-		{"too many candidates", goodSDP + few + "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n",
-			"sdp line 44: 33 candidates"},
-		{"too many that are none", goodSDP + few + "a=candidate\r\n", "33 candidates"},
+		{"too many candidates", goodSDP + few + "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", ""},
+		{"too many that are none", goodSDP + few + "a=candidate\r\n", ""},
 		{"too large", goodSDP + strings.Repeat("a=x\r\n", 10_000), "bytes; the limit is 32768"},
 		{"too many lines", goodSDP + strings.Repeat("\n", 1000), "sdp of 1011 lines; the limit is 1000"},
 		{"a long line", goodSDP + "a=" + strings.Repeat("x", 3000) + "\r\n", "line 12 has 3002 bytes"},
@@ -198,6 +198,38 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestSurplusCandidates: those beyond what is taken are left out and counted, names apart from addresses.
+func TestSurplusCandidates(t *testing.T) {
+	address, name := "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", "a=candidate:1 1 udp 1 x.local 9 typ host\r\n"
+	d := mustParse(t, goodSDP+strings.Repeat(name, MaxCandidates)+strings.Repeat(address, MaxCandidates+3))
+	if n := len(d.Sections[0].Candidates); n != 2*MaxCandidates || d.Surplus != 3 {
+		t.Errorf("%d candidates, %d left out; want %d and 3", n, d.Surplus, 2*MaxCandidates)
+	}
+}
+
+// TestDefaultsAreWritten: an H.264 format without parameters has those of RFC 6184, and of several fingerprints the one
+// with the best hash stays.
+func TestDefaultsAreWritten(t *testing.T) {
+	const main = "profile-level-id=42e01f"
+	for fmtp, want := range map[string]string{
+		"":                                    "packetization-mode=0;profile-level-id=42000a",
+		"a=fmtp:102 packetization-mode=1\r\n": "packetization-mode=1;profile-level-id=42000a",
+		"a=fmtp:102 profile-level-id=640028;\r\n":                 "profile-level-id=640028;packetization-mode=0",
+		"a=fmtp:102 packetization-mode=1;profile-level-id=z\r\n":  "packetization-mode=1;profile-level-id=42000a",
+		"a=fmtp:102 packetization-mode=1; " + main + " ;x=1 \r\n": "packetization-mode=1; " + main + " ;x=1",
+	} {
+		d := mustParse(t, goodSDP+"m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 h264/90000\r\n"+fmtp)
+		got := d.Codecs()["video"]
+		if c := got[len(got)-1]; c.Name != media.H264 || c.Fmtp != want {
+			t.Errorf("%q: %+v, want %q", fmtp, c, want)
+		}
+	}
+	d := mustParse(t, goodSDP+"a=fingerprint:sha-1 AA\r\na=fingerprint:SHA-256 BB\r\na=fingerprint:sha-9 CC\r\n")
+	if text := d.Marshal(); strings.Contains(text, "sha-1 ") || strings.Contains(text, "sha-9") {
+		t.Errorf("left are\n%s", text)
+	}
+}
+
 // TestRealClientsAreReadAsPionReadsThem: writing anew loses nothing that Pion looks at.
 func TestRealClientsAreReadAsPionReadsThem(t *testing.T) {
 	for _, text := range written(t) {
@@ -212,10 +244,13 @@ func TestRealClientsAreReadAsPionReadsThem(t *testing.T) {
 			}
 			for _, a := range s.Attributes {
 				switch a.Key {
-				case "candidate", "rtcp":
+				case "candidate", "rtcp", "rid", "simulcast":
 					continue
 				}
-				if a.Value = strings.Trim(a.Value, " "); !slices.Contains(got.Attributes, a) {
+				a.Value = strings.Trim(a.Value, " ")
+				if !slices.ContainsFunc(got.Attributes, func(b pionsdp.Attribute) bool {
+					return b == a || a.Key == "fmtp" && b.Key == "fmtp" && strings.HasPrefix(b.Value, a.Value+";")
+				}) {
 					t.Errorf("section %d: %v is lost", i, a)
 				}
 			}

@@ -14,6 +14,10 @@ func TestRefusalSaysWhyAndNoMore(t *testing.T) {
 	if refusal != want {
 		t.Errorf("Refusal =\n%s\nwant\n%s", refusal, want)
 	}
+	grouped := mustParse(t, strings.Replace(offer, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0 1\r\n", 1)).Refusal("x")
+	if !strings.Contains(grouped, "\r\nt=0 0\r\na=group:BUNDLE\r\nm=video 0") {
+		t.Errorf("the refusal of an offer with a group has none:\n%s", grouped)
+	}
 	if reason, refused := mustParse(t, refusal).Refused(); !refused || reason != "10 viewersa=evil" {
 		t.Errorf("Refused = %q, %v", reason, refused)
 	}
@@ -26,17 +30,17 @@ func TestRefusalSaysWhyAndNoMore(t *testing.T) {
 	}
 }
 
-// TestNegotiatesData: a section that is in the bundle alone has port 0 and is not rejected.
-func TestNegotiatesData(t *testing.T) {
+// TestDataAlone: a section that is in the bundle alone has port 0, and does not stand without the others.
+func TestDataAlone(t *testing.T) {
 	const channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
 	rejected := strings.Replace(channel, " 9 ", " 0 ", 1)
 	for text, want := range map[string]bool{
 		goodSDP: false, goodSDP + channel: true, goodSDP + rejected: false,
-		goodSDP + rejected + "a=bundle-only\r\n":             true,
+		goodSDP + rejected + "a=bundle-only\r\n":             false,
 		strings.ReplaceAll(goodSDP+channel, "\r\n", "\n"):    true,
 		"v=0\r\n" + strings.Replace(channel, "m=", "m= ", 1): true,
 	} {
-		if got := mustParse(t, text).NegotiatesData(); got != want {
+		if got := mustParse(t, text).DataAlone(); got != want {
 			t.Errorf("%v, want %v:\n%s", got, want, text)
 		}
 	}
@@ -51,7 +55,9 @@ func TestIdentity(t *testing.T) {
 	}{
 		{"itself", goodSDP, true, true},
 		{"other letters", strings.Replace(goodSDP, "sha-256 AB:CD", "SHA-256 ab:cd", 1), true, true},
-		{"a restart of ICE", strings.Replace(goodSDP, "ufrag:abcd", "ufrag:efgh", 1), true, false},
+		{"a restart of ICE", strings.Replace(strings.Replace(goodSDP, "o=- 1 1 ", "o=- 1 2 ", 1), "ufrag:abcd",
+			"ufrag:efgh", 1), true, false},
+		{"other credentials, same version", strings.Replace(goodSDP, "ufrag:abcd", "ufrag:efgh", 1), false, false},
 		{"a session id of its own", strings.Replace(goodSDP, "o=- 1 1", "o=- 2 1", 1), true, true},
 		{"both", strings.Replace(strings.Replace(goodSDP, "o=- 1 1", "o=- 2 1", 1), "ufrag:abcd", "ufrag:efgh", 1),
 			false, false},

@@ -31,6 +31,7 @@ var notPublic = []netip.Prefix{
 type Rule struct {
 	Remotes  Remotes
 	Loopback bool           // is allowed, for development on one machine
+	Own      bool           // an address of this host may be another process's
 	Names    bool           // of the local network may be looked up, unless Remotes is Public
 	Networks []netip.Prefix // that this host is on, with its own address in each
 }
@@ -66,7 +67,7 @@ func (r Rule) check(a netip.Addr) error {
 		if a == broadcast(n) || a == n.Masked().Addr() && n.Addr() != a {
 			return fmt.Errorf("candidate with the address of a whole network: %v", a)
 		}
-		if a == n.Addr() && !r.Loopback {
+		if a == n.Addr() && !r.Loopback && !r.Own {
 			return ErrNoUse // ourselves
 		}
 		onLink = onLink || n.Contains(a)
