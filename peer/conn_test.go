@@ -267,8 +267,8 @@ func TestRefusalNamesBothLists(t *testing.T) {
 	}
 }
 
-// TestUndeclaredSSRC: a master that names no SSRC, as GStreamer and libdatachannel do. Its packets are told apart by their
-// payload types.
+// TestUndeclaredSSRC: a master that names no SSRC, as GStreamer and libdatachannel do. Its packets are told apart by
+// their payload types.
 func TestUndeclaredSSRC(t *testing.T) {
 	lines := regexp.MustCompile(`(?m)^a=(ssrc|ssrc-group|msid)[:-].*\r\n`)
 	silent := func(s peer.Signal) []peer.Signal {

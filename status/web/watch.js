@@ -256,8 +256,8 @@ export class Player {
   }
 }
 
-// offered lists the codecs of video to offer, the source's own first. H.264 and VP8 are what a source turns to while its
-// camera is away.
+// offered lists the codecs of video to offer, the source's own first. H.264 and VP8 are what a source turns to while
+// its camera is away.
 function offered(source) {
   const own = [...(source?.tracks ?? []), ...(source?.sub?.tracks ?? [])].map((t) => t.codec.toUpperCase());
   const video = own.filter((c) => /^(H264|H265|VP8|VP9|AV1)$/.test(c));
@@ -311,8 +311,8 @@ function gathered(pc) {
   });
 }
 
-// cure is what an owner can do about a refusal, by its code (docs/viewers.md). This page is his own, so it may tell what
-// viewers are not told.
+// cure is what an owner can do about a refusal, by its code (docs/viewers.md). This page is his own, so it may tell
+// what viewers are not told.
 function cure(reason, source) {
   const codecs = (source?.tracks ?? []).map((t) => t.codec).join(' and ');
   switch (reason.split(':')[0]) {

@@ -179,7 +179,10 @@ func rules() (out []Rule) {
 	for _, remotes := range []Remotes{OnLink, Public, All} {
 		for _, loopback := range []bool{false, true} {
 			for _, names := range []bool{false, true} {
-				out = append(out, Rule{remotes, loopback, names, networks}, Rule{remotes, loopback, names, nil})
+				r := Rule{Remotes: remotes, Loopback: loopback, Names: names}
+				out = append(out, r)
+				r.Networks = networks
+				out = append(out, r)
 			}
 		}
 	}

@@ -38,4 +38,8 @@ func TestRemotes(t *testing.T) {
 			}
 		}
 	}
+	own := Rule{Remotes: All, Own: true, Networks: networks}
+	if err := own.Check(netip.MustParseAddr("192.168.1.10")); err != nil {
+		t.Errorf("an address of our own, for a viewer whose master may be on this host: %v", err)
+	}
 }
