@@ -398,7 +398,7 @@ type Status struct {
 	TLS *TLS `yaml:"tls"`
 	// Let everybody who reaches an address beyond loopback in, without a login.
 	Open bool `yaml:"open" default:"false"`
-	// Address that serves /metrics, /healthz and /readyz and nothing else, without a login.
+	// Address, or unix:PATH, that serves /metrics, /healthz and /readyz and nothing else, without a login.
 	MetricsListen string `yaml:"metrics_listen" example:"0.0.0.0:9781"`
 	// Host names, besides localhost and IP addresses, under which browsers may reach the port.
 	Hosts []string `yaml:"hosts" pattern:"^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$" hint:"a host name without scheme and port" example:"gate.example.org"`

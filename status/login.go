@@ -89,6 +89,10 @@ func (l *login) refusal(r *http.Request) (*Problem, time.Duration) {
 	case <-r.Context().Done():
 		return who, 0
 	}
+	if l.remembers(key) { // a page asks for several files at once
+		<-l.turn
+		return nil, 0
+	}
 	if wait := l.tries.wait(from); wait > 0 { // somebody of this address was wrong meanwhile
 		<-l.turn
 		return tooMany(), wait

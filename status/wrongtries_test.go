@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/status"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // try asks for the page from an address, and returns the status and how long it says to wait.
@@ -107,5 +108,32 @@ func TestWrongLoginsOfManyAddresses(t *testing.T) {
 	}
 	if code, _ := try(t, h, "192.0.2.1:1", "sesame"); code != 200 {
 		t.Errorf("the right password afterwards: %d", code)
+	}
+}
+
+// TestPageLogsInOnce: a browser asks for the files of a page at once, each with the password, which is compared once.
+func TestPageLogsInOnce(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("sesame"), bcrypt.DefaultCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := bcrypt.CompareHashAndPassword(hash, []byte("sesame")); err != nil {
+		t.Fatal(err)
+	}
+	once := time.Since(began)
+	h := status.Handler(status.Options{Report: house, Users: map[string]string{"anna": string(hash)}})
+	began = time.Now()
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() {
+			if code, _ := try(t, h, "192.0.2.1:1", "sesame"); code != 200 {
+				t.Errorf("a file of the page: %d", code)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(began); took > 20*once { // one by one they would take 45
+		t.Errorf("twelve requests took %v, and one comparison %v", took, once)
 	}
 }
