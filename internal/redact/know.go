@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -112,6 +113,17 @@ func each(raw string, f func(secret string)) {
 		f(value)
 		return value
 	})
+	if !strings.Contains(raw, "uthorization") {
+		return
+	}
+	for _, m := range header.FindAllStringSubmatch(raw, -1) {
+		f(m[2])
+		if plain, err := base64.StdEncoding.DecodeString(m[2]); err == nil {
+			if _, password, ok := strings.Cut(string(plain), ":"); ok {
+				f(password)
+			}
+		}
+	}
 }
 
 // infos returns what may be the user information at the begin of a text: what is before the last @ of the authority,
@@ -137,9 +149,9 @@ func infos(s string) (out []string) {
 
 var (
 	isPort = regexp.MustCompile(`^[0-9]{0,5}$`)
-	option = regexp.MustCompile(`(?i)^[a-z0-9_-]*(?:passw(?:or)?d|passphrase|passwd|secret|token|` +
+	option = regexp.MustCompile(`(?i)^[a-z0-9_-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|` +
 		`api[-_]?key)[a-z0-9_-]*$|^(?:[a-z0-9_-]*[_-])?(?:[a-z0-9]+pass|pass|[a-z0-9]*pwd|psw|[a-z0-9]*pw)$`)
-	login = regexp.MustCompile(`(?i)^(?:-u|(?:[a-z0-9_-]*[_-])?(?:user|auth|login|credentials?))$`)
+	login = regexp.MustCompile(`(?i)^(?:-u|(?:[a-z0-9_-]*[_-])?(?:user|auth|login|credentials?|creds?))$`)
 )
 
 // KnowVariable has the value of a variable or of an option blanked when the name says that it is a secret, and the

@@ -14,8 +14,9 @@ const Blank = "[hidden]"
 
 var (
 	userinfo = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#"@]*(?:@[^\s/?#"@]*)*@`)
-	named    = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])[a-z0-9]*(?:passw(?:or)?d|passwd|passphrase|pass|pwd|psw|pw|token|` +
-		`secret|apikey|auth|signature|sig)(?:=|%3d)`)
+	named    = regexp.MustCompile(`(?i)(?:^|[^a-z0-9])[a-z0-9]*(?:passw(?:or)?d|passwd|passphrase|passcode|pass|pwd|psw|pw|` +
+		`token|secret|api[-_]?key|access[-_]?key|psk|auth|signature|sig)(?:=|%3d)`)
+	header    = regexp.MustCompile(`(?i)(\b(?:basic|bearer) +)([a-z0-9+/=._~-]{6,})`) // of HTTP and RTSP
 	openQuote = regexp.MustCompile(`^\\*["']`)
 	next      = regexp.MustCompile(`_[a-zA-Z]+=`) // the next parameter of a path
 )
@@ -66,6 +67,9 @@ func Text(s string) string {
 	}
 	if strings.Contains(s, "://") {
 		s = userinfo.ReplaceAllString(s, "${1}")
+	}
+	if strings.Contains(s, "uthorization") {
+		s = header.ReplaceAllString(s, "${1}"+Blank)
 	}
 	if strings.ContainsAny(s, "=%") {
 		s = eachNamed(s, func(string) string { return Blank })

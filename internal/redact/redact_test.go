@@ -29,6 +29,11 @@ func TestText(t *testing.T) {
 		{"('rtsp://admin:it's@same@192.0.2.1/live')", "('rtsp://192.0.2.1/live')"},
 		{`password="open door" x=1`, `password="[hidden]" x=1`},
 		{`\"password=\\\"open door\\\" x=1\"`, `\"password=\\\"[hidden]\\\" x=1\"`},
+		{"DESCRIBE\\r\\nAuthorization: Basic YWRtaW46c2VzYW1l\\r\\n",
+			"DESCRIBE\\r\\nAuthorization: Basic [hidden]\\r\\n"},
+		{"authorization: bearer abc.def-123", "authorization: bearer [hidden]"},
+		{"http://192.0.2.1/?api_key=sesame&x=1", "http://192.0.2.1/?api_key=[hidden]&x=1"},
+		{"a basic question", "a basic question"},
 		{"no secret: a=b, compass=north", "no secret: a=b, compass=[hidden]"},
 		{"mail to anna@example.org", "mail to anna@example.org"},
 	} {
@@ -78,12 +83,14 @@ func TestKnowArguments(t *testing.T) {
 	KnowArguments("ffmpeg", "-i", "rtsp://admin:it's a hidden1@192.0.2.1/", "--password", "hidden2",
 		"--api-key=hidden3", "-u", "admin:hidden4", "user-pw=hidden5",
 		"sh", "-c", "curl --user 'me:hidden6' --token hidden7; env X_PWD=hidden8",
-		"http://admin:hid/den?9@192.0.2.1/x@y", "rtsp://192.0.2.1:554/plain1@y", "-pass", "1", "-user", "plain2")
+		"http://admin:hid/den?9@192.0.2.1/x@y", "rtsp://192.0.2.1:554/plain1@y", "-pass", "1", "-user", "plain2",
+		"-headers", "Authorization: Basic YWRtaW46aGlkZGVuMTI=")
 	KnowVariable("CAMERA_PASSWORD_FRONT", "hidden10")
 	KnowVariable("CAMERA", "rtsp://192.0.2.1/?token=hidden11")
 	KnowVariable("LANG", "plain3")
 	for _, word := range []string{"it's a hidden1", "hidden2", "hidden3", "hidden4", "hidden5", "hidden6", "hidden7",
-		"hidden8", "hid/den?9", "hidden10", "hidden11", "plain1", "plain2", "plain3"} {
+		"hidden8",
+		"hid/den?9", "hidden10", "hidden11", "hidden12", "YWRtaW46aGlkZGVuMTI=", "plain1", "plain2", "plain3"} {
 		want := "it says " + Blank + "."
 		if strings.HasPrefix(word, "plain") {
 			want = "it says " + word + "."
