@@ -78,14 +78,15 @@ func subOf(c config.Source) config.Source {
 	return c
 }
 
-// standby returns what viewers see while a source is away: a slate in the codec that they have negotiated, or the last
-// picture if the operator prefers that. An audio-only source has no standby.
+// standby returns what viewers see while a source is away: a slate in the codec that they have negotiated, H.264 until
+// it is known, or the last picture if the operator prefers that. An audio-only source has no standby.
 func standby(o config.Offline) func([]media.Track) media.Source {
 	if o != config.OfflineSlate {
 		return nil
 	}
 	return func(tracks []media.Track) media.Source {
-		if !slices.ContainsFunc(tracks, func(t media.Track) bool { return t.Codec.Video() }) {
+		video := slices.ContainsFunc(tracks, func(t media.Track) bool { return t.Codec.Video() })
+		if len(tracks) > 0 && !video {
 			return nil
 		}
 		return slate.Like(slate.Offline, tracks)

@@ -47,9 +47,9 @@ type HubOptions struct {
 	Backoff func(failures int) time.Duration // the wait after the nth consecutive failure, n from 1
 	Log     *slog.Logger
 
-	// Standby makes the source that is shown while the real one is away, for the tracks that it had. A nil func or a
-	// nil source shows nothing. The standby may change the size of the picture, but not the codec, since viewers have
-	// negotiated that.
+	// Standby makes the source that is shown while the real one is away, for the tracks that it had; there are none as
+	// long as it has never answered. A nil func or a nil source shows nothing. The standby may change the size of the
+	// picture, but not the codec, since viewers have negotiated that.
 	Standby func(tracks []Track) Source
 }
 
@@ -67,10 +67,12 @@ type Hub struct {
 	tracks   []Track   // of the source, also while it is away
 	notes    []string  // of the current run
 	standby  func()    // stops the standby; nil when there is none
+	shown    []Track   // of the standby
 	gop      gop
 	epoch    time.Time     // PTS zero for subscribers
 	base     time.Duration // of the current run: added to the source's PTS
 	last     map[Codec]time.Duration
+	answered bool // this run has announced its tracks
 	started  bool // this run has produced a frame
 	frameAt  time.Time
 	pace     time.Duration // of the current run: the longest recent time between two frames; 0 before the second one
@@ -103,8 +105,8 @@ func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	guard := &keyFirst{Sink: sink}
-	if len(h.tracks) > 0 {
-		guard.Tracks(h.tracks)
+	if tracks := h.current(); len(tracks) > 0 {
+		guard.Tracks(tracks)
 	}
 	if h.state == Running || h.standby != nil {
 		for _, f := range h.gop.frames {
@@ -122,6 +124,14 @@ func (h *Hub) Subscribe(sink Sink) (unsubscribe func()) {
 		}
 		h.poke()
 	})
+}
+
+// current returns the tracks that subscribers get now. The caller holds the lock.
+func (h *Hub) current() []Track {
+	if h.standby != nil && len(h.shown) > 0 {
+		return h.shown
+	}
+	return h.tracks
 }
 
 // keyFirst is a sink that passes no video before the first key frame.
@@ -205,7 +215,10 @@ func (h *Hub) Run(ctx context.Context) {
 			continue
 		}
 		began := time.Now()
-		err := h.runSource(ctx)
+		err := h.runSource(ctx, func() {
+			away()
+			away = h.showStandby(ctx)
+		})
 		if ctx.Err() != nil || err == nil {
 			failures = 0
 			continue
@@ -264,8 +277,10 @@ func (h *Hub) backoff(failures int, err error) time.Duration {
 	return wait
 }
 
-// runSource runs the source once. It returns nil when the source is no longer wanted, and otherwise why it ended.
-func (h *Hub) runSource(ctx context.Context) error {
+// runSource runs the source once. It returns nil when the source is no longer wanted, and otherwise why it ended. It
+// calls away when the source does not answer.
+func (h *Hub) runSource(ctx context.Context, away func()) error {
+	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h.beginRun()
@@ -294,6 +309,9 @@ func (h *Hub) runSource(ctx context.Context) error {
 		if ok, linger := h.wanted(); !ok && linger == 0 {
 			return stop(nil)
 		}
+		if h.unanswered(began) {
+			away()
+		}
 		if err := h.checkProgress(); err != nil {
 			return stop(err)
 		}
@@ -321,7 +339,7 @@ func (h *Hub) beginRun() {
 	if h.state == Failed { // and not because a viewer came
 		h.restarts++
 	}
-	h.started, h.frameAt, h.pace, h.notes = false, time.Now(), 0, nil
+	h.answered, h.started, h.frameAt, h.pace, h.notes = false, false, time.Now(), 0, nil
 	if h.standby == nil {
 		h.gop = gop{}
 	}
@@ -376,7 +394,14 @@ func (s *hubSink) Tracks(tracks []Track) {
 	h := (*Hub)(s)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tracks = slices.Clone(tracks)
+	h.tracks, h.answered = slices.Clone(tracks), true
+	if h.standby == nil { // or else its pictures go on, perhaps in another codec
+		h.tellTracks()
+	}
+}
+
+// tellTracks tells subscribers the tracks of the source. The caller holds the lock.
+func (h *Hub) tellTracks() {
 	for _, sink := range h.sinks {
 		sink.Tracks(h.tracks)
 	}
@@ -440,6 +465,7 @@ func (h *Hub) startedAt(now time.Time, f *Frame) {
 	if h.standby != nil {
 		h.standby()
 		h.standby, h.gop = nil, gop{}
+		h.tellTracks()
 	}
 	if h.failures.Recovered(now) {
 		h.logRunning()

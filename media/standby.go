@@ -12,12 +12,23 @@ func (h *Hub) onStandby() bool {
 	return h.standby != nil
 }
 
+// standbyAfter is how long viewers see nothing of a source that does not answer.
+const standbyAfter = 2 * time.Second
+
+// unanswered reports whether viewers should see the standby of a source that has not answered yet. One that has, and
+// whose first picture is on its way, is not away.
+func (h *Hub) unanswered(since time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.standby == nil && !h.started && !h.answered && time.Since(since) >= standbyAfter
+}
+
 // showStandby runs the standby until the source has a picture again, or until the returned function is called, which
 // waits for its end.
 func (h *Hub) showStandby(ctx context.Context) (stop func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.o.Standby == nil || len(h.tracks) == 0 {
+	if h.o.Standby == nil {
 		return func() {}
 	}
 	src := h.o.Standby(h.tracks)
@@ -25,7 +36,7 @@ func (h *Hub) showStandby(ctx context.Context) (stop func()) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	h.standby = cancel
+	h.standby, h.shown = cancel, nil
 	s := &standbySink{h: h, ctx: ctx}
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -57,11 +68,16 @@ func (s *standbySink) Tracks(tracks []Track) {
 		return
 	}
 	all := append([]Track(nil), tracks...)
+	if len(s.h.tracks) == 0 {
+		// Most viewers take no offer later on: they negotiate sound now, or have none when the source comes.
+		all = append(all, Track{Codec: Opus})
+	}
 	for _, t := range s.h.tracks {
 		if !t.Codec.Video() {
 			all = append(all, t)
 		}
 	}
+	s.h.shown = all
 	for _, sink := range s.h.sinks {
 		sink.Tracks(all)
 	}

@@ -3,6 +3,7 @@ package media_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -137,18 +138,99 @@ type dead struct{}
 
 func (dead) Run(context.Context, media.Sink) error { return errors.New("connection refused") }
 
-// A camera that never answered has no standby, since its codec is unknown.
-func TestNoStandbyBeforeTheFirstAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := media.NewHub(media.HubOptions{Source: dead{},
-			Standby: func([]media.Track) media.Source { t.Error("made"); return nil }})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		var s sink
-		defer h.Subscribe(&s)()
-		h.Run(ctx)
-		if len(s.got()) != 0 {
-			t.Errorf("%d frames", len(s.got()))
-		}
-	})
+// hung is a camera that takes no notice of anybody.
+type hung struct{}
+
+func (hung) Run(ctx context.Context, _ media.Sink) error { <-ctx.Done(); return ctx.Err() }
+
+// A camera that was off when the agent started has a standby at once, whether its address refuses or does not answer:
+// in a codec of the standby's, for nothing is known of the camera's. Who joins later sees it, too.
+func TestStandbyBeforeTheFirstAnswer(t *testing.T) {
+	for name, source := range map[string]media.Source{"refuses": dead{}, "does not answer": hung{}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var made atomic.Int32
+				h := media.NewHub(media.HubOptions{Source: source, Standby: func(tracks []media.Track) media.Source {
+					made.Add(1)
+					if len(tracks) != 0 {
+						t.Errorf("made for %v", tracks)
+					}
+					return sign{}
+				}})
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				defer cancel()
+				var s, late sink
+				defer h.Subscribe(&s)()
+				wg.Go(func() { h.Run(ctx) })
+				time.Sleep(2500 * time.Millisecond)
+				if n, last := signs(s.got()); n == 0 || !last || s.tracks != 1 {
+					t.Errorf("%d pictures of the standby after 2.5 s, tracks told %d times", n, s.tracks)
+				}
+				defer h.Subscribe(&late)()
+				if n, _ := signs(late.got()); n == 0 || late.tracks != 1 {
+					t.Errorf("a newcomer gets %d pictures, tracks told %d times", n, late.tracks)
+				}
+				time.Sleep(time.Minute)
+				if made.Load() != 1 {
+					t.Errorf("%d standbys were made in a minute", made.Load())
+				}
+			})
+		})
+	}
+}
+
+// slowly is a camera that answers at once and has its first picture five seconds later, in another codec than the
+// standby.
+type slowly struct{ after time.Duration }
+
+func (c slowly) Run(ctx context.Context, out media.Sink) error {
+	time.Sleep(c.after)
+	out.Tracks([]media.Track{{Codec: media.H265, Width: 640, Height: 360}, {Codec: media.Opus}})
+	time.Sleep(5 * time.Second)
+	for i := 0; ctx.Err() == nil; i++ {
+		out.Write(&media.Frame{Codec: media.H265, PTS: time.Duration(i) * 40 * time.Millisecond, Key: i%25 == 0,
+			Data: [][]byte{{0x26, 1}}})
+		time.Sleep(40 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// codecs is a sink that checks that each picture is in the codec that was told last.
+type codecs struct {
+	t      *testing.T
+	told   media.Codec
+	frames map[media.Codec]int
+}
+
+func (c *codecs) Tracks(tracks []media.Track) { c.told = tracks[0].Codec }
+func (c *codecs) Write(f *media.Frame) {
+	if c.frames[f.Codec]++; f.Codec != c.told {
+		c.t.Errorf("a picture in %s after tracks with %s", f.Codec, c.told)
+	}
+}
+
+// A camera that answers is not called offline while its first picture is on the way. One that comes back in another
+// codec changes it with its first picture.
+func TestStandbyCodec(t *testing.T) {
+	for name, tt := range map[string]struct {
+		after   time.Duration
+		standby bool
+	}{"answers at once": {0, false}, "answers after ten seconds": {10 * time.Second, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := media.NewHub(media.HubOptions{Source: slowly{tt.after},
+					Standby: func([]media.Track) media.Source { return sign{} }})
+				ctx, cancel := context.WithTimeout(t.Context(), 18*time.Second)
+				defer cancel()
+				out := &codecs{t: t, frames: map[media.Codec]int{}}
+				defer h.Subscribe(out)()
+				h.Run(ctx)
+				if got := out.frames[media.H264] > 0; got != tt.standby || out.frames[media.H265] < 50 {
+					t.Errorf("%v", out.frames)
+				}
+			})
+		})
+	}
 }
