@@ -26,6 +26,11 @@ func (ss *session) report(clock *lipsync.Clock, pkt rtcp.Packet) {
 // showPicture and playSound pass frames on. The caller holds the lock.
 func (ss *session) showPicture(f *media.Frame, stamp uint32) {
 	ss.doubt(ss.avSync.sync.Picture(f.PTS, ss.avSync.picture.At(stamp)))
+	if note := ss.keys.frame(f.Key, f.Captured); note != "" {
+		media.Note(ss.out, note)
+		ss.s.once("rtsp key frames are seldom: who comes late waits for the next one; hint: "+hintKey,
+			"url", ss.s.address())
+	}
 	ss.out.Write(f)
 }
 

@@ -39,3 +39,9 @@ func NewVideo(forma *format.H264, out func(*media.Frame)) (*Video, error) {
 func (v *Video) Packet(pkt *rtp.Packet, ticks int64, now time.Time) (damage, fatal error) {
 	return v.v.packet(pkt, ticks, now)
 }
+
+// Keys is keys.
+type Keys struct{ k keys }
+
+// Frame is keys.frame.
+func (k *Keys) Frame(key bool, now time.Time) string { return k.k.frame(key, now) }

@@ -77,6 +77,7 @@ type session struct {
 	redirect string      // Location of the last answer that had one
 	playing  bool        // PLAY was answered
 	pace     pace        // of the pictures
+	keys     keys        // of the pictures
 	stall    *time.Timer // runs out when no video packet comes
 	keyframe *time.Timer // runs out when no key frame comes
 	quiet    *time.Timer // runs out when no packet follows a picture that is held back
