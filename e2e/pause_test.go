@@ -85,6 +85,37 @@ channels:
 				})
 			}
 			page.SameConnection(t)
+			if channel == "pause-chromium" {
+				stopAndAdd(t, agent, page, channel)
+			}
 		})
 	}
+}
+
+// stopAndAdd stops the transceiver of the picture, and adds another. Chromium drops its connection with that section,
+// and goes on with the sound over another; the picture comes back over that.
+func stopAndAdd(t *testing.T, agent *rig.Agent, page *rig.Page, channel string) {
+	t.Helper()
+	page.Call(nil, "stopped", "video")
+	packets := page.Stats().Audio.Packets
+	rig.Eventually(t, 15*time.Second, "the sound goes on", func() (bool, any) {
+		n := page.Stats().Audio.Packets
+		return n > packets+20 || n > 20 && n < packets, fmt.Sprint(packets, " then ", n)
+	})
+	for _, p := range agent.Channel(t, channel).Peers {
+		for _, s := range p.Sending {
+			if s.Codec == "H264" {
+				t.Errorf("a picture is sent to a page that has stopped its transceiver: %+v", s)
+			}
+		}
+	}
+	var got string
+	if page.Call(&got, "added", "video"); got != "recvonly" {
+		t.Errorf("another section of video became %q", got)
+	}
+	was := page.Stats().Video.Frames
+	rig.Eventually(t, 15*time.Second, "the picture comes back in another section", func() (bool, any) {
+		n := page.Stats().Video.Frames
+		return n > was+5, fmt.Sprint(was, " then ", n)
+	})
 }

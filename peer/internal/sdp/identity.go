@@ -13,11 +13,15 @@ type Identity struct {
 	session string
 	version string   // of the description, in the o= line
 	Ufrags  []string // of ICE; they change when ICE is restarted
+	carrier string   // mid of the section that carries libwebrtc's bundle
 }
 
 // Identity is that of who made the description.
 func (d *Description) Identity() Identity {
 	id := Identity{session: d.session, version: d.version}
+	if group := words(d.value("group"), -1); len(group) > 1 && d.libwebrtc() {
+		id.carrier = group[1]
+	}
 	for _, s := range d.scopes() {
 		if id.Fingerprint == "" {
 			id.Fingerprint = strings.ToLower(s.value("fingerprint"))
@@ -31,12 +35,20 @@ func (d *Description) Identity() Identity {
 
 // Same says whether two descriptions come from one connection. Some clients make all their connections with one
 // certificate, and some make up a new session id for each description; none does both and restarts ICE. A client whose
-// o= line never changes restarts nothing with it: what changes has another version (RFC 3264 section 8).
+// o= line never changes restarts nothing with it: what changes has another version (RFC 3264 section 8). And libwebrtc
+// drops the connection with the section that carries its bundle, and begins another with the one that does then.
 func (id Identity) Same(o Identity) bool {
-	if id.Fingerprint == "" || id.Fingerprint != o.Fingerprint {
+	if id.Fingerprint == "" || id.Fingerprint != o.Fingerprint || id.carrier != o.carrier {
 		return false
 	}
 	return id.SameICE(o) || id.session == o.session && id.version != o.version
+}
+
+// libwebrtc says whether the description is that of Chromium, Safari and their kin: they list their streams behind WMS,
+// where Firefox and Pion have a star.
+func (d *Description) libwebrtc() bool {
+	v := d.value("msid-semantic")
+	return strings.HasPrefix(v, "WMS") && !strings.HasSuffix(v, "*")
 }
 
 // Firefox says whether the description is Firefox's, by the user name of its o= line.

@@ -46,6 +46,25 @@ func TestDataAlone(t *testing.T) {
 	}
 }
 
+// TestCarrierIsTurnedDown: libwebrtc drops its connection with the first section of the bundle, others keep it.
+func TestCarrierIsTurnedDown(t *testing.T) {
+	bundle := func(semantic, mids string) string {
+		lines := "t=0 0\r\na=group:BUNDLE " + mids + "\r\na=msid-semantic:" + semantic + "\r\n"
+		return strings.Replace(goodSDP, "t=0 0\r\n", lines, 1) + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n"
+	}
+	for semantic, same := range map[string]bool{" WMS": false, " WMS stream": false, "WMS *": true, " WMS *": true} {
+		before := mustParse(t, bundle(semantic, "0 1")).Identity()
+		stopped := strings.Replace(bundle(semantic, "1"), "m=video 9", "m=video 0", 1)
+		if after := mustParse(t, stopped).Identity(); before.Same(after) != same {
+			t.Errorf("%q: same %v, want %v", semantic, !same, same)
+		}
+		other := strings.Replace(bundle(semantic, "0"), "m=audio 9", "m=audio 0", 1)
+		if after := mustParse(t, other).Identity(); !before.Same(after) {
+			t.Errorf("%q: another section is turned down, and it is another connection", semantic)
+		}
+	}
+}
+
 func TestIdentity(t *testing.T) {
 	first := mustParse(t, goodSDP).Identity()
 	for _, tt := range []struct {
