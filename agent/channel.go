@@ -57,6 +57,7 @@ type channel struct {
 	held       map[string]heldOffer
 	offers     map[string]*standingOffer
 	refusals   map[string]*refusal // by client ID
+	dialed     time.Time           // when that connection was begun
 	opened     time.Time           // when a signaling connection was last opened
 
 	mu       sync.Mutex // guards the fields below, which run writes and Report reads
@@ -186,9 +187,14 @@ func (ch *channel) on(ctx context.Context, wg *sync.WaitGroup, e clientEvent) {
 			ch.takeOver()
 		}
 		ch.opened = time.Now()
+		if ch.dialed = from.dialing; ch.dialed.IsZero() { // another WebSocket, before the end of the last
+			ch.dialed = ch.opened
+		}
+		from.dialing = time.Time{}
 		ch.startOffering(ctx)
 		ch.reconnected()
 	case signaling.Disconnected: // running sessions do not need signaling
+		from.dialing = time.Now()
 		if taken := (*TakenError)(nil); errors.As(e.Err, &taken) && ch.now().network.taken != nil {
 			ch.now().network.taken(e.Err)
 		}

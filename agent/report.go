@@ -100,7 +100,7 @@ func (s *session) report(ch *channel) status.Peer {
 	r := status.Peer{
 		ClientID: s.client, Session: s.id, State: string(p.State), Offerer: "them", Since: s.began,
 		Local: p.Local, Remote: p.Remote, RTT: p.RTT.Seconds(), Jitter: ms(p.Jitter), FirstFrame: stages(p.Stages),
-		Direct: p.Direct, Unasked: p.Unasked,
+		Direct: p.Direct, Unasked: p.Unasked, Stray: p.Stray,
 	}
 	if p.Offered {
 		r.Offerer = "us"

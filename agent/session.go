@@ -50,7 +50,7 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 	s.log = ch.log.With("client", clientName(client), "session", s.id)
 	sessionCtx, cancel := ch.sessionContext(ctx)
 	s.cancel = cancel
-	now := ch.now()
+	now, dialed, opened := ch.now(), ch.dialed, ch.opened
 	c := peer.Config{
 		Engine: now.network.engine, Offer: offerer, Receive: now.cfg.Role == config.Viewer,
 		// When both offer at once the viewer's offer stands, since most viewers can do nothing but offer.
@@ -73,7 +73,8 @@ func (ch *channel) begin(ctx context.Context, wg *sync.WaitGroup, client string,
 				}
 			}
 		},
-		NoData: now.network.crashes.Safe() != "",
+		NoData:    now.network.crashes.Safe() != "",
+		Signaling: func() (start, end time.Time) { return dialed, opened },
 		OnConnected: func() {
 			now.network.crashes.joined()
 			r := s.conn.Report()

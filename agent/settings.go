@@ -121,6 +121,8 @@ type clientRun struct {
 	*signaling.Client
 	link link
 	stop context.CancelFunc
+
+	dialing time.Time // since when it is not connected; zero when it is; the channel's goroutine has it
 }
 
 // clientEvent is an event of one of a channel's signaling clients.
@@ -132,7 +134,7 @@ type clientEvent struct {
 // connect runs a signaling client until it is stopped or ctx is done.
 func (ch *channel) connect(ctx context.Context, c *signaling.Client, l link) *clientRun {
 	ctx, stop := context.WithCancel(ctx)
-	r := &clientRun{c, l, stop}
+	r := &clientRun{c, l, stop, time.Now()}
 	ch.wg.Go(func() {
 		defer stop()
 		err := c.Run(ctx, func(e signaling.Event) {

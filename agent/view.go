@@ -169,6 +169,9 @@ func (v *View) update(r status.Channel, sink *firstFrame) {
 		if p.State == "connected" {
 			v.Connected, v.Path, v.Error = true, p.Local+"/"+p.Remote, ""
 		}
+		if p.Stray != "" && v.FirstFrameMS == 0 {
+			v.Error = p.Stray
+		}
 		if len(p.Receiving) > 0 {
 			v.Bytes = 0
 		}

@@ -131,8 +131,15 @@ func (s *codecSet) addTrack(t media.Track) error {
 	return s.add(t.Codec, "")
 }
 
-// addReceivable registers what we can turn back into frames.
+// addReceivable registers what we can turn back into frames, and that packets may name their section: some remotes do
+// not say beforehand by what SSRC they can be told apart.
 func (s *codecSet) addReceivable() error {
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		if err := s.engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESMidURI},
+			kind); err != nil {
+			return fmt.Errorf("names of sections: %w", err)
+		}
+	}
 	for _, c := range []struct {
 		codec media.Codec
 		fmtp  string

@@ -34,6 +34,9 @@ type Config struct {
 
 	Certificates *Certificates // whose fingerprint the remote sees; nil is the Engine's own
 
+	// When signaling began to connect, and when it was; for viewers that ask.
+	Signaling func() (start, end time.Time)
+
 	OnConnected func() // called once from Run, when media can flow
 	OnFrame     func() // called once from Run, when the first key frame was sent or received
 

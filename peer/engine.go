@@ -327,7 +327,7 @@ func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []tra
 	}
 	settings := e.settings
 	settings.BufferFactory = in.Buffer
-	settings.LoggerFactory = transport.PionLog{Log: e.o.Log, Failed: failed}
+	settings.LoggerFactory = transport.PionLog{Log: e.o.Log, Failed: failed, Unhandled: in.Unhandled}
 	if keys != nil {
 		keys.Attach(&settings)
 	}

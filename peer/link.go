@@ -41,6 +41,7 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 		inbound:   transport.NewInbound(c.o.Engine.o.Limits, c.o.Receive, c.guard, c.o.Log),
 	}
 	if c.o.Receive {
+		l.inbound.Unhandled = func(ssrc uint32) { takeUndeclared(c, l, ssrc) }
 		if err := l.sockets.OpenOwn(); err != nil {
 			return nil, err
 		}
@@ -61,10 +62,14 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 		return nil, err
 	}
 	l.pc = pc
+	if c.o.Broadcast != nil {
+		l.inbound.Measured = func() transport.Timeline { return c.progress.timeline(c.o.Signaling) }
+	}
 	l.inbound.EndsWith(func() bool { return pc.SignalingState() == webrtc.SignalingStateClosed })
 	pc.OnICECandidate(func(cand *webrtc.ICECandidate) {
 		defer c.guard.Contain("candidates")
 		if cand == nil {
+			c.progress.gatheredAll()
 			return // no client wants to be told of the end
 		}
 		init := cand.ToJSON()
@@ -84,6 +89,25 @@ func (c *Conn) open(set *codecSet, servers []transport.ICEServer) (*link, error)
 	}
 	c.setLink(l)
 	return l, nil
+}
+
+// takeUndeclared takes a stream that no description has announced, from a goroutine of Pion's.
+func takeUndeclared(c *Conn, l *link, ssrc uint32) {
+	defer c.guard.Contain("receiver")
+	packet := l.inbound.First(ssrc)
+	if l.receiver == nil || packet == nil {
+		return
+	}
+	track, err := receive.Undeclared(l.pc, ssrc, packet)
+	if err != nil && l.receiver.Strayed(err) {
+		c.o.Log.Warn("media is not taken", "err", err)
+	}
+	if track != nil {
+		c.outgoing.work.Go(func() {
+			defer c.guard.Contain("receiver")
+			l.receiver.Run(track, receive.AskKeyFrame(l.pc))
+		})
+	}
 }
 
 // handshakeError says why DTLS has failed; nil when it has not. Pion closes the connection just before it says so, and

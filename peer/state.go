@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kvsagent/kvsagent/peer/fanout"
+	"github.com/kvsagent/kvsagent/peer/internal/transport"
 )
 
 // State is how far a connection has come.
@@ -54,6 +55,7 @@ type progress struct {
 	offered bool          // the first offer was ours; else the remote's
 	remote  identity      // by its first offer or its last description
 	rtt     time.Duration // of ICE's checks, when Run last asked
+	gather  time.Time     // when all first candidates were found
 }
 
 // reached notes when a stage was reached first, and reports whether this was it.
@@ -66,6 +68,33 @@ func (p *progress) reached(stage func(*Stages) *time.Duration) bool {
 	}
 	*d = max(time.Since(p.began), 1)
 	return true
+}
+
+// gatheredAll notes that all candidates were found, the first time.
+func (p *progress) gatheredAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gather.IsZero() {
+		p.gather = time.Now()
+	}
+}
+
+// timeline is how the session came about, for a viewer that asks.
+func (p *progress) timeline(signaling func() (start, end time.Time)) (t transport.Timeline) {
+	if signaling != nil {
+		t.SignalingStart, t.SignalingEnd = signaling()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := func(stage time.Duration) time.Time {
+		if stage == 0 {
+			return time.Time{}
+		}
+		return p.began.Add(stage)
+	}
+	t.Offer, t.Answer, t.Connected = p.began, at(p.stages.Answer), at(p.stages.Connected)
+	t.GatheringEnd = p.gather
+	return t
 }
 
 func (p *progress) soFar() Stages {
@@ -163,6 +192,7 @@ type Report struct {
 	Sending       []fanout.TrackReport // the tracks there are now
 	Sent          uint64               // bytes of media, of tracks that have given way, too
 	Receiving     []fanout.TrackReport
+	Stray         string // why media that came is not taken; "" when none came that belongs to no section
 	Unasked       uint64 // bytes of media that came though we asked for none, and were thrown away
 }
 
@@ -176,6 +206,7 @@ func (c *Conn) Report() (r Report) {
 		return r
 	}
 	if l.receiver != nil {
+		r.Stray = l.receiver.Stray()
 		for _, s := range l.receiver.Report() {
 			r.Receiving = append(r.Receiving, fanout.TrackReport{
 				Track: s.Track, Packets: s.Packets, Lost: s.Lost, Frames: s.Frames, KeyFrames: s.KeyFrames,

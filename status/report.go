@@ -130,6 +130,7 @@ type Peer struct {
 	Behind     float64 `json:"behind_ms,omitempty"`     // how long a picture waits here and in its path's queue
 	Direct     bool    `json:"direct,omitempty"`        // media goes straight into the socket, not through Pion
 	Unasked    uint64  `json:"unasked_bytes,omitempty"` // media that it sent though we asked for none
+	Stray      string  `json:"stray,omitempty"`         // why media that it sent is not taken
 	Sending    []Track `json:"sending,omitempty"`
 	Receiving  []Track `json:"receiving,omitempty"`
 	FirstFrame Stages  `json:"first_frame"`

@@ -25,6 +25,7 @@ type Receiver struct {
 	told   bool // the sink knows of tracks
 	meters map[media.Codec]*media.Meter
 	counts map[media.Codec]*packetCount
+	stray  error // why the first media was not taken that belongs nowhere; nil: none
 }
 
 // packetCount is packets as they came.
@@ -76,6 +77,10 @@ const startLasts = 200 * time.Millisecond
 // one packet to the next (RFC 3264 section 5.1: all that were negotiated have to be understood), and that is another
 // track for the sink.
 func (r *Receiver) Run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
+	p, _, err := track.ReadRTP() // by which the track knows its codec
+	if err != nil {
+		return
+	}
 	codec, pt := CodecOf(track.Codec()), track.PayloadType()
 	count := r.open(codec)
 	a := newAssembler(codec, track.Codec().ClockRate)
@@ -83,11 +88,7 @@ func (r *Receiver) Run(track *webrtc.TrackRemote, askKey func(ssrc uint32)) {
 		return
 	}
 	asked := time.Now().Add(startLasts - pliEvery)
-	for {
-		p, _, err := track.ReadRTP()
-		if err != nil {
-			return
-		}
+	for ; err == nil; p, _, err = track.ReadRTP() {
 		if now := track.PayloadType(); now != pt {
 			pt = now
 			if next := CodecOf(track.Codec()); next != codec {
@@ -274,6 +275,27 @@ type Stats struct {
 	Packets, Lost            uint64
 	Frames, KeyFrames, Bytes uint64
 	FPS, Bitrate             float64
+}
+
+// Strayed notes media that belongs to no section, and reports whether it is the first.
+func (r *Receiver) Strayed(why error) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stray != nil {
+		return false
+	}
+	r.stray = why
+	return true
+}
+
+// Stray is why media was not taken; "" when none came that belongs nowhere.
+func (r *Receiver) Stray() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stray == nil {
+		return ""
+	}
+	return r.stray.Error()
 }
 
 // Report gives the tracks that there are.

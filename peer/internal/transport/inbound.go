@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,10 +34,15 @@ type Inbound struct {
 	fail    func(error)
 	guard   *contain.Guard
 	unasked unasked // what came although we did not
+	// Unhandled gets each stream that Pion knows no section for. Set before the connection is made; may be nil.
+	Unhandled func(ssrc uint32)
+	// Measured is what AWS's test page asks for; nil answers nothing. Set before the first channel.
+	Measured func() Timeline
 
-	mu       sync.Mutex // guards the fields below
-	rtp      int        // streams that are open
-	everRTP  int        // streams since the beginning
+	mu       sync.Mutex            // guards the fields below
+	rtp      int                   // streams that are open
+	everRTP  int                   // streams since the beginning
+	streams  map[uint32]*rtpBuffer // that are open, by SSRC
 	rtcp     int
 	reports  rate
 	keys     rate      // requests for key frames
@@ -73,7 +79,7 @@ func (r *rate) add(n, limit int, window time.Duration) (over bool) {
 }
 
 // Buffer is the webrtc.SettingEngine's hook: it is called for each new stream.
-func (in *Inbound) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWriteCloser {
+func (in *Inbound) Buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
 	defer in.contain("streams")
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -99,7 +105,9 @@ func (in *Inbound) Buffer(kind packetio.BufferPacketType, _ uint32) io.ReadWrite
 	case in.everRTP > most:
 		in.refuse(b, "the remote sent more than %d streams (SSRCs) of media, one after the other", most)
 	}
-	return &rtpBuffer{plainBuffer: plainBuffer{b}, in: in}
+	r := &rtpBuffer{plainBuffer: plainBuffer{b}, in: in, ssrc: ssrc}
+	in.streams[ssrc] = r
+	return r
 }
 
 // refuse makes a stream hold nothing.
@@ -110,7 +118,8 @@ func (in *Inbound) refuse(b *packetio.Buffer, format string, limit int) {
 
 // NewInbound counts for one connection. receive says that we asked for media.
 func NewInbound(limits Limits, receive bool, g *contain.Guard, log *slog.Logger) *Inbound {
-	in := &Inbound{limits: limits, Receive: receive, fail: g.Fail, guard: g, ready: make(chan struct{})}
+	in := &Inbound{limits: limits, Receive: receive, fail: g.Fail, guard: g, ready: make(chan struct{}),
+		streams: map[uint32]*rtpBuffer{}}
 	in.unasked.over = make(chan struct{})
 	in.unasked.flood = func() {
 		log.Info("the remote sends media that nobody asked for; it is thrown away", "more_than_bps", limits.Bitrate)
@@ -150,8 +159,11 @@ func (b plainBuffer) Write(p []byte) (int, error) { return b.Buffer.Write(p, nil
 // rtpBuffer is one for media that we asked for.
 type rtpBuffer struct {
 	plainBuffer
-	in   *Inbound
-	once sync.Once
+	in    *Inbound
+	once  sync.Once
+	ssrc  uint32
+	known bool   // there is a first packet
+	first []byte // packet; guarded by in.mu
 }
 
 // Close is called when a stream is no longer part of what was agreed on: another may come in its place.
@@ -160,13 +172,32 @@ func (b *rtpBuffer) Close() error {
 		b.in.mu.Lock()
 		defer b.in.mu.Unlock()
 		b.in.rtp--
+		if b.in.streams[b.ssrc] == b {
+			delete(b.in.streams, b.ssrc)
+		}
 	})
 	return b.plainBuffer.Close()
 }
 
 func (b *rtpBuffer) Write(p []byte) (int, error) {
 	defer b.in.contain("media reader")
+	if !b.known { // Pion writes from one goroutine
+		b.known = true
+		b.in.mu.Lock()
+		b.first = bytes.Clone(p)
+		b.in.mu.Unlock()
+	}
 	return b.plainBuffer.Write(p)
+}
+
+// First is the first packet of a stream that is open; nil is none.
+func (in *Inbound) First(ssrc uint32) []byte {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if b := in.streams[ssrc]; b != nil {
+		return b.first
+	}
+	return nil
 }
 
 // rtcpBuffer counts what is written to it.
@@ -226,8 +257,8 @@ func (in *Inbound) Excuse() {
 	}
 }
 
-// Channel takes a data channel that the remote has opened. We have no use for what comes on it, and tell something over
-// it now and then.
+// Channel takes a data channel that the remote has opened. Of what comes on it we have a use for the timeline alone,
+// and we tell something over it now and then.
 func (in *Inbound) Channel(d *webrtc.DataChannel) {
 	defer in.contain("data channels")
 	in.mu.Lock()
@@ -240,11 +271,16 @@ func (in *Inbound) Channel(d *webrtc.DataChannel) {
 		in.fail(fmt.Errorf("the remote opened a data channel with a name of more than %d bytes", maxChannelLabel))
 	default:
 		d.OnOpen(func() { in.opened(d) })
-		d.OnMessage(func(m webrtc.DataChannelMessage) { in.message(len(m.Data)) })
+		d.OnMessage(func(m webrtc.DataChannelMessage) {
+			if in.message(len(m.Data)) && m.IsString {
+				in.lap(d, m.Data)
+			}
+		})
 	}
 }
 
-func (in *Inbound) message(size int) {
+// message counts one, and says whether it may be.
+func (in *Inbound) message(size int) (ok bool) {
 	defer in.contain("data channels")
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -254,7 +290,10 @@ func (in *Inbound) message(size int) {
 	case in.messages.add(1, in.limits.Messages, time.Second), in.bytes.add(size, in.limits.MessageBytes, time.Second):
 		in.fail(fmt.Errorf("the remote sent more than %d messages or %d bytes a second", in.limits.Messages,
 			in.limits.MessageBytes))
+	default:
+		return true
 	}
+	return false
 }
 
 // Say tells the remote something, and reports whether it has a data channel for that. It does not wait.
