@@ -135,6 +135,32 @@ func Leads(nal []byte) bool {
 	return t >= h264.NALUTypeSEI && t <= h264.NALUTypeAccessUnitDelimiter || t >= 14 && t <= 18
 }
 
+// Recovers reports whether an access unit has a recovery point message (H.264, D.2.8): who begins there has the whole
+// picture after a while, though there is no IDR picture, as with intra refresh.
+func Recovers(au [][]byte) bool {
+	for _, nal := range au {
+		if Type(nal) != h264.NALUTypeSEI {
+			continue
+		}
+		for b := nal[1:]; len(b) >= 2 && b[0] != 0x80; {
+			if b[0] == 6 {
+				return true
+			}
+			kind, size := 0, 0
+			for _, n := range []*int{&kind, &size} {
+				for len(b) > 0 && b[0] == 0xff {
+					*n, b = *n+255, b[1:]
+				}
+				if len(b) > 0 {
+					*n, b = *n+int(b[0]), b[1:]
+				}
+			}
+			b = b[min(size, len(b)):]
+		}
+	}
+	return false
+}
+
 // vcl reports whether a NAL unit is a part of a coded picture.
 func vcl(nal []byte) bool {
 	t := Type(nal)

@@ -80,6 +80,21 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	return u, true
 }
 
+// Enter makes a unit of Next that is no key frame one to begin with: its parameter sets come first. ok is false when they
+// are not known.
+func (p *Params) Enter(u Unit) (entry Unit, ok bool) {
+	if p.sps == nil || len(p.pps) == 0 {
+		return u, false
+	}
+	entry = Unit{Key: true, Changed: u.Changed, NALs: append([][]byte{p.sps}, p.pps...)}
+	for _, nal := range u.NALs {
+		if payload(nal, true) {
+			entry.NALs = append(entry.NALs, nal)
+		}
+	}
+	return entry, true
+}
+
 // payload reports whether a NAL unit of an access unit is passed on: not delimiters, ends and filler, and, in a key
 // frame, not parameter sets, since those were put first.
 func payload(nal []byte, key bool) bool {

@@ -95,7 +95,7 @@ func TestVerdicts(t *testing.T) {
 		"jitter": {with(func(c *camera) { c.late = 300 * time.Millisecond }), probe.Fair,
 			"pictures come up to 300 ms late"},
 		"drift": {with(func(c *camera) { c.ppm = 1000 }), probe.Fair, "its clock is off by 100"},
-		"wrong rate": {with(func(c *camera) { c.ppm = 200_000 }), probe.Fair, "run about 1.20 times as fast as time; " +
+		"wrong rate": {with(func(c *camera) { c.ppm = 200_000 }), probe.Fair, "run about 1.25 times as fast as time; " +
 			"they are corrected after ten seconds; hint: set a frame rate"},
 		"jump": {with(func(c *camera) { c.jump = true }), probe.Fair, "its clock jumped 1 times"},
 		"B-frames": {with(func(c *camera) { c.fail = errors.New("rtsp://x: receive: the camera sends B-frames") }),

@@ -24,9 +24,14 @@ type video struct {
 	out     output
 	changed func() // the parameter sets are new; called before the frame that has them
 
-	last  moment // of the packet before
-	keyed bool   // whether a key frame was written
+	last  moment    // of the packet before
+	keyed bool      // whether a key frame was written
+	idr   time.Time // when the last IDR picture came, or else the first picture
 }
+
+// refreshAfter is how long there is no IDR picture until a recovery point is a place to begin, too: with intra refresh
+// there is none. It shows the whole picture only after a while, so IDR pictures that come are better.
+const refreshAfter = 5 * time.Second
 
 // moment is when a packet was made and when it arrived.
 type moment struct {
@@ -96,6 +101,12 @@ func (v *video) units(units []depacket.Unit, before time.Time) error {
 // unit takes one access unit that came at now, with its time in ticks and its RTP timestamp.
 func (v *video) unit(au [][]byte, ticks int64, stamp uint32, now time.Time) error {
 	u, ok := v.params.Next(au)
+	if ok && (u.Key || v.idr.IsZero()) {
+		v.idr = now
+	}
+	if ok && !u.Key && now.Sub(v.idr) >= refreshAfter && h264.Recovers(u.NALs) {
+		u, ok = v.params.Enter(u)
+	}
 	if !ok || !u.Key && !v.keyed {
 		return nil
 	}
