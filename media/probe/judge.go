@@ -110,6 +110,10 @@ func (r *Result) judgeVideo(v *Video) {
 		r.add(Fair, fmt.Sprintf("one key frame only in %.0f s", float64(v.Frames)/v.FPS),
 			"set the key frame (I-frame) interval to 2 seconds, or probe longer")
 	}
+	if v.Refresh {
+		r.add(Bad, "no IDR pictures, but recovery points (intra refresh): Chromium shows nothing of that",
+			"switch off intra refresh in the camera, and set the key frame (I-frame) interval to 2 seconds")
+	}
 	if v.Bitrate > highRate {
 		r.add(Fair, fmt.Sprintf("%.1f Mbit/s are more than many uplinks and mobile networks carry", v.Bitrate/1e6),
 			"set 2 to 4 Mbit/s, or use the sub stream")

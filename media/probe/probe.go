@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type Video struct {
 	KeyFrames int     `json:"key_frames"`
 	GOPMS     float64 `json:"gop_ms"` // the longest time between two key frames; 0 if there was only one
 	BFrames   bool    `json:"b_frames"`
+	Refresh   bool    `json:"intra_refresh,omitempty"` // it begins at recovery points, for there are no IDR pictures
 	Bitrate   float64 `json:"bitrate"`
 	PeakMS    float64 `json:"largest_frame_ms"` // how long the largest frame takes at the average rate
 }
@@ -75,16 +77,17 @@ type meter struct {
 	enough time.Duration
 	stop   context.CancelFunc
 
-	mu     sync.Mutex // guards the fields below
-	tracks []media.Track
-	first  time.Time // when the first frame came
-	timer  *time.Timer
-	video  counter
-	audio  counter
-	keys   []time.Duration
-	detail profile
-	jumps  int
-	delays []delay
+	mu      sync.Mutex // guards the fields below
+	tracks  []media.Track
+	first   time.Time // when the first frame came
+	timer   *time.Timer
+	video   counter
+	audio   counter
+	keys    []time.Duration
+	refresh bool // a key frame was a recovery point
+	detail  profile
+	jumps   int
+	delays  []delay
 }
 
 // delay is how much later a picture came by our clock than by its own.
@@ -146,6 +149,7 @@ func (m *meter) Write(f *media.Frame) {
 	}
 	if f.Key {
 		m.keys = append(m.keys, f.PTS)
+		m.refresh = m.refresh || f.Codec == media.H264 && slices.ContainsFunc(f.Data, inter)
 		m.detail.look(f)
 	}
 }
@@ -182,10 +186,10 @@ func (m *meter) videoResult(t media.Track, err error) *Video {
 	m.detail.track(t)
 	v := &Video{
 		Codec: string(t.Codec), Profile: m.detail.name, Width: t.Width, Height: t.Height, Frames: m.video.frames,
-		KeyFrames: len(m.keys),
-		FPS:       round(m.video.perSecond(float64(m.video.frames - 1))),
-		Bitrate:   math.Round(m.video.perSecond(float64(m.video.bytes * 8))),
-		BFrames:   m.detail.reordered || errors.Is(err, errBFrames),
+		KeyFrames: len(m.keys), Refresh: m.refresh,
+		FPS:     round(m.video.perSecond(float64(m.video.frames - 1))),
+		Bitrate: math.Round(m.video.perSecond(float64(m.video.bytes * 8))),
+		BFrames: m.detail.reordered || errors.Is(err, errBFrames),
 	}
 	for i := 1; i < len(m.keys); i++ {
 		v.GOPMS = max(v.GOPMS, ms(m.keys[i]-m.keys[i-1]))
@@ -231,3 +235,6 @@ func lowest(ds []delay) delay {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func round(f float64) float64 { return math.Round(f*100) / 100 }
+
+// inter reports whether a NAL unit of H.264 is a slice of another picture than an IDR picture.
+func inter(nal []byte) bool { return len(nal) > 0 && nal[0]&0x1f == 1 }

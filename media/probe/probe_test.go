@@ -23,6 +23,7 @@ type camera struct {
 	key          int // and in a key frame
 	late         time.Duration
 	ppm          int
+	refresh      bool
 	jump         bool
 	silent       bool // no picture
 	fail         error
@@ -59,6 +60,9 @@ func (c camera) Run(ctx context.Context, out media.Sink) error {
 			i%c.gop == 0, Data: [][]byte{make([]byte, max(1, c.size))}}
 		if f.Key {
 			f.Data = [][]byte{{0x67, 100, 0, 31}, {0x68, 1}, make([]byte, max(1, c.key))}
+			if c.refresh {
+				f.Data[2][0] = 0x41
+			}
 		}
 		out.Write(f)
 		if c.audio == media.Opus {
@@ -85,6 +89,8 @@ func TestVerdicts(t *testing.T) {
 			"not in Firefox; hint: set the camera to H.264"},
 		"AAC": {with(func(c *camera) { c.audio = "AAC" }), probe.Fair,
 			"sound in AAC, which browsers cannot play: there is none; hint: set the camera's audio to Opus"},
+		"intra refresh": {with(func(c *camera) { c.refresh = true }), probe.Bad,
+			"no IDR pictures, but recovery points (intra refresh)"},
 		"mute":     {with(func(c *camera) { c.audio = media.PCMU }), probe.Fair, "is announced, but does not come"},
 		"long GOP": {with(func(c *camera) { c.gop = 200 }), probe.Fair, "8.0 s from one key frame to the next"},
 		"no GOP":   {with(func(c *camera) { c.gop = 0 }), probe.Fair, "one key frame only in 20 s"},
