@@ -80,8 +80,8 @@ func (p *Params) Next(au [][]byte) (u Unit, ok bool) {
 	return u, true
 }
 
-// Enter makes a unit of Next that is no key frame one to begin with: its parameter sets come first. ok is false when they
-// are not known.
+// Enter makes a unit of Next that is no key frame one to begin with: its parameter sets come first. ok is false when
+// they are not known.
 func (p *Params) Enter(u Unit) (entry Unit, ok bool) {
 	if p.sps == nil || len(p.pps) == 0 {
 		return u, false

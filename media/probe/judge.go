@@ -157,7 +157,8 @@ func (r *Result) judgeClock() {
 	}
 	if c.DriftPPM > wrongRate || c.DriftPPM < -wrongRate {
 		r.add(Fair, fmt.Sprintf("its time stamps run about %.2f times as fast as time; they are corrected after ten "+
-			"seconds", 1/max(0.01, 1-c.DriftPPM/1e6)), "set a frame rate that the camera can keep, or update its firmware")
+			"seconds", 1/max(0.01, 1-c.DriftPPM/1e6)),
+			"set a frame rate that the camera can keep, or update its firmware")
 		return
 	}
 	if c.JitterMS > jitter {
