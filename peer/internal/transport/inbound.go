@@ -106,6 +106,9 @@ func (in *Inbound) Buffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWr
 		in.refuse(b, "the remote sent more than %d streams (SSRCs) of media, one after the other", most)
 	}
 	r := &rtpBuffer{plainBuffer: plainBuffer{b}, in: in, ssrc: ssrc}
+	if in.streams == nil {
+		in.streams = map[uint32]*rtpBuffer{}
+	}
 	in.streams[ssrc] = r
 	return r
 }
@@ -118,8 +121,7 @@ func (in *Inbound) refuse(b *packetio.Buffer, format string, limit int) {
 
 // NewInbound counts for one connection. receive says that we asked for media.
 func NewInbound(limits Limits, receive bool, g *contain.Guard, log *slog.Logger) *Inbound {
-	in := &Inbound{limits: limits, Receive: receive, fail: g.Fail, guard: g, ready: make(chan struct{}),
-		streams: map[uint32]*rtpBuffer{}}
+	in := &Inbound{limits: limits, Receive: receive, fail: g.Fail, guard: g, ready: make(chan struct{})}
 	in.unasked.over = make(chan struct{})
 	in.unasked.flood = func() {
 		log.Info("the remote sends media that nobody asked for; it is thrown away", "more_than_bps", limits.Bitrate)
