@@ -48,6 +48,7 @@ var (
 	errStale = errors.New("the camera wants another login in mid-session (401): its challenge (nonce) has become " +
 		"stale")
 	errForbidden = errors.New("access refused (403)")
+	errTransport = errors.New("the camera refuses this way of transport")
 	errPath      = errors.New("no such stream (404)")
 	errNotRTSP   = errors.New("no RTSP answer")
 	errTimeout   = errors.New("no answer in time")
@@ -127,6 +128,15 @@ func (s *Source) explainStatus(e *Error, status liberrors.ErrClientBadStatusCode
 			"for minutes"
 	case base.StatusForbidden:
 		e.Err, e.Hint = errForbidden, "allow this user to view the stream, or this host's address, in the camera"
+	case base.StatusUnsupportedTransport, base.StatusNotAcceptable:
+		e.Err = fmt.Errorf("%w (%d)", errTransport, status.Code)
+		e.Hint = "set transport: udp"
+		if s.overUDP.Load() {
+			e.Err = fmt.Errorf("%w (%d), TCP and UDP alike", errTransport, status.Code)
+			e.Hint = "set transport: multicast, or http"
+		} else if s.way() == UDP {
+			e.Hint = "set transport: tcp, or multicast"
+		}
 	case base.StatusNotFound:
 		e.slow = false // cameras that are starting say so, too, until their streams exist
 		e.Err, e.Hint = errPath, "check the path after the host; each make of camera has its own (see its manual)"

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluenviron/gortsplib/v5"
@@ -129,6 +130,8 @@ type Source struct {
 
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	overUDP atomic.Bool // the camera has refused TCP
+
 	said sync.Map // what was logged once and is not repeated in each run
 }
 
@@ -189,6 +192,17 @@ func (o *Options) userinfo(inURL *url.Userinfo) *url.Userinfo {
 		password, _ = inURL.Password()
 	}
 	return url.UserPassword(user, password)
+}
+
+// way is how the packets arrive: as the options say, or over UDP when the camera has refused TCP.
+func (s *Source) way() Transport {
+	switch {
+	case s.transport != "" && s.transport != TCP:
+		return s.transport
+	case s.overUDP.Load():
+		return UDP
+	}
+	return TCP
 }
 
 // plain reports whether the connection begins with RTSP itself.

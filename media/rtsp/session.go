@@ -14,6 +14,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
@@ -26,6 +27,7 @@ import (
 const (
 	maxMedias    = 8                // in the camera's SDP
 	maxRedirects = 3                // on the same host
+	leftMost     = 4                // parts of its SDP that cannot be read and are named
 	keyNote      = 10 * time.Second // without a key frame, until the operator is told
 	keyTimeout   = 15 * time.Second // for the first key frame; a hub would give up after 20 and know less
 	stallMost    = time.Minute      // from one picture to the next, at any pace
@@ -47,10 +49,14 @@ var _ media.Source = (*Source)(nil)
 // Run plays the camera until ctx is done or something breaks, as media.Source requires. Its errors are of type *Error.
 func (s *Source) Run(ctx context.Context, out media.Sink) error {
 	u := s.url
-	for range maxRedirects + 1 {
+	for range maxRedirects + 2 {
 		next, err := s.session(ctx, u, out)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if wantsUDP(err) && s.way() == TCP && s.url.Scheme == "rtsp" {
+			s.overUDP.Store(true)
+			continue
 		}
 		if next == nil {
 			return err
@@ -69,6 +75,10 @@ type session struct {
 	audio  stream // nil when there is no sound
 
 	rates    depacket.Rates // of G.711, by the last answer with an SDP
+	login    *login
+	renewed  bool         // the camera has a new nonce, and the password may be tried once more
+	request  base.Request // the last one: its method and its transport
+	left     []string     // of the description, since the library does not read it
 	avSync   avSync
 	mu       sync.Mutex  // one packet at a time: over UDP each track has its own reader
 	withheld bool        // the camera wants the password in clear text
@@ -84,11 +94,12 @@ type session struct {
 	over     bool        // a fault that more pictures do not cure
 	failed   chan error  // from the packet callbacks; the first one counts
 	faults   faults
+	suspects suspicion
 }
 
 // session connects, plays and cleans up. It returns a URL when the camera redirects to another path on its host.
 func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*base.URL, error) {
-	ss := &session{s: s, out: out, failed: make(chan error, 1), faults: faults{log: s.log}}
+	ss := &session{s: s, out: out, login: newLogin(s.url.User), failed: make(chan error, 1), faults: faults{log: s.log}}
 	sniffer := &sniffer{}
 	ss.client = s.newClient(ss, u, sniffer)
 	if err := ss.client.Start(); err != nil {
@@ -126,7 +137,7 @@ func (s *Source) session(ctx context.Context, u *base.URL, out media.Sink) (*bas
 }
 
 func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortsplib.Client {
-	protocol, tunnel := s.transport.library()
+	protocol, tunnel := s.way().library()
 	return &gortsplib.Client{
 		Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, Tunnel: tunnel,
 		TLSConfig: tlsConfig(u.Hostname(), s.fingerprint),
@@ -143,16 +154,22 @@ func (s *Source) newClient(ss *session, u *base.URL, sniffer *sniffer) *gortspli
 			}
 			return sniffer.wrap(conn), nil
 		},
-		OnRequest:     ss.guardBasic,
-		OnResponse:    ss.answered,
-		OnPacketsLost: func(n uint64) { ss.faults.count(fmt.Errorf("%d packets lost", n)) },
-		OnDecodeError: ss.faults.count,
+		OnRequest:  ss.guardBasic,
+		OnResponse: ss.answered,
+		// They are answered as OPTIONS are, which is all that the library answers: the rest is news that we know.
+		OnServerRequest: func(req *base.Request) { req.Method = base.Options },
+		AnyPortEnable:   true, // routers of cameras and cameras themselves send from others than they say
+		OnPacketsLost:   func(n uint64) { ss.faults.count(fmt.Errorf("%d packets lost", n)) },
+		OnDecodeError:   func(err error) { ss.suspects.fault(err); ss.faults.count(err) },
 	}
 }
 
 // guardBasic withholds the password when others on the network could read it, unless the operator has allowed that;
 // then it logs a warning, once.
 func (ss *session) guardBasic(req *base.Request) {
+	ss.login.sign(req)
+	ss.request = base.Request{Method: req.Method, URL: req.URL,
+		Header: base.Header{"Transport": req.Header["Transport"]}}
 	v := req.Header["Authorization"]
 	ss.signed = len(v) == 1
 	if len(v) != 1 || !strings.HasPrefix(v[0], "Basic ") || ss.s.url.Scheme == "rtsps" {
@@ -170,10 +187,71 @@ func (ss *session) guardBasic(req *base.Request) {
 // answered sees each answer before the library does.
 func (ss *session) answered(res *base.Response) {
 	ss.loggedIn = ss.loggedIn || ss.signed && res.StatusCode == base.StatusOK
-	if len(res.Body) > 0 {
-		ss.rates = depacket.ReadRates(res.Body)
+	if res.StatusCode == base.StatusUnauthorized {
+		ss.renewed = ss.login.challenged(res) && ss.signed
+	}
+	switch ss.request.Method {
+	case base.Options:
+		// Some cameras do not know it, and everything else all the same.
+		if res.StatusCode >= 400 && res.StatusCode != base.StatusUnauthorized {
+			res.StatusCode, res.StatusMessage = base.StatusOK, "OK"
+		}
+	case base.Describe:
+		ss.mendDescription(res)
+	case base.Setup:
+		mendTransport(res, ss.request.Header["Transport"])
 	}
 	ss.holdRedirect(res)
+}
+
+// mendDescription makes an answer to DESCRIBE readable for the library.
+func (ss *session) mendDescription(res *base.Response) {
+	for _, name := range []string{"Content-Base", "Content-Location"} {
+		v := res.Header[name]
+		if len(v) == 0 || len(v) == 1 && strings.HasPrefix(v[0], "/") {
+			continue
+		}
+		if u, err := base.ParseURL(v[0]); err != nil || u.Host == "" || len(v) > 1 {
+			delete(res.Header, name) // the request's URL is what it means
+		}
+	}
+	if len(res.Body) == 0 {
+		return
+	}
+	res.Body, ss.left = mended(res.Body, ss.request.URL.Scheme+"://"+ss.request.URL.Host)
+	ss.rates = depacket.ReadRates(res.Body)
+}
+
+// mendTransport writes into an answer to SETUP what it leaves out, as it was asked for: a camera that says OK means it.
+// One that answers with UDP when it was asked for TCP wants UDP.
+func mendTransport(res *base.Response, asked base.HeaderValue) {
+	if res.StatusCode != base.StatusOK || len(asked) != 1 {
+		return
+	}
+	answer, tcp := strings.Join(res.Header["Transport"], ","), strings.Contains(asked[0], "interleaved=")
+	switch {
+	case tcp && strings.Contains(answer, "client_port"):
+		res.StatusCode, res.StatusMessage = base.StatusUnsupportedTransport, "UDP alone"
+	case answer == "", tcp && !strings.Contains(answer, "interleaved="):
+		res.Header["Transport"] = asked
+	}
+}
+
+// wantsUDP reports whether a camera has refused TCP for its packets.
+func wantsUDP(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Op == "setup" && errors.Is(e.Err, errTransport)
+}
+
+// again makes a request once more when the camera has refused it only for the age of its nonce.
+func (ss *session) again(request func() error) error {
+	err := request()
+	var status liberrors.ErrClientBadStatusCode
+	if errors.As(err, &status) && status.Code == base.StatusUnauthorized && (ss.renewed || ss.loggedIn) {
+		ss.renewed = false
+		return request()
+	}
+	return err
 }
 
 // loopback reports whether a host is this one, so that nothing crosses a network.
@@ -225,8 +303,10 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	var desc *description.Session
 	// This includes connecting, and up to three requests.
 	err := ss.within(2*ss.s.timeout, func() (err error) {
-		desc, _, err = ss.client.Describe(u)
-		return err
+		return ss.again(func() (err error) {
+			desc, _, err = ss.client.Describe(u)
+			return err
+		})
 	})
 	if err != nil {
 		return ss.s.fail(step(err, "describe"), err)
@@ -236,8 +316,21 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	address.Scheme, address.Host, address.User = u.Scheme, u.Host, u.User
 	desc.BaseURL = address
 
+	if len(ss.left) > 0 {
+		what := list(ss.left[:min(len(ss.left), leftMost)])
+		if more := len(ss.left) - leftMost; more > 0 {
+			what += fmt.Sprintf(" and %d more", more)
+		}
+		media.Note(ss.out, "left out of the camera's description, since it cannot be read: "+what)
+		ss.s.once("a part of the camera's description cannot be read and is left out", "url", ss.s.address(),
+			"what", what)
+	}
 	if err := ss.setup(desc); err != nil {
 		return ss.s.fail("setup", err)
+	}
+	if s := ss.s; s.overUDP.Load() {
+		media.Note(ss.out, "the camera refuses TCP, so its packets come over UDP; hint: set transport: udp")
+		s.once("the camera refuses TCP, so its packets come over UDP; hint: set transport: udp", "url", s.address())
 	}
 	ss.announce()
 	ss.watchRates()
@@ -248,8 +341,10 @@ func (ss *session) run(ctx context.Context, u *base.URL) error {
 	ss.quiet = time.NewTimer(quietMost)
 	defer ss.quiet.Stop()
 	err = ss.within(ss.s.timeout, func() error {
-		_, err := ss.client.Play(nil)
-		return err
+		return ss.again(func() error {
+			_, err := ss.client.Play(nil)
+			return err
+		})
 	})
 	if err != nil {
 		return ss.s.fail("play", err)
@@ -314,8 +409,10 @@ func (ss *session) wait(ctx context.Context) error {
 				patience = 0
 				continue
 			}
-			e.Err = fmt.Errorf("no usable key frame for %v", keyTimeout)
-			e.Hint = hintKey
+			e.Hint, e.Err = ss.suspects.cause(ss.video.track().Codec)
+			if e.Err == nil {
+				e.Err, e.Hint = fmt.Errorf("no usable key frame for %v", keyTimeout), hintKey
+			}
 		case err := <-dead:
 			return ss.s.fail("receive", err)
 		}
@@ -335,7 +432,11 @@ func (ss *session) waitForKey(d time.Duration) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	if !ss.video.shown() {
-		media.Note(ss.out, fmt.Sprintf("no picture yet: no key frame for %v; hint: %s", keyNote, hintKey))
+		hint, cause := ss.suspects.cause(ss.video.track().Codec)
+		if cause == nil {
+			cause, hint = fmt.Errorf("no key frame for %v", keyNote), hintKey
+		}
+		media.Note(ss.out, fmt.Sprintf("no picture yet: %v; hint: %s", cause, hint))
 		ss.keyframe.Reset(d)
 	}
 	return true
@@ -447,8 +548,10 @@ func (ss *session) ask(address *base.URL, medi *description.Media, forma format.
 			"update the camera's firmware, or try another path")
 	}
 	err := ss.within(ss.s.timeout, func() error {
-		_, err := ss.client.Setup(address, medi, 0, 0)
-		return err
+		return ss.again(func() error {
+			_, err := ss.client.Setup(address, medi, 0, 0)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -478,6 +581,9 @@ func (ss *session) videoPacket(pkt *rtp.Packet, ticks int64, timed bool) {
 	defer ss.mu.Unlock()
 	ss.pace.packet(pkt.Timestamp, time.Now())
 	ss.stall.Reset(ss.pace.limit(ss.s.timeout))
+	if !ss.video.shown() {
+		ss.suspects.packet(pkt.Payload)
+	}
 	if !timed {
 		return
 	}
