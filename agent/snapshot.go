@@ -77,6 +77,13 @@ func (s *source) picture(ctx context.Context, closed bool) (*media.Frame, error)
 		return snapshot.From(ctx, slate.Like(slate.Private, s.tracks()))
 	}
 	f, err := snapshot.Of(ctx, s.hub)
+	if err == nil && s.hub.NeverAnswered() {
+		p := &status.Problem{Status: 504, Text: fmt.Sprintf("source %q has never given a picture", s.name)}
+		if err := s.hub.Report().Err; err != nil {
+			p.Text += ": " + err.Error()
+		}
+		return nil, p
+	}
 	return f, s.noPicture(err)
 }
 

@@ -74,7 +74,7 @@ channels:
 	})
 	step("payload that is not JSON", func(t *testing.T) {
 		rig.DialRaw(t, service.URL(), arn, "raw-payload").Message("SDP_OFFER", `{"type":`)
-		agent.Says(t, "good", "raw-payload", "messagePayload")
+		agent.Says(t, "good", "raw-payload", "payload is not a session description")
 	})
 	step("payload of 20 KiB", func(t *testing.T) {
 		r := rig.DialRaw(t, service.URL(), arn, "raw-long")

@@ -49,7 +49,7 @@ func TestCameraFaults(t *testing.T) {
 					Padding: true, PaddingSize: 200}}}, good...)
 			}
 			return good
-		}, "rtsp stream is damaged")},
+		}, "")},
 		{"90 a NAL unit of 64 KB", packets(func(n int, ts uint32, good []*rtp.Packet) []*rtp.Packet {
 			if n%10 == 5 {
 				good = append(fragments(ts, 64<<10), good...)
@@ -61,12 +61,12 @@ func TestCameraFaults(t *testing.T) {
 				good = append([]*rtp.Packet{packet(ts, 0x18, 0, 0), packet(ts)}, good...)
 			}
 			return good
-		}, "rtsp stream is damaged")},
+		}, "")},
 		{"90 a picture of 1,000 slices", packets(func(n int, ts uint32, good []*rtp.Packet) []*rtp.Packet {
 			if n%25 == 5 {
-				good = nil
-				for range 1000 {
-					good = append(good, packet(ts, 0x41, 0x9a, 1))
+				good = []*rtp.Packet{packet(ts, 0x41, 0x9a, 1)}
+				for range 999 {
+					good = append(good, packet(ts, 0x41, 0x5a, 1)) // first_mb_in_slice is 1
 				}
 				good[999].Marker = true
 			}

@@ -40,10 +40,9 @@ func TestOwnPageTellsTheCure(t *testing.T) {
 	agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", `
 sources:
   pattern: {url: "testpattern:?size=320x240&rate=15"}
-  away: {url: "rtsp://127.0.0.1:9/none"}
 channels:
   full: {source: pattern, create: true, max_viewers: 1}
-  away: {source: away, create: true}
+  codec: {source: pattern, create: true}
 `)
 	page := rig.SDK{ARN: agent.Connected(t, "full"), Endpoint: service.URL, Role: "VIEWER", ClientID: "first"}
 	page.Join(t, "offer").Moves(5)
@@ -54,7 +53,7 @@ channels:
 	}{
 		{&rig.Chromium, "full", "viewer-limit", "raise max_viewers"},
 		{&rig.Firefox, "full", "viewer-limit", "raise max_viewers"},
-		{&rig.Chromium, "away", "source-offline", "127.0.0.1:9"},
+		{&rig.Firefox, "codec", "no-common-codec", "another browser"},
 	} {
 		t.Run(tt.channel+" "+tt.browser.Name, func(t *testing.T) {
 			agent.Connected(t, tt.channel)

@@ -39,7 +39,7 @@ channels:
 			page := rig.SDK{ARN: agent.Connected(t, channel), Endpoint: service.URL, Role: types.ChannelRoleViewer,
 				ClientID: name, Browser: browser}.Join(t, "offer")
 			moving := func() int { return page.Stats().Video.Frames }
-			rig.Eventually(t, 20*time.Second, "a picture", func() (bool, any) { n := moving(); return n > 5, n })
+			rig.Eventually(t, 60*time.Second, "a picture", func() (bool, any) { n := moving(); return n > 5, n })
 			video := func() status.Track {
 				for _, p := range agent.Channel(t, channel).Peers {
 					for _, s := range p.Sending {

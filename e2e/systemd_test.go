@@ -280,7 +280,7 @@ channels: {` + channels + `}
 	})
 	t.Run("crash", func(t *testing.T) {
 		c.write(config("first: {source: test}"))
-		c.systemctl("kill", "-s", strconv.Itoa(int(syscall.SIGKILL)), "kvsagent")
+		c.systemctl("kill", "--kill-whom=main", "-s", strconv.Itoa(int(syscall.SIGKILL)), "kvsagent")
 		c.shows(20*time.Second, "NRestarts", "1")
 		c.shows(20*time.Second, "SubState", "running")
 	})

@@ -12,6 +12,13 @@ func (h *Hub) onStandby() bool {
 	return h.standby != nil
 }
 
+// NeverAnswered says whether the standby stands in for a source that has never answered: there is no picture of that.
+func (h *Hub) NeverAnswered() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.answered && h.standby != nil
+}
+
 // standbyAfter is how long viewers see nothing of a source that does not answer.
 const standbyAfter = 2 * time.Second
 

@@ -321,8 +321,8 @@ function cure(reason, source) {
     case 'source-unsupported':
     case 'no-common-codec':
       return (
-        `the source gives ${codecs || 'nothing yet'}, which this browser does not take: set the camera to H.264, ` +
-        'give the source a sub stream in H.264, or try another browser'
+        `the source gives ${codecs || 'nothing yet'}, which this browser does not take: try another browser` +
+        (/H264/.test(codecs) ? '' : ', set the camera to H.264, or give the source a sub stream in H.264')
       );
     case 'viewer-limit':
       return 'raise max_viewers of this channel, or close another viewer';
