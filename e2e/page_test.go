@@ -16,7 +16,7 @@ func TestOwnPageTakesEveryCodec(t *testing.T) {
 	for _, tt := range []struct {
 		codec   string
 		browser *rig.Browser
-	}{{"VP9", &rig.Chromium}, {"VP9", &rig.Firefox}, {"VP8", &rig.Firefox}} {
+	}{{"VP9", &rig.Chromium}, {"VP9", &rig.Firefox}} {
 		t.Run(tt.codec+" "+tt.browser.Name, func(t *testing.T) {
 			name := strings.ToLower(tt.codec + "-" + tt.browser.Name)
 			agent := rig.StartAgent(t, rig.Environment(rig.Keys...), service.URL, "", fmt.Sprintf(`

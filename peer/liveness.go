@@ -43,7 +43,7 @@ func (c *Conn) checkLiveness(now time.Time) error {
 	if !sending || !c.progress.is(Connected) {
 		l.inbound.Excuse()
 	}
-	if c.negotiation.flow.Paused() {
+	if c.negotiation.flow.Paused() || c.outgoing.pausing() {
 		c.liveness.flowed, idle = now, 0
 	}
 	if l.inbound.Silent() {

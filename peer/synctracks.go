@@ -154,6 +154,11 @@ func (g *outgoing) pause(l *link, flow *sdp.Flow) {
 	}
 }
 
+// pausing says whether there is something that the remote does not want to receive.
+func (g *outgoing) pausing() bool {
+	return g.paused[webrtc.RTPCodecTypeVideo] || g.paused[webrtc.RTPCodecTypeAudio]
+}
+
 // switchCodec sends another codec in a section.
 func (g *outgoing) switchCodec(ctx context.Context, l *link, tr *webrtc.RTPTransceiver, codec media.Codec) error {
 	before := outOf(tr)

@@ -203,7 +203,7 @@ func (s *Sender) restart(l Level, window []*packets) {
 		return
 	}
 	newest, n := window[len(window)-1].frame.PTS, time.Duration(len(window))
-	if s.resumed { // times go on at the present
+	if s.resumed || s.last < 0 { // times go on at the present, or begin there
 		s.last, s.resumed = max(s.last, newest-n*time.Millisecond), false
 	}
 	step := max((newest-s.last)/n, time.Millisecond)
