@@ -143,6 +143,9 @@ func (b *Browser) stop() {
 func (b *Browser) Open(t testing.TB, url string) *Page {
 	t.Helper()
 	a, err := b.do(command{Open: url})
+	if err != nil && strings.Contains(err.Error(), "DiscardedBrowsingContext") {
+		a, err = b.do(command{Open: url}) // Firefox mixes it up with one that another test closes
+	}
 	if err != nil {
 		t.Fatalf("%s: open %s: %v", b.Name, url, err)
 	}
