@@ -331,8 +331,6 @@ func (e *Engine) connection(codecs *codecSet, cert webrtc.Certificate, ice []tra
 	if keys != nil {
 		keys.Attach(&settings)
 	}
-	// GStreamer and libdatachannel name no SSRC: their packets belong to the section that has their payload type.
-	settings.SetHandleUndeclaredSSRCWithoutAnswer(in.Receive)
 	settings.SetNet(s)
 	if s.UDP != nil {
 		settings.SetICEUDPMux(s.UDP.Mux)
