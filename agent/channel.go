@@ -216,7 +216,7 @@ func (ch *channel) onMessage(ctx context.Context, wg *sync.WaitGroup, m signalin
 	signals, err := toSignals(m)
 	if err != nil {
 		ch.ignore("message ignored", "from", from, "err", err)
-		if m.Type == signaling.SDPOffer {
+		if m.Type == signaling.SDPOffer && ch.sessions[from] == nil {
 			ch.turnDown(from, "")
 		}
 		return
@@ -270,7 +270,9 @@ func (ch *channel) onOffer(ctx context.Context, wg *sync.WaitGroup, from string,
 	}
 	if err := ch.now().network.engine.CheckOffer(o.SDP); err != nil {
 		ch.ignore("offer ignored", "from", from, "err", err)
-		ch.turnDown(from, o.SDP)
+		if s == nil { // else a refusal could end what plays
+			ch.turnDown(from, o.SDP)
+		}
 		return
 	}
 	waiting := ch.held[from].waiting
