@@ -142,10 +142,11 @@ func (f *Flow) name(d *Description) {
 	}
 }
 
-// bundle makes the sections of a remote that does not bundle fit for one transport: its picture is taken, or else its
-// sound, and the other sections are turned down.
+// bundle makes the sections of a remote fit for one transport: those outside its bundle are turned down. Of a remote
+// that does not bundle the picture is taken, or else the sound.
 func (f *Flow) bundle(d *Description) {
 	if slices.ContainsFunc(d.attributes, func(a attribute) bool { return a.key == "group" && d.bundles(a.value) }) {
+		d.turnDownAllBut(d.bundle())
 		return
 	}
 	if f.only == "" {
@@ -157,13 +158,18 @@ func (f *Flow) bundle(d *Description) {
 			}
 		}
 	}
+	d.turnDownAllBut([]string{f.only})
+	d.attributes = append(less(d.attributes, "group"), attribute{"group", "BUNDLE " + f.only})
+}
+
+// turnDownAllBut rejects the sections of other mids.
+func (d *Description) turnDownAllBut(mids []string) {
 	for i := range d.Sections {
-		if s := &d.Sections[i]; s.Mid != f.only {
+		if s := &d.Sections[i]; !slices.Contains(mids, s.Mid) {
 			s.Port = 0
 			s.attributes = less(s.attributes, "bundle-only")
 		}
 	}
-	d.attributes = append(less(d.attributes, "group"), attribute{"group", "BUNDLE " + f.only})
 }
 
 // less is attributes without those of a key.

@@ -19,8 +19,8 @@ type Identity struct {
 // Identity is that of who made the description.
 func (d *Description) Identity() Identity {
 	id := Identity{session: d.session, version: d.version}
-	if group := words(d.value("group"), -1); len(group) > 1 && d.libwebrtc() {
-		id.carrier = group[1]
+	if bundle := d.bundle(); len(bundle) > 0 && d.libwebrtc() {
+		id.carrier = bundle[0]
 	}
 	for _, s := range d.scopes() {
 		if id.Fingerprint == "" {

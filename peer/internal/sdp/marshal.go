@@ -25,11 +25,23 @@ func (d *Description) Marshal() string {
 	return string(b)
 }
 
-// bundles says whether a group names, first of all, a section that there is. Pion looks for ICE credentials in that
-// section and in no other.
+// bundle lists the mids that share one transport (RFC 9143), the one that carries it first; nil when there is no such
+// group. Groups of other kinds, such as LS, say nothing of transports.
+func (d *Description) bundle() []string {
+	for _, a := range d.attributes {
+		if f := words(a.value, -1); a.key == "group" && len(f) > 0 && f[0] == "BUNDLE" {
+			return f[1:]
+		}
+	}
+	return nil
+}
+
+// bundles says whether a group is a bundle that names, first of all, a section that there is. Pion looks for ICE
+// credentials in that section and in no other.
 func (d *Description) bundles(group string) bool {
 	f := words(group, -1)
-	return len(f) > 1 && slices.ContainsFunc(d.Sections, func(s Section) bool { return s.Mid == f[1] })
+	return len(f) > 1 && f[0] == "BUNDLE" &&
+		slices.ContainsFunc(d.Sections, func(s Section) bool { return s.Mid == f[1] })
 }
 
 func (s *Section) append(b []byte, session *scope) []byte {

@@ -10,7 +10,7 @@ import (
 func (d *Description) Refusal(reason string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=%s\r\nt=0 0\r\n", SessionName(reason))
-	if strings.HasPrefix(d.value("group"), "BUNDLE") {
+	if d.bundle() != nil {
 		b.WriteString("a=group:BUNDLE\r\n") // of no section; a browser of max-bundle insists on one
 	}
 	for i := range d.Sections {
@@ -33,16 +33,16 @@ func (d *Description) Refusal(reason string) string {
 // without media: a browser of max-bundle takes no other transport than that section's. at is the index of that section,
 // and negative when the answer is left as it is.
 func (d *Description) CarryData(answer string) (out, mid string, at int) {
-	group := words(d.value("group"), -1)
+	bundle := d.bundle()
 	sections := strings.Split(answer, "\nm=")
 	data := sections[len(sections)-1]
-	if len(group) < 2 || !strings.HasPrefix(data, "application 9 ") {
+	if len(bundle) == 0 || !strings.HasPrefix(data, "application 9 ") {
 		return answer, "", -1
 	}
 	at = -1
 	for i := range d.Sections {
 		s := &d.Sections[i]
-		if s.Mid != group[1] || !s.media() || i+1 >= len(sections)-1 {
+		if s.Mid != bundle[0] || !s.media() || i+1 >= len(sections)-1 {
 			continue
 		}
 		text := s.Media + " 9 " + s.Proto + " " + s.Formats[0] + "\r\nc=IN IP4 0.0.0.0\r\n"

@@ -14,7 +14,8 @@ func TestRefusalSaysWhyAndNoMore(t *testing.T) {
 	if refusal != want {
 		t.Errorf("Refusal =\n%s\nwant\n%s", refusal, want)
 	}
-	grouped := mustParse(t, strings.Replace(offer, "t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0 1\r\n", 1)).Refusal("x")
+	const groups = "t=0 0\r\na=group:LS 0 1\r\na=group:BUNDLE 0 1\r\n"
+	grouped := mustParse(t, strings.Replace(offer, "t=0 0\r\n", groups, 1)).Refusal("x")
 	if !strings.Contains(grouped, "\r\nt=0 0\r\na=group:BUNDLE\r\nm=video 0") {
 		t.Errorf("the refusal of an offer with a group has none:\n%s", grouped)
 	}
