@@ -248,7 +248,9 @@ func (ch *channel) onSignal(ctx context.Context, wg *sync.WaitGroup, from string
 			return
 		}
 		if s == nil || held {
-			ch.early.keep(from, signal, time.Now())
+			if now := ch.now(); now.cfg.Role == config.Viewer || now.network.engine.Useful(signal) {
+				ch.early.keep(from, signal, time.Now())
+			}
 			return
 		}
 		s.conn.Handle(signal)

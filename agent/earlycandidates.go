@@ -38,11 +38,12 @@ func (e *earlyCandidates) keep(client string, c peer.Candidate, now time.Time) {
 	}
 	one := earlyCandidate{c, c.Ufrag(), now}
 	if len(kept) >= e.limits.EarlyCandidates {
-		i := slices.IndexFunc(kept, func(x earlyCandidate) bool { return x.ufrag != one.ufrag })
+		// The oldest of another description gives way. Who does not say which description is his may have reloaded.
+		i := slices.IndexFunc(kept, func(x earlyCandidate) bool { return one.ufrag == "" || x.ufrag != one.ufrag })
 		if i < 0 {
 			return
 		}
-		kept = slices.Delete(kept, i, i+1) // the oldest of another description
+		kept = slices.Delete(kept, i, i+1)
 	}
 	e.byClient[client] = append(kept, one)
 }

@@ -38,6 +38,19 @@ func TestReloadsLeaveRoom(t *testing.T) {
 	}
 }
 
+// TestReloadsWithoutAUfrag: a page that does not say whose its candidates are keeps those of its last life.
+func TestReloadsWithoutAUfrag(t *testing.T) {
+	e := earlyCandidates{limits: config.SignalingLimits{EarlyCandidates: 4, EarlyLife: time.Minute}}
+	for port := range 20 {
+		e.keep("page", peer.Candidate{Candidate: fmt.Sprintf("candidate:1 1 udp 1 192.0.2.1 %d typ host", 9000+port)},
+			time.Now())
+	}
+	got := e.take("page", plainOffer)
+	if len(got) != 4 || !strings.Contains(got[3].(peer.Candidate).Candidate, " 9019 ") {
+		t.Errorf("kept are %v, want the last four", got)
+	}
+}
+
 // TestReplacedOfferTakesItsCandidates: a held offer that a newer one replaces takes its candidates with it.
 func TestReplacedOfferTakesItsCandidates(t *testing.T) {
 	e := earlyCandidates{limits: config.SignalingLimits{EarlyCandidates: 4, EarlyLife: time.Minute}}

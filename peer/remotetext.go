@@ -210,13 +210,25 @@ func (c *Conn) onCandidate(cand Candidate) error {
 // a page that is reloaded goes on sending those of before for a moment, and nobody will use them.
 func keepNewest(waiting []Candidate, cand Candidate, most int) []Candidate {
 	if len(waiting) >= most {
-		i := slices.IndexFunc(waiting, func(w Candidate) bool { return ufragOf(w) != ufragOf(cand) })
+		i := slices.IndexFunc(waiting, func(w Candidate) bool {
+			return ufragOf(cand) == "" || ufragOf(w) != ufragOf(cand) // who does not say may have reloaded
+		})
 		if i < 0 {
 			return waiting
 		}
 		waiting = slices.Delete(waiting, i, i+1)
 	}
 	return append(waiting, cand)
+}
+
+// Useful says whether a candidate has to be kept for a connection of the engine. Those over TCP, of other components,
+// and of names that are not looked up are of no use; one that is wrong has yet to be told.
+func (e *Engine) Useful(c Candidate) bool {
+	read, err := sdp.ParseCandidate(c.Candidate)
+	if err == nil {
+		err = e.rule(false).Judge(read)
+	}
+	return err != sdp.ErrNoUse
 }
 
 // Ufrag is the ICE user name of the description that a candidate says it belongs to; "" when it does not say.
