@@ -96,16 +96,16 @@ func (c *Conn) refuseByData(ctx context.Context, o Offer, reason Reason) bool {
 		return false
 	}
 	if err := l.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer,
-		SDP: c.o.clean(o.SDP)}); err != nil {
+		SDP: c.negotiation.steady(c.o.clean(o.SDP), "")}); err != nil {
 		return false
 	}
 	c.setRemote(o.SDP)
 	desc, err := l.pc.CreateAnswer(&webrtc.AnswerOptions{OfferAnswerOptions: trickle})
-	if err != nil {
+	if err != nil || !strings.Contains(desc.SDP, "\nm=application 9 ") { // as of an offer that does not bundle
 		return false
 	}
 	c.out.hold()
-	answer := c.out.carryingData(withMids(desc.SDP, o.SDP), o.SDP)
+	answer := c.out.carryingData(c.negotiation.told(withMids(desc.SDP, o.SDP), true), o.SDP)
 	answer = strings.Replace(answer, "\ns=-\r", "\ns="+sdp.SessionName(reason.Text())+"\r", 1)
 	if l.pc.SetLocalDescription(desc) != nil {
 		return false

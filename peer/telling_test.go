@@ -210,6 +210,28 @@ func TestRefusedViewerIsTold(t *testing.T) {
 	}
 }
 
+// TestOddOffersAreTold: a refusal reaches clients that insist on being the DTLS server, too, and one of an offer that
+// does not bundle is in the answer alone.
+func TestOddOffersAreTold(t *testing.T) {
+	passive := newPage(t)
+	passive.offer = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(passive.offer, " H264/", " X-H264/"),
+		" H265/", " X-H265/"), "a=setup:actpass", "a=setup:passive")
+	_, done := passive.call(t, peer.Config{Engine: engine(t), Broadcast: pattern(t)})
+	passive.take(t, passive.answer(t))
+	if got := passive.message(t); !strings.HasPrefix(got, `{"action":"REFUSED"`) {
+		t.Errorf("the page was told %s", got)
+	}
+	refused(t, done, "no common video codec")
+
+	loose := newPage(t)
+	loose.offer = regexp.MustCompile(`a=group:.*\r\n`).ReplaceAllString(loose.offer, "")
+	_, done = loose.call(t, peer.Config{Engine: engine(t), Refuse: peer.ReasonViewerLimit})
+	if answer := loose.answer(t); strings.Contains(answer, " 9 ") || !strings.Contains(answer, "\ns=viewer-limit") {
+		t.Errorf("the answer is no plain refusal:\n%s", answer)
+	}
+	refused(t, done, "viewer-limit")
+}
+
 // TestRefusalsAreBounded: four viewers at a time cost a connection, for five seconds; the fifth has the answer alone.
 func TestRefusalsAreBounded(t *testing.T) {
 	e := engine(t)
