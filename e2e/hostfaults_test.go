@@ -21,7 +21,7 @@ import (
 type starved struct {
 	*rig.Agent
 	t        *testing.T
-	audience *rig.Agent
+	audience audience
 	viewers  int
 }
 
@@ -35,45 +35,23 @@ func starve(t *testing.T, viewers int, source string, under []string, env ...str
 			"starved1: {source: pattern, create: true}}\n")}
 	s.Connected(t, "starved0")
 	s.Connected(t, "starved1")
-	var config strings.Builder
-	config.WriteString("channels:\n")
-	for n := range viewers {
-		fmt.Fprintf(&config, "  v%d: {channel_name: starved%d, role: viewer, client_id: tablet-%d}\n", n, n/10, n)
-	}
-	s.audience = rig.StartAgent(t, rig.Environment(rig.Keys...), url, "", config.String())
+	s.audience = watching(t, url, viewers, func(n int) string { return fmt.Sprint("starved", n/10) })
 	rig.Eventually(t, 90*time.Second, "all viewers have a picture", func() (bool, any) {
-		f := s.frames()
+		f := s.audience.frames()
 		return len(f) == viewers, f
 	})
 	return s
 }
 
-// frames counts the pictures of each session.
-func (s *starved) frames() map[string]uint64 {
-	out := map[string]uint64{}
-	r, err := s.audience.Report()
-	if err != nil {
-		return out
-	}
-	for _, c := range r.Channels {
-		for _, p := range c.Peers {
-			if pictured(p) {
-				out[c.Name+" "+p.Session] = p.Receiving[0].Frames
-			}
-		}
-	}
-	return out
-}
-
 // goOn waits until each of the sessions that were there has so many pictures more: none of them has ended.
 func (s *starved) goOn(limit time.Duration, more uint64) {
 	s.t.Helper()
-	before := s.frames()
+	before := s.audience.frames()
 	if len(before) != s.viewers {
 		s.t.Fatalf("%d sessions, want %d", len(before), s.viewers)
 	}
 	rig.Eventually(s.t, limit, fmt.Sprintf("%d more pictures for each viewer", more), func() (bool, any) {
-		now := s.frames()
+		now := s.audience.frames()
 		for session, n := range before {
 			if now[session] < n+more {
 				return false, now

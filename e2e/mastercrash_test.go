@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"fmt"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/kvsagent/kvsagent/e2e/rig"
-	"github.com/kvsagent/kvsagent/status"
 )
 
 // TestMasterCrash kills the master without a goodbye under five viewers, and starts it again 3 s later, as systemd
@@ -29,13 +26,8 @@ channels: {crash: {source: pattern, create: true}}
 	}
 	master := serve()
 	const viewers = 5
-	var config strings.Builder
-	config.WriteString("channels:\n")
-	for n := range viewers {
-		fmt.Fprintf(&config, "  v%d: {channel_name: crash, role: viewer, client_id: tablet-%d}\n", n, n)
-	}
-	audience := rig.StartAgent(t, rig.Environment(rig.Keys...), url, "", config.String())
-	watching := func(limit time.Duration, before map[string]string) map[string]string {
+	audience := watching(t, url, viewers, func(int) string { return "crash" })
+	pictures := func(limit time.Duration, before map[string]string) map[string]string {
 		sessions := map[string]string{}
 		rig.Eventually(t, limit, "five viewers have a picture", func() (bool, any) {
 			r, err := audience.Report()
@@ -53,7 +45,7 @@ channels: {crash: {source: pattern, create: true}}
 		})
 		return sessions
 	}
-	sessions := watching(60*time.Second, nil) // the service lets three viewers a second in
+	sessions := pictures(60*time.Second, nil) // the service lets three viewers a second in
 	for round := range 3 {
 		time.Sleep(2 * time.Second) // of pictures, as usual
 		crash := time.Now()
@@ -62,11 +54,8 @@ channels: {crash: {source: pattern, create: true}}
 		time.Sleep(3 * time.Second) // RestartSec of the unit
 		back := time.Now()
 		master = serve()
-		sessions = watching(8*time.Second-time.Since(back), sessions)
+		sessions = pictures(8*time.Second-time.Since(back), sessions)
 		t.Logf("round %d: all have a picture %v after the crash, %v after the start", round+1,
 			time.Since(crash).Round(10*time.Millisecond), time.Since(back).Round(10*time.Millisecond))
 	}
 }
-
-// pictured says whether a session has shown a picture.
-func pictured(p status.Peer) bool { return len(p.Receiving) > 0 && p.Receiving[0].KeyFrames > 0 }

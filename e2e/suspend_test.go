@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,28 +20,7 @@ channels: {frozen: {source: pattern, create: true}}
 `)
 	master.Connected(t, "frozen")
 	const viewers = 5
-	var config strings.Builder
-	config.WriteString("channels:\n")
-	for n := range viewers {
-		fmt.Fprintf(&config, "  v%d: {channel_name: frozen, role: viewer, client_id: tablet-%d}\n", n, n)
-	}
-	audience := rig.StartAgent(t, rig.Environment(rig.Keys...), url, "", config.String())
-	// frames counts what each viewer has been shown over all its sessions that live.
-	frames := func() map[string]uint64 {
-		out := map[string]uint64{}
-		r, err := audience.Report()
-		if err != nil {
-			return out
-		}
-		for _, c := range r.Channels {
-			for _, p := range c.Peers {
-				if pictured(p) {
-					out[c.Name+" "+p.Session] = p.Receiving[0].Frames
-				}
-			}
-		}
-		return out
-	}
+	frames := watching(t, url, viewers, func(int) string { return "frozen" }).frames
 	rig.Eventually(t, 60*time.Second, "five viewers have a picture", func() (bool, any) {
 		f := frames()
 		return len(f) == viewers, f
