@@ -63,22 +63,30 @@ func TestStorageSession(t *testing.T) {
 	})
 }
 
+// joining is a client that has the service's offer while the call that asked for it waits for its answer. Each call
+// shows its body and waits until answer is closed.
+func joining(t *testing.T) (f *fake, r *running, bodies chan string, answer chan struct{}) {
+	t.Helper()
+	f = newFake(t)
+	f.storage = "ENABLED"
+	bodies, answer = make(chan string, 100), make(chan struct{})
+	f.onJoin = func(body string) { bodies <- body; <-answer }
+	opts := f.start()
+	opts.Storage = signaling.StorageAuto
+	r = run(t, opts)
+	expect[signaling.Connected](r)
+	s := f.socket()
+	<-bodies
+	s.say(t, message("SDP_OFFER", "", offer))
+	expect[signaling.Received](r)
+	return f, r, bodies, answer
+}
+
 // TestStorageJoinWithoutAnAnswer: the service's offer comes, and the answer to the call that asked for it does not,
 // since the network is cut. The session is there all the same, and is renewed before its hour is over.
 func TestStorageJoinWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		f.storage = "ENABLED"
-		bodies, answer := make(chan string, 100), make(chan struct{})
-		f.onJoin = func(body string) { bodies <- body; <-answer }
-		opts := f.start()
-		opts.Storage = signaling.StorageAuto
-		r := run(t, opts)
-		expect[signaling.Connected](r)
-		s := f.socket()
-		<-bodies
-		s.say(t, message("SDP_OFFER", "", offer))
-		expect[signaling.Received](r)
+		f, r, bodies, answer := joining(t)
 		synctest.Wait()
 		f.cut()
 		close(answer)
@@ -97,18 +105,7 @@ func TestStorageJoinWithoutAnAnswer(t *testing.T) {
 // still waits for its answer. Another session is asked for when that has come.
 func TestStorageSessionThatEndsBeforeTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t)
-		f.storage = "ENABLED"
-		bodies, answer := make(chan string, 100), make(chan struct{})
-		f.onJoin = func(body string) { bodies <- body; <-answer }
-		opts := f.start()
-		opts.Storage = signaling.StorageAuto
-		r := run(t, opts)
-		expect[signaling.Connected](r)
-		s := f.socket()
-		<-bodies
-		s.say(t, message("SDP_OFFER", "", offer))
-		expect[signaling.Received](r)
+		_, r, bodies, answer := joining(t)
 		r.Rejoin(nil)
 		synctest.Wait()
 		close(answer)
